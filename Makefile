@@ -1,0 +1,65 @@
+# wasup. `make run` and `make test` need Python 3.11 or later, make and a C library; everything else comes from PyPI, pinned.
+
+PYTHON ?= python3
+BIN := .venv/bin
+PYTEST_ARGS ?=
+
+.PHONY: help run test lint lint-ruff lint-mypy lint-basedpyright lint-imports lint-environment format bench clean
+
+help:
+	@echo "make run     start the daemon, with an embedded Postgres unless DATABASE_URL is set"
+	@echo "make test    all tests; PYTEST_ARGS='tests/supervisor -k restart' for some"
+	@echo "make lint    ruff, mypy, basedpyright, import rules"
+	@echo "make format  let ruff format the code"
+	@echo "make bench   every benchmark, each prints its figures"
+	@echo "make clean   remove the environment and caches; state directories stay"
+
+run: check-python
+	@$(PYTHON) deploy/venv.py run
+	@set -e; \
+	if [ -z "$$WASUP_STATE_DIR$$XDG_STATE_HOME" ] && [ "$$(id -u)" != 0 ] && ! [ -w "$${HOME:-/nonexistent}" ]; then \
+	    WASUP_STATE_DIR="$(CURDIR)/.state"; export WASUP_STATE_DIR; \
+	    echo "this user has no home directory to write to: state is kept in $$WASUP_STATE_DIR (set WASUP_STATE_DIR for other commands too)" >&2; \
+	fi; \
+	exec $(BIN)/wasup run
+
+test: check-python
+	@$(PYTHON) deploy/venv.py dev
+	@$(BIN)/python -m pytest $(PYTEST_ARGS)
+
+lint: lint-ruff lint-mypy lint-basedpyright lint-imports
+
+lint-ruff: lint-environment
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+
+lint-mypy: lint-environment
+	$(BIN)/mypy
+	$(BIN)/mypy deploy/venv.py
+
+lint-basedpyright: lint-environment
+	$(BIN)/basedpyright
+
+lint-imports: lint-environment
+	$(BIN)/lint-imports
+
+lint-environment: check-python
+	@$(PYTHON) deploy/venv.py dev
+
+format: check-python
+	@$(PYTHON) deploy/venv.py dev
+	$(BIN)/ruff check --fix .
+	$(BIN)/ruff format .
+
+bench: check-python
+	@$(PYTHON) deploy/venv.py dev
+	@$(BIN)/python -m benchmarks all
+
+clean:
+	rm -rf .venv .venv.lock .pytest_cache .mypy_cache .ruff_cache .import_linter_cache .hypothesis
+	find . -name __pycache__ -type d -prune -exec rm -rf {} +
+
+.PHONY: check-python
+check-python:
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
+	{ echo "wasup needs Python 3.11 or later; $(PYTHON) is $$($(PYTHON) --version 2>&1). Name another: make PYTHON=python3.12 …" >&2; exit 1; }

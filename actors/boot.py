@@ -1,0 +1,68 @@
+"""What must have happened once before anything else: migrations, and the first admin key."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import final
+
+import structlog
+import trio
+
+from storage import api_keys
+from storage.errors import StorageUnavailable
+from storage.migrate import migrate
+from storage.pool import Database
+from supervisor import Actor
+
+WAIT_FOR_POSTGRES_S = 60.0
+RETRY_S = 0.5
+
+
+@final
+class BootActor(Actor):
+    """Started means done: the schema is current and there is an admin key. Then it ends (transient).
+
+    Raises the database's error when Postgres does not answer within `WAIT_FOR_POSTGRES_S`: the daemon then does not start.
+    """
+
+    def __init__(self, database: Database, *, admin_key_file: Path) -> None:
+        self._database = database
+        self._admin_key_file = admin_key_file
+        self._log = structlog.get_logger("wasup.boot")
+
+    async def started(self) -> None:
+        applied = await self._migrate()
+        if applied:
+            self._log.info("migrated", migrations=applied)
+        await self._ensure_admin_key()
+        self.context.stop()
+
+    async def _migrate(self) -> list[str]:
+        deadline = trio.current_time() + WAIT_FOR_POSTGRES_S
+        while True:
+            try:
+                return await migrate(self._database)
+            except StorageUnavailable as error:
+                if trio.current_time() >= deadline:
+                    raise
+                self._log.warning("waiting_for_postgres", reason=str(error))
+            await trio.sleep(RETRY_S)
+
+    async def _ensure_admin_key(self) -> None:
+        """An admin key is made when there is none yet; its text is only ever in the file."""
+        if any(key.is_admin and key.revoked_at is None for key in await api_keys.list_all(self._database)):
+            return
+        created = await self._database.write(api_keys.create, "first admin key", None)
+        write_private(self._admin_key_file, created.secret + "\n")
+        self._log.info("admin_key_written", file=str(self._admin_key_file))
+
+
+def write_private(path: Path, text: str) -> None:
+    """Write ``text`` to ``path`` with mode 0600 from the first byte, replacing what was there at once."""
+    new = path.with_suffix(".new")
+    new.unlink(missing_ok=True)
+    descriptor = os.open(new, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+    with os.fdopen(descriptor, "w") as file:
+        file.write(text)
+    new.replace(path)

@@ -1,0 +1,176 @@
+"""The daemon as its command line sees it: where it is, the key to it, and how its answers become results or errors."""
+
+from __future__ import annotations
+
+import os
+import ssl
+from argparse import Namespace
+from collections.abc import AsyncGenerator, Mapping, Sequence
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import Any, Final, final
+from urllib.parse import urlsplit
+
+import httpx
+import msgspec
+
+from actors.cli.outcome import CommandError, Exit
+from config.load import load
+from config.settings import Settings
+from config.state import find_running, is_held
+from config.values import Bind
+
+_TIMEOUT: Final = httpx.Timeout(90.0, connect=5.0)
+"""Longer than the daemon takes to answer anything: it has the shorter deadlines, and the better words."""
+
+_TRY_LATER: Final = frozenset({408, 429, 503, 504})
+_ANY_ADDRESS: Final = {"0.0.0.0": "127.0.0.1", "::": "::1"}  # noqa: S104  # what to connect to, not to listen on
+
+Parameters = Sequence[tuple[str, str | int]]
+
+
+class Refusal(msgspec.Struct, frozen=True, rename="camel"):
+    """What is needed of the daemon's error answers."""
+
+    error: str
+    code: str
+    retry_after: float | None = None
+
+
+@final
+class Daemon:
+    """Calls of the REST API. Every method raises CommandError with a sentence and an exit code."""
+
+    def __init__(self, http: httpx.AsyncClient, url: str, key: str, tls: ssl.SSLContext | None) -> None:
+        self._http = http
+        self.url = url
+        self.headers = {"Authorization": f"Bearer {key}"}
+        self.tls = tls
+
+    async def get(self, path: str, parameters: Parameters = ()) -> dict[str, Any]:
+        """The JSON object at ``path``."""
+        return await self._call("GET", path, parameters=parameters)
+
+    async def post(
+        self, path: str, body: Mapping[str, object] | None = None, headers: Mapping[str, str] | None = None
+    ) -> dict[str, Any]:
+        """The JSON object that a POST of ``body`` is answered with."""
+        return await self._call("POST", path, body=body, headers=headers)
+
+    async def _call(
+        self,
+        method: str,
+        path: str,
+        *,
+        parameters: Parameters = (),
+        body: Mapping[str, object] | None = None,
+        headers: Mapping[str, str] | None = None,
+    ) -> dict[str, Any]:
+        try:
+            answer = await self._http.request(
+                method,
+                path,
+                params=list(parameters) or None,
+                json=body,
+                headers={**self.headers, **(headers or {})},
+            )
+        except httpx.TimeoutException:
+            raise too_slow(self.url) from None
+        except httpx.HTTPError as error:
+            raise unreachable(self.url, error) from error
+        if answer.is_success:
+            return self._decode(answer)
+        raise refused(answer.status_code, answer.content, self.url)
+
+    def _decode(self, answer: httpx.Response) -> dict[str, Any]:
+        try:
+            return msgspec.json.decode(answer.content, type=dict[str, Any])
+        except msgspec.DecodeError:
+            raise CommandError(Exit.FAILED, f"what answers at {self.url} is not wasup") from None
+
+
+def refused(status: int, body: bytes, url: str) -> CommandError:
+    """The error for an answer that is not a success."""
+    try:
+        problem = msgspec.json.decode(body, type=Refusal)
+    except msgspec.DecodeError:
+        return CommandError(Exit.FAILED, f"what answers at {url} is not wasup (HTTP status {status})")
+    text = problem.error
+    if status in {401, 403}:
+        return CommandError(Exit.NOT_ALLOWED, text, problem=problem.code)
+    if status in _TRY_LATER:
+        hint = "" if problem.retry_after is None else f" (try again in {problem.retry_after:g} s)"
+        return CommandError(Exit.TRY_LATER, text + hint, problem=problem.code)
+    return CommandError(Exit.REFUSED if status < 500 else Exit.FAILED, text, problem=problem.code)
+
+
+def unreachable(url: str, error: Exception) -> CommandError:
+    """The error for a daemon that cannot be reached."""
+    reason = str(error).partition("\n")[0] or type(error).__name__
+    return CommandError(Exit.NO_DAEMON, f"no daemon answers at {url} ({reason}); start it with `wasup run`")
+
+
+def too_slow(url: str) -> CommandError:
+    """The error for a daemon that takes too long."""
+    return CommandError(Exit.TRY_LATER, f"the daemon at {url} did not answer in time")
+
+
+@asynccontextmanager
+async def open_daemon(arguments: Namespace, environment: Mapping[str, str] | None = None) -> AsyncGenerator[Daemon]:
+    """The daemon that the arguments, the environment and the settings point to. Nothing is asked of it yet."""
+    environment = os.environ if environment is None else environment
+    settings = load(config_file=arguments.config, environment=environment)
+    url = find_url(arguments.url or environment.get("WASUP_URL"), settings)
+    key = find_key(arguments.key or environment.get("WASUP_KEY"), settings)
+    tls = _tls_context(settings) if url.startswith("https:") else None
+    # The environment's HTTP proxy is for the world outside; a daemon on this machine is not there.
+    is_local = urlsplit(url).hostname in {"127.0.0.1", "::1", "localhost"}
+    async with httpx.AsyncClient(
+        base_url=url, timeout=_TIMEOUT, verify=tls or True, trust_env=not is_local, follow_redirects=False
+    ) as http:
+        yield Daemon(http, url, key, tls)
+
+
+def find_url(given: str | None, settings: Settings) -> str:
+    """What was given, else what the running daemon of this state directory says, else where it would be."""
+    if given:
+        parts = urlsplit(given)
+        if parts.scheme not in {"http", "https"} or not parts.hostname:
+            raise CommandError(Exit.USAGE, f"{given!r} is not the URL of a daemon; write http://127.0.0.1:3003")
+        return given.rstrip("/")
+    if running := find_running(settings.state_dir):
+        return running.url.rstrip("/")
+    if settings.bind.port == 0:
+        why = "is starting" if is_held(settings.state_dir) else "does not run"
+        raise CommandError(Exit.NO_DAEMON, f"the daemon of {settings.state_dir} {why}; name another with --url")
+    scheme = "http" if settings.http.tls_certificate_file is None else "https"
+    return f"{scheme}://{Bind(_ANY_ADDRESS.get(settings.bind.host, settings.bind.host), settings.bind.port)}"
+
+
+def find_key(given: str | None, settings: Settings) -> str:
+    """What was given, else the admin key of this state directory."""
+    text = given or _read_key(settings.admin_key_file)
+    if not text.isascii() or not text.isprintable() or " " in text:
+        raise CommandError(Exit.NOT_ALLOWED, "the API key holds characters that no key has")
+    return text
+
+
+def _read_key(path: Path) -> str:
+    try:
+        text = path.read_text().strip()
+    except (OSError, UnicodeDecodeError) as error:
+        reason = error.strerror if isinstance(error, OSError) else "it is not text"
+        raise CommandError(
+            Exit.NOT_ALLOWED, f"no API key: give --key or set WASUP_KEY ({path} cannot be read: {reason})"
+        ) from None
+    if not text:
+        raise CommandError(Exit.NOT_ALLOWED, f"no API key: give --key or set WASUP_KEY ({path} is empty)")
+    return text
+
+
+def _tls_context(settings: Settings) -> ssl.SSLContext:
+    context = ssl.create_default_context()
+    if settings.http.tls_certificate_file is not None:
+        # A certificate that signs itself is trusted by the machine it was made for.
+        context.load_verify_locations(settings.http.tls_certificate_file)
+    return context

@@ -1,0 +1,75 @@
+"""The database for commands that need it themselves, whether or not a daemon runs."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncGenerator
+from contextlib import AbstractContextManager, ExitStack, asynccontextmanager
+
+import trio
+
+from actors.cli.outcome import CommandError, Exit
+from config.errors import StateDirectoryBusyError
+from config.settings import Settings
+from config.state import hold_state_dir
+from storage.embedded import EmbeddedPostgres
+from storage.errors import EmbeddedPostgresError, MigrationError, QueryFailed, StorageUnavailable
+from storage.pool import Database, open_database
+
+_CONNECTIONS = 2
+
+
+@asynccontextmanager
+async def open_for_command(settings: Settings) -> AsyncGenerator[Database]:
+    """``DATABASE_URL``'s server, the running daemon's embedded one, or the embedded one started for this command alone.
+
+    Raises CommandError when it does not answer or what is done with it fails.
+    """
+    try:
+        async with (
+            _server(settings) as dsn,
+            open_database(
+                dsn,
+                size=_CONNECTIONS,
+                acquire_timeout_s=settings.storage.acquire_timeout_s,
+                command_timeout_s=settings.storage.command_timeout_s,
+            ) as database,
+        ):
+            yield database
+    except StorageUnavailable as error:
+        raise CommandError(Exit.TRY_LATER, str(error)) from error
+    except (EmbeddedPostgresError, MigrationError) as error:
+        raise CommandError(Exit.FAILED, str(error)) from error
+    except QueryFailed as error:
+        raise CommandError(Exit.FAILED, f"the database refused: {error}; `wasup migrate` may be needed") from error
+
+
+@asynccontextmanager
+async def _server(settings: Settings) -> AsyncGenerator[str]:
+    """The DSN of the server to use."""
+    if settings.database_url is not None:
+        yield settings.database_url.reveal()
+        return
+    server = EmbeddedPostgres(
+        settings.postgres_dir,
+        user=settings.postgres_account,
+        start_timeout_s=settings.storage.postgres_start_timeout_s,
+        stop_timeout_s=settings.storage.postgres_stop_timeout_s,
+    )
+    with ExitStack() as stack:
+        if not _took(stack, hold_state_dir(settings.state_dir)):
+            # The daemon runs, and with it its server, which takes more than one client.
+            yield server.dsn
+            return
+        try:
+            yield await server.start()
+        finally:
+            with trio.CancelScope(shield=True):  # bounded by the server's own stop deadline
+                await server.stop()
+
+
+def _took(stack: ExitStack, hold: AbstractContextManager[None]) -> bool:
+    try:
+        stack.enter_context(hold)
+    except StateDirectoryBusyError:
+        return False
+    return True

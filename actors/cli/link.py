@@ -1,0 +1,127 @@
+"""`wasup link`: links a company to a phone, from the terminal."""
+
+from __future__ import annotations
+
+import math
+import time
+from argparse import Namespace
+from typing import Any, final
+
+import trio
+
+from actors.cli.client import Daemon, open_daemon
+from actors.cli.follow import Event, Following, follow
+from actors.cli.loop import run_async
+from actors.cli.outcome import CommandError, Exit
+from actors.cli.output import clear_screen, print_block, print_json, print_line
+from actors.http import qr
+
+_SCAN = "On the phone: WhatsApp, Settings, Linked devices, Link a device. Scan this code:"
+_TYPE = (
+    "On the phone: WhatsApp, Settings, Linked devices, Link a device, Link with phone number instead. Type this code:"
+)
+_TYPES = ("qr", "pairing_code", "status", "connected")
+_UNDER_WAY = frozenset({"pairing", "connecting", "connected", "reconnecting", "unlinked"})
+
+
+def run(arguments: Namespace) -> int:
+    """Returns once the company is linked and connected. Raises CommandError: refused, expired (8), failed."""
+    run_async(_link, arguments)
+    return Exit.DONE
+
+
+async def _link(arguments: Namespace) -> None:
+    async with open_daemon(arguments) as daemon:
+        linking = Linking(daemon, arguments.company, arguments.phone, is_json=arguments.json)
+        following = Following(companies=(arguments.company,), types=_TYPES)
+        with trio.move_on_after(arguments.timeout) as limit:
+            await follow(daemon, following, linking.take, on_open=linking.begin)
+        if limit.cancelled_caught:
+            raise CommandError(
+                Exit.EXPIRED, f"company {arguments.company} was not linked within {arguments.timeout:g} s"
+            )
+
+
+@final
+class Linking:
+    """One company's linking as it is told to the terminal."""
+
+    def __init__(self, daemon: Daemon, company_id: str, phone: str | None, *, is_json: bool) -> None:
+        self._daemon = daemon
+        self._company_id = company_id
+        self._body = {"method": "qr"} if phone is None else {"method": "code", "phone": phone}
+        self._is_json = is_json
+        self._has_begun = False
+        self._shown: str | None = None
+
+    async def begin(self) -> bool:
+        """Ask for an offer and show it; True when the company was linked while the stream of events was away."""
+        try:
+            offer = await self._daemon.post(f"/api/whatsapp/sessions/{self._company_id}/initialize", self._body)
+        except CommandError as error:
+            if error.problem == "already_linked" and self._has_begun:
+                self._tell("linked", f"company {self._company_id} is linked")
+                return True
+            raise
+        self._has_begun = True
+        valid_s = max(0.0, offer["expiresAt"] - time.time())
+        if offer.get("pairingCode"):
+            self._show_code(offer["pairingCode"])
+        else:
+            self._show_qr(offer["qr"], valid_s)
+        return False
+
+    async def take(self, event: Event, _data: bytes) -> bool:
+        """Tell what the event means; True when the company is linked. Raises CommandError when it will not be."""
+        match event.type:
+            case "qr":
+                self._show_qr(event.payload["qr"], event.payload.get("validS", math.nan))
+            case "pairing_code":
+                self._show_code(event.payload["pairingCode"])
+            case "status":
+                self._follow_status(event.payload)
+            case "connected":
+                number = event.payload.get("phoneNumber")
+                self._tell("linked", f"linked: company {self._company_id} is {number}", phoneNumber=number)
+                return True
+            case _:
+                pass
+        return False
+
+    def _follow_status(self, payload: dict[str, Any]) -> None:
+        status, previous, reason = payload["status"], payload.get("previous"), payload.get("reason", "")
+        if previous == "pairing" and status == "connecting":
+            self._tell("accepted", "the phone accepted this device; connecting …")
+        elif previous == "pairing" and status == "unlinked":
+            again = f"wasup link {self._company_id}"
+            raise CommandError(Exit.EXPIRED, f"the code was not used in time ({reason}); run `{again}` again")
+        elif status not in _UNDER_WAY:
+            raise CommandError(Exit.FAILED, f"company {self._company_id} is {status}: {reason}")
+
+    def _show_qr(self, text: str, valid_s: float) -> None:
+        if text == self._shown:
+            return  # the offer and its event are one code
+        self._shown = text
+        if self._is_json:
+            print_json({"qr": text, "validS": valid_s}, indent=0)
+            return
+        clear_screen()
+        print_line(_SCAN)
+        print_block(qr.terminal(text))
+        print_line(f"A new code follows in {valid_s:.0f} s." if valid_s >= 1 else "A new code follows soon.")
+
+    def _show_code(self, code: str) -> None:
+        if code == self._shown:
+            return
+        self._shown = code
+        if self._is_json:
+            print_json({"pairingCode": code}, indent=0)
+            return
+        print_line(_TYPE)
+        print_line(f"  {code}")
+
+    def _tell(self, what: str, text: str, **facts: object) -> None:
+        if self._is_json:
+            print_json({"state": what, "companyId": self._company_id, **facts}, indent=0)
+        else:
+            print_line(text)

@@ -1,0 +1,36 @@
+"""`wasup run`: the daemon."""
+
+from __future__ import annotations
+
+import resource
+from argparse import Namespace
+from typing import Final
+
+import trio
+
+from config import logging
+from config.load import load
+from config.state import hold_state_dir
+
+DESCRIPTORS: Final = 65_536
+"""What a thousand companies, their engines and a thousand HTTP connections need, and some."""
+
+
+def raise_descriptor_limit() -> None:
+    """Take as many file descriptors as this user may have, up to `DESCRIPTORS`: 1024, the usual soft limit, is too few."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    wanted = DESCRIPTORS if hard == resource.RLIM_INFINITY else min(hard, DESCRIPTORS)
+    if soft != resource.RLIM_INFINITY and soft < wanted:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (wanted, hard))
+
+
+def run(arguments: Namespace) -> int:
+    """Returns what the daemon returned: 0 after a stop that was asked for."""
+    settings = load(config_file=arguments.config)
+    logging.configure(settings.log_level, settings.log)
+    # After the settings: a mistake in them is reported in a tenth of a second, not after the daemon's libraries are loaded.
+    from actors.daemon import serve
+
+    raise_descriptor_limit()
+    with hold_state_dir(settings.state_dir):
+        return trio.run(serve, settings)

@@ -1,0 +1,340 @@
+"""The company actor: one loop, one condition; effects through its session and its ports."""
+
+from __future__ import annotations
+
+from typing import Any, final
+
+import trio
+
+from actors.company import notices, orders
+from actors.company.announcer import Announcer
+from actors.company.closings import Credentials, Verdict, judge
+from actors.company.condition import Condition, EvidenceLog
+from actors.company.linking import Linking
+from actors.company.ports import CompanyPorts
+from actors.company.retry import Retry
+from actors.company.session import Session
+from actors.company.status import phone_number_of, status_of
+from actors.engine import protocol
+from actors.messages import (
+    CheckHealth,
+    CompanyState,
+    GetOffer,
+    GetStatus,
+    Initialize,
+    LeaseWasLost,
+    Logout,
+    Refused,
+    RestartSession,
+    SendText,
+    StartSession,
+    StatusChanged,
+    StopSession,
+)
+from storage.errors import StorageUnavailable
+from supervisor import Actor, ExitReason, Helper, ReplyTo, Timer
+from supervisor.errors import ActorStopped, MailboxFull
+
+S = CompanyState
+LINK_RETRY_FIRST_S = 0.2
+LINK_RETRY_MOST_S = 10.0
+STABLE_S = 10.0
+"""A connection that held for so long was a good one; one that is dropped at once counts as another failure in a row."""
+
+
+@final
+class CompanyActor(Actor):
+    """Holds one company's WhatsApp session. Answers the company requests of `actors.messages`; see docs/ARCHITECTURE.md for its states."""
+
+    def __init__(self, company_id: str, *, ports: CompanyPorts, running: bool = True) -> None:
+        self.company_id = company_id
+        self.ports = ports
+        self.condition = Condition(S.STOPPED, "not started yet", ports.wall_clock(), 0)
+        self.evidence = EvidenceLog()
+        self.retry = Retry(ports.settings, ports.random)
+        self.announcer = Announcer(company_id, ports.events, ports.wall_clock)
+        self.session: Session | None = None
+        self.linking: Linking | None = None
+        self.phone_number: str | None = None
+        self.lid: str | None = None
+        self.next_attempt_at: float | None = None
+        self.sends_in_flight = 0
+        self.archiving: list[ReplyTo[Any]] | None = None
+        """Who waits for the identity to be archived; None when it is not being archived."""
+        self._running = running
+        self._session_number = 0
+        self._session_task: Helper | None = None
+        self._timer: Timer | None = None
+        self._link_failures = 0
+        self._pairing_pending: protocol.Connected | bool = False
+
+    async def started(self) -> None:
+        """Begins at once; being started says nothing about being connected. After a crash the record says whether to run."""
+        self.ports.metrics.status_changed(self.company_id, self.condition.state)
+        if self.context.incarnation > 1:
+            self.context.spawn(self._resume, name="resume")
+        elif self._running:
+            self.context.after(self.ports.random.uniform(0.0, self.ports.settings.start_jitter_s), notices.BringUp())
+
+    async def _resume(self) -> None:
+        while True:
+            try:
+                if await self.ports.is_wanted(self.company_id):
+                    await self.context.ref.send(notices.BringUp())
+            except StorageUnavailable:
+                await trio.sleep(LINK_RETRY_FIRST_S)
+            else:
+                return
+
+    async def stopping(self, reason: ExitReason) -> None:
+        """Ship what the engine still has, so that another daemon may go on from here."""
+        await self.close_session(drain=True)
+
+    async def receive(self, message: Any) -> Any:
+        match message:
+            case notices.FromEngineNotice(session, from_engine):
+                if session == self._session_number:
+                    self._on_engine(from_engine)
+            case GetStatus():
+                return status_of(self)
+            case SendText():
+                orders.send(self, message)
+            case CheckHealth():
+                orders.check_health(self)
+            case Initialize() | GetOffer() | StartSession() | StopSession() | RestartSession() | Logout():
+                return await self._on_order(message)
+            case _:
+                await self._on_notice(message)
+        return None
+
+    async def _on_order(self, message: Any) -> Any:
+        match message:
+            case Initialize():
+                await orders.initialize(self, message)
+            case GetOffer():
+                return orders.current_offer(self)
+            case StartSession():
+                return orders.start(self)
+            case StopSession():
+                await orders.stop(self)
+                return status_of(self)
+            case RestartSession():
+                await orders.stop(self)
+                return orders.start(self)
+            case _:
+                orders.log_out(self)
+        return None
+
+    async def _on_notice(self, message: Any) -> None:
+        match message:
+            case notices.BringUp() if self.session is None:
+                self.bring_up("taking up the session")
+            case notices.TurnCame(session) if session == self._session_number:
+                self.set_deadline(self.ports.settings.connect_timeout_s)
+            case notices.SessionOpened(session, opened) if session == self._session_number:
+                self._on_opened(opened)
+            case notices.SessionEnded(session, code, why, after) if session == self._session_number:
+                self._on_session_ended(code, why, after)
+            case notices.MessagesStored(count):
+                self._on_messages(count)
+            case notices.PairingDurable(session) if session == self._session_number:
+                self._on_pairing_durable()
+            case notices.LoggedOut(reply):
+                orders.forget_identity(self, "logged out by an operator", reply)
+            case notices.IdentityArchived():
+                await orders.identity_archived(self)
+            case notices.AttemptFailed(session, why) if session == self._session_number:
+                self._fail_attempt(why)
+            case notices.RetryDue(serial) if serial == self.condition.serial:
+                self.try_again("trying again")
+            case notices.DeadlineReached(serial) if serial == self.condition.serial:
+                self._on_deadline()
+            case LeaseWasLost(why, elsewhere):
+                await self.close_session(drain=False)
+                self._on_session_ended("lease_lost" if elsewhere else "lease_expired", why, None)
+            case _:
+                return  # news of an earlier session or condition
+
+    # --- the condition ---
+
+    def enter(self, state: CompanyState, reason: str) -> None:
+        """Go to ``state``; every transition is an event, a metric and a notice to the directory."""
+        before, self.condition = self.condition, self.condition.followed_by(state, reason, self.ports.wall_clock())
+        self.next_attempt_at = None
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
+        if state not in (S.PAIRING, S.CONNECTING) and self.linking is not None:
+            self.linking.fail(Refused("whatsapp_unreachable", reason))
+            self.linking = None
+        if before.state is not state:
+            self.ports.metrics.status_changed(self.company_id, state)
+            self.announcer.transition(before.state, state, reason)
+            self._tell_directory()
+
+    def _tell_directory(self) -> None:
+        state = self.condition.state
+        try:
+            self.ports.directory.tell(StatusChanged(self.company_id, state, state is S.CONNECTED))
+        except (MailboxFull, ActorStopped):
+            return  # the directory asks for the status itself when it was away
+
+    def set_deadline(self, seconds: float) -> None:
+        """This condition may last ``seconds``."""
+        self._timer = self.context.after(seconds, notices.DeadlineReached(self.condition.serial))
+
+    def wait_for_retry(self, state: CompanyState, reason: str, seconds: float) -> None:
+        """Enter ``state`` and try again after ``seconds``."""
+        self.enter(state, reason)
+        self.next_attempt_at = self.ports.wall_clock() + seconds
+        self._timer = self.context.after(seconds, notices.RetryDue(self.condition.serial))
+
+    # --- the session ---
+
+    def bring_up(self, reason: str, *, discard: bool = False) -> None:
+        """Open a new session; there must be none."""
+        assert self.session is None
+        self._session_number += 1
+        self.enter(S.CONNECTING, reason)
+        self.session = Session(
+            self.company_id, self._session_number, ports=self.ports, actor=self.context.ref, discard=discard
+        )
+        self._session_task = self.context.spawn(self.session.run, name="session")
+
+    async def close_session(self, *, drain: bool) -> None:
+        """End the session: with ``drain``, after everything it had to ship is committed (bounded)."""
+        session, task = self.session, self._session_task
+        self.session = self._session_task = None
+        self._session_number += 1
+        if session is None or task is None:
+            return
+        if drain:
+            await session.drain()
+        task.cancel()
+        await orders.release(session, self.ports)
+
+    def _on_opened(self, opened: protocol.Opened) -> None:
+        self._link_failures = 0
+        self.phone_number, self.lid = phone_number_of(opened.jid), opened.lid
+        if opened.jid is not None:  # the session connects; Connected or Closed follows
+            if self.linking is not None:
+                self.linking.fail(Refused("already_linked", "the company is linked already; log it out first"))
+                self.linking = None
+        elif self.linking is not None:
+            orders.offer(self)
+        else:
+            self.enter(S.UNLINKED, "no phone is linked")
+
+    def _on_session_ended(self, code: str, why: str, retry_after_s: float | None) -> None:
+        self.session = self._session_task = None
+        self._session_number += 1
+        if self.condition.state not in (S.PAIRING, S.CONNECTING, S.CONNECTED):
+            return  # at rest, or waiting for its next attempt, which opens a new session
+        if code in ("owned_elsewhere", "lease_lost"):
+            self.wait_for_retry(S.CONFLICT, why, retry_after_s or self.retry.after_conflict())
+            return
+        self.ports.metrics.error(code, self.company_id)
+        self._link_failures += 1
+        bound = min(LINK_RETRY_MOST_S, LINK_RETRY_FIRST_S * 2.0 ** min(self._link_failures, 16))
+        self.wait_for_retry(S.RECONNECTING, why, self.ports.random.uniform(0.0, bound))
+
+    # --- WhatsApp ---
+
+    def _on_engine(self, message: protocol.FromEngine) -> None:
+        match message:
+            case protocol.Connected():
+                self._on_connected(message)
+            case protocol.Closed():
+                self._on_closed(judge(message), message)
+            case protocol.Qr():
+                orders.show_qr(self, message)
+            case protocol.Paired():
+                self._on_paired(message)
+            case protocol.KeepAlive(ok=False, errors=errors):
+                self.announcer.announce("error", code="keep_alive", errors=errors)
+            case _:
+                return
+
+    def _on_connected(self, connected: protocol.Connected) -> None:
+        self.phone_number, self.lid = phone_number_of(connected.jid), connected.lid or self.lid
+        if self._pairing_pending:  # promise 3: announced once its credentials are committed
+            self._pairing_pending = connected
+            return
+        self.evidence.connected()
+        self._settle()
+        was_connected = self.condition.state is S.CONNECTED
+        self.enter(S.CONNECTED, "logged in")
+        if not was_connected:
+            self.announcer.announce("connected", phoneNumber=self.phone_number, lid=self.lid)
+
+    def _settle(self) -> None:
+        if self.session is not None:
+            self.session.settled.set()
+
+    def _on_paired(self, paired: protocol.Paired) -> None:
+        self._pairing_pending = True
+        session = self.session
+        assert session is not None
+        self.enter(S.CONNECTING, "the phone accepted this device")
+        self.set_deadline(self.ports.settings.connect_timeout_s)
+        self.context.spawn(orders.announce_pairing, session, paired.position, self.context.ref, name="pairing")
+
+    def _on_pairing_durable(self) -> None:
+        connected, self._pairing_pending = self._pairing_pending, False
+        if isinstance(connected, protocol.Connected):
+            self._on_connected(connected)
+
+    def _on_closed(self, verdict: Verdict, closed: protocol.Closed) -> None:
+        was_pairing = self.condition.state is S.PAIRING
+        self._pairing_pending = False
+        self._settle()
+        if verdict.credentials is Credentials.ARCHIVE:
+            orders.forget_identity(self, verdict.reason)
+        elif was_pairing or (verdict.state is S.UNLINKED and self.phone_number is None):
+            self.enter(S.UNLINKED, verdict.reason)
+        elif verdict.state is S.CONFLICT:
+            self.wait_for_retry(S.CONFLICT, verdict.reason, self.retry.after_conflict())
+        elif verdict.state is S.BANNED and closed.expires_in_s is not None:
+            self.wait_for_retry(S.BANNED, verdict.reason, closed.expires_in_s)
+        elif verdict.retry or verdict.state is S.UNLINKED:
+            self._fail_attempt(verdict.reason)
+        else:
+            self.ports.metrics.error(verdict.state.value, self.company_id)
+            self.enter(verdict.state, verdict.reason)
+
+    def _fail_attempt(self, why: str) -> None:
+        if self.condition.state not in (S.CONNECTING, S.CONNECTED, S.RECONNECTING):
+            return
+        if self.condition.state is S.CONNECTED:
+            if self.ports.wall_clock() - self.condition.since >= STABLE_S:
+                self.retry.succeeded()
+        else:
+            self.ports.metrics.reconnect_failed(self.company_id)
+            self.announcer.announce("reconnect_failed", reason=why, attempts=self.retry.failures + 1)
+        state, wait_s = self.retry.after_failure()
+        self.wait_for_retry(state, why, wait_s)
+
+    def try_again(self, reason: str) -> None:
+        """Log in again, in a new session when there is none."""
+        self.ports.metrics.reconnect_attempted(self.company_id)
+        if self.session is None:
+            self.bring_up(reason)
+            return
+        self.enter(S.CONNECTING, reason)
+        self.set_deadline(self.ports.settings.connect_timeout_s)
+        self.context.spawn(self.session.connect, name="connect")
+
+    def _on_deadline(self) -> None:
+        if self.session is not None:
+            self.context.spawn(self.session.disconnect, name="disconnect")
+        if self.condition.state is S.PAIRING:
+            self.enter(S.UNLINKED, "nobody linked the company in time")
+        elif self.phone_number is None and self.linking is not None:
+            self.enter(S.UNLINKED, "WhatsApp offered no code in time")
+        else:
+            self._fail_attempt(f"not connected within {self.ports.settings.connect_timeout_s:.0f} s")
+
+    def _on_messages(self, count: int) -> None:
+        self.evidence.message()
+        for _ in range(count):
+            self.ports.metrics.message_received(self.company_id)

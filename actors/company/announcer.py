@@ -1,0 +1,48 @@
+"""A company's own events: what it tells the event log about itself."""
+
+from __future__ import annotations
+
+import uuid
+from collections.abc import Callable
+from typing import Any, final
+
+import msgspec
+
+from actors.messages import Announce, CompanyState, Event
+from supervisor import ActorRef
+from supervisor.errors import ActorStopped, MailboxFull
+
+
+@final
+class Announcer:
+    """Builds events and hands them to the events actor without waiting.
+
+    While Postgres is away the events actor keeps a bounded number; what it cannot take is counted there, and the company goes on.
+    """
+
+    def __init__(self, company_id: str, events: ActorRef, wall_clock: Callable[[], float]) -> None:
+        self._company_id = company_id
+        self._events = events
+        self._wall_clock = wall_clock
+
+    def announce(self, type_: str, **payload: Any) -> None:
+        """One event of ``type_`` (spec: Events) with ``payload``."""
+        event = Event(
+            id=str(uuid.uuid4()),
+            type=type_,
+            company_id=self._company_id,
+            timestamp=self._wall_clock(),
+            payload=msgspec.Raw(msgspec.json.encode(payload)),
+        )
+        try:
+            self._events.tell(Announce((event,)))
+        except (MailboxFull, ActorStopped):  # an event lost to a full queue must not cost the company its connection
+            return
+
+    def transition(self, before: CompanyState, after: CompanyState, reason: str) -> None:
+        """The `status` event of a transition, and the one that names it where there is one."""
+        self.announce("status", status=after.value, previous=before.value, reason=reason)
+        if before is CompanyState.CONNECTED and after is not CompanyState.CONNECTED:
+            self.announce("disconnected", reason=reason, status=after.value)
+        if after is CompanyState.LOGGED_OUT:
+            self.announce("logout", reason=reason)

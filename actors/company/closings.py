@@ -1,0 +1,76 @@
+"""What it means when WhatsApp ends or refuses a connection: one table, pure.
+
+Codes are whatsmeow's `ConnectFailureReason` and stream error codes. Anything unknown is treated as trouble that passes: the company
+reconnects with back-off, and the circuit breaker bounds the attempts.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import Enum
+
+from actors.engine.protocol import Closed
+from actors.messages import CompanyState
+
+
+class Credentials(Enum):
+    """What happens to the stored identity."""
+
+    KEEP = "keep"
+    ARCHIVE = "archive"
+    """WhatsApp says this device is not linked any more: move the auth state to the archive, never destroy it."""
+
+
+@dataclass(frozen=True, slots=True)
+class Verdict:
+    """Where a company goes after its WhatsApp connection closed."""
+
+    state: CompanyState
+    reason: str
+    credentials: Credentials = Credentials.KEEP
+    retry: bool = False
+    """Another attempt follows by itself, after the back-off that belongs to ``state``."""
+
+
+_LOGGED_OUT = {
+    401: "WhatsApp logged this device out",
+    403: "WhatsApp locked the account",
+    406: "WhatsApp banned the account",
+    411: "the device was removed from the account",
+    414: "the account has an unknown error (414)",
+}
+_BANNED = {402: "WhatsApp banned the account for a time"}
+_OUTDATED = {405: "this WhatsApp client version is too old", 409: "WhatsApp refuses this user agent"}
+
+
+def judge(closed: Closed) -> Verdict:
+    """The verdict on one closing, for a company that is linked or about to be."""
+    match closed.kind:
+        case "replaced":
+            return Verdict(CompanyState.CONFLICT, "another client took over this session", retry=True)
+        case "outdated":
+            return Verdict(CompanyState.OUTDATED, _OUTDATED[405])
+        case "temporary_ban":
+            return Verdict(CompanyState.BANNED, closed.text or _BANNED[402], retry=closed.expires_in_s is not None)
+        case "logged_out":
+            return _logged_out(closed)
+        case "pairing_failed":
+            return Verdict(CompanyState.UNLINKED, closed.text or "pairing failed")
+        case "connect_failure" | "stream_error" | "disconnected":
+            return _by_code(closed)
+
+
+def _by_code(closed: Closed) -> Verdict:
+    if closed.code in _LOGGED_OUT and closed.kind != "disconnected":
+        return _logged_out(closed)
+    if closed.code in _BANNED:
+        return Verdict(CompanyState.BANNED, _BANNED[closed.code], retry=closed.expires_in_s is not None)
+    if closed.code in _OUTDATED:
+        return Verdict(CompanyState.OUTDATED, _OUTDATED[closed.code])
+    what = f"{closed.kind.replace('_', ' ')} {closed.code}" if closed.code else closed.kind.replace("_", " ")
+    return Verdict(CompanyState.RECONNECTING, f"{what}: {closed.text}" if closed.text else what, retry=True)
+
+
+def _logged_out(closed: Closed) -> Verdict:
+    reason = _LOGGED_OUT.get(closed.code, _LOGGED_OUT[401])
+    return Verdict(CompanyState.LOGGED_OUT, reason, credentials=Credentials.ARCHIVE)

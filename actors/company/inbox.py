@@ -1,0 +1,109 @@
+"""Incoming messages and receipts on their way from the engine's outbox to the event log."""
+
+from __future__ import annotations
+
+import time
+import uuid
+from collections import OrderedDict
+from typing import final
+
+import msgspec
+import trio
+
+from actors.company.link import EngineLink
+from actors.company.notices import MessagesStored
+from actors.company.shipping import Shipment
+from actors.engine.protocol import EventsStored, OutboxEvent
+from actors.messages import Event, Publish, Refused
+from supervisor import ActorRef
+from supervisor.errors import SupervisorError
+
+CAPACITY = 256
+"""Outbox events held here; the engine keeps the rest in its outbox until these are stored."""
+BATCH = 64
+RETRY_S = 0.5
+STORE_TIMEOUT_S = 10.0
+UNDECRYPTABLE_EVERY_S = 3600.0
+UNDECRYPTABLE_SENDERS = 256
+
+OUTBOX_NAMESPACE = uuid.UUID("5f3c2f0e-6f0b-4a58-9d8f-8a4e4f0f8f10")
+
+
+class _Undecryptable(msgspec.Struct):
+    sender: str = ""
+
+
+@final
+class Inbox:
+    """Publishes outbox events in order, each after the ratchet step it belongs to is committed, then lets the engine forget them.
+
+    An event's id is derived from the company, the device file and its outbox number: after a crash in between it is
+    stored once all the same.
+    """
+
+    def __init__(
+        self, company_id: str, *, shipment: Shipment, events: ActorRef, actor: ActorRef, link: EngineLink, file_id: str
+    ) -> None:
+        self._company_id = company_id
+        self._shipment = shipment
+        self._events = events
+        self._actor = actor
+        self._link = link
+        self._file_id = file_id
+        self._send, self._receive = trio.open_memory_channel[OutboxEvent](CAPACITY)
+        self._reported: OrderedDict[str, float] = OrderedDict()
+
+    async def put(self, event: OutboxEvent) -> None:
+        """Take one event; waits while `CAPACITY` are waiting."""
+        await self._send.send(event)
+
+    async def run(self) -> None:
+        """Publish what comes, for ever."""
+        async for first in self._receive:
+            batch = [first]
+            while len(batch) < BATCH and self._receive.statistics().current_buffer_used:
+                batch.append(self._receive.receive_nowait())
+            await self._shipment.wait_committed(max(event.position for event in batch))
+            await self._publish(batch)
+            await self._link.tell(EventsStored(number=batch[-1].number))
+
+    async def _publish(self, batch: list[OutboxEvent]) -> None:
+        events = tuple(self._event(event) for event in batch if self._is_news(event))
+        while events and not await self._stored(events):
+            await trio.sleep(RETRY_S)
+        messages = sum(event.type == "message" for event in batch)
+        if messages:
+            await self._actor.send(MessagesStored(messages))
+
+    async def _stored(self, events: tuple[Event, ...]) -> bool:
+        try:
+            await self._events.ask(Publish(events), timeout=STORE_TIMEOUT_S)
+        except (
+            Refused,
+            SupervisorError,
+        ):  # storage is away or the events actor restarted: the ids make repeating harmless
+            return False
+        return True
+
+    def _event(self, event: OutboxEvent) -> Event:
+        return Event(
+            id=str(uuid.uuid5(OUTBOX_NAMESPACE, f"{self._company_id}/{self._file_id}/{event.number}")),
+            type="error" if event.type == "undecryptable" else event.type,
+            company_id=self._company_id,
+            timestamp=time.time(),
+            payload=msgspec.Raw(event.payload),
+        )
+
+    def _is_news(self, event: OutboxEvent) -> bool:
+        """Messages that cannot be decrypted are normal after linking: one report a sender and hour."""
+        if event.type != "undecryptable":
+            return True
+        sender = msgspec.json.decode(event.payload, type=_Undecryptable).sender
+        now = trio.current_time()
+        if now - self._reported.get(sender, -UNDECRYPTABLE_EVERY_S) < UNDECRYPTABLE_EVERY_S:
+            return False
+        self._reported[sender] = now
+        self._reported.move_to_end(sender)
+        while len(self._reported) > UNDECRYPTABLE_SENDERS:
+            self._reported.popitem(last=False)
+        return True

@@ -1,0 +1,87 @@
+"""What a company actor's own helper tasks and timers tell it. ``session`` numbers engine connections: news of an old one is ignored."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+from actors.engine.protocol import FromEngine, Opened
+from supervisor import ReplyTo
+
+
+@dataclass(frozen=True, slots=True)
+class BringUp:
+    """Take the lease, open the engine connection, connect if linked."""
+
+
+@dataclass(frozen=True, slots=True)
+class TurnCame:
+    """The session may open now; until then it waited for others to be done."""
+
+    session: int
+
+
+@dataclass(frozen=True, slots=True)
+class SessionOpened:
+    session: int
+    opened: Opened
+
+
+@dataclass(frozen=True, slots=True)
+class SessionEnded:
+    """The engine connection is gone. ``code``: as in `actors.messages.Refused`, or `engine_lost`."""
+
+    session: int
+    code: str
+    why: str
+    retry_after_s: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class FromEngineNotice:
+    session: int
+    message: FromEngine
+
+
+@dataclass(frozen=True, slots=True)
+class MessagesStored:
+    """The event log took ``count`` incoming messages of this company."""
+
+    count: int
+
+
+@dataclass(frozen=True, slots=True)
+class PairingDurable:
+    """The new device's credentials are committed."""
+
+    session: int
+
+
+@dataclass(frozen=True, slots=True)
+class LoggedOut:
+    """WhatsApp confirmed the logout that an operator ordered."""
+
+    reply: ReplyTo[Any]
+
+
+@dataclass(frozen=True, slots=True)
+class IdentityArchived:
+    """The auth state is in the archive."""
+
+
+@dataclass(frozen=True, slots=True)
+class AttemptFailed:
+    """A `Connect` call failed."""
+
+    session: int
+    why: str
+
+
+@dataclass(frozen=True, slots=True)
+class RetryDue:
+    serial: int
+
+
+@dataclass(frozen=True, slots=True)
+class DeadlineReached:
+    serial: int

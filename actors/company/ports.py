@@ -1,0 +1,59 @@
+"""What a company actor is given: its collaborators and its bounds."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable
+from contextlib import AbstractAsyncContextManager
+from dataclasses import dataclass
+from random import Random
+from typing import Protocol
+
+import trio
+
+from actors.company.link import EngineLink
+from actors.messages import CompanyState
+from config.sections import CompanySettings
+from storage.auth_state import AuthState
+from supervisor import ActorRef
+
+
+class CompanyMetrics(Protocol):
+    """What a company counts (actors.metrics.Metrics does)."""
+
+    def message_sent(self, company_id: str, seconds: float | None = None) -> None: ...
+    def status_changed(self, company_id: str, status: CompanyState) -> None: ...
+    def message_received(self, company_id: str) -> None: ...
+    def qr_generated(self, company_id: str) -> None: ...
+    def reconnect_failed(self, company_id: str) -> None: ...
+    def reconnect_attempted(self, company_id: str) -> None: ...
+    def error(self, code: str, company_id: str | None = None) -> None: ...
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CompanyPorts:
+    """The collaborators every company actor shares."""
+
+    storage: ActorRef
+    events: ActorRef
+    directory: ActorRef
+    placement: ActorRef
+    open_link: Callable[[str, str], AbstractAsyncContextManager[EngineLink]]
+    """``(socket_path, company_id)`` -> the engine connection (actors.company.link.open_link)."""
+    load_auth: Callable[[str], Awaitable[AuthState]]
+    """Reads a company's auth state beside the storage actor; raises storage.errors.StorageUnavailable."""
+    is_wanted: Callable[[str], Awaitable[bool]]
+    """Whether the company is recorded as one to run; raises StorageUnavailable."""
+    connect_gate: trio.CapacityLimiter
+    """Bounds how many companies take up their session at once."""
+    metrics: CompanyMetrics
+    settings: CompanySettings
+    storage_timeout_s: float
+    """How long a commit or a lease may take before it is asked for again, or a caller is told that storage is away."""
+    engine_timeout_s: float
+    """How long to wait for a place in a running engine process."""
+    random: Random
+    wall_clock: Callable[[], float]
+    owner: str
+    """This daemon, as leases know it."""
+    proxy_of: Callable[[str], str | None]
+    device_name: str

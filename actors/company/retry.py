@@ -1,0 +1,48 @@
+"""When to try again: pure, seeded. Full jitter (a random part of the bound) spreads companies that lost WhatsApp together."""
+
+from __future__ import annotations
+
+from random import Random
+
+from actors.messages import CompanyState
+from config.sections import CompanySettings
+
+
+def doubled(first_s: float, most_s: float, times: int) -> float:
+    """``first_s`` doubled ``times`` times, at most ``most_s``."""
+    return min(most_s, first_s * 2.0 ** min(times, 32))
+
+
+class Retry:
+    """Counts a company's failures in a row and says which state they lead to and how long to wait there."""
+
+    def __init__(self, settings: CompanySettings, random: Random) -> None:
+        self._settings = settings
+        self._random = random
+        self.failures = 0
+        self._suspensions = 0
+        self._conflicts = 0
+
+    def succeeded(self) -> None:
+        """Connected: everything starts anew."""
+        self.failures = self._suspensions = self._conflicts = 0
+
+    def after_failure(self) -> tuple[CompanyState, float]:
+        """One more failed attempt or lost connection: the state to wait in and the seconds to wait."""
+        self.failures += 1
+        settings = self._settings
+        if self.failures < settings.circuit_failures:
+            bound = doubled(settings.reconnect_min_s, settings.reconnect_max_s, self.failures - 1)
+            return CompanyState.RECONNECTING, self._random.uniform(0.0, bound)
+        wait = doubled(settings.circuit_min_s, settings.circuit_max_s, self._suspensions)
+        self._suspensions += 1
+        return CompanyState.SUSPENDED, wait
+
+    def after_conflict(self) -> float:
+        """Another client took the session: seconds until the next attempt.
+
+        No jitter below the bound: taking it back at once starts a fight.
+        """
+        wait = doubled(self._settings.conflict_min_s, self._settings.conflict_max_s, self._conflicts)
+        self._conflicts += 1
+        return wait

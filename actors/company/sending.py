@@ -1,0 +1,97 @@
+"""Sending one text: accepted by WhatsApp and its ratchet step committed, or a clear refusal."""
+
+from __future__ import annotations
+
+import secrets
+
+import trio
+
+from actors.company.link import EngineRefused, LinkLost
+from actors.company.ports import CompanyPorts
+from actors.company.session import Session
+from actors.company.shipping import ShippingStopped
+from actors.engine import protocol
+from actors.messages import Refused, SendText, Sent
+from actors.storage.requests import CheckWritable
+from supervisor.errors import SupervisorError
+
+STORAGE_RETRY_AFTER_S = 5.0
+ENGINE_RETRY_AFTER_S = 2.0
+
+_CODES = {
+    "not_connected": "no_active_session",
+    "not_linked": "no_active_session",
+    "timeout": "send_timeout",
+    "no_such_recipient": "recipient_not_on_whatsapp",
+    "rejected": "send_rejected",
+}
+
+
+def new_message_id() -> str:
+    """An id in the form WhatsApp's web clients use."""
+    return "3EB0" + secrets.token_hex(9).upper()
+
+
+async def send_text(session: Session, request: SendText, ports: CompanyPorts) -> Sent:
+    """Send and wait until it is durable; raises Refused with the code of the problem catalogue."""
+    with trio.move_on_after(ports.settings.send_timeout_s):
+        await _require_storage(ports)
+        answer = await _ask_engine(session, request, ports)
+        await _require_commit(session, answer.position, ports)
+        return Sent(
+            company_id=session.company_id,
+            phone=request.phone,
+            message_id=answer.message_id,
+            timestamp=answer.timestamp,
+        )
+    raise Refused("send_timeout", "the message was not confirmed in time; it may still arrive")
+
+
+async def _require_storage(ports: CompanyPorts) -> None:
+    try:
+        await ports.storage.ask(CheckWritable(), timeout=ports.storage_timeout_s)
+    except SupervisorError as error:
+        raise _storage_unavailable() from error
+
+
+async def _ask_engine(session: Session, request: SendText, ports: CompanyPorts) -> protocol.Sent:
+    quoted = request.quoted
+    if session.link is None:
+        raise Refused("no_active_session", "the company is not connected")
+    try:
+        answer = await session.link.call(
+            lambda call: protocol.SendText(
+                call=call,
+                to=request.to,
+                text=request.text,
+                message_id=request.message_id or new_message_id(),
+                quoted=None
+                if quoted is None
+                else protocol.QuotedMessage(quoted.message_id, quoted.sender, quoted.text),
+            ),
+            timeout_s=ports.settings.send_timeout_s,
+        )
+    except EngineRefused as error:
+        raise Refused(_CODES.get(error.code, "engine_unavailable"), error.text) from error
+    except LinkLost as error:
+        raise Refused("engine_unavailable", str(error), retry_after_s=ENGINE_RETRY_AFTER_S) from error
+    assert isinstance(answer, protocol.Sent)
+    return answer
+
+
+async def _require_commit(session: Session, position: int, ports: CompanyPorts) -> None:
+    assert session.shipment is not None
+    with trio.move_on_after(ports.storage_timeout_s):
+        try:
+            await session.shipment.wait_committed(position)
+        except ShippingStopped as error:
+            text = f"the session ended before the message was durable, it may still arrive: {error}"
+            raise Refused("engine_unavailable", text, retry_after_s=ENGINE_RETRY_AFTER_S) from error
+        return
+    raise _storage_unavailable()
+
+
+def _storage_unavailable() -> Refused:
+    return Refused(
+        "storage_unavailable", "Postgres does not take writes at the moment", retry_after_s=STORAGE_RETRY_AFTER_S
+    )

@@ -1,0 +1,253 @@
+"""One engine connection of a company, from the lease to the last message: runs as a helper task of the company actor."""
+
+from __future__ import annotations
+
+import contextlib
+from contextlib import AsyncExitStack
+from typing import final
+
+import trio
+
+from actors.company.inbox import Inbox
+from actors.company.link import EngineLink, EngineRefused, LinkLost
+from actors.company.notices import AttemptFailed, FromEngineNotice, SessionEnded, SessionOpened, TurnCame
+from actors.company.ports import CompanyPorts
+from actors.company.shipping import Shipment, ShippingStopped
+from actors.engine import protocol
+from actors.groups import first_leaf
+from actors.messages import EnginePlace, LeaseTaken, LeavePlace, PlaceWasFull, Refused, TakePlace
+from actors.storage.requests import AcquireLease, CommitDelta
+from storage.auth_state import AuthState, Delta, KeyChange
+from storage.errors import StorageUnavailable
+from storage.leases import Lease
+from supervisor import ActorRef
+from supervisor.errors import SupervisorError
+
+COMMIT_RETRY_S = 0.5
+AUTH_CHUNK_KEYS = 500
+
+
+class Ended(Exception):
+    """Why a session cannot go on."""
+
+    def __init__(self, code: str, why: str, retry_after_s: float | None = None) -> None:
+        super().__init__(why)
+        self.code = code
+        self.why = why
+        self.retry_after_s = retry_after_s
+
+
+@final
+class Session:
+    """Takes the lease and a place in an engine process, has the device file made ready, connects when it is linked.
+
+    Tells the actor: one `SessionOpened`, then a `FromEngineNotice` for each message, at the end one `SessionEnded`.
+    """
+
+    def __init__(self, company_id: str, number: int, *, ports: CompanyPorts, actor: ActorRef, discard: bool) -> None:
+        self.company_id = company_id
+        self.number = number
+        self.lease: Lease | None = None
+        self.place: EnginePlace | None = None
+        self.link: EngineLink | None = None
+        self.shipment: Shipment | None = None
+        self._ports = ports
+        self._actor = actor
+        self._discard = discard
+        self.settled = trio.Event()
+        """Set by the actor when the first attempt to log in has succeeded or failed."""
+        self._file_id = ""
+
+    async def run(self) -> None:
+        """Live until the connection ends; never raises for expected trouble."""
+        ended = Ended("engine_lost", "the engine connection ended")
+        try:
+            await self._live()
+        except* LinkLost as lost:
+            ended = Ended("engine_lost", str(first_leaf(lost)))
+        except* EngineRefused as refused:
+            first = first_leaf(refused)
+            assert isinstance(first, EngineRefused)
+            ended = Ended(first.code, first.text)
+        except* Ended as group:
+            first = first_leaf(group)
+            assert isinstance(first, Ended)
+            ended = first
+        except* StorageUnavailable as unavailable:
+            ended = Ended("storage_unavailable", str(first_leaf(unavailable)))
+        except* SupervisorError as gone:
+            ended = Ended("unavailable", f"a collaborator did not answer: {first_leaf(gone)}")
+        finally:
+            self.link = None
+        await self._actor.send(SessionEnded(self.number, ended.code, ended.why, ended.retry_after_s))
+
+    async def _live(self) -> None:
+        self.lease = await self._take_lease()
+        async with AsyncExitStack() as gate:
+            await gate.enter_async_context(self._ports.connect_gate)
+            await self._actor.send(TurnCame(self.number))
+            self.place = await self._take_place()
+            opening = self._ports.open_link(self.place.socket_path, self.company_id)
+            async with opening as link, trio.open_nursery() as nursery:
+                await self._begin(link, nursery)
+                await gate.aclose()  # the next company's turn; the nursery goes on reading
+
+    async def _begin(self, link: EngineLink, nursery: trio.Nursery) -> None:
+        """Make the device ready and, when it is linked, wait until the first attempt to log in is decided."""
+        opened = await self._open_device(link)
+        self.link = link
+        nursery.start_soon(self._read, link)
+        await self._actor.send(SessionOpened(self.number, opened))
+        if opened.jid is not None:
+            await self.connect()
+            with trio.move_on_after(self._ports.settings.connect_timeout_s):
+                await self.settled.wait()
+
+    async def connect(self) -> None:
+        """Have the engine log in or offer QR codes; a refusal is told to the actor as `AttemptFailed`."""
+        if self.link is None:
+            return
+        try:
+            await self.link.call(
+                lambda call: protocol.Connect(call=call), timeout_s=self._ports.settings.connect_timeout_s
+            )
+        except EngineRefused as error:
+            await self._actor.send(AttemptFailed(self.number, error.text))
+        except LinkLost:
+            return  # the session's end is told by `run`
+
+    async def disconnect(self) -> None:
+        """Have the engine leave WhatsApp; the connection to the engine stays."""
+        if self.link is None:
+            return
+        with contextlib.suppress(LinkLost, EngineRefused):
+            await self.link.call(
+                lambda call: protocol.Disconnect(call=call), timeout_s=self._ports.settings.stop_timeout_s
+            )
+
+    async def _take_lease(self) -> Lease:
+        try:
+            lease = await self._ports.storage.ask(AcquireLease(self.company_id), timeout=self._ports.storage_timeout_s)
+        except Refused as error:
+            raise Ended(error.code, error.text, error.retry_after_s) from error
+        await self._ports.directory.send(LeaseTaken(self.company_id))
+        return lease
+
+    async def _take_place(self) -> EnginePlace:
+        try:
+            return await self._ports.placement.ask(TakePlace(self.company_id), timeout=self._ports.engine_timeout_s)
+        except Refused as error:
+            raise Ended(error.code, error.text, error.retry_after_s) from error
+
+    async def _open_device(self, link: EngineLink) -> protocol.Opened:
+        state = await self._ports.load_auth(self.company_id)
+        await link.tell(
+            protocol.Open(
+                company_id=self.company_id,
+                file_id=state.file_id,
+                position=state.position,
+                proxy=self._ports.proxy_of(self.company_id),
+                device_name=self._ports.device_name,
+                discard_file=self._discard,
+            )
+        )
+        answer = await link.receive()
+        if isinstance(answer, protocol.NeedAuthState):
+            await _send_auth_state(link, state)
+            answer = await link.receive()
+        if isinstance(answer, protocol.OpenRefused):
+            if answer.code == "engine_full":
+                self._tell_placement(PlaceWasFull(self.company_id))
+            raise Ended(answer.code, answer.text)
+        if not isinstance(answer, protocol.Opened):
+            raise LinkLost(f"the engine answered Open with {type(answer).__name__}")
+        self._file_id = answer.file_id
+        self.shipment = Shipment(self._commit, state.position if answer.file_id == state.file_id else 0)
+        return answer
+
+    async def _read(self, link: EngineLink) -> None:
+        assert self.shipment is not None
+        inbox = Inbox(
+            self.company_id,
+            shipment=self.shipment,
+            events=self._ports.events,
+            actor=self._actor,
+            link=link,
+            file_id=self._file_id,
+        )
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(self.shipment.run)
+            nursery.start_soon(inbox.run)
+            await link.run(lambda message: self._take(message, inbox))
+
+    async def _take(self, message: protocol.FromEngine, inbox: Inbox) -> None:
+        assert self.shipment is not None
+        match message:
+            case protocol.JournalDelta():
+                await self.shipment.put(message)
+            case protocol.OutboxEvent():
+                await inbox.put(message)
+            case _:
+                await self._actor.send(FromEngineNotice(self.number, message))
+
+    async def _commit(self, journal: protocol.JournalDelta) -> None:
+        """Have one delta committed, however long Postgres is away; the lease's end is the bound."""
+        assert self.lease is not None
+        delta = Delta(
+            company_id=self.company_id,
+            owner=self.lease.owner,
+            epoch=self.lease.epoch,
+            file_id=self._file_id,
+            position=journal.position,
+            creds=journal.creds,
+            changes=tuple(KeyChange(row.key_type, row.key_id, row.value) for row in journal.keys),
+            base=journal.base,
+        )
+        while not await self._committed(delta):
+            await trio.sleep(COMMIT_RETRY_S)
+        if self.link is not None:
+            await self.link.tell(protocol.Committed(position=journal.position))
+
+    async def _committed(self, delta: Delta) -> bool:
+        try:
+            await self._ports.storage.ask(CommitDelta(delta), timeout=self._ports.storage_timeout_s)
+        except Refused as error:
+            if error.code in ("lease_lost", "storage_rejected"):
+                raise Ended(error.code, error.text) from error
+            return False
+        except SupervisorError:  # the storage actor was restarted, is full or slow: repeating a delta is harmless
+            return False
+        return True
+
+    async def drain(self) -> None:
+        """Leave WhatsApp and wait until everything the engine had to ship is committed. Bounded; raises nothing for a lost engine."""
+        link, shipment = self.link, self.shipment
+        if link is None or shipment is None:
+            return
+        with trio.move_on_after(self._ports.settings.stop_timeout_s):
+            try:
+                await link.call(
+                    lambda call: protocol.Disconnect(call=call), timeout_s=self._ports.settings.stop_timeout_s
+                )
+                await shipment.wait_all_committed()
+            except (LinkLost, EngineRefused, ShippingStopped):
+                return
+
+    def leave_place(self) -> None:
+        """Give the place in the engine process back."""
+        self._tell_placement(LeavePlace(self.company_id))
+
+    def _tell_placement(self, notice: LeavePlace | PlaceWasFull) -> None:
+        with contextlib.suppress(SupervisorError):  # full or gone: placement only learns a little later
+            self._ports.placement.tell(notice)
+
+
+async def _send_auth_state(link: EngineLink, state: AuthState) -> None:
+    rows = [protocol.KeyRow(*row) for row in state.keys]
+    chunks = [rows[start : start + AUTH_CHUNK_KEYS] for start in range(0, len(rows), AUTH_CHUNK_KEYS)] or [[]]
+    for number, chunk in enumerate(chunks, start=1):
+        await link.tell(
+            protocol.AuthStateChunk(
+                creds=state.creds if number == 1 else None, keys=tuple(chunk), last=number == len(chunks)
+            )
+        )

@@ -1,0 +1,135 @@
+"""`wasup run`: what surrounds the tree. State directory and its lock, the database pool, signals, the exit status."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import secrets
+import shutil
+import signal
+import sys
+import tempfile
+import uuid
+from collections.abc import Generator
+from contextlib import contextmanager
+from pathlib import Path
+
+import structlog
+import trio
+from prometheus_client import CollectorRegistry
+
+from actors.boot import write_private
+from actors.lifecycle import LifecycleObserver
+from actors.messages import GetHttpAddress
+from actors.metrics import Metrics
+from actors.root import Parts, build_tree
+from config.settings import Settings
+from config.state import Running, announce
+from storage.embedded import EmbeddedPostgres
+from storage.pool import open_database
+from supervisor import System, open_system
+from supervisor.errors import StartFailed
+
+SOCKET_DIR_MOST_BYTES = 70
+"""Unix socket paths take 107 bytes; the longest name in the runtime directory has about 30."""
+MACHINE_ID = Path("/etc/machine-id")
+STOP_WITHIN_S = 30.0
+"""The whole tree must be down by then; what is not is cut and reported."""
+
+
+async def serve(settings: Settings) -> int:
+    """Run the daemon until it is told to stop (0) or cannot go on (1). The caller holds the state directory (config.state)."""
+    log = structlog.get_logger("wasup")
+    with _runtime_dir(settings.state_dir) as runtime_dir:
+        settings.devices_dir.mkdir(mode=0o700, exist_ok=True)
+        embedded = None
+        if settings.database_url is None:
+            embedded = EmbeddedPostgres(
+                settings.postgres_dir,
+                user=settings.postgres_account,
+                start_timeout_s=settings.storage.postgres_start_timeout_s,
+                stop_timeout_s=settings.storage.postgres_stop_timeout_s,
+            )
+            dsn = embedded.dsn
+        else:
+            dsn = settings.database_url.reveal()
+        storage = settings.storage
+        async with open_database(
+            dsn,
+            size=storage.pool_connections,
+            acquire_timeout_s=storage.acquire_timeout_s,
+            command_timeout_s=storage.command_timeout_s,
+        ) as database:
+            parts = Parts(
+                settings=settings,
+                database=database,
+                metrics=Metrics(CollectorRegistry()),
+                owner=f"{_installation(settings.state_dir)}/{secrets.token_hex(4)}",
+                runtime_dir=runtime_dir,
+                embedded=embedded,
+                connect_gate=trio.CapacityLimiter(settings.start_concurrency),
+            )
+            try:
+                return await _run_tree(parts, log)
+            except StartFailed as error:
+                log.error("not_started", reason=str(error))
+                print(f"wasup: could not start: {error}", file=sys.stderr)  # noqa: T201 - for who started it by hand
+                return 1
+
+
+async def _run_tree(parts: Parts, log: structlog.BoundLogger) -> int:
+    async with open_system(build_tree(parts)) as system, trio.open_nursery() as nursery:
+        observer = LifecycleObserver(events=system.ref("/events"), directory=system.ref("/directory"))
+        system.subscribe(observer)
+        await _announce(system, parts.settings, log)
+        nursery.start_soon(_stop_on_signal, system, log)
+        reason = await system.wait_terminated()
+        nursery.cancel_scope.cancel()
+    log.info("stopped", reason=str(reason))
+    return 0 if reason.is_expected else 1
+
+
+async def _stop_on_signal(system: System, log: structlog.BoundLogger) -> None:
+    with trio.open_signal_receiver(signal.SIGTERM, signal.SIGINT) as signals:
+        async for number in signals:
+            log.info("stopping", signal=signal.Signals(number).name)
+            with trio.move_on_after(STOP_WITHIN_S):
+                await system.stop()
+
+
+async def _announce(system: System, settings: Settings, log: structlog.BoundLogger) -> None:
+    """Say where the daemon is: to the log, to the command line (daemon.json), to who started it by hand."""
+    host, port = await system.ref("/http").ask(GetHttpAddress())
+    scheme = "https" if settings.http.tls_certificate_file else "http"
+    url = f"{scheme}://{f'[{host}]' if ':' in host else host}:{port}"
+    announce(settings.state_dir, Running(pid=os.getpid(), url=url))
+    log.info("started", url=url, admin_key_file=str(settings.admin_key_file))
+    print(  # noqa: T201 - for who started it by hand; the log on stdout has the same
+        f"wasup is running\n  dashboard  {url}/\n  admin key  {settings.admin_key_file}", file=sys.stderr, flush=True
+    )
+
+
+@contextmanager
+def _runtime_dir(state_dir: Path) -> Generator[Path, None, None]:
+    """A private directory with a short path for the engines' sockets: in the state directory, or in the temporary one."""
+    wanted = state_dir / "run"
+    if len(os.fsencode(wanted)) <= SOCKET_DIR_MOST_BYTES:
+        shutil.rmtree(wanted, ignore_errors=True)  # ours alone: we hold the lock
+        wanted.mkdir(mode=0o700)
+        path = wanted
+    else:
+        path = Path(tempfile.mkdtemp(prefix="wasup-"))
+    try:
+        yield path
+    finally:
+        shutil.rmtree(path, ignore_errors=True)
+
+
+def _installation(state_dir: Path) -> str:
+    """Names this state directory on this machine. The lock makes it one daemon's at a time, so that its next boot may take over the
+    leases of its last one at once; a copy of the directory on another machine is another installation."""
+    file = state_dir / "installation"
+    if not file.exists():
+        write_private(file, uuid.uuid4().hex + "\n")
+    machine = MACHINE_ID.read_bytes() if MACHINE_ID.exists() else os.uname().nodename.encode()
+    return hashlib.sha256(file.read_bytes() + machine).hexdigest()[:16]

@@ -1,0 +1,249 @@
+"""The directory: which companies this daemon runs, where their actors are, and their leases."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any, final
+
+import structlog
+import trio
+
+from actors import messages as m
+from actors.directory.leases import LeaseBook
+from actors.storage.requests import ArchiveAuth, RecordCompany, RemoveCompany, RenewLeases
+from config.sections import LeaseSettings
+from storage import companies
+from storage.errors import StorageUnavailable
+from storage.pool import Database
+from supervisor import Actor, ActorRef, ChildSpec, Down, SupervisorRef
+from supervisor.errors import (
+    AlreadyPresent,
+    AlreadyStarted,
+    ChildRestarting,
+    ChildRunning,
+    NoSuchActor,
+    SupervisorError,
+)
+
+STORAGE_S = 10.0
+BOOT_RETRY_S = 2.0
+
+
+@dataclass(frozen=True, slots=True)
+class _Loaded:
+    records: tuple[companies.Company, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class _Renewed:
+    asked: frozenset[str]
+    owned: frozenset[str]
+    asked_at: float
+
+
+@dataclass(frozen=True, slots=True)
+class _CheckLeases:
+    pass
+
+
+@final
+class DirectoryActor(Actor):
+    """Starts the recorded companies at boot, finds, makes and forgets company actors, renews the leases they hold."""
+
+    def __init__(
+        self,
+        *,
+        running: SupervisorRef,
+        storage: ActorRef,
+        database: Database,
+        company_spec: Callable[[str, bool], ChildSpec],
+        lease: LeaseSettings,
+    ) -> None:
+        self._running = running
+        self._storage = storage
+        self._database = database
+        self._company_spec = company_spec
+        self._renew_every_s = lease.renew_interval_s
+        self._leases = LeaseBook(lease.ttl_s, margin_s=lease.ttl_s / 6)
+        self._states: dict[str, m.CompanyState] = {}
+        self._healthy: dict[str, bool] = {}
+        self._log = structlog.get_logger("wasup.directory")
+
+    async def started(self) -> None:
+        self.context.spawn(self._load, name="load")
+        self.context.spawn(self._renew, name="renew")
+        self.context.every(1.0, _CheckLeases())
+
+    async def receive(self, message: Any) -> Any:
+        match message:
+            case m.StatusChanged() | m.HealthChanged() | m.LeaseTaken() | m.LeaseDropped():
+                self._on_company_notice(message)
+            case _Renewed() | _CheckLeases() | _Loaded() | Down():
+                await self._on_notice(message)
+            case m.ListSessions(after, limit, only):
+                return self._list(after, limit, only)
+            case m.FindCompany(company_id):
+                return self._find(company_id)
+            case m.EnsureCompany(company_id):
+                return await self._ensure(company_id)
+            case m.SetDesired(company_id, desired):
+                await self._ask_storage(RecordCompany(company_id, desired))
+                if desired == "running":
+                    await self._revive(company_id)
+            case m.ForgetCompany(company_id):
+                await self._forget(company_id)
+            case _:
+                raise TypeError(f"the directory does not understand {type(message).__name__}")
+        return None
+
+    def _on_company_notice(self, notice: Any) -> None:
+        match notice:
+            case m.StatusChanged(company_id, status, _):
+                self._states[company_id] = status
+            case m.HealthChanged(company_id, healthy):
+                self._healthy[company_id] = healthy
+            case m.LeaseTaken(company_id):
+                self._leases.taken(company_id, trio.current_time())
+            case m.LeaseDropped(company_id):
+                self._leases.dropped(company_id)
+            case _:
+                return
+
+    async def _on_notice(self, notice: Any) -> None:
+        match notice:
+            case _Renewed(asked, owned, asked_at):
+                self._drop(self._leases.renewed(asked, owned, asked_at), elsewhere=True)
+            case _CheckLeases():
+                self._drop(self._leases.expired(trio.current_time()), elsewhere=False)
+            case _Loaded(records):
+                self.context.monitor(self.context.ref_to(self._running.path))
+                await self._start_recorded(records)
+            case Down():  # their supervisor was ended, and every company with it; it comes back without any
+                self._states = dict.fromkeys(self._states, m.CompanyState.STOPPED)
+                self.context.spawn(self._load, name="load")
+            case _:
+                return
+
+    # --- at boot, and when all companies are gone ---
+
+    async def _load(self) -> None:
+        while True:
+            try:
+                records = await self._read_companies()
+            except StorageUnavailable as error:
+                self._log.warning("companies_not_loaded", reason=str(error))
+                await trio.sleep(BOOT_RETRY_S)
+            else:
+                await self.context.ref.send(_Loaded(tuple(records)))
+                return
+
+    async def _read_companies(self) -> list[companies.Company]:
+        found: list[companies.Company] = []
+        while page := await companies.list_all(self._database, after=found[-1].company_id if found else ""):
+            found += page
+        return found
+
+    async def _start_recorded(self, records: tuple[companies.Company, ...]) -> None:
+        for record in records:
+            self._states.setdefault(record.company_id, m.CompanyState.STOPPED)
+            await self._start(record.company_id, running=record.desired == "running")
+
+    async def _start(self, company_id: str, *, running: bool) -> ActorRef:
+        try:
+            return await self._running.start_child(self._company_spec(company_id, running))
+        except (AlreadyStarted, AlreadyPresent):  # this directory was restarted: learn how the company is
+            ref = self._running.child(company_id)
+            self.context.spawn(self._learn, company_id, ref, name="learn")
+            return ref
+
+    async def _learn(self, company_id: str, ref: ActorRef) -> None:
+        try:
+            status = await ref.ask(m.GetStatus(), timeout=STORAGE_S)
+        except SupervisorError:
+            return  # it tells its next transition itself
+        await self.context.ref.send(m.StatusChanged(company_id, status.status, status.connected))
+        if status.lease_epoch is not None:
+            await self.context.ref.send(m.LeaseTaken(company_id))
+
+    # --- finding ---
+
+    def _find(self, company_id: str) -> ActorRef:
+        try:
+            return self._running.child(company_id)
+        except NoSuchActor as error:
+            raise m.Refused("no_such_company", f"there is no company {company_id}", company_id=company_id) from error
+
+    async def _ensure(self, company_id: str) -> ActorRef:
+        try:
+            await self._revive(company_id)
+            return self._running.child(company_id)
+        except NoSuchActor:
+            await self._ask_storage(RecordCompany(company_id, "running"))
+            self._states[company_id] = m.CompanyState.STOPPED
+            return await self._start(company_id, running=True)
+
+    async def _revive(self, company_id: str) -> None:
+        """Give a company that spent its restarts another life."""
+        with contextlib.suppress(ChildRunning, ChildRestarting):
+            await self._running.restart_child(company_id)
+
+    def _list(self, after: str | None, limit: int, only: frozenset[str] | None) -> m.SessionPage:
+        known = sorted(company_id for company_id in self._states if only is None or company_id in only)
+        rest = [company_id for company_id in known if after is None or company_id > after]
+        page = rest[:limit]
+        return m.SessionPage(
+            count=len(known),
+            sessions=tuple(self._summary(company_id) for company_id in page),
+            next=page[-1] if len(rest) > limit else None,
+        )
+
+    def _summary(self, company_id: str) -> m.SessionSummary:
+        state, healthy = self._states[company_id], self._healthy.get(company_id)
+        return m.SessionSummary(
+            company_id=company_id,
+            connected=state is m.CompanyState.CONNECTED,
+            status=state,
+            health="unknown" if healthy is None else "healthy" if healthy else "unhealthy",
+        )
+
+    async def _forget(self, company_id: str) -> None:
+        self._find(company_id)
+        await self._running.terminate_child(company_id)
+        await self._ask_storage(ArchiveAuth(company_id, "forgotten by an operator"))
+        await self._ask_storage(RemoveCompany(company_id))
+        self._states.pop(company_id, None)
+        self._healthy.pop(company_id, None)
+        self._leases.dropped(company_id)
+
+    async def _ask_storage(self, request: Any) -> None:
+        try:
+            await self._storage.ask(request, timeout=STORAGE_S)
+        except SupervisorError as error:
+            raise m.Refused("storage_unavailable", "Postgres does not take writes now", retry_after_s=5.0) from error
+
+    # --- leases ---
+
+    async def _renew(self) -> None:
+        """Ask for renewal again and again; what cannot be renewed is dropped by `_CheckLeases` in time."""
+        while True:
+            await trio.sleep(self._renew_every_s)
+            asked, asked_at = self._leases.companies, trio.current_time()
+            if not asked:
+                continue
+            try:
+                owned = await self._storage.ask(RenewLeases(asked), timeout=self._renew_every_s)
+            except (SupervisorError, m.Refused) as error:
+                self._log.warning("leases_not_renewed", companies=len(asked), reason=str(error))
+            else:
+                await self.context.ref.send(_Renewed(asked, owned, asked_at))
+
+    def _drop(self, company_ids: frozenset[str], *, elsewhere: bool) -> None:
+        for company_id in company_ids:
+            self._log.error("lease_lost", company_id=company_id, elsewhere=elsewhere)
+            why = "another daemon owns this company" if elsewhere else "the lease could not be renewed in time"
+            try:
+                self._find(company_id).tell(m.LeaseWasLost(why, elsewhere=elsewhere))
+            except (m.Refused, SupervisorError):
+                continue

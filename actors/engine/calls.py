@@ -1,0 +1,156 @@
+"""The daemon's calls on a company: each is answered with exactly one message."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable
+from typing import Final, TypeVar, final
+
+import trio
+
+from actors.engine.client import Client
+from actors.engine.errors import CallRefused, EngineError
+from actors.engine.host import Host
+from actors.engine.logs import EngineLog
+from actors.engine.protocol import (
+    Committed,
+    Connect,
+    Disconnect,
+    Done,
+    EventsStored,
+    Failed,
+    FromEngine,
+    Logout,
+    PairingCode,
+    Ping,
+    RequestPairingCode,
+    SendText,
+    Sent,
+    ToEngine,
+)  # fmt: skip
+from actors.engine.sending import build_text
+from actors.engine.session import Session
+
+LOGOUT_S: Final = 20.0
+PAIRING_CODE_S: Final = 20.0
+
+CALLS_AT_ONCE: Final = 16
+SENDS_WAITING: Final = 64
+
+M = TypeVar("M")
+Call = Connect | RequestPairingCode | Ping | Logout | Disconnect
+
+
+@final
+class Calls:
+    """Texts are sent one after another, in the order they came; everything else runs beside."""
+
+    def __init__(
+        self, host: Host, session: Session, send: Callable[[FromEngine], Awaitable[None]], log: EngineLog
+    ) -> None:
+        self._host = host
+        self._session = session
+        self._send = send
+        self._log = log
+        self._running = 0
+        self._texts, self._texts_waiting = trio.open_memory_channel[SendText](SENDS_WAITING)
+        self._nursery: trio.Nursery | None = None
+
+    async def run(self) -> None:
+        """Work until cancelled."""
+        async with trio.open_nursery() as nursery:
+            self._nursery = nursery
+            async for request in self._texts_waiting:
+                await self._answer(request.call, self._send_text, request)
+
+    async def take(self, message: ToEngine) -> None:
+        """One message of the daemon; returns without waiting for the work."""
+        match message:
+            case Committed(position=position):
+                self._session.shipper.committed(position)
+            case EventsStored(number=number):
+                self._session.shipper.events_stored(number)
+            case SendText():
+                await self._take_text(message)
+            case Connect() | RequestPairingCode() | Ping() | Logout() | Disconnect():
+                await self._take_call(message)
+            case _:
+                self._log.caution(f"a {type(message).__name__} has no place on a company's connection")
+
+    async def _take_text(self, message: SendText) -> None:
+        try:
+            self._texts.send_nowait(message)
+        except trio.WouldBlock:
+            await self._send(
+                Failed(call=message.call, code="engine_error", text=f"{SENDS_WAITING} messages are waiting already")
+            )
+
+    async def _take_call(self, message: Call) -> None:
+        if self._nursery is None or self._running >= CALLS_AT_ONCE:
+            await self._send(
+                Failed(call=message.call, code="engine_error", text=f"{CALLS_AT_ONCE} calls are under way already")
+            )
+            return
+        self._running += 1
+        self._nursery.start_soon(self._run_call, message)
+
+    async def _run_call(self, message: Call) -> None:
+        try:
+            await self._answer(message.call, self._do, message)
+        finally:
+            self._running -= 1
+
+    async def _answer(self, call: int, work: Callable[[M], Awaitable[FromEngine]], message: M) -> None:
+        try:
+            answer = await work(message)
+        except CallRefused as refused:
+            answer = Failed(call=call, code=refused.code, text=refused.text)
+        except EngineError as error:
+            self._log.failure(f"call failed: {error}")
+            answer = Failed(call=call, code="engine_error", text=str(error))
+        await self._send(answer)
+
+    def _logged_in_client(self) -> Client:
+        client = self._session.client()
+        if not self._session.is_logged_in:
+            raise CallRefused("not_connected", "this device is not logged in to WhatsApp")
+        return client
+
+    async def _do(self, message: Call) -> FromEngine:
+        match message:
+            case Connect():
+                await self._session.connect()
+            case Disconnect():
+                await self._session.disconnect()
+            case Ping(timeout_s=timeout_s):
+                await self._ping(timeout_s)
+            case Logout():
+                await self._logout()
+            case RequestPairingCode():
+                return PairingCode(call=message.call, code=await self._pairing_code(message.phone))
+        return Done(call=message.call)
+
+    async def _ping(self, timeout_s: float) -> None:
+        client = self._logged_in_client()
+        await client.call(self._host.library.round_trip, deadline_s=timeout_s)
+        await self._session.note_round_trip()
+
+    async def _logout(self) -> None:
+        if not await self._session.is_linked():
+            raise CallRefused("not_linked", "no device is linked")
+        await self._logged_in_client().call(self._host.library.logout, deadline_s=LOGOUT_S)
+        await self._session.logged_out()
+
+    async def _pairing_code(self, phone: str) -> str:
+        if await self._session.is_linked():
+            raise CallRefused("already_linked", "a device is linked already")
+        if not phone.isdecimal():
+            raise CallRefused("rejected", "the phone number must be digits only, in international form")
+        return await self._session.client().call(self._host.library.pair_phone, phone, deadline_s=PAIRING_CODE_S)
+
+    async def _send_text(self, request: SendText) -> FromEngine:
+        client = self._logged_in_client()
+        library = self._host.library
+        to, message = build_text(library.protobufs, library.messages, request)
+        answer = await client.call(library.send_message, to, message, deadline_s=request.timeout_s)
+        position = await self._session.shipper.ship()
+        return Sent(call=request.call, message_id=str(answer.ID), timestamp=float(answer.Timestamp), position=position)

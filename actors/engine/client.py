@@ -1,0 +1,300 @@
+"""One client of the WhatsApp library: a thread that lives in it, what it reports, and how it is stopped."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from typing import Final, TypeVar, final
+from urllib.parse import quote
+
+import trio
+
+from actors.engine import events
+from actors.engine.closing import Closing, Hint, closing_from_log, is_fatal
+from actors.engine.errors import CallRefused, LibraryError
+from actors.engine.gate import Gate
+from actors.engine.handover import Handover
+from actors.engine.library import Callbacks, WhatsAppLibrary
+from actors.engine.logs import EngineLog
+
+T = TypeVar("T")
+
+MADE_WITHIN_S: Final = 0.05
+"""How long the library takes at most to note a new client in its maps: it opens and reads the file before."""
+
+DISCONNECT_S: Final = 8.0
+RETURN_S: Final = 3.0
+QUIET_S: Final = 0.05
+"""No event for so long after the socket is closed: the library has delivered what it had."""
+DRAIN_S: Final = 2.0
+CALLS_AT_ONCE: Final = 4
+"""Threads one client's calls may hold, stuck ones included."""
+SIGNALS_QUEUED: Final = 64
+STORE_RETRY_S: Final = 0.5
+
+
+@dataclass(frozen=True, slots=True)
+class QrOffered:
+    code: str
+
+
+@dataclass(frozen=True, slots=True)
+class OfferEnded:
+    status: str
+
+
+@dataclass(frozen=True, slots=True)
+class RunEnded:
+    """The library returned by itself."""
+
+    error: str
+
+
+@dataclass(frozen=True, slots=True)
+class Stored:
+    """Something lies in the outbox or the journal."""
+
+
+Signal = (
+    QrOffered
+    | OfferEnded
+    | RunEnded
+    | Stored
+    | events.PairSucceeded
+    | events.LoggedIn
+    | events.KeepAliveFailed
+    | events.KeepAliveRestored
+    | Closing
+    | Hint
+)
+
+
+@dataclass(frozen=True, slots=True)
+class ClientSettings:
+    name: str
+    """Unique in the process for ever: the library may still hold a stopped client of an earlier name."""
+    file: Path
+    proxy: str | None
+    device_name: str
+    linked: bool
+    """The file holds a device; without one the library waits for a scan and never returns if none comes."""
+
+
+@final
+class Client:
+    """Made, started once, stopped once."""
+
+    def __init__(
+        self,
+        library: WhatsAppLibrary,
+        gate: Gate,
+        settings: ClientSettings,
+        store: Callable[[events.Incoming], None],
+        log: EngineLog,
+    ) -> None:
+        self.settings = settings
+        self.signals: Handover[Signal] = Handover(SIGNALS_QUEUED)
+        self._library = library
+        self._gate = gate
+        self._store = store
+        self._log = log
+        self._limiter = trio.CapacityLimiter(CALLS_AT_ONCE)
+        # Never the process's own limiter: a few stuck dials would take all its threads, and with them every company's.
+        self._life_limiter = trio.CapacityLimiter(2)
+        self._token = trio.lowlevel.current_trio_token()
+        self._seen = threading.Event()
+        self._returned = trio.Event()
+        self._stopping = False
+        self._left = False
+        self._parked = False
+        self._given_up = False
+        self._has_device = settings.linked
+        self._last_callback = 0.0
+        self._in_callback = 0
+
+    @property
+    def is_usable(self) -> bool:
+        """Calls are possible: the library has shown that it knows the client, and it was not stopped."""
+        return self._seen.is_set() and not self._stopping
+
+    @property
+    def has_returned(self) -> bool:
+        """Its thread is out of the library."""
+        return self._returned.is_set()
+
+    @property
+    def has_left(self) -> bool:
+        """Its socket is closed for good."""
+        return self._left or self.has_returned
+
+    async def start(self) -> None:
+        """Have the library connect; everything else comes as a signal."""
+        await trio.to_thread.run_sync(self._make, limiter=self._life_limiter)
+
+    async def call(self, function: Callable[..., T], *arguments: object, deadline_s: float) -> T:
+        """Call the library on a thread.
+
+        `CallRefused`: `not_connected`, `timeout` (the call goes on without us), or what the library's error means.
+        """
+        if not self.is_usable:
+            raise CallRefused("not_connected", "there is no connection to WhatsApp")
+        with trio.move_on_after(deadline_s):
+            try:
+                return await trio.to_thread.run_sync(
+                    partial(self._enter, function, *arguments), abandon_on_cancel=True, limiter=self._limiter
+                )
+            except LibraryError as error:
+                raise CallRefused(_code_of(error.text), error.text) from error
+        raise CallRefused("timeout", f"the library did not answer within {deadline_s:.0f} s")
+
+    async def stop(self) -> bool:
+        """Leave WhatsApp and let the library forget the client. False: it is stuck in a dial, and may still log in one day.
+
+        First the socket is closed, then what the library still has to deliver is taken, then the client goes. Its thread may stay behind
+        even so (`has_returned`), without a socket: the library never returns from waiting for a device that no phone linked.
+        """
+        self._stopping = True
+        if self._parked:
+            self._left = True
+            self.signals.close()
+            return True
+        with trio.move_on_after(DISCONNECT_S):
+            await trio.to_thread.run_sync(self._leave, abandon_on_cancel=True, limiter=self._life_limiter)
+        self._given_up = not self._left
+        if self._left:
+            await self._forget()
+        self.signals.close()
+        return self._left
+
+    async def _forget(self) -> None:
+        if self._has_device:
+            await self._drain()
+        self.signals.close()
+        await trio.to_thread.run_sync(self._unmake, limiter=self._life_limiter)
+        with trio.move_on_after(RETURN_S if self._has_device else 0.0):
+            await self._returned.wait()
+
+    async def _drain(self) -> None:
+        with trio.move_on_after(DRAIN_S):
+            while self._in_callback or time.monotonic() - self._last_callback < QUIET_S:
+                await trio.sleep(QUIET_S / 2)
+
+    # --- on worker threads --------------------------------------------------------------------------------------------
+
+    def _make(self) -> None:
+        with self._gate.making():
+            threading.Thread(target=self._run, name=self.settings.name, daemon=True).start()
+            self._seen.wait(MADE_WITHIN_S)
+
+    def _enter(self, function: Callable[..., T], *arguments: object) -> T:
+        self._gate.begin_call()
+        return function(self.settings.name, *arguments)
+
+    def _leave(self) -> None:
+        self._enter(self._library.disconnect)
+        self._left = True
+        if self._given_up:  # the dial ended after all, and nobody waits any more
+            self._unmake()
+
+    def _unmake(self) -> None:
+        with self._gate.making():
+            self._library.stop(self.settings.name)
+
+    def _run(self) -> None:
+        settings = self.settings
+        callbacks = Callbacks(self._on_qr, self._on_status, self._on_event, self._on_log)
+        # The library makes a URI of the name: what has a meaning there is quoted.
+        file = quote(str(settings.file))
+        try:
+            error = self._library.run(
+                settings.name, file, settings.proxy, settings.device_name, events.SUBSCRIBED, callbacks
+            )
+        except Exception as failure:  # noqa: BLE001 - the thread's boundary: whatever it was, the company must hear that its client is gone
+            error = type(failure).__name__
+        self.signals.put(RunEnded(error))
+        try:
+            self._token.run_sync_soon(self._returned.set)
+        except trio.RunFinishedError:
+            return
+
+    # --- callbacks, on the library's threads; none may raise ----------------------------------------------------------
+
+    def _on_qr(self, code: str) -> None:
+        self._seen.set()
+        self.signals.put(QrOffered(code))
+
+    def _on_status(self, status: str) -> None:
+        self._seen.set()
+        self.signals.put(OfferEnded(status))
+
+    def _on_event(self, number: int, data: bytes) -> None:
+        self._seen.set()
+        self._in_callback += 1
+        try:
+            self._take_event(number, data)
+        except Exception as error:  # noqa: BLE001 - an exception would vanish in the library; its text may hold message contents
+            self._log.failure(f"event {number} could not be read: {type(error).__name__}")
+        finally:
+            self._in_callback -= 1
+            self._last_callback = time.monotonic()
+
+    def _take_event(self, number: int, data: bytes) -> None:
+        event = events.decode(self._library.protobufs, number, data)
+        if isinstance(event, events.Incoming):
+            self._keep(event)
+            event = None
+        elif isinstance(event, events.PairSucceeded | events.LoggedIn):
+            self._has_device = True
+        self.signals.put(Stored() if event is None else event)
+
+    def _keep(self, event: events.Incoming) -> None:
+        """Until it is on disk: WhatsApp has been told that we have it. Meanwhile the library's channel fills, and WhatsApp waits."""
+        while True:
+            try:
+                return self._store(event)
+            except Exception as error:  # noqa: BLE001 - a full disk or a locked file: nothing else would keep the event
+                self._log.failure(f"cannot write the outbox: {type(error).__name__}: {error}")
+            if self.signals.is_closed:
+                return self._log.failure(f"a {event.type} came after its file was closed, and is lost")
+            time.sleep(STORE_RETRY_S)
+
+    def _on_log(self, level: str, logger: str, text: str) -> None:
+        try:
+            self._parked = self._parked or is_fatal(text)  # before the signal: whoever handles it asks
+            found = closing_from_log(text)
+            if found is not None:
+                self.signals.put(found)
+            if level != "INFO":
+                self._log.library(level, logger, text)
+            if self._parked:
+                self._park()
+        except Exception as error:  # noqa: BLE001 - as above
+            self._log.failure(f"a log line could not be handled: {type(error).__name__}")
+
+    def _park(self) -> None:
+        """Keep this thread of the library's for ever: its next instruction would end the process, with all the other companies in it.
+
+        It holds the client's socket lock, so the client can never connect again, and must not be asked to disconnect.
+        """
+        self._log.failure("the library was about to end the process over this refusal: this client stays where it is")
+        threading.Event().wait()
+
+
+def _code_of(text: str) -> str:
+    """`protocol.Failed`'s code for the library's error text."""
+    lowered = text.lower()
+    if "not connected" in lowered or "websocket disconnected" in lowered:
+        return "not_connected"
+    if "doesn't contain a device" in lowered or "not logged in" in lowered:
+        return "not_linked"
+    if "no lid found" in lowered:
+        return "no_such_recipient"
+    if "timed out" in lowered or "deadline" in lowered:
+        return "timeout"
+    if "server returned error" in lowered or "unknown server" in lowered or "status 4" in lowered:
+        return "rejected"
+    return "engine_error"

@@ -1,0 +1,255 @@
+"""A company's device file: the SQLite file the library keeps its state in, with our journal and outbox beside it.
+
+The file is never altered in place to match Postgres: it is either the very file Postgres knows and not behind it, or it is built anew
+beside the old one and put in its place in one step.
+"""
+
+from __future__ import annotations
+
+import uuid
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Final, Literal, final
+
+import msgspec
+
+from actors.engine.closing import Kind
+from actors.engine.errors import BadAuthState, DamagedFile, SqliteError
+from actors.engine.journal import Journal
+from actors.engine.outbox import Item, Outbox
+from actors.engine.schema import OWN_TABLES, Template, require_version, triggers
+from actors.engine.sqlite import Connection, Sqlite
+from storage.codec import CodecError
+from storage.whatsmeow import DEVICE_TABLE, LID_TABLE, TableRow, rows_of, session_fault
+from storage.whatsmeow_creds import SqlValue, device_from_creds
+
+Fault = Literal["missing", "foreign", "behind", "discarded", "damaged"]
+
+KEPT_MESSAGE_SECRETS: Final = 20_000
+"""The library keeps one for each message for ever; the oldest beyond this go when the file is opened."""
+
+_SIDE_FILES: Final = ("-wal", "-shm", "-journal")
+
+
+class Ending(msgspec.Struct, frozen=True):
+    """How the device in this file was logged out, kept so that it is told again until the daemon has archived the credentials."""
+
+    kind: Kind
+    code: int
+    text: str
+
+
+@dataclass(frozen=True, slots=True)
+class Identity:
+    """The linked device."""
+
+    jid: str
+    lid: str | None
+    push_name: str
+
+
+@final
+class DeviceFile:
+    """An open device file. Methods block briefly; any thread may call them."""
+
+    def __init__(self, path: Path, connection: Connection) -> None:
+        self.path = path
+        self._connection = connection
+        self.journal = Journal(connection)
+        self.outbox = Outbox(connection)
+        self.file_id = self._meta("file_id") or ""
+
+    def identity(self) -> Identity | None:
+        """The linked device; None when there is none (any more)."""
+        rows = self._connection.execute(f"SELECT jid, lid, push_name FROM {DEVICE_TABLE}")  # noqa: S608 - our own names
+        if not rows:
+            return None
+        jid, lid, name = rows[0]
+        return Identity(str(jid), str(lid) if lid else None, str(name or ""))
+
+    def complete(self, party: dict[str, Any]) -> None:
+        """Add the phone number or the LID that WhatsApp left out, if the library has learnt it before."""
+        if party["pn"] is None and party["lid"] is not None:
+            pn = self._look_up("SELECT pn FROM whatsmeow_lid_map WHERE lid = ?", party["lid"])
+            party["pn"] = f"{pn}@s.whatsapp.net" if pn is not None else None
+        elif party["lid"] is None and party["pn"] is not None:
+            lid = self._look_up("SELECT lid FROM whatsmeow_lid_map WHERE pn = ?", party["pn"])
+            party["lid"] = f"{lid}@lid" if lid is not None else None
+
+    def _look_up(self, query: str, jid: str) -> str | None:
+        found = self._connection.scalar(query, (jid.partition("@")[0],))
+        return found if isinstance(found, str) else None
+
+    def is_announced(self) -> bool:
+        """Whether Postgres has confirmed anything of this file."""
+        return self._meta("announced") == "1"
+
+    def announce(self) -> None:
+        if not self.is_announced():
+            self._set_meta("announced", "1")
+
+    def ending(self) -> Ending | None:
+        """How the device was logged out, None while it was not (or there never was one)."""
+        text = self._meta("ending")
+        if text:
+            return msgspec.json.decode(text, type=Ending)
+        gone = self.was_linked() and self.identity() is None
+        return Ending("logged_out", 401, "WhatsApp logged this device out") if gone else None
+
+    def was_linked(self) -> bool:
+        """Whether there is a device in this file, or ever was."""
+        return self._meta("linked") == "1"
+
+    def end(self, ending: Ending) -> None:
+        self._set_meta("ending", msgspec.json.encode(ending).decode())
+
+    def cut(self, position: int) -> None:
+        """Postgres has everything up to ``position``."""
+        self.announce()
+        self.journal.cut(position)
+        self._connection.script("PRAGMA shrink_memory")  # the pages that a large delta went through
+
+    def trim(self) -> None:
+        """Drop what the library lets grow for ever."""
+        self._connection.execute(
+            "DELETE FROM whatsmeow_message_secrets WHERE rowid <= (SELECT max(rowid) FROM whatsmeow_message_secrets) - ?",
+            (KEPT_MESSAGE_SECRETS,),
+        )
+
+    def close(self) -> None:
+        self._connection.close()
+
+    def _meta(self, name: str) -> str | None:
+        value = self._connection.scalar("SELECT value FROM wasup_meta WHERE name = ?", (name,))
+        return str(value) if value is not None else None
+
+    def _set_meta(self, name: str, value: str) -> None:
+        self._connection.execute(
+            "INSERT INTO wasup_meta (name, value) VALUES (?, ?) ON CONFLICT (name) DO UPDATE SET value = excluded.value",
+            (name, value),
+        )
+
+
+def open_file(sqlite: Sqlite, path: Path) -> DeviceFile | None:
+    """Open what lies there; None when nothing does. `DamagedFile` for what is no device file of ours, `UnknownSchema` for a newer one."""
+    if not path.exists():
+        return None
+    try:
+        connection = sqlite.connect(path)
+    except SqliteError as error:
+        raise DamagedFile(str(error)) from error
+    try:
+        _require_sound(connection)
+        return DeviceFile(path, connection)
+    except SqliteError as error:
+        connection.close()
+        raise DamagedFile(str(error)) from error
+    except BaseException:
+        connection.close()
+        raise
+
+
+def _require_sound(connection: Connection) -> None:
+    checked = connection.scalar("PRAGMA quick_check(1)")
+    if checked != "ok":
+        raise DamagedFile("SQLite's quick_check found damage")
+    require_version(connection)
+    connection.script("PRAGMA shrink_memory")
+
+
+def fault_of(file: DeviceFile, file_id: str | None, position: int) -> Fault | None:
+    """Why this file cannot be used by a daemon whose record knows ``file_id`` up to ``position``; None when it can."""
+    if file.file_id != file_id:
+        return "foreign"
+    return "behind" if file.journal.position() < position else None
+
+
+def build(
+    sqlite: Sqlite,
+    template: Template,
+    path: Path,
+    creds: bytes | None,
+    keys: Iterable[tuple[str, str, bytes]],
+    outbox: Sequence[Item],
+) -> tuple[DeviceFile, list[str]]:
+    """Make a new file from the auth state and put it at ``path``, and say which keys had to be left out.
+
+    `BadAuthState` when the creds cannot be used; what lay at ``path`` is untouched then. Keys whose value is broken are left out: a
+    missing session heals itself by a retry receipt, while a malformed one would end the whole process.
+    """
+    fresh = path.with_name(path.name + ".new")
+    _remove(fresh)
+    rows, left_out = _rows(creds, keys)
+    try:
+        connection = sqlite.connect(fresh, create=True)
+        try:
+            _fill(connection, template, rows, outbox)
+        finally:
+            connection.close()
+    except SqliteError as error:
+        _remove(fresh)
+        raise BadAuthState(f"the auth state does not fit the schema: {error}") from error
+    _remove(path)
+    fresh.rename(path)
+    file = open_file(sqlite, path)
+    assert file is not None
+    return file, left_out
+
+
+def _rows(creds: bytes | None, keys: Iterable[tuple[str, str, bytes]]) -> tuple[list[TableRow], list[str]]:
+    if creds is None:
+        return [], []
+    try:
+        device = device_from_creds(creds)
+    except CodecError as error:
+        raise BadAuthState(str(error)) from error
+    rows: list[TableRow] = [(DEVICE_TABLE, device)]
+    left_out: list[str] = []
+    for key_type, key_id, value in keys:
+        try:
+            rows += _checked(rows_of(str(device["jid"]), key_type, key_id, value))
+        except (CodecError, ValueError, TypeError, KeyError, AttributeError) as error:
+            left_out.append(f"{key_type}: {error}")
+    return rows, left_out
+
+
+def _checked(rows: list[TableRow]) -> list[TableRow]:
+    for table, row in rows:
+        session = row.get("session")
+        if (
+            table == "whatsmeow_sessions"
+            and (fault := session_fault(session if isinstance(session, bytes) else None)) is not None
+        ):
+            raise CodecError(fault)
+    return rows
+
+
+def _fill(connection: Connection, template: Template, rows: list[TableRow], outbox: Sequence[Item]) -> None:
+    connection.script("PRAGMA foreign_keys = OFF; PRAGMA journal_mode = WAL")
+    with connection.transaction():
+        for statement in (*template.statements, *OWN_TABLES):
+            connection.script(statement)
+        for table, row in rows:
+            _insert(connection, table, row)
+        for item in outbox:
+            connection.execute(
+                "INSERT INTO wasup_outbox (number, type, payload, position) VALUES (?, ?, ?, 0)", item[:3]
+            )
+        if rows:
+            connection.execute("INSERT INTO wasup_meta (name, value) VALUES ('linked', '1')")
+        for statement in triggers():
+            connection.script(statement)
+        connection.execute("INSERT INTO wasup_meta (name, value) VALUES ('file_id', ?)", (uuid.uuid4().hex,))
+
+
+def _insert(connection: Connection, table: str, row: dict[str, SqlValue]) -> None:
+    # Both directions of a LID mapping are one row, and the two may contradict each other: the first stays.
+    verb = "INSERT OR IGNORE" if table == LID_TABLE else "INSERT OR REPLACE"
+    marks = ", ".join("?" * len(row))
+    connection.execute(f"{verb} INTO {table} ({', '.join(row)}) VALUES ({marks})", tuple(row.values()))
+
+
+def _remove(path: Path) -> None:
+    for suffix in ("", *_SIDE_FILES):
+        path.with_name(path.name + suffix).unlink(missing_ok=True)

@@ -1,0 +1,53 @@
+"""What can go wrong inside the engine process."""
+
+from __future__ import annotations
+
+
+class EngineError(Exception):
+    """Base of the engine's own errors."""
+
+
+class SqliteError(EngineError):
+    """SQLite refused something; ``code`` is its extended result code."""
+
+    def __init__(self, code: int, text: str) -> None:
+        super().__init__(f"SQLite error {code}: {text}")
+        self.code = code
+
+
+class UnknownSchema(EngineError):
+    """A file or the library has a schema this version does not know; nothing was touched."""
+
+    def __init__(self, found: tuple[int, int] | None, expected: tuple[int, int]) -> None:
+        super().__init__(f"whatsmeow schema {found} where {expected} was expected")
+        self.found = found
+        self.expected = expected
+
+
+class OutboxFull(EngineError):
+    """The daemon has not stored an event for so long that the outbox has reached its limit."""
+
+
+class DamagedFile(EngineError):
+    """A device file that SQLite or our own tables say is broken."""
+
+
+class BadAuthState(EngineError):
+    """The auth state sent by the daemon cannot become a device file; the text names the field."""
+
+
+class LibraryError(EngineError):
+    """The WhatsApp library answered a call with an error; ``text`` is its own sentence."""
+
+    def __init__(self, text: str) -> None:
+        super().__init__(text)
+        self.text = text
+
+
+class CallRefused(EngineError):
+    """A call that cannot be made or did not work out; ``code`` is one of `protocol.Failed`'s."""
+
+    def __init__(self, code: str, text: str) -> None:
+        super().__init__(text)
+        self.code = code
+        self.text = text

@@ -1,0 +1,38 @@
+"""One process at a time on a device file.
+
+The lease in Postgres keeps daemons apart. This lock keeps apart what the lease cannot see: an engine process that outlives its daemon for
+a moment, or a second daemon on the same state directory. Two libraries on one device fork its Signal ratchets.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import os
+from pathlib import Path
+from typing import final
+
+
+@final
+class FileLock:
+    """Held from `take` to `release`, or until the process ends: the kernel lets it go then."""
+
+    def __init__(self, path: Path) -> None:
+        self._path = path.with_name(path.name + ".lock")
+        self._descriptor: int | None = None
+
+    def take(self) -> bool:
+        """Try once; False when another process (or another lock of this one) holds it."""
+        descriptor = os.open(self._path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError:
+            os.close(descriptor)
+            return False
+        self._descriptor = descriptor
+        return True
+
+    def release(self) -> None:
+        """A second time does nothing."""
+        if self._descriptor is not None:
+            os.close(self._descriptor)
+            self._descriptor = None

@@ -1,0 +1,60 @@
+"""What the engine process says on its standard error: one redacted JSON object a line, ``{"level", "company", "logger", "text"}``."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import time
+from collections.abc import Callable
+from typing import Final, final
+
+import msgspec
+
+from actors.engine.redaction import redact
+
+STDERR: Final = 2
+
+WINDOW_S: Final = 60.0
+LINES_A_WINDOW: Final = 120
+"""A company's lines a minute; a peer that provokes warnings must not fill the log."""
+
+
+@final
+class EngineLog:
+    """For one company, or (``company`` empty) for the process. Any thread may use it."""
+
+    def __init__(self, company: str = "", *, clock: Callable[[], float] = time.monotonic) -> None:
+        self._company = company
+        self._clock = clock
+        self._window = clock()
+        self._lines = 0
+
+    def note(self, text: str) -> None:
+        self._write("info", "engine", text)
+
+    def caution(self, text: str) -> None:
+        self._write("warning", "engine", text)
+
+    def failure(self, text: str) -> None:
+        self._write("error", "engine", text)
+
+    def library(self, level: str, logger: str, text: str) -> None:
+        """A line of whatsmeow's own log."""
+        self._write("error" if level == "ERROR" else "warning", f"whatsmeow/{logger}", text)
+
+    def _write(self, level: str, logger: str, text: str) -> None:
+        if self._clock() - self._window > WINDOW_S:
+            left_out, self._window, self._lines = self._lines - LINES_A_WINDOW, self._clock(), 0
+            if left_out > 0:
+                self._say("warning", "engine", f"{left_out} more lines were left out")
+        self._lines += 1
+        if self._lines <= LINES_A_WINDOW:
+            self._say(level, logger, text)
+
+    def _say(self, level: str, logger: str, text: str) -> None:
+        said = redact(text)
+        if said:
+            line = msgspec.json.encode({"level": level, "company": self._company, "logger": logger, "text": said})
+            # One write a line: lines of different threads do not mix, and nothing waits in a buffer when the process ends.
+            with contextlib.suppress(OSError):
+                os.write(STDERR, line + b"\n")

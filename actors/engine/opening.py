@@ -1,0 +1,144 @@
+"""The dialogue that makes a company's device file ready: `Open`, perhaps `NeedAuthState` and its chunks, `Opened`."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+from typing import Final
+
+import trio
+
+from actors.engine.device_file import DeviceFile, Fault, build, fault_of, open_file
+from actors.engine.errors import BadAuthState, DamagedFile, UnknownSchema
+from actors.engine.host import Host
+from actors.engine.logs import EngineLog
+from actors.engine.outbox import Item
+from actors.engine.protocol import AuthStateChunk, FromEngine, NeedAuthState, Open, Opened, ToEngine
+
+MAX_STATE_BYTES: Final = 128 * 1024 * 1024
+MAX_STATE_KEYS: Final = 200_000
+STATE_WITHIN_S: Final = 60.0
+
+COMPANY_ID: Final = re.compile(r"[A-Za-z0-9_-]{1,64}")
+
+Send = Callable[[FromEngine], Awaitable[None]]
+Receive = Callable[[], Awaitable[ToEngine]]
+
+
+class Refusal(Exception):
+    """The company cannot be opened; ``code`` as in `protocol.OpenRefused`."""
+
+    def __init__(self, code: str, text: str) -> None:
+        super().__init__(text)
+        self.code = code
+        self.text = text
+
+
+@dataclass(slots=True)
+class AuthState:
+    """What the daemon sent."""
+
+    creds: bytes | None
+    keys: list[tuple[str, str, bytes]]
+
+
+@dataclass(frozen=True, slots=True)
+class Ready:
+    """An open device file and where shipping goes on."""
+
+    file: DeviceFile
+    position: int
+    base: bool
+
+
+async def open_device(host: Host, request: Open, send: Send, receive: Receive, log: EngineLog) -> Ready:
+    """Lead the dialogue up to and including `Opened`; `Refusal` when it cannot end well."""
+    try:
+        ready = await _prepare(host, request, send, receive, log)
+    except UnknownSchema as error:
+        raise Refusal("unknown_schema", str(error)) from error
+    except BadAuthState as error:
+        raise Refusal("bad_auth_state", str(error)) from error
+    await trio.to_thread.run_sync(ready.file.trim)
+    await send(await trio.to_thread.run_sync(_opened, ready))
+    return ready
+
+
+def _opened(ready: Ready) -> Opened:
+    identity = ready.file.identity()
+    return Opened(
+        file_id=ready.file.file_id,
+        rebuilt=ready.base,
+        position=ready.file.journal.position(),
+        jid=identity.jid if identity else None,
+        lid=identity.lid if identity else None,
+    )
+
+
+async def _prepare(host: Host, request: Open, send: Send, receive: Receive, log: EngineLog) -> Ready:
+    file, fault = await trio.to_thread.run_sync(_inspect, host, request)
+    if file is not None and fault is None:
+        return Ready(file, request.position, base=False)
+    assert fault is not None
+    try:
+        log.note(f"the device file is {fault}: asking for the auth state")
+        await send(NeedAuthState(reason=fault))
+        state = await _receive_state(receive)
+        if file is not None and await trio.to_thread.run_sync(_is_unrecorded, file, fault, state):
+            log.caution(
+                "Postgres knows nothing of this company, but the device file holds a device it never heard of: keeping the file"
+            )
+            kept, file = file, None
+            return Ready(kept, 0, base=True)
+        outbox = await trio.to_thread.run_sync(file.outbox.all) if file is not None else []
+    finally:
+        if file is not None:
+            file.close()
+    return Ready(await trio.to_thread.run_sync(_rebuild, host, request.company_id, state, outbox, log), 0, base=True)
+
+
+def _inspect(host: Host, request: Open) -> tuple[DeviceFile | None, Fault | None]:
+    try:
+        file = open_file(host.sqlite, host.path_of(request.company_id))
+    except DamagedFile:
+        return None, "damaged"
+    if file is None:
+        return None, "missing"
+    if request.discard_file:
+        return file, "discarded"
+    return file, fault_of(file, request.file_id, request.position)
+
+
+def _is_unrecorded(file: DeviceFile, fault: Fault, state: AuthState) -> bool:
+    """A device was linked while Postgres was away, and the daemon ended before anything of this file was committed."""
+    return fault == "foreign" and state.creds is None and not file.is_announced() and file.identity() is not None
+
+
+def _rebuild(host: Host, company_id: str, state: AuthState, outbox: list[Item], log: EngineLog) -> DeviceFile:
+    file, left_out = build(host.sqlite, host.template, host.path_of(company_id), state.creds, state.keys, outbox)
+    for what in left_out[:10]:
+        log.failure(f"a key was left out of the device file: {what}")
+    if len(left_out) > 10:
+        log.failure(f"{len(left_out)} keys were left out of the device file in all")
+    return file
+
+
+async def _receive_state(receive: Receive) -> AuthState:
+    state = AuthState(None, [])
+    size = 0
+    with trio.move_on_after(STATE_WITHIN_S):
+        while True:
+            chunk = await receive()
+            if not isinstance(chunk, AuthStateChunk):
+                raise Refusal("bad_auth_state", f"a {type(chunk).__name__} came where an AuthStateChunk was expected")
+            state.creds = chunk.creds if chunk.creds is not None else state.creds
+            state.keys += [(row.key_type, row.key_id, row.value) for row in chunk.keys if row.value is not None]
+            size += sum(len(row.value or b"") for row in chunk.keys)
+            if size > MAX_STATE_BYTES or len(state.keys) > MAX_STATE_KEYS:
+                raise Refusal(
+                    "bad_auth_state", f"the auth state is larger than {MAX_STATE_BYTES} bytes or {MAX_STATE_KEYS} keys"
+                )
+            if chunk.last:
+                return state
+    raise Refusal("bad_auth_state", f"the auth state did not arrive within {STATE_WITHIN_S:.0f} s")

@@ -1,0 +1,90 @@
+"""The engine process: ``python -m actors.engine.process --socket PATH --devices DIR``.
+
+A child of the daemon. It ends itself when the daemon dies (PR_SET_PDEATHSIG), when the control connection is lost or never comes, and
+in order on SIGTERM or `EngineShutdown`. It uses neither standard input nor standard output: the library prints secrets there.
+"""
+
+from __future__ import annotations
+
+import argparse
+import ctypes
+import os
+import resource
+import signal
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Final
+
+from actors.engine.exits import CONTROL_LOST
+
+_PR_SET_PDEATHSIG: Final = 1
+_M_ARENA_MAX: Final = -8
+
+
+def die_with_parent(parent: int | None) -> None:
+    """Have the kernel end this process with its parent; end at once when the parent is already gone."""
+    ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
+    if parent is not None and os.getppid() != parent:
+        os._exit(CONTROL_LOST)
+
+
+def silence_stdout() -> None:
+    """The library prints QR codes' endings and send errors there, unasked and unredacted."""
+    null = os.open(os.devnull, os.O_WRONLY)
+    os.dup2(null, sys.stdout.fileno())
+    os.close(null)
+
+
+def raise_file_limit() -> None:
+    """Every client holds some five descriptors, and every client that ended two for ever."""
+    _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
+
+
+def share_arenas() -> None:
+    """The C library would give each of hundreds of threads a heap of its own, and none gives back what another one freed."""
+    ctypes.CDLL(None).mallopt(_M_ARENA_MAX, 2)
+
+
+def collect_often() -> None:
+    """Of what the library's heap holds, at most a quarter is garbage: its clients mostly idle, so collecting costs little."""
+    os.environ.setdefault("GOGC", "25")
+
+
+def parse(arguments: Sequence[str] | None) -> argparse.Namespace:
+    """The command line."""
+    parser = argparse.ArgumentParser(
+        prog="python -m actors.engine.process", description="wasup's engine process; started by the daemon."
+    )
+    parser.add_argument(
+        "--socket", type=Path, required=True, help="Unix socket to listen on, in a directory of mode 0700"
+    )
+    parser.add_argument("--devices", type=Path, required=True, help="directory of the device files")
+    parser.add_argument("--max-companies", type=int, default=50, help="how many companies at most (default 50)")
+    parser.add_argument(
+        "--control-within", type=float, default=15.0, help="seconds to wait for the control connection (default 15)"
+    )
+    parser.add_argument("--parent", type=int, default=None, help="pid of the daemon; without it any parent will do")
+    return parser.parse_args(arguments)
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run until told to end; the exit status."""
+    options = parse(arguments)
+    die_with_parent(options.parent)
+    silence_stdout()
+    raise_file_limit()
+    share_arenas()
+    collect_often()
+
+    # Not before: loading takes a third of a second and the parent may be gone by then.
+    from actors.engine.running import run
+
+    return run(options)
+
+
+if __name__ == "__main__":
+    status = main()
+    # The library's threads never end by themselves, and an interpreter that waits for them or is torn down under them would not either.
+    os._exit(status)

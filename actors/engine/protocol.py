@@ -1,0 +1,315 @@
+"""What the daemon and an engine process say to each other.
+
+One trio-websocket over the engine's Unix socket per company, resource ``/company/<companyId>``; one more, ``/control``, for the
+EngineActor. Every frame is one MessagePack-encoded message of this module. The daemon speaks first on a company connection: `Open`.
+Closing a company connection, for whatever reason, closes that company's WhatsApp client; losing ``/control`` ends the engine process.
+
+Calls carry a ``call`` number chosen by the daemon; the engine answers each with exactly one message that repeats it.
+"""
+
+from __future__ import annotations
+
+from typing import ClassVar, Literal
+
+import msgspec
+
+MAX_FRAME_BYTES: int = 16 * 1024 * 1024
+"""Larger frames end the connection. A whole auth state (1,313 keys) is about 0.6 MB."""
+
+
+class Message(msgspec.Struct, frozen=True, tag_field="t", forbid_unknown_fields=True):
+    """Base of everything on the wire; the tag is the class name."""
+
+
+class KeyRow(msgspec.Struct, frozen=True, array_like=True):
+    """One auth-state key: its type and id as in `whatsapp_keys`, its value as JSON bytes (None: the key is gone)."""
+
+    key_type: str
+    key_id: str
+    value: bytes | None
+
+
+# --- daemon -> engine, company connection -----------------------------------------------------------------------------
+
+
+class Open(Message, frozen=True, tag=True):
+    """Take up this company. The engine answers `NeedAuthState` (file missing, foreign or behind) or `Opened`."""
+
+    company_id: str
+    file_id: str | None
+    """The device file Postgres knows about; None when it knows none."""
+    position: int
+    """The journal position committed in Postgres for that file."""
+    proxy: str | None = None
+    """``http://host:port`` or ``socks5://host:port`` for this company's WhatsApp traffic."""
+    device_name: str = "wasup"
+    discard_file: bool = False
+    """Operator's `initialize` after a logout: forget whatever lies in the file."""
+
+
+class AuthStateChunk(Message, frozen=True, tag=True):
+    """The auth state in answer to `NeedAuthState`; ``last`` on the final chunk. No creds in any chunk: an unlinked company."""
+
+    creds: bytes | None
+    keys: tuple[KeyRow, ...]
+    last: bool
+
+
+class Connect(Message, frozen=True, tag=True):
+    """Log in with the stored device, or (no device) start offering QR codes. Answered with `Done` once the attempt is under way."""
+
+    call: int
+
+
+class RequestPairingCode(Message, frozen=True, tag=True):
+    """Ask for a pairing code for ``phone`` (digits only). Answered with `PairingCode`. Wait for the first `Qr` of a `Connect`."""
+
+    call: int
+    phone: str
+
+
+class SendText(Message, frozen=True, tag=True):
+    """Send text. Answered with `Sent` after the journal entries it caused were shipped in deltas up to ``Sent.position``."""
+
+    call: int
+    to: str
+    """A full JID."""
+    text: str
+    message_id: str
+    """The id the daemon would like. The library's send takes none, so `Sent.message_id` is the real one."""
+    quoted: QuotedMessage | None = None
+    timeout_s: float = 45.0
+    """`Failed` with code `timeout` after so long; it may still be sent then."""
+
+
+class QuotedMessage(msgspec.Struct, frozen=True):
+    """The message a reply refers to."""
+
+    message_id: str
+    sender: str
+    """Full JID of who wrote it."""
+    text: str = ""
+
+
+class Ping(Message, frozen=True, tag=True):
+    """A real round trip to WhatsApp (not a flag). Answered with `Done` or `Failed`."""
+
+    call: int
+    timeout_s: float = 10.0
+
+
+class Logout(Message, frozen=True, tag=True):
+    """Unlink this device at WhatsApp. Answered with `Done` or `Failed`."""
+
+    call: int
+
+
+class Disconnect(Message, frozen=True, tag=True):
+    """Leave WhatsApp, stop the client, ship the rest; answered with `Done`. The connection stays open for a later `Connect`."""
+
+    call: int
+
+
+class Committed(Message, frozen=True, tag=True):
+    """Everything up to ``position`` is in Postgres: the engine may cut its journal and outbox there."""
+
+    position: int
+
+
+class EventsStored(Message, frozen=True, tag=True):
+    """Events up to outbox number ``number`` are in the daemon's event log: the engine may cut its outbox there."""
+
+    number: int
+
+
+# --- engine -> daemon, company connection -----------------------------------------------------------------------------
+
+
+class NeedAuthState(Message, frozen=True, tag=True):
+    """The engine must rebuild the device file; send `AuthStateChunk`s."""
+
+    reason: Literal["missing", "foreign", "behind", "discarded", "damaged"]
+
+
+class Opened(Message, frozen=True, tag=True):
+    """The device file is ready."""
+
+    file_id: str
+    rebuilt: bool
+    """True: a new file; the next delta carries ``base``."""
+    position: int
+    """Last position in its journal; the tail above the committed one follows in `JournalDelta`s at once."""
+    jid: str | None
+    """The linked device's JID, None when not linked."""
+    lid: str | None
+
+
+class OpenRefused(Message, frozen=True, tag=True):
+    """Not possible here; the connection is closed after this.
+
+    ``code``: `engine_full`, `already_open`, `unknown_schema`, `bad_auth_state`.
+    """
+
+    code: str
+    text: str
+
+
+class JournalDelta(Message, frozen=True, tag=True):
+    """Present values of the keys that changed up to ``position``. To be committed in this order."""
+
+    position: int
+    creds: bytes | None
+    keys: tuple[KeyRow, ...]
+    base: bool = False
+    """First delta of a file the engine just made."""
+
+
+class Done(Message, frozen=True, tag=True):
+    call: int
+
+
+class Failed(Message, frozen=True, tag=True):
+    """A call failed.
+
+    ``code``: `not_connected`, `not_linked`, `already_linked`, `timeout`, `no_such_recipient`, `rejected`, `engine_error`.
+    """
+
+    call: int
+    code: str
+    text: str
+
+
+class Sent(Message, frozen=True, tag=True):
+    call: int
+    message_id: str
+    timestamp: float
+    """Unix seconds, WhatsApp's."""
+    position: int
+    """Journal position that must be committed before the send counts as durable."""
+
+
+class PairingCode(Message, frozen=True, tag=True):
+    call: int
+    code: str
+    """``ABCD-1234`` as the phone asks for it."""
+
+
+class Qr(Message, frozen=True, tag=True):
+    """QR codes to show one after another. The library hands them out one at a time: a later `Qr` replaces the one before."""
+
+    codes: tuple[str, ...]
+    """The text of each code."""
+    valid_s: float = 60.0
+    """How long the first of ``codes`` is valid from now; further ones 20 s each."""
+
+
+class Paired(Message, frozen=True, tag=True):
+    """The phone accepted this device. Announce it only after ``position`` is committed."""
+
+    jid: str
+    lid: str | None
+    platform: str
+    position: int
+
+
+class Connected(Message, frozen=True, tag=True):
+    """Logged in and ready."""
+
+    jid: str
+    lid: str | None
+    push_name: str = ""
+
+
+class Closed(Message, frozen=True, tag=True):
+    """The WhatsApp connection ended or was refused. What it means is the company actor's business (actors/company/closings.py)."""
+
+    kind: Literal[
+        "disconnected",
+        "stream_error",
+        "connect_failure",
+        "logged_out",
+        "replaced",
+        "temporary_ban",
+        "outdated",
+        "pairing_failed",
+    ]
+    code: int = 0
+    """WhatsApp's code: 401, 402, 403, 405, 406, 409, 411, 413, 414, 415, 500, 501, 503, 515 …; 0 when it gave none."""
+    text: str = ""
+    expires_in_s: float | None = None
+    """temporary_ban: how long."""
+
+
+class KeepAlive(Message, frozen=True, tag=True):
+    """whatsmeow's own keep-alive began to fail (``ok`` false, ``errors`` in a row) or works again."""
+
+    ok: bool
+    errors: int = 0
+
+
+class OutboxEvent(Message, frozen=True, tag=True):
+    """Something an application wants to know, kept in the engine's outbox until `EventsStored`: WhatsApp will not send it again."""
+
+    TYPES: ClassVar[frozenset[str]] = frozenset({"message", "receipt", "undecryptable"})
+    number: int
+    type: str
+    payload: bytes
+    """JSON object, exactly the event payload of spec.md."""
+    position: int
+    """Journal position reached when it was received (its ratchet step): commit that first."""
+
+
+# --- /control ---------------------------------------------------------------------------------------------------------
+
+
+class EngineHello(Message, frozen=True, tag=True):
+    """First message of the engine on /control."""
+
+    pid: int
+    neonize: str
+
+
+class EngineStatisticsRequest(Message, frozen=True, tag=True):
+    call: int
+
+
+class EngineStatistics(Message, frozen=True, tag=True):
+    call: int
+    companies: tuple[str, ...]
+    rss_bytes: int
+    threads: int
+    stale_clients: int = 0
+    """Clients ended since the start. The library keeps their database handles until the process ends: 0.2 MB and 2 descriptors each."""
+    stuck_clients: int = 0
+    """Of those, how many never returned from the library (a thread each)."""
+
+
+class EngineShutdown(Message, frozen=True, tag=True):
+    """Close every client, ship what can be shipped, exit 0."""
+
+
+ToEngine = (
+    Open | AuthStateChunk | Connect | RequestPairingCode | SendText | Ping | Logout | Disconnect | Committed | EventsStored
+    | EngineStatisticsRequest | EngineShutdown
+)  # fmt: skip
+FromEngine = (
+    NeedAuthState | Opened | OpenRefused | JournalDelta | Done | Failed | Sent | PairingCode | Qr | Paired | Connected | Closed
+    | KeepAlive | OutboxEvent | EngineHello | EngineStatistics
+)  # fmt: skip
+
+
+def encode(message: Message) -> bytes:
+    """One frame."""
+    return msgspec.msgpack.encode(message)
+
+
+def decode_to_engine(frame: bytes) -> ToEngine:
+    """Raises msgspec.ValidationError or msgspec.DecodeError for anything that is not a `ToEngine` message."""
+    message: ToEngine = msgspec.msgpack.decode(frame, type=ToEngine)
+    return message
+
+
+def decode_from_engine(frame: bytes) -> FromEngine:
+    """Raises msgspec.ValidationError or msgspec.DecodeError for anything that is not a `FromEngine` message."""
+    message: FromEngine = msgspec.msgpack.decode(frame, type=FromEngine)
+    return message

@@ -1,0 +1,93 @@
+"""The engine process's main task: load the library, serve, end in order."""
+
+from __future__ import annotations
+
+import argparse
+import os
+import signal
+from typing import final
+
+import trio
+
+from actors.engine.connections import Server
+from actors.engine.errors import EngineError, UnknownSchema
+from actors.engine.exits import CANNOT_START, CONTROL_LOST, NEVER_CONTROLLED, ORDERLY, SHUTDOWN_S
+from actors.engine.host import Host
+from actors.engine.library import Library
+from actors.engine.logs import EngineLog
+from actors.engine.schema import read_template
+from actors.engine.sqlite import Sqlite
+
+
+def run(options: argparse.Namespace) -> int:
+    """Serve until told to end; the exit status."""
+    log = EngineLog()
+    try:
+        host = make_host(options)
+    except (EngineError, UnknownSchema, OSError) as error:
+        log.failure(f"cannot start: {error}")
+        return CANNOT_START
+    return trio.run(Running(host, options, log).main)
+
+
+def make_host(options: argparse.Namespace) -> Host:
+    """Load the library and see that its schema is the one we know."""
+    options.devices.mkdir(mode=0o700, parents=True, exist_ok=True)
+    library = Library()
+    sqlite = Sqlite(library.path)
+    template = read_template(library, sqlite)
+    return Host(
+        library=library, sqlite=sqlite, template=template, devices=options.devices, max_companies=options.max_companies
+    )
+
+
+@final
+class Running:
+    """One run of the process."""
+
+    def __init__(self, host: Host, options: argparse.Namespace, log: EngineLog) -> None:
+        self._host = host
+        self._options = options
+        self._log = log
+        self._status: int | None = None
+        self._ending = trio.Event()
+
+    async def main(self) -> int:
+        server = Server(self._host, self._options.socket, shut_down=self._shut_down)
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(self._watch_signals)
+            await nursery.start(server.serve)
+            nursery.start_soon(self._watch_control, server)
+            await self._ending.wait()
+            await self._end_in_order(server)
+            assert self._status is not None
+            if self._host.companies:
+                os._exit(self._status)  # the library holds somebody up; everything that matters is on disk
+            nursery.cancel_scope.cancel()
+        return self._status
+
+    async def _end_in_order(self, server: Server) -> None:
+        self._log.note("ending")
+        server.closing.set()
+        with trio.move_on_after(SHUTDOWN_S):
+            while self._host.companies:
+                await trio.sleep(0.01)
+
+    def _shut_down(self, why: str) -> None:
+        if self._status is None:
+            self._status = ORDERLY if why == "asked to" else CONTROL_LOST
+            self._log.note(f"ending: {why}")
+        self._ending.set()
+
+    async def _watch_signals(self) -> None:
+        with trio.open_signal_receiver(signal.SIGTERM, signal.SIGINT) as signals:
+            async for _ in signals:
+                self._shut_down("asked to")
+
+    async def _watch_control(self, server: Server) -> None:
+        with trio.move_on_after(self._options.control_within):
+            await server.controlled.wait()
+            return
+        self._status = NEVER_CONTROLLED
+        self._log.failure(f"no control connection within {self._options.control_within:.0f} s")
+        self._ending.set()

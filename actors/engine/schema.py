@@ -1,0 +1,112 @@
+"""What a device file contains: the library's own schema, and beside it our journal, outbox and notes.
+
+The library's part is not written down here: it is read from a database that the installed library made (`Template`), so that a file we
+build is what the library itself would have built.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Final
+
+from actors.engine.errors import UnknownSchema
+from actors.engine.library import Library
+from actors.engine.sqlite import Connection, Sqlite
+from storage.whatsmeow import (
+    APP_STATE_VERSION,
+    DEVICE_COLUMNS,
+    DEVICE_TABLE,
+    KINDS,
+    LID_MAPPING,
+    LID_TABLE,
+    MACS_TABLE,
+    REVERSE,
+    SCHEMA_VERSION,
+)
+
+DEVICE_KIND: Final = "device"
+"""The journal's kind for the device row, which is the creds."""
+
+OWN_TABLES: Final = (
+    "CREATE TABLE wasup_meta (name TEXT PRIMARY KEY, value TEXT NOT NULL) WITHOUT ROWID",
+    "CREATE TABLE wasup_journal (seq INTEGER PRIMARY KEY AUTOINCREMENT, kind TEXT NOT NULL, k1, k2)",
+    "CREATE TABLE wasup_outbox"
+    " (number INTEGER PRIMARY KEY AUTOINCREMENT, type TEXT NOT NULL, payload BLOB NOT NULL, position INTEGER NOT NULL)",
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Template:
+    """The statements that make an empty database of the library's schema."""
+
+    statements: tuple[str, ...]
+
+
+def read_template(library: Library, sqlite: Sqlite) -> Template:
+    """Let the library make a database once and read its statements; `UnknownSchema` when it is not the version we map."""
+    with TemporaryDirectory(prefix="wasup-schema-") as directory:
+        path = Path(directory) / "template.db"
+        library.make_database(path)
+        connection = sqlite.connect(path)
+        try:
+            require_version(connection)
+            rows = connection.execute(
+                "SELECT sql FROM sqlite_master WHERE sql IS NOT NULL AND name NOT LIKE 'sqlite_%' ORDER BY rowid"
+            )
+        finally:
+            connection.close()
+    version = f"INSERT INTO whatsmeow_version (version, compat) VALUES {SCHEMA_VERSION}"  # noqa: S608 - two numbers
+    return Template((*(str(row[0]) for row in rows), version))
+
+
+def require_version(connection: Connection) -> None:
+    """`UnknownSchema` unless the file has exactly the schema that storage/whatsmeow.py maps."""
+    tables = connection.execute("SELECT name FROM sqlite_master WHERE type = 'table' AND name = 'whatsmeow_version'")
+    rows = connection.execute("SELECT version, compat FROM whatsmeow_version") if tables else []
+    found = (rows[0][0], rows[0][1]) if rows else None
+    if found != SCHEMA_VERSION:
+        raise UnknownSchema(found, SCHEMA_VERSION)  # type: ignore[arg-type]  # whatever it holds is only shown
+
+
+def triggers() -> Iterator[str]:
+    """CREATE TRIGGER statements that note every changed key of the mapped tables in the journal.
+
+    An update that changes nothing (identity keys are put again with every message) leaves no note.
+    """
+    yield from _table_triggers(DEVICE_TABLE, ((DEVICE_KIND, ()),), DEVICE_COLUMNS)
+    note = "INSERT OR REPLACE INTO wasup_meta (name, value) VALUES ('linked', '1');"
+    yield _trigger(DEVICE_TABLE, "insert", "", [note], name="linked")
+    for kind in KINDS.values():
+        yield from _table_triggers(kind.table, ((kind.key_type, kind.key),), kind.key + kind.columns)
+    yield from _table_triggers(
+        "whatsmeow_app_state_version", ((APP_STATE_VERSION, ("name",)),), ("name", "version", "hash")
+    )
+    yield from _table_triggers(
+        MACS_TABLE, ((APP_STATE_VERSION, ("name",)),), ("name", "version", "index_mac", "value_mac")
+    )
+    yield from _table_triggers(LID_TABLE, ((LID_MAPPING, ("pn",)), (LID_MAPPING + REVERSE, ("lid",))), ("lid", "pn"))
+
+
+def _table_triggers(
+    table: str, notes: tuple[tuple[str, tuple[str, ...]], ...], columns: tuple[str, ...]
+) -> Iterator[str]:
+    changed = " OR ".join(f"NEW.{column} IS NOT OLD.{column}" for column in columns)
+    moved = [_note(kind, key, "OLD", unless="NEW") for kind, key in notes if key]
+    yield _trigger(table, "insert", "", [_note(kind, key, "NEW") for kind, key in notes])
+    yield _trigger(table, "delete", "", [_note(kind, key, "OLD") for kind, key in notes])
+    yield _trigger(table, "update", f" WHEN {changed}", moved + [_note(kind, key, "NEW") for kind, key in notes])
+
+
+def _trigger(table: str, event: str, when: str, notes: list[str], *, name: str = "") -> str:
+    name = name or f"{table}_{event}"
+    return f"CREATE TRIGGER wasup_{name} AFTER {event.upper()} ON {table}{when} BEGIN {' '.join(notes)} END"
+
+
+def _note(kind: str, key: tuple[str, ...], row: str, *, unless: str = "") -> str:
+    """The statement that notes a key; with ``unless``, only where that row's key is another one."""
+    parts = [f"{row}.{column}" for column in key] + ["NULL"] * (2 - len(key))
+    where = " OR ".join(f"{row}.{column} IS NOT {unless}.{column}" for column in key) if unless else "1"
+    return f"INSERT INTO wasup_journal (kind, k1, k2) SELECT '{kind}', {', '.join(parts)} WHERE {where};"

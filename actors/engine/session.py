@@ -1,0 +1,277 @@
+"""One company in the engine process: its device file, its client's life, and what the client reports."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Awaitable, Callable
+from functools import partial
+from typing import Final, final
+
+import trio
+
+from actors.engine import events, payloads
+from actors.engine.client import Client, ClientSettings, OfferEnded, QrOffered, RunEnded, Signal, Stored
+from actors.engine.closing import Closing, Hint, closing_from_login_status
+from actors.engine.device_file import DeviceFile, Ending, Identity
+from actors.engine.errors import CallRefused
+from actors.engine.host import Host
+from actors.engine.logs import EngineLog
+from actors.engine.protocol import Closed, Connected, FromEngine, KeepAlive, Open, Paired, Qr
+from actors.engine.shipping import Shipper
+
+FIRST_CODE_S: Final = 60.0
+NEXT_CODE_S: Final = 20.0
+
+OFFER_WITHIN_S: Final = 30.0
+LOGIN_WITHIN_S: Final = 50.0
+LOGIN_AFTER_PAIRING_S: Final = 30.0
+"""The library restarts its socket after linking by itself; when that fails it says nothing, ever."""
+
+KEEP_ALIVE_LOST_S: Final = 100.0
+"""Unanswered for so long, the connection counts as lost: before the library would begin to reconnect by itself, at 180 s."""
+
+_KEPT_WHILE_UNLINKED: Final = frozenset({"outdated", "temporary_ban"})
+
+
+@final
+class Session:
+    """`run` is its task; the methods for the daemon's calls (actors/engine/calls.py) may be used beside it."""
+
+    def __init__(
+        self,
+        host: Host,
+        request: Open,
+        file: DeviceFile,
+        send: Callable[[FromEngine], Awaitable[None]],
+        shipper: Shipper,
+        log: EngineLog,
+    ) -> None:
+        self.file = file
+        self.shipper = shipper
+        self.is_logged_in = False
+        self._host = host
+        self._request = request
+        self._send = send
+        self._log = log
+        self._life = trio.Lock()
+        self._client: Client | None = None
+        self._nursery: trio.Nursery | None = None
+        self._pumping = trio.CancelScope()
+        self._deadline = float("inf")
+        self._ending: Closing | None = None
+        self._hint: Hint | None = None
+        self._codes = 0
+        self._code_until = 0.0
+        self._keep_alive_failed = False
+
+    async def run(self) -> None:
+        """Ship, and keep the client; when cancelled, stop the client and close the file."""
+        try:
+            async with trio.open_nursery() as nursery:
+                self._nursery = nursery
+                nursery.start_soon(self.shipper.run)
+                ending = await trio.to_thread.run_sync(self.file.ending)
+                if ending is not None:
+                    await self._send(Closed(kind=ending.kind, code=ending.code, text=ending.text))
+        finally:
+            with trio.CancelScope(shield=True):
+                await self._close()
+
+    # --- for the calls ------------------------------------------------------------------------------------------------
+
+    async def connect(self) -> None:
+        """Start a client, unless one runs; `CallRefused` when an earlier one never let go."""
+        async with self._life:
+            if self._client is not None:
+                return
+            if self._host.is_haunted(self._request.company_id):
+                raise CallRefused("engine_error", "an earlier client of this company is still stuck in a dial")
+            if await trio.to_thread.run_sync(self.file.ending) is not None:
+                raise CallRefused("not_linked", "this device was logged out: open the company with discard_file first")
+            await self._start_client()
+
+    async def disconnect(self) -> None:
+        """Stop the client, if one runs, and ship what it left."""
+        async with self._life:
+            await self._stop_client()
+        await self.shipper.ship()
+
+    async def logged_out(self) -> None:
+        """This device was unlinked on request: nothing of the file is shipped any more."""
+        async with self._life:
+            await self._stop_client()
+            await trio.to_thread.run_sync(self.file.end, Ending("logged_out", 401, "logged out on request"))
+
+    def client(self) -> Client:
+        """The running client; `CallRefused` with `not_connected` when there is none."""
+        if self._client is None or self._ending is not None:
+            raise CallRefused("not_connected", "there is no connection to WhatsApp")
+        return self._client
+
+    async def is_linked(self) -> bool:
+        return await trio.to_thread.run_sync(self.file.identity) is not None
+
+    async def note_round_trip(self) -> None:
+        """A ping came back: whatsmeow's own keep-alives count as working again."""
+        if self._keep_alive_failed:
+            self._keep_alive_failed = False
+            await self._send(KeepAlive(ok=True))
+
+    # --- the client's life --------------------------------------------------------------------------------------------
+
+    async def _start_client(self) -> None:
+        assert self._nursery is not None
+        linked = await self.is_linked()
+        settings = ClientSettings(
+            self._host.next_client_name(self._request.company_id),
+            self.file.path,
+            self._request.proxy,
+            self._request.device_name,
+            linked,
+        )
+        client = Client(self._host.library, self._host.gate, settings, self._store, self._log)
+        self._ending = self._hint = None
+        self._codes = 0
+        self._deadline = trio.current_time() + (LOGIN_WITHIN_S if linked else OFFER_WITHIN_S)
+        self._client = client
+        self._pumping = trio.CancelScope()
+        self._nursery.start_soon(self._pump, client, self._pumping)
+        await client.start()
+
+    async def _stop_client(self) -> None:
+        client = self._client
+        if client is None:
+            return
+        self.is_logged_in = self._keep_alive_failed = False
+        if not await client.stop():
+            self._log.failure("the library does not let go of a client: it is stuck in a dial")
+        self._pumping.cancel()
+        self._client = None
+        self._host.note_ended(self._request.company_id, client)
+        while (signal := client.signals.get_nowait()) is not None:
+            self._note_ending(signal)
+
+    async def _close(self) -> None:
+        await self._stop_client()
+        if not self._host.is_haunted(self._request.company_id):  # a stuck client may still want to write its events
+            await trio.to_thread.run_sync(self.file.close)
+
+    def _store(self, event: events.Incoming) -> None:
+        """On the library's thread."""
+        for name in ("chat", "sender"):
+            self.file.complete(event.payload[name])
+        self.file.outbox.put(event.type, payloads.encode(event.payload))
+
+    # --- what it reports ----------------------------------------------------------------------------------------------
+
+    async def _pump(self, client: Client, scope: trio.CancelScope) -> None:
+        with scope:
+            while True:
+                signal = await self._next_signal(client)
+                self.shipper.wake()
+                if not self._note_ending(signal):
+                    await self._handle(signal)
+                elif self._ending is not None:
+                    self._finish_soon(client)
+
+    async def _next_signal(self, client: Client) -> Signal:
+        """What the client says next, or that it has said nothing for too long."""
+        with trio.move_on_at(self._deadline):
+            return await client.signals.get()
+        self._deadline = float("inf")
+        return Closing("disconnected", self._hint_code(), "WhatsApp did not log this device in, in time")
+
+    def _hint_code(self) -> int:
+        return self._hint.code if self._hint is not None else 0
+
+    def _note_ending(self, signal: Signal) -> bool:
+        """Whether the signal is about the connection's end; if so it is kept as far as it says more than what was known."""
+        closing: Closing | None
+        match signal:
+            case Hint():
+                self._hint = signal
+                return True
+            case RunEnded(error):
+                closing = Closing("connect_failure" if not self.is_logged_in else "disconnected", text=error)
+            case OfferEnded(status):
+                closing = closing_from_login_status(status, used_up=time.monotonic() >= self._code_until - 1.0)
+            case Closing():
+                closing = signal
+            case _:
+                closing = None
+        if closing is None:
+            return False
+        self._ending = closing if self._ending is None else self._ending.or_better(closing)
+        return True
+
+    async def _handle(self, signal: Signal) -> None:
+        match signal:
+            case QrOffered(code):
+                await self._offer(code)
+            case events.PairSucceeded(platform):
+                await self._paired(platform)
+            case events.LoggedIn():
+                await self._logged_in()
+            case events.KeepAliveFailed(errors, last_success):
+                await self._keep_alive(errors, last_success)
+            case events.KeepAliveRestored():
+                await self.note_round_trip()
+            case Stored() | _:
+                pass
+
+    async def _offer(self, code: str) -> None:
+        self._codes += 1
+        valid_s = FIRST_CODE_S if self._codes == 1 else NEXT_CODE_S
+        self._code_until = time.monotonic() + valid_s
+        self._deadline = trio.current_time() + valid_s + OFFER_WITHIN_S
+        await self._send(Qr(codes=(code,), valid_s=valid_s))
+
+    async def _paired(self, platform: str) -> None:
+        self._deadline = trio.current_time() + LOGIN_AFTER_PAIRING_S
+        self._hint = Hint(515, "not logged in after linking")
+        position = await self.shipper.ship()
+        identity = await self._identity()
+        if identity is not None:
+            await self._send(Paired(jid=identity.jid, lid=identity.lid, platform=platform, position=position))
+
+    async def _logged_in(self) -> None:
+        self._deadline = float("inf")
+        self._hint = None
+        await self.shipper.ship()
+        identity = await self._identity()
+        if identity is not None:
+            self.is_logged_in = True
+            await self._send(Connected(jid=identity.jid, lid=identity.lid, push_name=identity.push_name))
+
+    async def _keep_alive(self, errors: int, last_success: int) -> None:
+        self._keep_alive_failed = True
+        await self._send(KeepAlive(ok=False, errors=errors))
+        if time.time() - last_success > KEEP_ALIVE_LOST_S and self._client is not None:
+            self._ending = Closing("disconnected", text="WhatsApp does not answer keep-alives")
+            self._finish_soon(self._client)
+
+    async def _identity(self) -> Identity | None:
+        return await trio.to_thread.run_sync(self.file.identity)
+
+    def _finish_soon(self, client: Client) -> None:
+        assert self._nursery is not None
+        self._nursery.start_soon(partial(self._finish, client))
+
+    async def _finish(self, client: Client) -> None:
+        """The connection ended: stop the client before the library reconnects by itself, and report the most telling reason."""
+        async with self._life:
+            if self._client is not client or self._ending is None:
+                return
+            await self._stop_client()
+            ending = self._ending
+            closed = self._closed(ending, linked=await trio.to_thread.run_sync(self.file.was_linked))
+            if closed.kind == "logged_out":
+                await trio.to_thread.run_sync(self.file.end, Ending(closed.kind, closed.code, closed.text))
+        await self.shipper.ship()
+        await self._send(closed)
+
+    def _closed(self, ending: Closing, *, linked: bool) -> Closed:
+        code = ending.code or self._hint_code()
+        kind = ending.kind if linked or ending.kind in _KEPT_WHILE_UNLINKED else "pairing_failed"
+        text = ending.text or (self._hint.text if self._hint is not None else "")
+        return Closed(kind=kind, code=code, text=text, expires_in_s=ending.expires_in_s)

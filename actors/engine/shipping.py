@@ -1,0 +1,152 @@
+"""Takes a device file's journal and outbox to the daemon, in the order that keeps its promises.
+
+Changed keys go before anything that rests on them: an `OutboxEvent` follows the deltas up to its position, and whoever answers a call
+or reports a pairing calls `ship` first and names the position it returned.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+from typing import Final, final
+
+import trio
+
+from actors.engine.device_file import DeviceFile
+from actors.engine.journal import Batch
+from actors.engine.logs import EngineLog
+from actors.engine.outbox import Item
+from actors.engine.protocol import FromEngine, JournalDelta, KeyRow, OutboxEvent
+
+SWEEP_S: Final = 10.0
+"""The library may write at any time without an event of ours: so the journal is looked at this often anyhow."""
+
+DELTAS_AHEAD: Final = 64
+"""So many deltas may be on their way uncommitted; then new changes wait in the journal, where they cost nothing."""
+
+EVENTS_AHEAD: Final = 500
+
+
+@dataclass(frozen=True, slots=True)
+class Load:
+    """What one look at the file found."""
+
+    batch: Batch | None
+    position: int
+    events: list[Item]
+
+
+@final
+class Shipper:
+    """One for an open device file; `run` is its task."""
+
+    def __init__(
+        self,
+        file: DeviceFile,
+        send: Callable[[FromEngine], Awaitable[None]],
+        log: EngineLog,
+        *,
+        position: int,
+        base: bool,
+    ) -> None:
+        self._file = file
+        self._send = send
+        self._log = log
+        self._turn = trio.Lock()
+        self._wanted = trio.Event()
+        self._acknowledged = trio.Event()
+        self._base = base
+        self._position = position
+        self._number = 0
+        self._underway: list[int] = []
+        self._events_underway: list[int] = []
+        self._to_cut: int | None = None
+        self._stored: int | None = None
+
+    async def run(self) -> None:
+        """Ship whenever `wake` is called, and every `SWEEP_S`; cut what was acknowledged."""
+        while True:
+            await self.ship()
+            await self._cut()
+            await trio.to_thread.run_sync(self._file.journal.compact)
+            with trio.move_on_after(SWEEP_S):
+                await self._wanted.wait()
+            self._wanted = trio.Event()
+
+    def wake(self) -> None:
+        """Something may have changed."""
+        self._wanted.set()
+
+    async def ship(self) -> int:
+        """Send everything that is there by now; the journal position up to which the daemon has been told."""
+        async with self._turn:
+            await self._ship_base()
+            while True:
+                load = await trio.to_thread.run_sync(self._look)
+                if load.batch is not None and len(self._underway) >= DELTAS_AHEAD:
+                    await self._acknowledged.wait()  # and look again: what changed meanwhile becomes one delta
+                elif load.batch is not None:
+                    await self._ship_batch(load.batch)
+                elif not await self._ship_events(load):
+                    return self._position
+
+    def committed(self, position: int) -> None:
+        """Postgres has everything up to ``position``."""
+        self._to_cut = max(self._to_cut or 0, position)
+        self._underway = [waiting for waiting in self._underway if waiting > position]
+        self._acknowledge()
+
+    def events_stored(self, number: int) -> None:
+        """The event log has everything up to ``number``."""
+        self._stored = max(self._stored or 0, number)
+        self._events_underway = [waiting for waiting in self._events_underway if waiting > number]
+        self._acknowledge()
+
+    def _acknowledge(self) -> None:
+        self._acknowledged.set()
+        self._acknowledged = trio.Event()
+        self.wake()
+
+    def _look(self) -> Load:
+        """On a thread. The events come from a later moment than the batch, so they are shipped only when no batch is left before them."""
+        batch = self._file.journal.read(self._position)
+        return Load(batch, self._position, [] if batch is not None else self._file.outbox.read(self._number))
+
+    async def _ship_base(self) -> None:
+        if self._base:
+            self._base = False
+            await self._send(JournalDelta(position=self._position, creds=None, keys=(), base=True))
+            self._underway.append(self._position)
+
+    async def _ship_batch(self, batch: Batch) -> None:
+        if batch.oversized:
+            self._log.failure(f"{batch.oversized} keys are too large to be shipped; they stay in the device file only")
+        keys = tuple(KeyRow(*change) for change in batch.changes)
+        await self._send(JournalDelta(position=batch.position, creds=batch.creds, keys=keys))
+        self._underway.append(batch.position)
+        self._position = batch.position
+
+    async def _ship_events(self, load: Load) -> bool:
+        """Send the events that rest on nothing unshipped; True when it is worth looking again at once."""
+        for item in load.events:
+            if len(self._events_underway) >= EVENTS_AHEAD:
+                return False
+            if item.position > self._position and await self._is_live():
+                return True
+            position = min(item.position, self._position)
+            await self._send(OutboxEvent(number=item.number, type=item.type, payload=item.payload, position=position))
+            self._events_underway.append(item.number)
+            self._number = item.number
+        return bool(load.events)
+
+    async def _is_live(self) -> bool:
+        """Whether the journal can still be shipped: after a log-out it cannot, and events must not wait for it."""
+        return await trio.to_thread.run_sync(self._file.identity) is not None
+
+    async def _cut(self) -> None:
+        position, self._to_cut = self._to_cut, None
+        if position is not None:
+            await trio.to_thread.run_sync(self._file.cut, position)
+        number, self._stored = self._stored, None
+        if number is not None:
+            await trio.to_thread.run_sync(self._file.outbox.cut, number)

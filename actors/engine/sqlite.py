@@ -1,0 +1,231 @@
+"""SQLite through the copy that is linked into the WhatsApp library.
+
+Two copies of SQLite in one process do not see each other's locks (POSIX locks belong to the process), and either one's close drops the
+other's: with Python's ``sqlite3`` beside the Go library on one file, both would write at once. So device files are opened only through
+the library's own copy, whose symbols it exports.
+"""
+
+from __future__ import annotations
+
+import ctypes
+from collections.abc import Generator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from threading import RLock
+from typing import Any, Final, final
+from urllib.parse import quote
+
+from actors.engine.errors import SqliteError
+
+SqlValue = int | str | bytes | None
+
+_OK: Final = 0
+_ROW: Final = 100
+_DONE: Final = 101
+_OPEN_FLAGS: Final = 0x2 | 0x40 | 0x10000  # READWRITE | URI | FULLMUTEX
+_CREATE: Final = 0x4
+_CONFIG_LOOKASIDE: Final = 13
+_INTEGER: Final = 1
+_FLOAT: Final = 2
+_TEXT: Final = 3
+_NULL: Final = 5
+_TRANSIENT: Final = ctypes.c_void_p(-1)
+_STATEMENTS_KEPT: Final = 64
+
+CACHE_KIB: Final = 64
+"""Pages a connection keeps. SQLite's default of 2,000 would hold all of a device file in memory, once for each connection to it."""
+
+_P = ctypes.c_void_p
+_INT = ctypes.c_int
+_INT64 = ctypes.c_int64
+_STR = ctypes.c_char_p
+
+_SIGNATURES: Final[dict[str, tuple[Any, list[Any]]]] = {
+    "sqlite3_open_v2": (_INT, [_STR, ctypes.POINTER(_P), _INT, _STR]),
+    "sqlite3_close_v2": (_INT, [_P]),
+    "sqlite3_busy_timeout": (_INT, [_P, _INT]),
+    "sqlite3_extended_result_codes": (_INT, [_P, _INT]),
+    "sqlite3_prepare_v2": (_INT, [_P, _STR, _INT, ctypes.POINTER(_P), ctypes.POINTER(_STR)]),
+    "sqlite3_step": (_INT, [_P]),
+    "sqlite3_finalize": (_INT, [_P]),
+    "sqlite3_exec": (_INT, [_P, _STR, _P, _P, _P]),
+}
+"""Calls that may do input or output: made without the GIL."""
+
+_QUICK_SIGNATURES: Final[dict[str, tuple[Any, list[Any]]]] = {
+    "sqlite3_reset": (_INT, [_P]),
+    "sqlite3_errmsg": (_STR, [_P]),
+    "sqlite3_extended_errcode": (_INT, [_P]),
+    "sqlite3_bind_int64": (_INT, [_P, _INT, _INT64]),
+    "sqlite3_bind_text": (_INT, [_P, _INT, _STR, _INT, _P]),
+    "sqlite3_bind_blob": (_INT, [_P, _INT, _STR, _INT, _P]),
+    "sqlite3_bind_zeroblob": (_INT, [_P, _INT, _INT]),
+    "sqlite3_bind_null": (_INT, [_P, _INT]),
+    "sqlite3_column_count": (_INT, [_P]),
+    "sqlite3_column_type": (_INT, [_P, _INT]),
+    "sqlite3_column_int64": (_INT64, [_P, _INT]),
+    "sqlite3_column_blob": (_P, [_P, _INT]),
+    "sqlite3_column_bytes": (_INT, [_P, _INT]),
+}
+"""Calls of less than a microsecond: made with the GIL held, which is several times cheaper than giving it away."""
+
+
+@final
+class Sqlite:
+    """The functions of one copy of SQLite."""
+
+    def __init__(self, library_path: str) -> None:
+        self._slow = ctypes.CDLL(library_path)
+        self._quick = ctypes.PyDLL(library_path)
+        for name, (result, arguments) in _SIGNATURES.items():
+            self._declare(self._slow, name, result, arguments)
+        for name, (result, arguments) in _QUICK_SIGNATURES.items():
+            self._declare(self._quick, name, result, arguments)
+        # Refused, harmlessly, once the copy has opened a file. Else 120 KiB for each connection, the library's included.
+        self._quick.sqlite3_config(_CONFIG_LOOKASIDE, 0, 0)
+
+    def connect(self, path: Path, *, create: bool = False, busy_timeout_ms: int = 5000) -> Connection:
+        """Open a file; SqliteError when it is missing (unless ``create``) or no database."""
+        handle = _P()
+        flags = _OPEN_FLAGS | (_CREATE if create else 0)
+        uri = f"file:{quote(str(path))}".encode()
+        code = self._slow.sqlite3_open_v2(uri, ctypes.byref(handle), flags, None)
+        if code != _OK:
+            text = f"cannot open the file: {self.text(handle)}"
+            self._slow.sqlite3_close_v2(handle)
+            raise SqliteError(code, text)
+        self._slow.sqlite3_extended_result_codes(handle, 1)
+        self._slow.sqlite3_busy_timeout(handle, busy_timeout_ms)
+        self._slow.sqlite3_exec(handle, f"PRAGMA cache_size = -{CACHE_KIB}".encode(), None, None, None)
+        return Connection(self, handle)
+
+    def text(self, handle: Any) -> str:
+        """SQLite's last message for a connection."""
+        return bytes(self._quick.sqlite3_errmsg(handle) or b"").decode("utf-8", "replace")
+
+    @property
+    def slow(self) -> Any:
+        return self._slow
+
+    @property
+    def quick(self) -> Any:
+        return self._quick
+
+    @staticmethod
+    def _declare(library: Any, name: str, result: Any, arguments: list[Any]) -> None:
+        function = getattr(library, name)
+        function.restype = result
+        function.argtypes = arguments
+
+
+@final
+class Connection:
+    """One connection, usable from any thread, one at a time: every method takes the connection's lock."""
+
+    def __init__(self, sqlite: Sqlite, handle: Any) -> None:
+        self._sqlite = sqlite
+        self._handle = handle
+        self._lock = RLock()
+        self._statements: dict[str, Any] = {}
+
+    def script(self, sql: str) -> None:
+        """Run statements without parameters."""
+        with self._lock:
+            self._check(self._sqlite.slow.sqlite3_exec(self._open_handle(), sql.encode(), None, None, None))
+
+    def execute(self, sql: str, parameters: Sequence[SqlValue] = ()) -> list[tuple[SqlValue, ...]]:
+        """Run one statement; all its rows. Text columns that are not UTF-8 come with surrogate escapes."""
+        with self._lock:
+            statement = self._prepared(sql)
+            try:
+                self._bind(statement, parameters)
+                return self._rows(statement)
+            finally:
+                self._sqlite.quick.sqlite3_reset(statement)
+
+    def scalar(self, sql: str, parameters: Sequence[SqlValue] = ()) -> SqlValue:
+        """The first column of the first row; None when there is none."""
+        rows = self.execute(sql, parameters)
+        return rows[0][0] if rows else None
+
+    @contextmanager
+    def transaction(self, kind: str = "IMMEDIATE") -> Generator[None]:
+        """Hold the connection for one transaction: committed at the end, rolled back on an exception."""
+        with self._lock:
+            self.execute(f"BEGIN {kind}")
+            try:
+                yield
+                self.execute("COMMIT")
+            except BaseException:
+                self._sqlite.slow.sqlite3_exec(self._handle, b"ROLLBACK", None, None, None)
+                raise
+
+    def close(self) -> None:
+        """Close; a second time does nothing."""
+        with self._lock:
+            if self._handle is None:
+                return
+            for statement in self._statements.values():
+                self._sqlite.slow.sqlite3_finalize(statement)
+            self._statements.clear()
+            self._sqlite.slow.sqlite3_close_v2(self._handle)
+            self._handle = None
+
+    def _open_handle(self) -> Any:
+        if self._handle is None:
+            raise SqliteError(21, "the connection is closed")
+        return self._handle
+
+    def _prepared(self, sql: str) -> Any:
+        statement = self._statements.get(sql)
+        if statement is None:
+            statement = _P()
+            self._check(
+                self._sqlite.slow.sqlite3_prepare_v2(
+                    self._open_handle(), sql.encode(), -1, ctypes.byref(statement), None
+                )
+            )
+            if len(self._statements) >= _STATEMENTS_KEPT:
+                self._sqlite.slow.sqlite3_finalize(self._statements.pop(next(iter(self._statements))))
+            self._statements[sql] = statement
+        return statement
+
+    def _bind(self, statement: Any, parameters: Sequence[SqlValue]) -> None:
+        quick = self._sqlite.quick
+        for index, value in enumerate(parameters, 1):
+            if value is None:
+                code = quick.sqlite3_bind_null(statement, index)
+            elif isinstance(value, int):
+                code = quick.sqlite3_bind_int64(statement, index, value)
+            elif isinstance(value, str):
+                raw = value.encode("utf-8", "surrogateescape")
+                code = quick.sqlite3_bind_text(statement, index, raw, len(raw), _TRANSIENT)
+            elif value:
+                code = quick.sqlite3_bind_blob(statement, index, value, len(value), _TRANSIENT)
+            else:
+                code = quick.sqlite3_bind_zeroblob(statement, index, 0)
+            self._check(code)
+
+    def _rows(self, statement: Any) -> list[tuple[SqlValue, ...]]:
+        rows: list[tuple[SqlValue, ...]] = []
+        columns = range(self._sqlite.quick.sqlite3_column_count(statement))
+        while (code := self._sqlite.slow.sqlite3_step(statement)) == _ROW:
+            rows.append(tuple(self._column(statement, index) for index in columns))
+        if code != _DONE:
+            self._check(code)
+        return rows
+
+    def _column(self, statement: Any, index: int) -> SqlValue:
+        quick = self._sqlite.quick
+        kind = quick.sqlite3_column_type(statement, index)
+        if kind == _NULL:
+            return None
+        if kind in {_INTEGER, _FLOAT}:
+            return int(quick.sqlite3_column_int64(statement, index))
+        address = quick.sqlite3_column_blob(statement, index)
+        data = ctypes.string_at(address, quick.sqlite3_column_bytes(statement, index)) if address else b""
+        return data.decode("utf-8", "surrogateescape") if kind == _TEXT else data
+
+    def _check(self, code: int) -> None:
+        if code != _OK:
+            raise SqliteError(code, self._sqlite.text(self._handle))

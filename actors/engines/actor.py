@@ -1,0 +1,191 @@
+"""An engine process as an actor: spawned, watched, restarted when it dies, ended with the actor."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from typing import Any, final
+
+import structlog
+import trio
+
+from actors.engine import protocol
+from actors.engines.control import ControlLink, ControlLost, open_control
+from actors.engines.output import forward_output
+from actors.groups import first_leaf
+from actors.messages import WaitReady
+from config.sections import EngineSettings
+from supervisor import Actor, ReplyTo, Request
+
+STATISTICS_TIMEOUT_S = 8.0
+"""A process that does not answer for so long is stuck (or stopped) and is killed."""
+
+EXIT_AFTER_LOSS_S = 0.2
+
+
+class EngineDied(Exception):
+    """The engine process ended by itself, or was killed because it did not answer."""
+
+
+@dataclass(frozen=True, slots=True)
+class EngineReport:
+    """What the process last said of itself."""
+
+    pid: int
+    companies: tuple[str, ...]
+    rss_bytes: int
+    threads: int
+    stale_clients: int
+
+
+@dataclass(frozen=True, slots=True)
+class GetEngineReport(Request[EngineReport]):
+    """What the process says of itself now. An engine that does not answer is an engine that dies: `ActorCrashed`."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class EngineCommand:
+    """How to start an engine process."""
+
+    runtime_dir: Path
+    """Directory of mode 0700 for its socket; its path is short (Unix sockets take 107 bytes)."""
+    device_dir: Path
+    environment: Mapping[str, str]
+    max_companies: int
+
+    def build(self, socket: Path) -> list[str]:
+        """The argument vector."""
+        return [
+            sys.executable, "-m", "actors.engine.process",
+            "--socket", str(socket), "--devices", str(self.device_dir),
+            "--max-companies", str(self.max_companies), "--parent", str(os.getpid()),
+        ]  # fmt: skip
+
+
+@final
+class EngineActor(Actor):
+    """One engine process. Started: it accepts connections. Its death is this actor's crash."""
+
+    def __init__(self, command: EngineCommand, settings: EngineSettings) -> None:
+        self._settings = settings
+        self._command = command
+        self._process: subprocess.Popen[bytes] | None = None
+        self._control: ControlLink | None = None
+        self._socket = Path()
+        self._asking: list[ReplyTo[Any]] = []
+        self._asked = trio.Event()
+        self._log = structlog.get_logger("wasup.engine")
+
+    async def started(self) -> None:
+        name = f"{self.context.name}-{self.context.incarnation}.sock"
+        self._socket = self._command.runtime_dir / name
+        ready = trio.Event()
+        self.context.spawn(self._own_process, ready, name="process")
+        await ready.wait()
+
+    async def receive(self, message: Any) -> Any:
+        match message:
+            case WaitReady():
+                return str(self._socket)
+            case GetEngineReport():
+                self._asking.append(self.context.defer())
+                self._asked.set()
+                return None
+            case _:
+                raise TypeError(f"an engine actor does not understand {type(message).__name__}")
+
+    async def stopping(self, reason: object) -> None:
+        """Ask it to close every client and end; `_own_process` kills what does not."""
+        if self._control is None or self._process is None:
+            return
+        with trio.move_on_after(self._settings.stop_timeout_s):
+            try:
+                await self._control.tell(protocol.EngineShutdown())
+                await _wait_exit(self._process)
+            except ControlLost:
+                return
+
+    async def _own_process(self, ready: trio.Event) -> None:
+        """Spawn, serve, and whatever happens: no process is left when this ends."""
+        self._socket.unlink(missing_ok=True)
+        # From the main thread: PR_SET_PDEATHSIG fires when the thread that spawned the child ends.
+        process = self._process = subprocess.Popen(  # noqa: ASYNC220, S603 - see above; the arguments are our own
+            self._command.build(self._socket),
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.PIPE,
+            env=dict(self._command.environment),
+        )
+        try:
+            raise EngineDied(await self._serve_until_it_ends(process, ready))
+        finally:
+            _end(process)
+            self._socket.unlink(missing_ok=True)
+
+    async def _serve_until_it_ends(self, process: subprocess.Popen[bytes], ready: trio.Event) -> str:
+        """Why it ended. (What is raised inside ``except*`` is put into a group again, by some versions of Python.)"""
+        cause: BaseException = EngineDied("the engine process was left")
+        try:
+            await self._serve(process, ready)
+        except* (ControlLost, EngineDied) as group:
+            cause = first_leaf(group)
+        return await _why(process, cause)
+
+    async def _serve(self, process: subprocess.Popen[bytes], ready: trio.Event) -> None:
+        async with trio.open_nursery() as nursery:
+            log = self._log.bind(engine=self.context.path, pid=process.pid)
+            nursery.start_soon(partial(forward_output, process, log, max_line_bytes=self._settings.max_log_line_bytes))
+            nursery.start_soon(self._watch, process)
+            async with open_control(str(self._socket), timeout_s=self._settings.start_timeout_s) as control:
+                self._control = control
+                log.info("engine_ready", neonize=control.hello.neonize)
+                ready.set()
+                while True:
+                    await self._look(process.pid, control)
+                    with trio.move_on_after(self._settings.statistics_interval_s):
+                        await self._asked.wait()
+
+    async def _look(self, pid: int, control: ControlLink) -> None:
+        """Have the process report; answer those who had asked before."""
+        self._asked = trio.Event()
+        asking, self._asking = self._asking, []
+        said = await control.statistics(timeout_s=STATISTICS_TIMEOUT_S)
+        for reply in asking:
+            reply.reply(EngineReport(pid, said.companies, said.rss_bytes, said.threads, said.stale_clients))
+        if said.stale_clients >= self._settings.max_stale_clients:
+            self._log.warning("engine_retired", engine=self.context.path, connected=len(said.companies))
+            self.context.stop()  # in order; the supervisor starts a fresh process
+
+    async def _watch(self, process: subprocess.Popen[bytes]) -> None:
+        raise EngineDied(f"the engine process ended with status {await _wait_exit(process)}")
+
+
+async def _why(process: subprocess.Popen[bytes], error: BaseException) -> str:
+    """Of a process that ended, its connection is often the first that is seen to end; its status says more."""
+    with trio.move_on_after(EXIT_AFTER_LOSS_S):
+        return f"the engine process ended with status {await _wait_exit(process)}"
+    return str(error)
+
+
+async def _wait_exit(process: subprocess.Popen[bytes]) -> int:
+    descriptor = os.pidfd_open(process.pid)
+    try:
+        while process.poll() is None:
+            await trio.lowlevel.wait_readable(descriptor)
+    finally:
+        os.close(descriptor)
+    return process.returncode
+
+
+def _end(process: subprocess.Popen[bytes]) -> None:
+    """Kill and reap: SIGKILL ends even a stopped process at once, so this does not wait long."""
+    if process.poll() is None:
+        process.kill()
+    process.wait()
+    if process.stderr is not None:
+        process.stderr.close()

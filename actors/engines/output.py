@@ -1,0 +1,49 @@
+"""What an engine process says on its standard error goes to the log, line by line, redacted."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+from typing import Any
+
+import msgspec
+import trio
+
+from actors.engine.redaction import redact
+
+
+class EngineLine(msgspec.Struct, frozen=True):
+    """A line of the engine's own log."""
+
+    level: str
+    logger: str
+    text: str
+    company: str | None = None
+
+
+async def forward_output(process: subprocess.Popen[bytes], log: Any, *, max_line_bytes: int) -> None:
+    """Log standard error until it ends. Longer lines are cut."""
+    assert process.stderr is not None
+    pipe = trio.lowlevel.FdStream(os.dup(process.stderr.fileno()))
+    rest = b""
+    async with pipe:
+        async for chunk in pipe:
+            *lines, rest = (rest + chunk).split(b"\n")
+            rest = rest[:max_line_bytes]
+            for line in lines:
+                _log_line(line[:max_line_bytes], log)
+    _log_line(rest, log)
+
+
+def _log_line(line: bytes, log: Any) -> None:
+    if not line.strip():
+        return
+    try:
+        said = msgspec.json.decode(line, type=EngineLine)
+    except (msgspec.DecodeError, msgspec.ValidationError):  # a Go panic is bare text
+        text = redact(line.decode(errors="replace").rstrip())
+        if text:  # nothing is left of a line that held nothing but a secret
+            log.warning("engine_output", line=text)
+        return
+    write = {"debug": log.debug, "info": log.info, "warning": log.warning, "error": log.error}.get(said.level, log.info)
+    write("engine_output", logger=said.logger, company_id=said.company, line=redact(said.text))

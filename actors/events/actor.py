@@ -1,0 +1,155 @@
+"""The events actor: stores what happens, then tells those who follow."""
+
+from __future__ import annotations
+
+from collections import deque
+from typing import Any, final
+
+import msgspec
+import structlog
+import trio
+
+from actors.events.hub import Filter, Hub
+from actors.events.subscription import Subscription
+from actors.messages import Announce, Event, EventPage, Publish, ReadEvents, Refused, Subscribe
+from actors.storage.requests import AppendEvents
+from config.sections import EventSettings
+from storage import events as log
+from storage.errors import StorageUnavailable
+from storage.pool import Database
+from supervisor import Actor, ActorRef, ExitReason, ReplyTo
+from supervisor.errors import SupervisorError
+
+BATCH = 200
+RETRY_S = 0.5
+STORE_TIMEOUT_S = 10.0
+
+
+@final
+class EventsActor(Actor):
+    """Takes `Publish`, `Subscribe`, `ReadEvents`. An event is in Postgres before anyone is told."""
+
+    def __init__(self, storage: ActorRef, database: Database, settings: EventSettings) -> None:
+        self._settings = settings
+        self._storage = storage
+        self._database = database
+        self._hub = Hub(settings.max_subscribers, settings.subscriber_events)
+        self._waiting: deque[tuple[tuple[Event, ...], ReplyTo[Any] | None]] = deque()
+        self._waiting_events = 0
+        self._wake = trio.Event()
+        self._log = structlog.get_logger("wasup.events")
+
+    async def started(self) -> None:
+        self.context.spawn(self._store, name="store")
+
+    async def stopping(self, reason: ExitReason) -> None:
+        """Readers are told; they resume by ``after``."""
+        self._hub.close("restarting")
+
+    async def receive(self, message: Any) -> Any:
+        match message:
+            case Publish(events):
+                self._publish(events)
+            case Announce(events):
+                self._announce(events)
+            case Subscribe(after, company_ids, types):
+                return await self._subscribe(after, Filter(company_ids, types))
+            case ReadEvents(after, limit, company_ids, types):
+                found, following = await self._read_or_refuse(after, limit, Filter(company_ids, types))
+                return EventPage(events=found, next=following)
+            case _:
+                raise TypeError(f"the events actor does not understand {type(message).__name__}")
+        return None
+
+    def _publish(self, events: tuple[Event, ...]) -> None:
+        if self._is_full(events):
+            raise Refused("storage_unavailable", "too many events wait to be stored", retry_after_s=5.0)
+        self._take(events, self.context.defer())
+
+    def _announce(self, events: tuple[Event, ...]) -> None:
+        if self._is_full(events):
+            self._log.warning("events_dropped", count=len(events))
+        else:
+            self._take(events, None)
+
+    def _is_full(self, events: tuple[Event, ...]) -> bool:
+        return self._waiting_events + len(events) > self._settings.queue_events
+
+    def _take(self, events: tuple[Event, ...], reply: ReplyTo[Any] | None) -> None:
+        self._waiting.append((events, reply))
+        self._waiting_events += len(events)
+        self._wake.set()
+
+    async def _store(self) -> None:
+        while True:
+            while not self._waiting:
+                self._wake = trio.Event()
+                await self._wake.wait()
+            batch = [self._waiting.popleft()]
+            while self._waiting and sum(len(events) for events, _ in batch) < BATCH:
+                batch.append(self._waiting.popleft())
+            stored = await self._append(tuple(event for events, _ in batch for event in events))
+            self._waiting_events -= sum(len(events) for events, _ in batch)
+            self._hub.broadcast(sorted(stored, key=lambda event: event.seq))
+            for _, reply in batch:
+                if reply is not None:
+                    reply.reply(None)
+
+    async def _append(self, events: tuple[Event, ...]) -> list[Event]:
+        """Store them, however long Postgres is away: their ids make repeating harmless."""
+        while True:
+            try:
+                seqs = await self._storage.ask(AppendEvents(events), timeout=STORE_TIMEOUT_S)
+            except Refused as refused:
+                if refused.code == "storage_rejected":
+                    return await self._append_singly(events)
+                await trio.sleep(RETRY_S)
+            except SupervisorError:
+                await trio.sleep(RETRY_S)
+            else:
+                return [msgspec.structs.replace(event, seq=seq) for event, seq in zip(events, seqs, strict=True)]
+
+    async def _append_singly(self, events: tuple[Event, ...]) -> list[Event]:
+        """One of them cannot be stored: find it, log it, keep the others."""
+        if len(events) == 1:
+            self._log.error("event_cannot_be_stored", type=events[0].type, company_id=events[0].company_id)
+            return []
+        return [stored for event in events for stored in await self._append((event,))]
+
+    async def _subscribe(self, after: int | None, wanted: Filter) -> Subscription:
+        if after is None:
+            after = self._hub.last_seq
+        if after is None:
+            try:
+                after = await log.last_seq(self._database)
+            except StorageUnavailable as error:
+                raise Refused("storage_unavailable", str(error), retry_after_s=5.0) from error
+        if self._hub.is_full:
+            raise Refused("too_many_subscribers", "no more subscribers can be served", retry_after_s=10.0)
+        return Subscription(self._hub, wanted, self._read, after)
+
+    async def _read_or_refuse(self, after: int, limit: int, wanted: Filter) -> tuple[tuple[Event, ...], int]:
+        try:
+            return await self._read(after, limit, wanted)
+        except StorageUnavailable as error:
+            raise Refused("storage_unavailable", str(error), retry_after_s=5.0) from error
+
+    async def _read(self, after: int, limit: int, wanted: Filter) -> tuple[tuple[Event, ...], int]:
+        end = await log.last_seq(self._database)
+        rows = await log.read(
+            self._database, after=after, limit=limit, company_ids=wanted.company_ids, types=wanted.types
+        )
+        events = tuple(
+            Event(
+                id=row.id,
+                seq=row.seq,
+                type=row.type,
+                company_id=row.company_id,
+                timestamp=row.timestamp,
+                payload=msgspec.Raw(row.payload),
+            )
+            for row in rows
+        )
+        if len(events) < limit:  # nothing more was wanted up to `end`, which was there before the page was read
+            return events, max([after, end, *(event.seq for event in events)])
+        return events, events[-1].seq

@@ -1,0 +1,138 @@
+"""Live events in memory: the newest ones, and the subscriptions that follow them. Synchronous; one event loop."""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import final
+
+import trio
+
+from actors.messages import Event
+
+RECENT = 1_000
+"""Events kept in memory, so that a reader who is nearly up to date need not go to the log again."""
+
+
+@dataclass(frozen=True, slots=True)
+class Filter:
+    """Which events a reader wants; None: all."""
+
+    company_ids: frozenset[str] | None = None
+    types: frozenset[str] | None = None
+
+    def wants(self, event: Event) -> bool:
+        """Whether ``event`` passes."""
+        return (self.company_ids is None or event.company_id in self.company_ids) and (
+            self.types is None or event.type in self.types
+        )
+
+
+@final
+class Feed:
+    """One subscription's queue: it may be ``capacity`` events behind; then it is closed, and its reader resumes from the log."""
+
+    def __init__(self, wanted: Filter, capacity: int) -> None:
+        self._capacity = capacity
+        self.wanted = wanted
+        self.closed: str | None = None
+        """Why it was closed; None while it is open."""
+        self._queue: deque[Event] = deque()
+        self._news = trio.Event()
+
+    def offer(self, event: Event) -> None:
+        """Queue ``event``, or close when the reader is too far behind."""
+        if self.closed is not None or not self.wanted.wants(event):
+            return
+        if len(self._queue) >= self._capacity:
+            self.close("slow_consumer")
+            return
+        self._queue.append(event)
+        self._news.set()
+
+    def close(self, why: str) -> None:
+        """No more events; what is queued can still be read."""
+        self.closed = self.closed or why
+        self._news.set()
+
+    async def take(self) -> tuple[Event, ...]:
+        """All queued events, waiting for one; empty once closed and read out."""
+        while not self._queue and self.closed is None:
+            self._news = trio.Event()
+            await self._news.wait()
+        taken = tuple(self._queue)
+        self._queue.clear()
+        return taken
+
+
+@final
+class Hub:
+    """Fans stored events out, in the order of their ``seq``."""
+
+    def __init__(self, max_feeds: int, feed_capacity: int) -> None:
+        self._max_feeds = max_feeds
+        self._feed_capacity = feed_capacity
+        self.last_seq: int | None = None
+        """Of the newest event seen; None before the first."""
+        self._recent: deque[Event] = deque(maxlen=RECENT)
+        self._feeds: set[Feed] = set()
+        """All that are open."""
+        self._live: set[Feed] = set()
+        """Those that are attached."""
+
+    @property
+    def is_full(self) -> bool:
+        """Whether no more feeds are taken."""
+        return len(self._feeds) >= self._max_feeds
+
+    def feed(self, wanted: Filter) -> Feed:
+        """A new feed, not attached yet; it counts until it is detached."""
+        feed = Feed(wanted, self._feed_capacity)
+        self._feeds.add(feed)
+        return feed
+
+    @property
+    def subscriptions(self) -> int:
+        """How many feeds are open."""
+        return len(self._feeds)
+
+    def broadcast(self, events: Iterable[Event]) -> None:
+        """Tell every feed; events that were broadcast before are passed over."""
+        for event in events:
+            if self.last_seq is not None and event.seq <= self.last_seq:
+                continue
+            self.last_seq = event.seq
+            self._recent.append(event)
+            for feed in tuple(self._live):
+                feed.offer(event)
+                if feed.closed is not None:
+                    self.detach(feed)
+
+    def attach(self, feed: Feed, after: int, *, caught_up: bool) -> bool:
+        """Let ``feed`` follow from ``after`` on without a gap; False when the log must be read first.
+
+        ``caught_up``: the log was read up to its end, and that end is ``after``.
+        """
+        if self.last_seq is None and not caught_up:
+            return False
+        if self.last_seq is not None and after < self.last_seq:
+            if not self._recent or self._recent[0].seq > after + 1:
+                return False
+            for event in self._recent:
+                if event.seq > after:
+                    feed.offer(event)
+        self._live.add(feed)
+        return True
+
+    def detach(self, feed: Feed) -> None:
+        """Forget ``feed``."""
+        self._feeds.discard(feed)
+        self._live.discard(feed)
+
+    def close(self, why: str) -> None:
+        """Close every feed."""
+        for feed in tuple(self._feeds):
+            feed.close(why)
+        self._feeds.clear()
+        self._live.clear()

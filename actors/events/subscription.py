@@ -1,0 +1,69 @@
+"""A reader's way through the events: the log first, then live, without a gap."""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Awaitable, Callable
+from typing import final
+
+from actors.events.hub import Filter, Hub
+from actors.messages import Event
+
+PAGE = 500
+
+ReadLog = Callable[[int, int, Filter], Awaitable[tuple[tuple[Event, ...], int]]]
+"""``(after, limit, wanted)`` -> events and the ``after`` of the next page; a page that is not full reaches to the log's end."""
+
+
+class SubscriptionClosed(Exception):
+    """The subscription was closed by the other side; ``reason`` is a stable word, ``last_seq`` where to resume."""
+
+    def __init__(self, reason: str, last_seq: int) -> None:
+        super().__init__(f"subscription closed: {reason}")
+        self.reason = reason
+        self.last_seq = last_seq
+
+
+@final
+class Subscription:
+    """Iterate it for events with growing ``seq``. Ends by SubscriptionClosed (`slow_consumer`, `restarting`), never silently."""
+
+    def __init__(self, hub: Hub, wanted: Filter, read_log: ReadLog, after: int) -> None:
+        self._hub = hub
+        self._feed = hub.feed(wanted)
+        self._read_log = read_log
+        self._after = after
+        self._last_seq = after
+        self._ready: deque[Event] = deque()
+        self._is_live = self._caught_up = False
+
+    def __aiter__(self) -> Subscription:
+        return self
+
+    async def __anext__(self) -> Event:
+        while not self._ready:
+            await self._fill()
+        event = self._ready.popleft()
+        self._last_seq = event.seq
+        return event
+
+    async def _fill(self) -> None:
+        if not self._is_live and self._feed.closed is None:
+            self._is_live = self._hub.attach(self._feed, self._after, caught_up=self._caught_up)
+        if self._is_live or self._feed.closed is not None:
+            self._ready.extend(await self._feed.take())
+            if not self._ready:
+                raise SubscriptionClosed(self._feed.closed or "closed", self._last_seq)
+            return
+        events, self._after = await self._read_log(self._after, PAGE, self._feed.wanted)
+        self._caught_up = len(events) < PAGE
+        self._ready.extend(events)
+
+    async def aclose(self) -> None:
+        """`close`, for `contextlib.aclosing`."""
+        self.close()
+
+    def close(self) -> None:
+        """Stop following; harmless when repeated."""
+        self._hub.detach(self._feed)
+        self._feed.close("closed")

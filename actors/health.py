@@ -1,0 +1,153 @@
+"""The health actor: a real round trip per connected company every 30 s, and whether the daemon itself is well."""
+
+from __future__ import annotations
+
+import time
+import uuid
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+from typing import Any, final
+
+import msgspec
+import structlog
+import trio
+
+from actors import messages as m
+from actors.storage.requests import CheckWritable
+from config.sections import HealthSettings
+from supervisor import Actor, ActorRef
+from supervisor.errors import SupervisorError
+
+PAGE = 500
+ASK_S = 15.0
+STORAGE_ASK_S = 2.0
+
+
+@dataclass(frozen=True, slots=True)
+class _Pulse:
+    pass
+
+
+@dataclass(frozen=True, slots=True)
+class _Checked:
+    company_id: str
+    healthy: bool
+    reason: str
+
+
+@final
+class HealthActor(Actor):
+    """Two misses in a row: a `health_check_failed` event; three: that company's actor is restarted.
+
+    Only connected companies are asked: every other state has a deadline of its own.
+    """
+
+    def __init__(
+        self,
+        *,
+        directory: ActorRef,
+        events: ActorRef,
+        storage: ActorRef,
+        settings: HealthSettings,
+        restart_company: Callable[[str], Awaitable[object]],
+    ) -> None:
+        self._directory = directory
+        self._events = events
+        self._storage = storage
+        self._settings = settings
+        self._restart_company = restart_company
+        self._misses: dict[str, int] = {}
+        self._pulsing = False
+        self._log = structlog.get_logger("wasup.health")
+
+    async def started(self) -> None:
+        self.context.every(self._settings.interval_ms / 1000, _Pulse())
+
+    async def receive(self, message: Any) -> Any:
+        match message:
+            case _Pulse():
+                if not self._pulsing:
+                    self._pulsing = True
+                    self.context.spawn(self._pulse, name="pulse")
+            case _Checked():
+                await self._on_checked(message)
+            case m.GetDaemonHealth():
+                return await self._daemon_health()
+            case _:
+                raise TypeError(f"health does not understand {type(message).__name__}")
+        return None
+
+    async def _pulse(self) -> None:
+        try:
+            gate = trio.CapacityLimiter(self._settings.concurrency)
+            async with trio.open_nursery() as nursery:
+                for company_id in await self._connected():
+                    nursery.start_soon(self._check, company_id, gate)
+        finally:
+            self._pulsing = False
+
+    async def _connected(self) -> list[str]:
+        found: list[str] = []
+        after: str | None = None
+        try:
+            while True:
+                page = await self._directory.ask(m.ListSessions(after=after, limit=PAGE), timeout=ASK_S)
+                found += [session.company_id for session in page.sessions if session.connected]
+                if page.next is None:
+                    return found
+                after = page.next
+        except SupervisorError as error:
+            self._log.warning("companies_not_listed", reason=str(error))
+            return found
+
+    async def _check(self, company_id: str, gate: trio.CapacityLimiter) -> None:
+        async with gate:
+            try:
+                ref = await self._directory.ask(m.FindCompany(company_id), timeout=ASK_S)
+                report = await ref.ask(m.CheckHealth(), timeout=ASK_S)
+                failed = [name for name, well in report.checks.items() if not well]
+                if "connected" in failed:
+                    return  # it left the state by itself meanwhile
+                checked = _Checked(company_id, report.healthy, ", ".join(failed))
+            except (SupervisorError, m.Refused) as error:
+                checked = _Checked(company_id, healthy=False, reason=str(error))
+        await self.context.ref.send(checked)
+
+    async def _on_checked(self, checked: _Checked) -> None:
+        company_id = checked.company_id
+        self._directory.tell(m.HealthChanged(company_id, checked.healthy))
+        if checked.healthy:
+            self._misses.pop(company_id, None)
+            return
+        misses = self._misses[company_id] = self._misses.get(company_id, 0) + 1
+        if misses == self._settings.misses_to_report:
+            self._publish(company_id, checked.reason, misses)
+        if misses >= self._settings.misses_to_restart:
+            self._misses.pop(company_id)
+            self._log.warning("company_restarted_for_its_health", company_id=company_id, reason=checked.reason)
+            self.context.spawn(self._restart, company_id, name="restart")
+
+    async def _restart(self, company_id: str) -> None:
+        try:
+            await self._restart_company(company_id)
+        except SupervisorError as error:
+            self._log.warning("company_not_restarted", company_id=company_id, reason=str(error))
+
+    def _publish(self, company_id: str, reason: str, misses: int) -> None:
+        payload = msgspec.json.encode({"reason": reason, "misses": misses})
+        event = m.Event(
+            id=str(uuid.uuid4()),
+            type="health_check_failed",
+            company_id=company_id,
+            timestamp=time.time(),
+            payload=msgspec.Raw(payload),
+        )
+        self._events.tell(m.Announce((event,)))
+
+    async def _daemon_health(self) -> m.DaemonHealth:
+        try:
+            await self._storage.ask(CheckWritable(), timeout=STORAGE_ASK_S)
+            storage = True
+        except (SupervisorError, m.Refused):
+            storage = False
+        return m.DaemonHealth(ready=storage, checks={"storage": storage})

@@ -1,0 +1,188 @@
+"""The HTTP actor: listens, serves, and sees everybody out."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import Any, Final, cast, final
+
+import structlog
+from litestar import Litestar
+
+from actors.counting import Sample
+from actors.http.app import build_app, connect
+from actors.http.audit import AuditStore, AuditTrail
+from actors.http.auth import Authenticator, KeyStore
+from actors.http.backends import Backends, Waits
+from actors.http.failures import cause_of, where
+from actors.http.front import Front
+from actors.http.idempotency import Idempotency, IdempotencyStore
+from actors.http.listening import listen, tls_context
+from actors.http.live import LiveEvents
+from actors.http.monitoring import actor_samples
+from actors.http.peers import Peers
+from actors.http.server import Server
+from actors.http.tasks import AsgiApp
+from actors.messages import GetHttpAddress
+from actors.metrics import Metrics
+from config.settings import Settings
+from config.values import Bind
+from supervisor import Actor, ActorRef, Down, ExitReason
+
+_ANSWER_FIRST_S: Final = 0.2
+_WATCH_AGAIN_S: Final = 0.5
+
+
+@dataclass(frozen=True, slots=True)
+class _ActOnSelf:
+    action: str
+
+
+@dataclass(frozen=True, slots=True)
+class _WatchEvents:
+    pass
+
+
+class ToldToCrash(Exception):
+    """An operator had the HTTP actor killed."""
+
+
+@final
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Stores:
+    """What the HTTP side keeps in the database."""
+
+    keys: KeyStore
+    idempotency: IdempotencyStore
+    audit: AuditStore
+
+
+@final
+class Address:
+    """Where to listen. Port 0 becomes the port that was got: clients look for the next incarnation where they found this one."""
+
+    def __init__(self, bind: Bind) -> None:
+        self.host = bind.host
+        self.port = bind.port
+
+
+@final
+class HttpActor(Actor):
+    """Serves the API and live events. `started` fails with BindError or TlsError; `stopping` drains.
+
+    ``app``: the routes, from `build_app`, best built once for all incarnations. A stop takes at most ``http.drain_timeout_s`` and a
+    moment: give the child a longer shutdown time.
+    """
+
+    def __init__(
+        self,
+        *,
+        settings: Settings,
+        directory: ActorRef,
+        events: ActorRef,
+        limiter: ActorRef,
+        health: ActorRef,
+        metrics: Metrics,
+        stores: Stores,
+        app: Litestar | None = None,
+        address: Address | None = None,
+    ) -> None:
+        self._settings = settings
+        self._directory = directory
+        self._events = events
+        self._limiter = limiter
+        self._health = health
+        self._metrics = metrics
+        self._stores = stores
+        self._app = app or build_app(settings.http)
+        self._address = address or Address(settings.bind)
+        self._log = structlog.get_logger("wasup.http")
+
+    async def started(self) -> None:
+        settings = self._settings
+        authenticator = Authenticator(self._stores.keys, self._metrics, settings.http)
+        audit = AuditTrail(self._stores.audit)
+        backends = self._backends(audit)
+        self._live = LiveEvents(backends, authenticator, limit=settings.http.max_websockets)
+        connect(self._app, backends, authenticator)
+        self._server = await self._listen()
+        self._metrics.set_source("actors", lambda: actor_samples(self.context.system.snapshot()))
+        self._metrics.set_source("http", self._samples)
+        self.context.monitor(self._events)
+        self.context.spawn(self._server.serve, name="serve")
+        self.context.spawn(audit.run, name="audit")
+        self._log.info("listening", host=self._address.host, port=self._address.port)
+
+    async def _listen(self) -> Server:
+        http = self._settings.http
+        tls = None
+        if http.tls_certificate_file is not None and http.tls_key_file is not None:
+            tls = tls_context(http.tls_certificate_file, http.tls_key_file)
+        peers = Peers(http.trusted_proxies, is_encrypted=tls is not None)
+        app = cast("AsgiApp", self._app)
+        front = Front(app, self._live, peers, self._metrics, request_timeout_s=http.request_timeout_s)
+        address = self._address
+        listener = await listen(address.host, address.port, user_timeout_s=http.tcp_user_timeout_s)
+        server = Server(
+            front,
+            listener,
+            settings=http,
+            peers=peers,
+            tls=tls,
+            metrics=self._metrics,
+            on_failure=self._note_failure,
+        )
+        _, address.port = server.address
+        return server
+
+    async def receive(self, message: Any) -> Any:
+        match message:
+            case GetHttpAddress():
+                return self._server.address
+            case Down():
+                # Whoever followed the events actor that is gone would hear nothing any more.
+                self._live.close_all("restarting")
+                self.context.after(_WATCH_AGAIN_S, _WatchEvents())
+            case _WatchEvents():
+                self.context.monitor(self._events)
+            case _ActOnSelf("kill"):
+                raise ToldToCrash("killed by an operator")
+            case _ActOnSelf("restart"):
+                self.context.stop()
+            case _:
+                raise TypeError(f"the HTTP actor does not understand {type(message).__name__}")
+        return None
+
+    async def stopping(self, reason: ExitReason) -> None:
+        """Everybody gets ``http.drain_timeout_s`` to finish; event streams are told to come back."""
+        self._live.close_all("restarting")
+        await self._server.drain()
+
+    def _backends(self, audit: AuditTrail) -> Backends:
+        settings = self._settings
+        return Backends(
+            directory=self._directory,
+            events=self._events,
+            limiter=self._limiter,
+            health=self._health,
+            system=self.context.system,
+            metrics=self._metrics,
+            idempotency=Idempotency(self._stores.idempotency),
+            audit=audit,
+            act_on_self=self._act_on_self,
+            waits=Waits(send_s=settings.company.send_timeout_s + 2.0),
+            region=settings.default_region,
+        )
+
+    def _samples(self) -> Iterable[Sample]:
+        yield Sample("wasup_http_open_connections", "Connections open now", self._server.connections)
+        yield Sample("wasup_events_subscribers", "Live event streams open now", self._live.subscribers)
+
+    def _act_on_self(self, action: str, path: str) -> bool:
+        if path != self.context.path or action not in {"kill", "restart"}:
+            return False
+        self.context.after(_ANSWER_FIRST_S, _ActOnSelf(action))
+        return True
+
+    def _note_failure(self, error: BaseException) -> None:
+        self._log.error("connection_failed", error=type(cause_of(error)).__name__, where=where(error))

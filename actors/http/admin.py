@@ -1,0 +1,102 @@
+"""The administration: look at the actor tree, and act on one actor. Every action goes to the audit log before it is done."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from types import MappingProxyType
+from typing import Annotated, Final, Literal
+
+from litestar import Controller, get, post
+from litestar.params import PathParameter
+
+from actors.http.backends import Backends, Injected
+from actors.http.bodies import ApiRequest
+from actors.http.guards import needs_admin, needs_key
+from actors.http.openapi import may_answer
+from actors.http.problems import Problem
+from actors.http.tree import ActorReply, TreeReply, view
+from supervisor.errors import NoSuchActor, NotSupported, SupervisorError
+
+Action = Literal["kill", "restart", "suspend", "resume"]
+ACTIONS: Final[Mapping[str, Action]] = MappingProxyType(
+    {"kill": "kill", "restart": "restart", "suspend": "suspend", "resume": "resume"}
+)
+
+_PATH: Final = re.compile(r"/|(/[A-Za-z0-9_.-]{1,64}){1,16}", re.ASCII)
+
+Target = Annotated[str, PathParameter(description="Path in the tree, like /companies/962302")]
+
+
+class AdminController(Controller):
+    """For operators, and for those who test what happens when something breaks."""
+
+    path = "/admin"
+    guards = (
+        needs_key,
+        needs_admin,
+    )
+    tags = ("administration",)
+
+    @get("/tree", summary="The actor tree", responses=may_answer())
+    async def tree(self, backends: Injected) -> TreeReply:
+        """Every actor with its state, mailbox, restarts and last crash."""
+        return TreeReply(tree=view(backends.system.snapshot()))
+
+    @get(["/actors", "/actors/{target:path}"], summary="One actor", responses=may_answer("no_such_actor"))
+    async def actor(self, backends: Injected, target: Target = "/") -> ActorReply:
+        """One actor, its last crash with the traceback, and what is below it."""
+        return _look(backends, _checked(target))
+
+    @post(
+        "/actors/{target:path}",
+        status_code=200,
+        summary="Act on an actor",
+        responses=may_answer("no_such_actor", "not_found", "not_supported", "action_failed"),
+    )
+    async def act(self, target: Target, request: ApiRequest, backends: Injected) -> ActorReply:
+        """The last part of the path is what to do: kill, restart, suspend or resume."""
+        path, _, word = target.rpartition("/")
+        action = ACTIONS.get(word)
+        if action is None:
+            raise Problem("not_found", f"the last part of the path must be one of {', '.join(ACTIONS)}")
+        path = _checked(path or "/")
+        before = _look(backends, path)
+        client = request.scope["client"]
+        address = client[0] if client else "unknown"
+        backends.audit.record(key_id=request.auth.key_id, action=action, target=path, address=address)
+        return before if backends.act_on_self(action, path) else await _act(backends, action, path)
+
+
+def _checked(path: str) -> str:
+    if _PATH.fullmatch(path) is None:
+        raise Problem("no_such_actor")
+    return path
+
+
+def _look(backends: Backends, path: str) -> ActorReply:
+    try:
+        return ActorReply(actor=view(backends.system.snapshot(path), traceback=True))
+    except NoSuchActor as error:
+        raise Problem("no_such_actor") from error
+
+
+async def _act(backends: Backends, action: Action, path: str) -> ActorReply:
+    system = backends.system
+    try:
+        match action:
+            case "kill":
+                system.kill(path, "killed by an operator")
+            case "restart":
+                await system.restart(path)
+            case "suspend":
+                system.suspend(path)
+            case "resume":
+                system.resume(path)
+    except NoSuchActor as error:
+        raise Problem("no_such_actor") from error
+    except NotSupported as error:
+        raise Problem("not_supported", f"{action} cannot be done to {path}") from error
+    except SupervisorError as error:
+        raise Problem("action_failed", str(error)) from error
+    return _look(backends, path)

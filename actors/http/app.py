@@ -1,0 +1,77 @@
+"""The application: all routes, what they share, and how whatever goes wrong is told."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import structlog
+from litestar import Litestar, Request, Response
+from litestar.datastructures import State
+from litestar.di import Provide
+
+from actors.http import openapi
+from actors.http.admin import AdminController
+from actors.http.auth import Authenticator
+from actors.http.backends import Backends
+from actors.http.bodies import ApiRequest
+from actors.http.events import EventsController
+from actors.http.failures import problem_of, where
+from actors.http.monitoring import ExpositionController, MetricsController, ProbesController
+from actors.http.pages import DocsRouter, OfflineDocs, pages
+from actors.http.problems import MEDIA_TYPE, Problem, ProblemBody, body_of, instance_of
+from actors.http.sending import SendController
+from actors.http.sessions import SessionController, SessionListController
+from config.sections import HttpSettings
+
+
+def build_app(settings: HttpSettings) -> Litestar:
+    """All routes, to be put to use with `connect`. WebSockets are not its business (live.py).
+
+    Building takes about 0.1 s during which nothing else runs, so it is done once and not at each start of the HTTP actor.
+    """
+    return Litestar(
+        route_handlers=[
+            SessionListController,
+            SessionController,
+            SendController,
+            EventsController,
+            MetricsController,
+            ExpositionController,
+            AdminController,
+            ProbesController,
+            pages(),
+        ],
+        dependencies={"backends": Provide(_backends, sync_to_thread=False)},
+        exception_handlers={Exception: tell},
+        request_class=ApiRequest,
+        request_max_body_size=settings.max_body_bytes,
+        state=State({"settings": settings}),
+        openapi_config=openapi.config(OfflineDocs(), DocsRouter()),
+        logging_config=None,
+        debug=False,
+    )
+
+
+def connect(app: Litestar, backends: Backends, authenticator: Authenticator) -> None:
+    """From now on the routes work with these."""
+    app.state.backends = backends
+    app.state.authenticator = authenticator
+
+
+def tell(request: Request[Any, Any, Any], error: Exception) -> Response[ProblemBody]:
+    """Answer with the problem that ``error`` means; one that nobody expected is logged, without what it says."""
+    problem = problem_of(error)
+    if problem is None:
+        structlog.get_logger("wasup.http").error("request_failed", error=type(error).__name__, where=where(error))
+        problem = Problem("internal_error")
+    return Response(
+        body_of(problem, instance_of(problem, request.scope)),
+        status_code=problem.kind.status,
+        headers=problem.all_headers(),
+        media_type=MEDIA_TYPE,
+    )
+
+
+def _backends(state: State) -> Backends:
+    backends: Backends = state.backends
+    return backends

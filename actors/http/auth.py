@@ -1,0 +1,206 @@
+"""Who is asking: from an API key to a `Principal`, with few trips to the database and no patience for guessing.
+
+A key is looked up by its SHA-256 and never compared itself, so no timing tells how much of a guess was right. A key that was verified is
+believed for `FRESH_S`; while the database is away it is believed for `STALE_S`, so that what does not need the database goes on.
+Wrong keys are counted by address; above the limit keys that were not verified recently are refused unseen.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import ipaddress
+import re
+from collections import OrderedDict, deque
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import Final, NoReturn, Protocol, final
+
+import structlog
+import trio
+
+from actors.http.peers import read_address
+from actors.http.problems import Problem
+from actors.metrics import Metrics
+from config.sections import HttpSettings
+from storage.errors import StorageUnavailable
+
+FRESH_S: Final = 3.0
+"""A revoked key is refused at most this long after the revocation."""
+STALE_S: Final = 900.0
+LOOKUP_S: Final = 1.0
+"""How long a lookup may take when the answer of an earlier one is still at hand."""
+MAX_KNOWN: Final = 10_000
+FAILURES_WITHIN_S: Final = 60.0
+
+_KEY: Final = re.compile(r"[\x21-\x7e]{16,256}", re.ASCII)
+_UNAUTHORIZED: Final = {"WWW-Authenticate": 'Bearer realm="wasup"'}
+
+
+@dataclass(frozen=True, slots=True)
+class Principal:
+    """The holder of a key."""
+
+    key_id: str
+    companies: frozenset[str] | None
+    """What it may use; None: everything, and the administration."""
+
+    @property
+    def is_admin(self) -> bool:
+        """Whether it may administer."""
+        return self.companies is None
+
+    def may_use(self, company_id: str) -> bool:
+        """Whether this company is the key's."""
+        return self.companies is None or company_id in self.companies
+
+
+class KeyStore(Protocol):
+    """Where keys are kept."""
+
+    async def find(self, digest: bytes) -> Principal | None:
+        """Who holds the key with this SHA-256; None when nobody does or it was revoked. Raises StorageUnavailable."""
+        ...
+
+
+@dataclass(slots=True)
+class _Known:
+    principal: Principal
+    verified_at: float
+    ask_again_at: float
+
+
+@final
+class FailureLimit:
+    """Counts wrong keys by address: at most ``failures`` within `FAILURES_WITHIN_S`."""
+
+    def __init__(self, failures: int, addresses: int) -> None:
+        self._allowed = failures
+        self._addresses = addresses
+        self._failures: OrderedDict[str, deque[float]] = OrderedDict()
+
+    def wait_s(self, address: str, now: float) -> float:
+        """Seconds until this address may try again, 0 when it may now."""
+        times = self._failures.get(address)
+        if times is None:
+            return 0.0
+        while times and times[0] <= now - FAILURES_WITHIN_S:
+            times.popleft()
+        return times[0] + FAILURES_WITHIN_S - now if len(times) >= self._allowed else 0.0
+
+    def count(self, address: str, now: float) -> None:
+        """One more wrong key from there; the address that was quiet longest is forgotten when there are too many."""
+        times = self._failures.setdefault(address, deque(maxlen=self._allowed))
+        times.append(now)
+        self._failures.move_to_end(address)
+        if len(self._failures) > self._addresses:
+            self._failures.popitem(last=False)
+
+
+@final
+class Authenticator:
+    """Turns the headers of a request into a principal."""
+
+    def __init__(self, keys: KeyStore, metrics: Metrics, settings: HttpSettings) -> None:
+        self._keys = keys
+        self._metrics = metrics
+        self._known: OrderedDict[bytes, _Known] = OrderedDict()
+        self._limit = FailureLimit(settings.auth_failures_per_minute, settings.auth_addresses)
+        self._log = structlog.get_logger("wasup.http.auth")
+
+    async def authenticate(self, headers: Iterable[tuple[bytes, bytes]], client: tuple[str, int] | None) -> Principal:
+        """Whose key this is. Raises `unauthorized`, `too_many_failures` or `storage_unavailable`."""
+        address = _network_of(client)
+        key = key_in(headers)
+        if key is None:
+            self._metrics.auth_failed("missing")
+            raise Problem("unauthorized", headers=_UNAUTHORIZED)
+        digest = hashlib.sha256(key).digest()
+        known = self._known.get(digest)
+        now = trio.current_time()
+        if known is not None and now < known.ask_again_at:
+            return known.principal
+        wait_s = self._limit.wait_s(address, now)
+        if known is None and wait_s > 0:
+            self._metrics.auth_failed("limited")
+            raise Problem("too_many_failures", retry_after_s=wait_s)
+        principal = await self._verify(key, digest, known)
+        if principal is None:
+            self._refuse(address)
+        return principal
+
+    async def is_still_valid(self, headers: Iterable[tuple[bytes, bytes]]) -> bool:
+        """For long-lived streams: whether the key that opened this one would still open it."""
+        key = key_in(headers)
+        if key is None:
+            return False
+        digest = hashlib.sha256(key).digest()
+        known = self._known.get(digest)
+        if known is not None and trio.current_time() < known.ask_again_at:
+            return True
+        try:
+            return await self._verify(key, digest, known) is not None
+        except (Problem, StorageUnavailable):
+            return True  # it was valid, and nothing says otherwise
+
+    async def _verify(self, key: bytes, digest: bytes, known: _Known | None) -> Principal | None:
+        if _KEY.fullmatch(key.decode("latin-1")) is None:
+            return None
+        try:
+            principal = await self._look_up(digest, known)
+        except (StorageUnavailable, trio.TooSlowError) as error:
+            return self._believe(known, error)
+        if principal is None:
+            self._known.pop(digest, None)
+        else:
+            self._remember(digest, principal)
+        return principal
+
+    async def _look_up(self, digest: bytes, known: _Known | None) -> Principal | None:
+        if known is None:
+            return await self._keys.find(digest)
+        with trio.fail_after(LOOKUP_S):
+            return await self._keys.find(digest)
+
+    def _believe(self, known: _Known | None, error: Exception) -> Principal:
+        """What an earlier verification said, while the database cannot be asked."""
+        now = trio.current_time()
+        if known is None or now - known.verified_at > STALE_S:
+            raise Problem("storage_unavailable") from error
+        known.ask_again_at = now + FRESH_S
+        return known.principal
+
+    def _remember(self, digest: bytes, principal: Principal) -> None:
+        now = trio.current_time()
+        self._known[digest] = _Known(principal, verified_at=now, ask_again_at=now + FRESH_S)
+        self._known.move_to_end(digest)
+        if len(self._known) > MAX_KNOWN:
+            self._known.popitem(last=False)
+
+    def _refuse(self, address: str) -> NoReturn:
+        self._limit.count(address, trio.current_time())
+        self._metrics.auth_failed("wrong")
+        self._log.warning("wrong_key", address=address)
+        raise Problem("unauthorized", headers=_UNAUTHORIZED)
+
+
+def key_in(headers: Iterable[tuple[bytes, bytes]]) -> bytes | None:
+    """The key as sent: `Authorization: Bearer …` before `X-Api-Key`; None when there is neither."""
+    from_own_header: bytes | None = None
+    for name, value in headers:
+        if name.lower() == b"authorization":
+            scheme, _, key = value.partition(b" ")
+            if scheme.lower() == b"bearer" and key.strip():
+                return key.strip()
+        elif name.lower() == b"x-api-key" and value.strip():
+            from_own_header = value.strip()
+    return from_own_header
+
+
+def _network_of(client: tuple[str, int] | None) -> str:
+    """What failures are counted by: an IPv4 address, or the /64 that one IPv6 host can fill by itself."""
+    if client is None:
+        return "unknown"
+    address = read_address(client[0])
+    if isinstance(address, ipaddress.IPv6Address):
+        return str(ipaddress.ip_network((address, 64), strict=False))
+    return "unknown" if address is None else str(address)

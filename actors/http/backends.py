@@ -1,0 +1,64 @@
+"""What the routes work with: everything they need from the rest of the daemon, and how they ask for it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import final
+
+from litestar.di import NamedDependency
+
+from actors.http.audit import AuditTrail
+from actors.http.idempotency import Idempotency
+from actors.messages import CompanyStatus, FindCompany
+from actors.metrics import Metrics
+from supervisor import ActorRef, Request, System
+
+
+@final
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Waits:
+    """How long an answer is waited for, in seconds."""
+
+    ask_s: float = 5.0
+    """Answers that come from memory or one database statement."""
+    session_s: float = 20.0
+    """Start, stop, restart, logout, a health round trip."""
+    initialize_s: float = 60.0
+    """Until WhatsApp gave a QR or pairing code."""
+    send_s: float = 30.0
+    """Until WhatsApp acknowledged a message and its state is committed."""
+    ready_s: float = 3.0
+
+
+@final
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Backends:
+    """The collaborators of all routes."""
+
+    directory: ActorRef
+    events: ActorRef
+    limiter: ActorRef
+    health: ActorRef
+    system: System
+    metrics: Metrics
+    idempotency: Idempotency
+    audit: AuditTrail
+    waits: Waits
+    act_on_self: Callable[[str, str], bool]
+    """Take an action (name, path) on the HTTP actor itself, a moment from now so that it can still be answered; False: it is not meant."""
+    region: str
+    """Where numbers without a country code are at home, like RU."""
+
+    async def find(self, company_id: str) -> ActorRef:
+        """The company's actor. Refused: `no_such_company`."""
+        return await self.directory.ask(FindCompany(company_id), timeout=self.waits.ask_s)
+
+    async def order(self, company_id: str, request: Request[CompanyStatus]) -> CompanyStatus:
+        """Have the company do something that ends in a new status."""
+        company = await self.find(company_id)
+        return await company.ask(request, timeout=self.waits.session_s)
+
+
+Injected = NamedDependency[Backends]
+"""How a handler declares its parameter ``backends``."""

@@ -1,0 +1,100 @@
+"""What requests carry: their bodies, and how a body is read and refused.
+
+Bodies are read by msgspec straight into the declared type: strictly (no coercion), without unknown fields, within `HttpSettings`.
+"""
+
+from __future__ import annotations
+
+from typing import Annotated, Any, Final, Literal
+
+import msgspec
+import trio
+from litestar import Request
+from litestar.datastructures import State
+from litestar.exceptions import ClientException
+from msgspec import Meta
+
+from actors.http.auth import Principal
+from actors.http.problems import Problem
+from config.sections import HttpSettings
+
+MAX_MESSAGE: Final = 4096
+"""Characters (Unicode code points)."""
+
+
+class Body(msgspec.Struct, frozen=True, kw_only=True, rename="camel", forbid_unknown_fields=True):
+    """Base of request bodies."""
+
+
+class QuotedBody(Body, frozen=True, kw_only=True):
+    """The message a reply refers to."""
+
+    message_id: Annotated[str, Meta(min_length=1, max_length=128)]
+    sender: Annotated[str, Meta(max_length=64, description="Who wrote it; the recipient when left out")] | None = None
+    text: Annotated[str, Meta(max_length=MAX_MESSAGE)] = ""
+
+
+class SendOptions(Body, frozen=True, kw_only=True):
+    """Options of a send."""
+
+    quoted: QuotedBody | None = None
+
+
+class SendBody(Body, frozen=True, kw_only=True):
+    """A text message."""
+
+    phone: Annotated[str, Meta(description="Recipient: a phone number or a JID", examples=["+79000000001"])]
+    message: Annotated[str, Meta(description="1 to 4096 characters", examples=["Hello"])]
+    options: SendOptions | None = None
+
+
+class InitializeBody(Body, frozen=True, kw_only=True):
+    """How to link: by QR code, or by a code typed into the phone of that number."""
+
+    method: Literal["qr", "code"] = "qr"
+    phone: Annotated[str, Meta(examples=["+79000000001"])] | None = None
+
+
+class ApiRequest(Request[Any, Principal, State]):
+    """A request whose body has a deadline and is decoded once, into the handler's declared type."""
+
+    async def body(self) -> bytes:
+        """The whole body. Raises `request_timeout`, `body_too_large` or `unsupported_media_type`."""
+        settings: HttpSettings = self.app.state.settings
+        try:
+            with trio.fail_after(settings.read_timeout_s):
+                return await super().body()
+        except trio.TooSlowError as error:
+            raise Problem("request_timeout") from error
+        except ClientException as error:
+            if error.status_code == 413:
+                raise Problem("body_too_large", f"the body is larger than {settings.max_body_bytes} bytes") from error
+            raise
+
+    async def json(self) -> Any:
+        """The body as an instance of the handler's ``data``. Raises `invalid_json` or `invalid_request`."""
+        body = await self.body()
+        self._refuse_other_media_types()
+        field = self.route_handler.parsed_data_field
+        assert field is not None
+        return decode(body, field.annotation)
+
+    def _refuse_other_media_types(self) -> None:
+        media_type, parameters = self.content_type
+        charset = parameters.get("charset", "utf-8").lower()
+        # Without a Content-Type it can only be what it is here always; curl's default form type is told what to do.
+        if media_type not in {"", "application/json"} or charset not in {"utf-8", "utf8"}:
+            raise Problem("unsupported_media_type")
+
+
+def decode(body: bytes, into: Any) -> Any:
+    """Read ``body`` strictly as JSON of that type. Raises `invalid_json` (not JSON) or `invalid_request` (not this shape)."""
+    try:
+        return msgspec.json.decode(body, type=into)
+    except msgspec.ValidationError as error:
+        raise Problem("invalid_request", str(error)) from error
+    except msgspec.DecodeError as error:
+        raise Problem("invalid_json", f"the body is not valid JSON: {error}") from error
+    except (UnicodeDecodeError, RecursionError) as error:
+        # RecursionError: nested a hundred thousand deep. It comes from C and leaves nothing half done.
+        raise Problem("invalid_json") from error

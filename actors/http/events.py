@@ -1,0 +1,78 @@
+"""Events over HTTP: pages to read again, and which of them a key may see."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Annotated, Final
+
+from litestar import Controller, get
+from litestar.params import QueryParameter
+
+from actors.http.auth import Principal
+from actors.http.backends import Injected
+from actors.http.bodies import ApiRequest
+from actors.http.guards import admit, needs_key
+from actors.http.openapi import may_answer
+from actors.http.problems import Problem
+from actors.http.replies import EventsReply, succeed
+from actors.messages import ReadEvents
+
+MAX_PAGE: Final = 1000
+MAX_SEQ: Final = 2**63 - 1
+MAX_CHOICES: Final = 100
+"""Companies or types named in one request."""
+
+After = Annotated[int, QueryParameter(ge=0, le=MAX_SEQ, description="Events with a greater `seq`")]
+Companies = Annotated[
+    list[str] | None,
+    QueryParameter(name="companyId", description="Only of these companies; repeat it, or separate by commas"),
+]
+Types = Annotated[
+    list[str] | None, QueryParameter(name="type", description="Only of these types; repeat it, or separate by commas")
+]
+
+
+class EventsController(Controller):
+    """The event log."""
+
+    path = "/api/whatsapp/events"
+    guards = (needs_key,)
+    tags = ("events",)
+
+    @get(summary="Read events", responses=may_answer("invalid_request"))
+    async def read_events(
+        self,
+        request: ApiRequest,
+        backends: Injected,
+        after: After = 0,
+        limit: Annotated[int, QueryParameter(ge=1, le=MAX_PAGE)] = 100,
+        company_ids: Companies = None,
+        types: Types = None,
+    ) -> EventsReply:
+        """Events in the order of `seq`; call again with `after` = `next`. As a WebSocket the same path goes on live."""
+        wanted = ReadEvents(after, limit, visible_companies(request.auth, company_ids or ()), chosen_types(types or ()))
+        page = await backends.events.ask(wanted, timeout=backends.waits.ask_s)
+        return succeed(EventsReply, page)
+
+
+def visible_companies(principal: Principal, asked: Sequence[str]) -> frozenset[str] | None:
+    """The companies whose events to give; None: all. Raises `access_denied` when one of them is not the key's."""
+    named = _split(asked, "companyId")
+    for company_id in named:
+        admit(principal, company_id)
+    return frozenset(named) if named else principal.companies
+
+
+def chosen_types(asked: Sequence[str]) -> frozenset[str] | None:
+    """The types to give; None: all."""
+    named = _split(asked, "type")
+    return frozenset(named) if named else None
+
+
+def _split(asked: Sequence[str], name: str) -> list[str]:
+    named = [part.strip() for text in asked for part in text.split(",") if part.strip()]
+    if len(named) > MAX_CHOICES:
+        raise Problem("invalid_request", f"{name}: at most {MAX_CHOICES} at once")
+    if any("\0" in part for part in named):
+        raise Problem("invalid_request", f"{name}: holds the character NUL")
+    return named

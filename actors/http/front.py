@@ -1,0 +1,108 @@
+"""The outermost layer of every request: where HTTP and WebSocket part, what every answer carries, what is counted and logged."""
+
+from __future__ import annotations
+
+import time
+import uuid
+from typing import Any, Final, final
+
+import structlog
+import trio
+
+from actors.http.failures import where
+from actors.http.peers import Peers
+from actors.http.problems import MEDIA_TYPE, Problem, encode, instance_of
+from actors.http.tasks import AsgiApp, AsgiEvent, AsgiReceive, AsgiScope, AsgiSend
+from actors.metrics import Metrics
+
+_METHODS: Final = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"})
+_EVERYWHERE: Final = ((b"x-content-type-options", b"nosniff"), (b"referrer-policy", b"no-referrer"))
+_NOT_STORED: Final = (b"cache-control", b"no-store")
+
+
+@final
+class Front:
+    """Passes HTTP to ``app`` and WebSockets to ``live``. Every request is answered, within ``request_timeout_s``."""
+
+    def __init__(
+        self, app: AsgiApp, live: AsgiApp, peers: Peers, metrics: Metrics, *, request_timeout_s: float
+    ) -> None:
+        self._app = app
+        self._live = live
+        self._peers = peers
+        self._metrics = metrics
+        self._request_timeout_s = request_timeout_s
+        self._log = structlog.get_logger("wasup.http")
+
+    async def __call__(self, scope: AsgiScope, receive: AsgiReceive, send: AsgiSend) -> None:
+        scope["client"] = self._peers.client(scope["client"], scope["headers"])
+        if scope["type"] == "websocket":
+            await self._live(scope, receive, send)
+            return
+        answer = Answer(send)
+        began = time.perf_counter()
+        try:
+            await self._answer(scope, receive, answer)
+        finally:
+            self._note(scope, answer, time.perf_counter() - began)
+
+    async def _answer(self, scope: AsgiScope, receive: AsgiReceive, answer: Answer) -> None:
+        with trio.move_on_after(self._request_timeout_s) as limit:
+            try:
+                await self._app(scope, receive, answer.send)
+            except Exception as error:
+                self._log.error("request_failed", error=type(error).__name__, where=where(error))
+                if answer.status is not None:
+                    raise  # too late for a problem: the connection ends instead
+                await answer.tell(Problem("internal_error"), scope)
+        if limit.cancelled_caught and answer.status is None:
+            await answer.tell(Problem("timeout"), scope)
+
+    def _note(self, scope: AsgiScope, answer: Answer, seconds: float) -> None:
+        # The path itself may hold anything; the template is ours.
+        route: str = scope.get("path_template") or "unknown"
+        method: str = scope["method"] if scope["method"] in _METHODS else "other"
+        status = answer.status or 0
+        self._metrics.request_answered(method, route, status, seconds)
+        principal = scope.get("auth")
+        self._log.debug(
+            "request",
+            request_id=answer.request_id,
+            method=method,
+            route=route,
+            status=status,
+            ms=round(seconds * 1000, 1),
+            key_id=principal.key_id if principal is not None else None,
+        )
+
+
+@final
+class Answer:
+    """What goes out for one request, with the headers that every answer carries."""
+
+    def __init__(self, send: AsgiSend) -> None:
+        self._send = send
+        self.request_id = uuid.uuid4().hex
+        self.status: int | None = None
+        """None until the answer has begun."""
+
+    async def send(self, event: AsgiEvent) -> None:
+        """Pass ``event`` on."""
+        if event["type"] == "http.response.start":
+            self.status = event["status"]
+            event = {**event, "headers": self._headers(event.get("headers", ()))}
+        await self._send(event)
+
+    async def tell(self, problem: Problem, scope: AsgiScope) -> None:
+        """Answer with ``problem``."""
+        body = encode(problem, instance_of(problem, scope))
+        headers = {"content-type": MEDIA_TYPE, "content-length": str(len(body)), **problem.all_headers()}
+        raw = [(name.lower().encode("ascii"), value.encode("ascii")) for name, value in headers.items()]
+        await self.send({"type": "http.response.start", "status": problem.kind.status, "headers": raw})
+        await self.send({"type": "http.response.body", "body": body, "more_body": False})
+
+    def _headers(self, given: Any) -> list[tuple[bytes, bytes]]:
+        headers: list[tuple[bytes, bytes]] = [*given, *_EVERYWHERE, (b"x-request-id", self.request_id.encode("ascii"))]
+        if not any(name.lower() == b"cache-control" for name, _ in headers):
+            headers.append(_NOT_STORED)
+        return headers

@@ -1,0 +1,80 @@
+"""The listening socket, and TLS on it."""
+
+from __future__ import annotations
+
+import socket
+import ssl
+from pathlib import Path
+from typing import Final
+
+import trio
+
+_TCP_OPTIONS: Final = (
+    (socket.SOL_SOCKET, "SO_REUSEADDR", 1),
+    (socket.SOL_SOCKET, "SO_KEEPALIVE", 1),
+    (socket.IPPROTO_TCP, "TCP_NODELAY", 1),
+    (socket.IPPROTO_TCP, "TCP_KEEPIDLE", 2),
+    (socket.IPPROTO_TCP, "TCP_KEEPINTVL", 1),
+    (socket.IPPROTO_TCP, "TCP_KEEPCNT", 3),
+)
+"""Inherited by what is accepted: a dead peer is given up after about 5 s when idle; ``tcp_user_timeout_s`` says when while sending."""
+
+_BACKLOG: Final = 512
+
+
+class BindError(Exception):
+    """The address cannot be listened on; the text says which, why, and what to do."""
+
+    def __init__(self, host: str, port: int, why: OSError) -> None:
+        super().__init__(
+            f"cannot listen on {host}:{port}: {why.strerror or why}; "
+            "stop what uses this address or choose another with WASUP_BIND"
+        )
+        self.host = host
+        self.port = port
+
+
+class TlsError(Exception):
+    """The certificate or its key cannot be used; the text says which file and why."""
+
+    def __init__(self, certificate: Path, key: Path, why: Exception) -> None:
+        super().__init__(
+            f"cannot use http.tls_certificate_file {certificate} with http.tls_key_file {key}: {why}; "
+            "both must be PEM files that the daemon may read, and belong together"
+        )
+        self.certificate = certificate
+        self.key = key
+
+
+async def listen(host: str, port: int, *, user_timeout_s: float) -> trio.SocketListener:
+    """A listening socket on the first address of ``host``; port 0 takes any free one. Raises `BindError`."""
+    try:
+        found = await trio.socket.getaddrinfo(host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)
+        family, kind, protocol, _, address = found[0]
+        listening = trio.socket.socket(family, kind, protocol)
+    except OSError as error:
+        raise BindError(host, port, error) from error
+    try:
+        user_timeout = (socket.IPPROTO_TCP, "TCP_USER_TIMEOUT", round(user_timeout_s * 1000))
+        for level, option, value in (*_TCP_OPTIONS, user_timeout):
+            # Some of these exist on Linux only.
+            if hasattr(socket, option):
+                listening.setsockopt(level, getattr(socket, option), value)
+        await listening.bind(address)
+        listening.listen(_BACKLOG)
+    except OSError as error:
+        listening.close()
+        raise BindError(host, port, error) from error
+    return trio.SocketListener(listening)
+
+
+def tls_context(certificate: Path, key: Path) -> ssl.SSLContext:
+    """TLS 1.2 or later with this certificate. Raises `TlsError`."""
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.minimum_version = ssl.TLSVersion.TLSv1_2
+    context.set_alpn_protocols(["http/1.1"])
+    try:
+        context.load_cert_chain(certificate, key)
+    except (OSError, ssl.SSLError) as error:
+        raise TlsError(certificate, key, error) from error
+    return context

@@ -1,0 +1,183 @@
+"""Live events: one WebSocket a subscriber, each event one JSON message, resumable by ``after``.
+
+A stream ends with a reason that tells how to go on: 1012 the daemon (or its event log) restarts, 1013 the reader was too slow,
+1008 the key was revoked, 1003 the client spoke. A reader that takes nothing at all is cut off by the connection's send timeout.
+"""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import aclosing
+from typing import Final, final
+from urllib.parse import parse_qs
+
+import msgspec
+import structlog
+import trio
+
+from actors.events.subscription import Subscription, SubscriptionClosed
+from actors.http.auth import FRESH_S, Authenticator
+from actors.http.backends import Backends
+from actors.http.events import MAX_SEQ, chosen_types, visible_companies
+from actors.http.failures import problem_of
+from actors.http.problems import MEDIA_TYPE, Problem, encode, instance_of
+from actors.http.tasks import AsgiReceive, AsgiScope, AsgiSend
+from actors.messages import Event, Subscribe
+from storage.errors import StorageUnavailable
+
+PATH: Final = "/api/whatsapp/events"
+
+RESTARTING: Final = 1012
+TOO_SLOW: Final = 1013
+POLICY: Final = 1008
+UNSUPPORTED: Final = 1003
+
+
+@final
+class LiveEvents:
+    """The ASGI application of all WebSockets."""
+
+    def __init__(self, backends: Backends, authenticator: Authenticator, *, limit: int) -> None:
+        self._backends = backends
+        self._authenticator = authenticator
+        self._limit = limit
+        self._streams: set[Stream] = set()
+        self._log = structlog.get_logger("wasup.http.live")
+
+    async def __call__(self, scope: AsgiScope, receive: AsgiReceive, send: AsgiSend) -> None:
+        await receive()  # websocket.connect
+        try:
+            subscription = await self._subscribe(scope)
+        except Exception as error:  # noqa: BLE001  # refusing a handshake is answering a request
+            problem = problem_of(error) or Problem("internal_error")
+            if problem.kind.code == "internal_error":
+                self._log.error("subscription_failed", error=type(error).__name__)
+            await _reject(problem, scope, send)
+            return
+        await self._follow(subscription, scope, receive, send)
+
+    def close_all(self, why: str) -> None:
+        """Tell every subscriber to come back: the daemon or its event log goes down."""
+        for stream in tuple(self._streams):
+            stream.end(RESTARTING, why)
+
+    @property
+    def subscribers(self) -> int:
+        """Open streams."""
+        return len(self._streams)
+
+    async def _subscribe(self, scope: AsgiScope) -> Subscription:
+        if scope["path"] != PATH:
+            raise Problem("not_found")
+        principal = await self._authenticator.authenticate(scope["headers"], scope["client"])
+        query = parse_qs(scope["query_string"].decode("latin-1"), max_num_fields=200)
+        wanted = Subscribe(
+            after=_after(query.get("after")),
+            company_ids=visible_companies(principal, query.get("companyId", ())),
+            types=chosen_types(query.get("type", ())),
+        )
+        if len(self._streams) >= self._limit:
+            raise Problem("too_many_subscribers")
+        subscription: Subscription = await self._backends.events.ask(wanted, timeout=self._backends.waits.ask_s)
+        return subscription
+
+    async def _follow(self, subscription: Subscription, scope: AsgiScope, receive: AsgiReceive, send: AsgiSend) -> None:
+        stream = Stream(subscription, receive, send)
+        self._streams.add(stream)
+        try:
+            await stream.run(lambda: self._authenticator.is_still_valid(scope["headers"]))
+        finally:
+            self._streams.discard(stream)
+            subscription.close()
+            if stream.reason:
+                self._backends.metrics.subscriber_dropped(stream.reason)
+
+
+@final
+class Stream:
+    """One subscriber, from the accepted handshake to the closing frame."""
+
+    def __init__(self, subscription: Subscription, receive: AsgiReceive, send: AsgiSend) -> None:
+        self._subscription = subscription
+        self._receive = receive
+        self._send = send
+        self._waiting = trio.CancelScope()
+        self._ending: tuple[int, str] | None = None
+        self._last_seq: int | None = None
+
+    @property
+    def reason(self) -> str | None:
+        """The word for why we ended it; None while it is open or when the client left."""
+        return None if self._ending is None else self._ending[1]
+
+    def end(self, code: int, why: str) -> None:
+        """Close with ``code`` once what is being written is out; the first reason stays."""
+        if self._ending is None:
+            self._ending = (code, why)
+            # Only the wait for news is cancelled, never a write: half a frame would hide the reason.
+            self._waiting.cancel()
+
+    async def run(self, is_allowed: Callable[[], Awaitable[bool]]) -> None:
+        """Send events until either side ends it; ``is_allowed`` is asked again and again."""
+        await self._send({"type": "websocket.accept"})
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(self._listen, nursery.cancel_scope)
+            nursery.start_soon(self._watch_key, is_allowed)
+            await self._pump()
+            if self._ending is not None:
+                await self._close(*self._ending)
+            nursery.cancel_scope.cancel()
+
+    async def _pump(self) -> None:
+        async with aclosing(self._subscription) as events:
+            while (event := await self._next(events)) is not None:
+                await self._send({"type": "websocket.send", "text": msgspec.json.encode(event).decode()})
+                self._last_seq = event.seq
+
+    async def _next(self, events: AsyncIterator[Event]) -> Event | None:
+        """The next event, None when the stream is to end."""
+        if self._ending is not None:
+            return None
+        try:
+            with trio.CancelScope() as self._waiting:
+                return await anext(events)
+        except SubscriptionClosed as closed:
+            self._last_seq = closed.last_seq
+            self.end(RESTARTING if closed.reason == "restarting" else TOO_SLOW, closed.reason)
+        except StorageUnavailable:
+            self.end(TOO_SLOW, "storage_unavailable")
+        return None
+
+    async def _listen(self, everything: trio.CancelScope) -> None:
+        while (await self._receive())["type"] != "websocket.disconnect":
+            self.end(UNSUPPORTED, "this stream takes no messages")
+        everything.cancel()
+
+    async def _watch_key(self, is_allowed: Callable[[], Awaitable[bool]]) -> None:
+        while await is_allowed():
+            await trio.sleep(FRESH_S)
+        self.end(POLICY, "key_revoked")
+
+    async def _close(self, code: int, why: str) -> None:
+        reason = why if self._last_seq is None else f"{why}; resume with after={self._last_seq}"
+        await self._send({"type": "websocket.close", "code": code, "reason": reason})
+
+
+async def _reject(problem: Problem, scope: AsgiScope, send: AsgiSend) -> None:
+    """Answer the handshake with a plain HTTP problem."""
+    headers = {"content-type": MEDIA_TYPE, "connection": "close", **problem.all_headers()}
+    body = encode(problem, instance_of(problem, scope))
+    headers["content-length"] = str(len(body))
+    raw = [(name.lower().encode("ascii"), value.encode("ascii")) for name, value in headers.items()]
+    await send({"type": "websocket.http.response.start", "status": problem.kind.status, "headers": raw})
+    await send({"type": "websocket.http.response.body", "body": body, "more_body": False})
+
+
+def _after(values: list[str] | None) -> int | None:
+    """Where to begin; None: from now on."""
+    if not values:
+        return None
+    text = values[-1]
+    if not (text.isascii() and text.isdigit() and len(text) <= 19 and int(text) <= MAX_SEQ):
+        raise Problem("invalid_request", f"after: a whole number from 0 to {MAX_SEQ} was expected")
+    return int(text)

@@ -1,0 +1,70 @@
+"""What the OpenAPI document says beyond types: how to present a key, and which problems a call may end in."""
+
+from __future__ import annotations
+
+import msgspec
+from litestar.openapi import OpenAPIConfig, ResponseSpec
+from litestar.openapi.plugins import OpenAPIRenderPlugin
+from litestar.openapi.spec import Components, Example, SecurityScheme
+from litestar.router import Router
+
+from actors.http.problems import KINDS, MEDIA_TYPE, Problem, ProblemBody, body_of
+
+VERSION = "1"
+
+_EVERY_CALL = (
+    "bad_request",
+    "unauthorized",
+    "access_denied",
+    "too_many_failures",
+    "internal_error",
+    "storage_unavailable",
+)
+OF_A_COMPANY = ("no_such_company", "invalid_company_id", "restarting", "overloaded", "timeout")
+"""What any call for one company may end in."""
+
+BODY = ("invalid_json", "invalid_request", "body_too_large", "unsupported_media_type", "request_timeout")
+"""What any call with a body may end in."""
+
+
+def may_answer(*codes: str) -> dict[int, ResponseSpec]:
+    """The problems that a call may end in, beside those that every call with a key may."""
+    by_status: dict[int, list[str]] = {}
+    for code in dict.fromkeys((*_EVERY_CALL, *codes)):
+        by_status.setdefault(KINDS[code].status, []).append(code)
+    return {status: _spec(found) for status, found in sorted(by_status.items())}
+
+
+def _spec(codes: list[str]) -> ResponseSpec:
+    return ResponseSpec(
+        data_container=ProblemBody,
+        description=" ".join(f"`{code}`: {KINDS[code].meaning}" for code in codes),
+        media_type=MEDIA_TYPE,
+        generate_examples=False,
+        examples=[
+            Example(id=code, value=msgspec.to_builtins(body_of(Problem(code), "/api/whatsapp"))) for code in codes
+        ],
+    )
+
+
+def config(page: OpenAPIRenderPlugin, router: Router) -> OpenAPIConfig:
+    """The document's head; ``page`` shows it below ``router``."""
+    return OpenAPIConfig(
+        title="wasup",
+        version=VERSION,
+        description=(
+            "WhatsApp sessions of many companies. Every answer carries `success`; every error is "
+            "`application/problem+json` with a stable `code` (see /docs/errors). Live events: GET "
+            "/api/whatsapp/events as a WebSocket."
+        ),
+        security=[{"bearer": []}, {"apiKey": []}],
+        components=Components(
+            security_schemes={
+                "bearer": SecurityScheme(type="http", scheme="bearer"),
+                "apiKey": SecurityScheme(type="apiKey", name="X-Api-Key", security_scheme_in="header"),
+            }
+        ),
+        use_handler_docstrings=True,
+        render_plugins=[page],
+        openapi_router=router,
+    )

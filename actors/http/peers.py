@@ -1,0 +1,62 @@
+"""Who is at the other end: which addresses may speak plain HTTP, and whose requests a reverse proxy passes on."""
+
+from __future__ import annotations
+
+import ipaddress
+from collections.abc import Iterable, Sequence
+from typing import Final, final
+
+from config.values import Network
+
+Address = ipaddress.IPv4Address | ipaddress.IPv6Address
+
+MAX_HOPS: Final = 32
+"""Entries of X-Forwarded-For that are looked at, from the right."""
+
+
+@final
+class Peers:
+    """What the settings say about addresses."""
+
+    def __init__(self, trusted_proxies: Sequence[Network], *, is_encrypted: bool) -> None:
+        self._trusted = tuple(trusted_proxies)
+        self._is_encrypted = is_encrypted
+
+    def may_connect(self, host: str) -> bool:
+        """Whether this peer may: anybody over TLS; in the clear only loopback and trusted proxies, so that no key crosses a network."""
+        address = read_address(host)
+        return self._is_encrypted or (address is not None and (address.is_loopback or self._is_trusted(address)))
+
+    def client(self, peer: tuple[str, int] | None, headers: Iterable[tuple[bytes, bytes]]) -> tuple[str, int] | None:
+        """Who sent the request: the peer, or whom a trusted proxy names last in X-Forwarded-For (entries before that can be made up)."""
+        if peer is None or not self._trusted:
+            return peer
+        address = read_address(peer[0])
+        for entry in reversed(_forwarded_for(headers)[-MAX_HOPS:]):
+            if address is None or not self._is_trusted(address):
+                break
+            address = read_address(entry)
+        return peer if address is None else (str(address), peer[1])
+
+    def _is_trusted(self, address: Address) -> bool:
+        return any(address.version == network.version and address in network for network in self._trusted)
+
+
+def read_address(text: str) -> Address | None:
+    """The IP address in ``text``, with or without a port, zone or brackets; an IPv4 address mapped into IPv6 is that IPv4 address."""
+    bare = text.strip().partition("%")[0]
+    if bare.startswith("["):
+        bare = bare[1:].partition("]")[0]
+    elif bare.count(":") == 1:
+        bare = bare.partition(":")[0]
+    try:
+        address = ipaddress.ip_address(bare)
+    except ValueError:
+        return None
+    mapped = address.ipv4_mapped if isinstance(address, ipaddress.IPv6Address) else None
+    return mapped or address
+
+
+def _forwarded_for(headers: Iterable[tuple[bytes, bytes]]) -> list[str]:
+    values = [value.decode("latin-1") for name, value in headers if name.lower() == b"x-forwarded-for"]
+    return [entry for value in values for entry in value.split(",")]

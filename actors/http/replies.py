@@ -1,0 +1,88 @@
+"""Answers as they go out: what the actors answered, and ``success``."""
+
+from __future__ import annotations
+
+from typing import TypeVar
+
+import msgspec
+
+from actors.messages import Answer, CompanyStatus, EventPage, HealthReport, Offer, Sent, SessionPage
+from actors.metrics import Totals
+
+R = TypeVar("R", bound=msgspec.Struct)
+
+
+class Done(Answer, frozen=True, kw_only=True):
+    """It is done; there is nothing more to say."""
+
+    success: bool = True
+
+
+class ListMetrics(Answer, frozen=True, kw_only=True):
+    """The counters that the list of sessions carries."""
+
+    total_sessions: int
+    active_connections: int
+    messages_sent: int
+    messages_received: int
+
+
+class SessionsReply(SessionPage, frozen=True, kw_only=True):
+    """A page of sessions; ``count`` is of all pages."""
+
+    metrics: ListMetrics
+    success: bool = True
+
+
+class StatusReply(CompanyStatus, frozen=True, kw_only=True):
+    """A company's state and what it rests on."""
+
+    success: bool = True
+
+
+class HealthReply(HealthReport, frozen=True, kw_only=True):
+    """Whether a company is well."""
+
+    success: bool = True
+
+
+class SentReply(Sent, frozen=True, kw_only=True):
+    """A message that WhatsApp acknowledged."""
+
+    success: bool = True
+
+
+class OfferReply(Offer, frozen=True, kw_only=True):
+    """What to scan or to type into the phone."""
+
+    qr_data_url: str | None = None
+    """The QR code as PNG in a data: URL."""
+    qr_terminal: str | None = None
+    """The QR code as lines of block characters."""
+    message: str
+    success: bool = True
+
+
+class ForgottenReply(Answer, frozen=True, kw_only=True):
+    """The company is forgotten; ``logged_out`` tells whether WhatsApp confirmed that the device is unlinked."""
+
+    company_id: str
+    logged_out: bool
+    success: bool = True
+
+
+class EventsReply(EventPage, frozen=True, kw_only=True):
+    """A page of events."""
+
+    success: bool = True
+
+
+class MetricsReply(Totals, frozen=True, kw_only=True):
+    """The metrics as JSON."""
+
+    success: bool = True
+
+
+def succeed(reply: type[R], answer: msgspec.Struct, **more: object) -> R:
+    """``answer`` as ``reply``, which has its fields and some ``more``."""
+    return reply(**{name: getattr(answer, name) for name in answer.__struct_fields__}, **more)

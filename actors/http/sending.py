@@ -1,0 +1,150 @@
+"""Sending a text, in this order:
+
+1. the key and the company in the path (guards), 2. the body's form, the message, the recipient, 3. the company exists,
+4. a repeat of an earlier `Idempotency-Key` is answered from memory of it, 5. the company is connected, 6. the rate limit,
+7. the company sends.
+
+So nothing that cannot be sent uses up the rate limit: an unlinked company is 409 and a bad number 422, however often.
+A message that was let through counts, also when sending it fails.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import Annotated
+
+from litestar import Controller, Response, post
+from litestar.params import HeaderParameter, JSONBody
+
+from actors.http.backends import Backends, Injected
+from actors.http.bodies import MAX_MESSAGE, QuotedBody, SendBody
+from actors.http.guards import CompanyId, needs_company, needs_key
+from actors.http.idempotency import Attempt
+from actors.http.openapi import BODY, OF_A_COMPANY, may_answer
+from actors.http.phones import Recipient, parse_recipient
+from actors.http.problems import Problem
+from actors.http.replies import SentReply, succeed
+from actors.messages import Allowance, GetStatus, Quoted, SendText, TakeToken
+from supervisor import ActorRef
+from supervisor.errors import AskTimeout
+
+IdempotencyKey = Annotated[
+    str | None,
+    HeaderParameter(
+        name="Idempotency-Key", description="Repeats within 24 h are answered with the first answer", required=False
+    ),
+]
+
+_SENDING = (
+    "invalid_phone",
+    "invalid_message",
+    "message_too_long",
+    "recipient_not_on_whatsapp",
+    "no_active_session",
+    "rate_limited",
+    "too_many_sends",
+    "invalid_idempotency_key",
+    "idempotency_key_reused",
+    "in_progress",
+    "engine_unavailable",
+    "send_timeout",
+)
+
+
+class SendController(Controller):
+    """Messages out."""
+
+    path = "/api/whatsapp/sessions/{company_id:str}/send"
+    guards = (
+        needs_key,
+        needs_company,
+    )
+    tags = ("messages",)
+
+    @post(status_code=200, summary="Send a text", responses=may_answer(*OF_A_COMPANY, *BODY, *_SENDING))
+    async def send(
+        self,
+        company_id: CompanyId,
+        data: JSONBody[SendBody],
+        backends: Injected,
+        idempotency_key: IdempotencyKey = None,
+    ) -> Response[SentReply]:
+        """Answered when WhatsApp acknowledged the message and the state it used is durable."""
+        draft = _draft(data, backends.region)
+        company = await backends.find(company_id)
+        async with backends.idempotency.attempt(company_id, idempotency_key, data) as attempt:
+            if attempt.earlier is not None:
+                return Response(attempt.earlier, headers={"Idempotency-Replayed": "true"})
+            await _require_connected(company, company_id, backends)
+            allowance = await _take_token(company_id, backends)
+            sent = await _send(company, draft, attempt, backends)
+            attempt.sent = sent
+        return Response(sent, headers=_rate_limit_headers(allowance))
+
+
+@dataclass(frozen=True, slots=True)
+class Draft:
+    """A message that may be sent as far as its form goes."""
+
+    to: Recipient
+    text: str
+    quoted: Quoted | None
+
+
+def _draft(body: SendBody, region: str) -> Draft:
+    to = parse_recipient(body.phone, region)
+    if len(body.message) > MAX_MESSAGE:
+        raise Problem(
+            "message_too_long", f"message has {len(body.message)} characters; at most {MAX_MESSAGE} are allowed"
+        )
+    if not body.message.strip():
+        raise Problem("invalid_message", "message is empty")
+    if "\0" in body.message:
+        raise Problem("invalid_message", "message holds the character NUL")
+    quoted = body.options.quoted if body.options else None
+    return Draft(to, body.message, None if quoted is None else _quoted(quoted, to, region))
+
+
+def _quoted(body: QuotedBody, to: Recipient, region: str) -> Quoted:
+    if body.sender is None and to.jid.endswith("@g.us"):
+        raise Problem("invalid_request", "options.quoted.sender: needed in a group")
+    sender = to if body.sender is None else parse_recipient(body.sender, region)
+    return Quoted(message_id=body.message_id, sender=sender.jid, text=body.text)
+
+
+async def _require_connected(company: ActorRef, company_id: str, backends: Backends) -> None:
+    status = await company.ask(GetStatus(), timeout=backends.waits.ask_s)
+    if not status.connected:
+        detail = f"the company is {status.status.value}: {status.reason}"
+        raise Problem("no_active_session", detail, company_id=company_id)
+
+
+async def _take_token(company_id: str, backends: Backends) -> Allowance:
+    allowance = await backends.limiter.ask(TakeToken(company_id), timeout=backends.waits.ask_s)
+    if not allowance.allowed:
+        raise Problem(
+            "rate_limited",
+            f"at most {allowance.limit} messages a window; the next one in {math.ceil(allowance.reset_after_s)} s",
+            retry_after_s=allowance.reset_after_s,
+            company_id=company_id,
+            headers=_rate_limit_headers(allowance),
+        )
+    return allowance
+
+
+async def _send(company: ActorRef, draft: Draft, attempt: Attempt, backends: Backends) -> SentReply:
+    request = SendText(draft.to.jid, draft.to.phone, draft.text, attempt.message_id, draft.quoted)
+    try:
+        sent = await company.ask(request, timeout=backends.waits.send_s)
+    except AskTimeout as error:
+        raise Problem("send_timeout") from error
+    return succeed(SentReply, sent)
+
+
+def _rate_limit_headers(allowance: Allowance) -> dict[str, str]:
+    return {
+        "RateLimit-Limit": str(allowance.limit),
+        "RateLimit-Remaining": str(allowance.remaining),
+        "RateLimit-Reset": str(math.ceil(allowance.reset_after_s)),
+    }

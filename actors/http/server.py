@@ -1,0 +1,171 @@
+"""The accept loop: who may connect, how many, and how everybody is seen out.
+
+Every connection is served inside its own boundary, so that whatever one client provokes ends that client's connection and nothing
+else.
+"""
+
+from __future__ import annotations
+
+import ssl
+from collections.abc import Callable
+from typing import Final, final
+
+import trio
+from hypercorn.config import Config
+from hypercorn.trio.worker_context import WorkerContext
+
+from actors.http.connection import Connection
+from actors.http.peers import Peers
+from actors.http.problems import Problem, encode
+from actors.http.tasks import AsgiApp
+from actors.metrics import Metrics
+from config.sections import HttpSettings
+
+_REQUESTS_PER_CONNECTION: Final = 1000
+_REFUSE_S: Final = 1.0
+
+
+@final
+class Server:
+    """Serves ``app`` on one listener. `serve` runs until it is cancelled or `drain` was called and is through."""
+
+    def __init__(
+        self,
+        app: AsgiApp,
+        listener: trio.SocketListener,
+        *,
+        settings: HttpSettings,
+        peers: Peers,
+        tls: ssl.SSLContext | None,
+        metrics: Metrics,
+        on_failure: Callable[[BaseException], None],
+    ) -> None:
+        self._app = app
+        self._listener = listener
+        self._settings = settings
+        self._peers = peers
+        self._tls = tls
+        self._metrics = metrics
+        self._on_failure = on_failure
+        self._config = _protocol_config(settings)
+        self._context = WorkerContext(None)
+        self._accepting = trio.CancelScope()
+        self._connections: set[Connection] = set()
+        self._is_empty = trio.Event()
+        self.draining = trio.Event()
+        """Set when a stop has begun: event streams say goodbye."""
+
+    @property
+    def address(self) -> tuple[str, int]:
+        """Where it listens: host and port."""
+        host, port, *_ = self._listener.socket.getsockname()
+        return host, port
+
+    @property
+    def connections(self) -> int:
+        """Open connections."""
+        return len(self._connections)
+
+    async def serve(self) -> None:
+        """Accept until `drain`; returns when the last connection is over."""
+        try:
+            async with trio.open_nursery() as nursery:
+                with self._accepting:
+                    await trio.serve_listeners(self._accept, [self._listener], handler_nursery=nursery)
+        finally:
+            self._listener.socket.close()
+            self._is_empty.set()
+
+    async def drain(self) -> None:
+        """Stop accepting, let requests in hand finish, end event streams; cut what is left after the limit ``drain_timeout_s``."""
+        self._accepting.cancel()
+        self._listener.socket.close()
+        self.draining.set()
+        await self._context.terminated.set()
+        for connection in tuple(self._connections):
+            connection.drain()
+        with trio.move_on_after(self._settings.drain_timeout_s):
+            await self._is_empty.wait()
+        for connection in tuple(self._connections):
+            connection.cut()
+        await self._is_empty.wait()
+
+    async def _accept(self, stream: trio.SocketStream) -> None:
+        try:
+            refusal = self._refusal(stream)
+            self._metrics.connection_counted("accepted" if refusal is None else "refused")
+            if refusal is None:
+                await self._serve_one(stream)
+            else:
+                await self._refuse(stream, refusal)
+        except* Exception as group:  # noqa: BLE001  # the boundary: one client's connection never ends the server
+            self._metrics.connection_counted("crashed")
+            self._on_failure(group)
+        finally:
+            stream.socket.close()
+
+    def _refusal(self, stream: trio.SocketStream) -> bytes | None:
+        if len(self._connections) >= self._settings.max_connections:
+            return _TOO_MANY_CONNECTIONS
+        try:
+            host: str = stream.socket.getpeername()[0]
+        except OSError:
+            return b""  # gone already
+        return None if self._peers.may_connect(host) else _PLAIN_TEXT_DENIED
+
+    async def _serve_one(self, accepted: trio.SocketStream) -> None:
+        connection = Connection(
+            accepted,
+            tls=self._tls,
+            app=self._app,
+            config=self._config,
+            context=self._context,
+            settings=self._settings,
+            on_failure=self._on_failure,
+        )
+        self._connections.add(connection)
+        try:
+            await connection.run()
+        finally:
+            self._connections.discard(connection)
+            if connection.was_cut:
+                self._metrics.connection_counted("cut")
+
+    async def _refuse(self, stream: trio.SocketStream, refusal: bytes) -> None:
+        with trio.move_on_after(_REFUSE_S):
+            try:
+                # In the clear also where TLS is spoken: a handshake is what there is no room for.
+                await stream.send_all(refusal)
+                await stream.send_eof()
+            except (trio.BrokenResourceError, trio.ClosedResourceError):
+                pass
+
+
+def _protocol_config(settings: HttpSettings) -> Config:
+    config = Config()
+    config.h11_max_incomplete_size = settings.max_header_bytes
+    config.keep_alive_max_requests = _REQUESTS_PER_CONNECTION
+    config.websocket_max_message_size = settings.websocket_frame_bytes
+    config.websocket_ping_interval = settings.websocket_ping_interval_s
+    config.include_server_header = False
+    # Its loggers write requests' paths as they came; ours do not.
+    config.accesslog = None
+    config.errorlog = None
+    return config
+
+
+def _raw_answer(problem: Problem) -> bytes:
+    body = encode(problem, instance="/")
+    retry = "".join(f"{name}: {value}\r\n" for name, value in problem.all_headers().items())
+    head = (
+        f"HTTP/1.1 {problem.kind.status} {problem.kind.title}\r\n"
+        f"content-type: application/problem+json\r\ncontent-length: {len(body)}\r\n"
+        f"{retry}connection: close\r\n\r\n"
+    )
+    return head.encode("ascii") + body
+
+
+_TOO_MANY_CONNECTIONS: Final = _raw_answer(Problem("too_many_connections"))
+_PLAIN_TEXT_DENIED: Final = _raw_answer(
+    Problem("access_denied", "without TLS only loopback and the proxies in http.trusted_proxies may connect")
+)

@@ -1,0 +1,207 @@
+"""The sessions of companies: list, link, look at, start, stop, forget."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+from litestar import Controller, MediaType, Response, delete, get, post
+from litestar.params import JSONBody, QueryParameter
+
+from actors.http import qr
+from actors.http.backends import Backends, Injected
+from actors.http.bodies import ApiRequest, InitializeBody
+from actors.http.guards import CompanyId, needs_company, needs_key
+from actors.http.openapi import BODY, OF_A_COMPANY, may_answer
+from actors.http.phones import parse_phone
+from actors.http.problems import Problem
+from actors.http.replies import (
+    ForgottenReply,
+    HealthReply,
+    ListMetrics,
+    OfferReply,
+    SessionsReply,
+    StatusReply,
+    succeed,
+)
+from actors.messages import (
+    CheckHealth,
+    EnsureCompany,
+    ForgetCompany,
+    GetOffer,
+    GetStatus,
+    Initialize,
+    ListSessions,
+    Logout,
+    Offer,
+    Refused,
+    RestartSession,
+    SetDesired,
+    StartSession,
+    StopSession,
+)
+from supervisor.errors import SupervisorError
+
+MAX_PAGE = 1000
+_SCAN = "Scan this code with WhatsApp: Settings, Linked devices, Link a device."
+_TYPE = (
+    "Type this code on the phone: WhatsApp, Settings, Linked devices, Link a device, Link with phone number instead."
+)
+
+
+class SessionListController(Controller):
+    """All sessions of a key."""
+
+    path = "/api/whatsapp/sessions"
+    guards = (needs_key,)
+    tags = ("sessions",)
+
+    @get(summary="List sessions", responses=may_answer("invalid_request"))
+    async def list_sessions(
+        self,
+        request: ApiRequest,
+        backends: Injected,
+        after: Annotated[str | None, QueryParameter(description="`next` of the page before", max_length=64)] = None,
+        limit: Annotated[int, QueryParameter(ge=1, le=MAX_PAGE)] = 100,
+    ) -> SessionsReply:
+        """The sessions this key may see, in the order of their ids."""
+        only = request.auth.companies
+        page = await backends.directory.ask(ListSessions(after, limit, only), timeout=backends.waits.ask_s)
+        totals = backends.metrics.totals(only)
+        metrics = ListMetrics(
+            total_sessions=page.count,
+            active_connections=totals.active_connections,
+            messages_sent=totals.messages_sent,
+            messages_received=totals.messages_received,
+        )
+        return succeed(SessionsReply, page, metrics=metrics)
+
+
+class SessionController(Controller):
+    """One company's session."""
+
+    path = "/api/whatsapp/sessions/{company_id:str}"
+    guards = (
+        needs_key,
+        needs_company,
+    )
+    tags = ("sessions",)
+
+    @post(
+        "/initialize",
+        status_code=200,
+        summary="Link to WhatsApp",
+        responses=may_answer(
+            *OF_A_COMPANY,
+            *BODY,
+            "invalid_phone",
+            "already_linked",
+            "pairing_failed",
+            "engine_unavailable",
+            "whatsapp_unreachable",
+            "owned_elsewhere",
+        ),
+    )
+    async def initialize(
+        self, company_id: CompanyId, backends: Injected, data: JSONBody[InitializeBody | None] = None
+    ) -> OfferReply:
+        """Start linking; makes the company when it is new. By QR code, or by a code to type into the phone of that number."""
+        request = _initialize(data or InitializeBody(), backends.region)
+        company = await backends.directory.ask(EnsureCompany(company_id), timeout=backends.waits.ask_s)
+        return _offer_reply(await company.ask(request, timeout=backends.waits.initialize_s))
+
+    @get(
+        "/qr",
+        summary="The present QR code",
+        responses=may_answer(*OF_A_COMPANY, "no_qr", "not_acceptable"),
+        media_type=MediaType.TEXT,
+    )
+    async def present_qr(self, company_id: CompanyId, request: ApiRequest, backends: Injected) -> Response[bytes]:
+        """As PNG or SVG, by Accept."""
+        wanted = request.accept.best_match(["image/png", "image/svg+xml"])
+        if wanted is None:
+            raise Problem("not_acceptable", "the QR code can be had as image/png and image/svg+xml")
+        company = await backends.find(company_id)
+        offer = await company.ask(GetOffer(), timeout=backends.waits.ask_s)
+        if offer.qr is None:
+            raise Problem("no_qr", company_id=company_id)
+        picture = qr.png(offer.qr) if wanted == "image/png" else qr.svg(offer.qr)
+        return Response(picture, media_type=wanted)
+
+    @get("/status", summary="State and evidence", responses=may_answer(*OF_A_COMPANY))
+    async def status(self, company_id: CompanyId, backends: Injected) -> StatusReply:
+        """The state, why and since when, and how old the evidence for it is."""
+        company = await backends.find(company_id)
+        status = await company.ask(GetStatus(), timeout=backends.waits.ask_s)
+        return succeed(StatusReply, status)
+
+    @get("/health", summary="Health", responses=may_answer(*OF_A_COMPANY))
+    async def health(self, company_id: CompanyId, backends: Injected) -> Response[HealthReply]:
+        """200 when every check passes, 503 otherwise; makes a round trip to WhatsApp, at most once a second."""
+        company = await backends.find(company_id)
+        report = await company.ask(CheckHealth(), timeout=backends.waits.session_s)
+        return Response(succeed(HealthReply, report), status_code=200 if report.healthy else 503)
+
+    @post("/start", status_code=200, summary="Start", responses=may_answer(*OF_A_COMPANY))
+    async def start(self, company_id: CompanyId, backends: Injected) -> StatusReply:
+        """Run, now and after a restart of the daemon. Harmless when it runs."""
+        await backends.find(company_id)
+        await backends.directory.ask(SetDesired(company_id, "running"), timeout=backends.waits.session_s)
+        return succeed(StatusReply, await backends.order(company_id, StartSession()))
+
+    @post("/stop", status_code=200, summary="Stop", responses=may_answer(*OF_A_COMPANY))
+    async def stop(self, company_id: CompanyId, backends: Injected) -> StatusReply:
+        """Disconnect and stay so, also after a restart of the daemon; the device stays linked. Harmless when stopped."""
+        await backends.find(company_id)
+        await backends.directory.ask(SetDesired(company_id, "stopped"), timeout=backends.waits.session_s)
+        return succeed(StatusReply, await backends.order(company_id, StopSession()))
+
+    @post("/restart", status_code=200, summary="Restart", responses=may_answer(*OF_A_COMPANY))
+    async def restart(self, company_id: CompanyId, backends: Injected) -> StatusReply:
+        """Disconnect and connect again."""
+        return succeed(StatusReply, await backends.order(company_id, RestartSession()))
+
+    @post("/logout", status_code=200, summary="Log out", responses=may_answer(*OF_A_COMPANY, "logout_failed"))
+    async def logout(self, company_id: CompanyId, backends: Injected) -> StatusReply:
+        """Unlink the device at WhatsApp and archive its credentials. Harmless when it is not linked."""
+        try:
+            return succeed(StatusReply, await backends.order(company_id, Logout()))
+        except Refused as refused:
+            if refused.code != "not_linked":
+                raise
+            return succeed(StatusReply, await backends.order(company_id, GetStatus()))
+
+    @delete("/", status_code=200, summary="Forget", responses=may_answer(*OF_A_COMPANY))
+    async def forget(self, company_id: CompanyId, backends: Injected) -> ForgottenReply:
+        """Log out as far as possible, archive the auth state, forget the company."""
+        logged_out = await _log_out_if_possible(backends, company_id)
+        await backends.directory.ask(ForgetCompany(company_id), timeout=backends.waits.session_s)
+        backends.metrics.company_forgotten(company_id)
+        return ForgottenReply(company_id=company_id, logged_out=logged_out)
+
+
+def _initialize(body: InitializeBody, region: str) -> Initialize:
+    if body.method == "qr":
+        if body.phone is not None:
+            raise Problem("invalid_request", "phone: only with method code")
+        return Initialize("qr")
+    if body.phone is None:
+        raise Problem("invalid_request", "phone: method code needs the number of the phone to link")
+    return Initialize("code", parse_phone(body.phone, region).lstrip("+"))
+
+
+def _offer_reply(offer: Offer) -> OfferReply:
+    if offer.qr is None:
+        return succeed(OfferReply, offer, message=_TYPE)
+    return succeed(
+        OfferReply, offer, message=_SCAN, qr_data_url=qr.data_url(offer.qr), qr_terminal=qr.terminal(offer.qr)
+    )
+
+
+async def _log_out_if_possible(backends: Backends, company_id: str) -> bool:
+    """An operator who forgets a company must not depend on WhatsApp, an engine or a healthy actor."""
+    company = await backends.find(company_id)
+    try:
+        await company.ask(Logout(), timeout=backends.waits.session_s)
+    except (Refused, SupervisorError):
+        return False
+    return True

@@ -1,0 +1,67 @@
+"""What the supervisors do to actors: logged, and told to those who follow a company."""
+
+from __future__ import annotations
+
+import time
+import uuid
+from typing import Any, final
+
+import msgspec
+import structlog
+
+from actors.messages import Announce, CompanyState, Event, StatusChanged
+from supervisor import ActorRef, LifecycleEvent
+from supervisor.errors import SupervisorError
+
+COMPANIES = "/companies/"
+QUIET = frozenset({"started", "stopped", "terminated"})
+
+
+@final
+class LifecycleObserver:
+    """Call it with each LifecycleEvent. A company's restart is its `restarted` event; one that was given up is `failed`."""
+
+    def __init__(self, *, events: ActorRef, directory: ActorRef) -> None:
+        self._events = events
+        self._directory = directory
+        self._why: dict[str, str] = {}
+        """Why each company that is being restarted is; at most one entry a company."""
+        self._log = structlog.get_logger("wasup.supervisor")
+
+    def __call__(self, event: LifecycleEvent) -> None:
+        log = self._log.debug if event.kind in QUIET else self._log.warning
+        crash = event.crash
+        facts = {"path": event.path, "reason": str(event.reason) if event.reason is not None else None}
+        if crash is not None and event.kind == "crashed":
+            facts |= {"crash": f"{crash.type}: {crash.text}", "traceback": crash.traceback}
+        log(event.kind, **facts)
+        company_id = event.path.removeprefix(COMPANIES)
+        if company_id == event.path or "/" in company_id:
+            return
+        if event.kind == "crashed":  # it cannot tell any more; what it says next begins with `stopped`
+            self._tell(self._directory, StatusChanged(company_id, CompanyState.STOPPED, connected=False))
+        elif event.kind == "restarting":
+            self._why[company_id] = str(event.reason)
+        elif event.kind == "restarted":
+            reason = self._why.pop(company_id, "restarted by an operator")
+            self._publish(company_id, "restarted", reason=reason, restarts=event.restarts)
+        elif event.kind == "gave_up":
+            self._publish(company_id, "status", status="failed", previous=None, reason=str(event.reason))
+            self._tell(self._directory, StatusChanged(company_id, CompanyState.FAILED, connected=False))
+
+    def _publish(self, company_id: str, type_: str, **payload: Any) -> None:
+        event = Event(
+            id=str(uuid.uuid4()),
+            type=type_,
+            company_id=company_id,
+            timestamp=time.time(),
+            payload=msgspec.Raw(msgspec.json.encode(payload)),
+        )
+        self._tell(self._events, Announce((event,)))
+
+    @staticmethod
+    def _tell(ref: ActorRef, message: Any) -> None:
+        try:
+            ref.tell(message)
+        except SupervisorError:
+            return  # full or stopping: an observer must never hurt what it observes

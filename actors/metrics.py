@@ -1,0 +1,253 @@
+"""What the daemon counts. One `Metrics` belongs to one daemon; actors call its methods, HTTP shows it.
+
+Counting is a plain addition on the loop's thread: it never waits and never fails. What others own (the actor tree, the database
+pool, engine processes) is not copied here but asked for at each scrape, through a source.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Collection, Iterable, Iterator
+from dataclasses import dataclass
+from typing import final
+
+import msgspec
+from prometheus_client import CollectorRegistry, generate_latest
+from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
+from prometheus_client.registry import Collector
+
+from actors.counting import SECONDS, SIZES, Distribution, LabelledCount, Sample, families
+from actors.messages import CompanyState
+
+Source = Callable[[], Iterable[Sample]]
+
+
+class LastError(msgspec.Struct, frozen=True, rename="camel"):
+    """The most recent error: its stable code, never its text."""
+
+    code: str
+    company_id: str | None
+    timestamp: float
+
+
+class SessionCounts(msgspec.Struct, frozen=True):
+    """Companies by whether they are connected."""
+
+    total: int
+    connected: int
+    disconnected: int
+
+
+class Totals(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
+    """The metrics as JSON."""
+
+    total_sessions: int
+    active_connections: int
+    failed_reconnects: int
+    messages_sent: int
+    messages_received: int
+    qr_codes_generated: int
+    errors: int
+    last_error: LastError | None
+    sessions: SessionCounts
+    timestamp: float
+    """Unix seconds."""
+
+
+@dataclass(slots=True)
+class CompanyCounts:
+    """The counters of one company since the daemon started."""
+
+    sent: int = 0
+    received: int = 0
+    qr_codes: int = 0
+    reconnect_attempts: int = 0
+    failed_reconnects: int = 0
+    errors: int = 0
+    last_error: LastError | None = None
+
+
+@final
+class Metrics(Collector):
+    """Counters, and the sources of gauges, of one daemon. ``registry`` is what `exposition` renders; nothing global is touched."""
+
+    def __init__(self, registry: CollectorRegistry) -> None:
+        self._registry = registry
+        self._all = CompanyCounts()
+        self._companies: dict[str, CompanyCounts] = {}
+        self._states: dict[str, CompanyState] = {}
+        self._sources: dict[str, Source] = {}
+        self._errors = LabelledCount("whatsapp_errors", "Errors by stable code", ["code"])
+        self._transitions = LabelledCount("wasup_status_transitions", "Entries into each state", ["status"])
+        self._requests = LabelledCount("wasup_http_requests", "Requests answered", ["method", "route", "status"])
+        self._connections = LabelledCount("wasup_http_connections", "Connections by what became of them", ["outcome"])
+        self._dropped = LabelledCount("wasup_events_subscribers_dropped", "Live subscribers closed by us", ["reason"])
+        self._auth_failures = LabelledCount("wasup_auth_failures", "Requests refused for their key", ["reason"])
+        self._request_s = Distribution("wasup_http_request_seconds", "Time to answer a request", SECONDS)
+        self._commit_s = Distribution("wasup_storage_commit_seconds", "Time of a group commit", SECONDS)
+        self._commit_keys = Distribution("wasup_storage_commit_keys", "Keys in a group commit", SIZES)
+        self._send_s = Distribution("wasup_send_seconds", "From a send's request to its acknowledgement", SECONDS)
+        registry.register(self)
+
+    # --- what actors report -------------------------------------------------------------------------------------------
+
+    def message_sent(self, company_id: str, seconds: float | None = None) -> None:
+        """WhatsApp acknowledged a message; ``seconds`` it took, when known."""
+        self._all.sent += 1
+        self._of(company_id).sent += 1
+        if seconds is not None:
+            self._send_s.observe(seconds)
+
+    def message_received(self, company_id: str) -> None:
+        """A message arrived."""
+        self._all.received += 1
+        self._of(company_id).received += 1
+
+    def qr_generated(self, company_id: str) -> None:
+        """A QR code was put on offer."""
+        self._all.qr_codes += 1
+        self._of(company_id).qr_codes += 1
+
+    def reconnect_attempted(self, company_id: str) -> None:
+        """A company tries to connect again."""
+        self._all.reconnect_attempts += 1
+        self._of(company_id).reconnect_attempts += 1
+
+    def reconnect_failed(self, company_id: str) -> None:
+        """Such an attempt did not succeed."""
+        self._all.failed_reconnects += 1
+        self._of(company_id).failed_reconnects += 1
+
+    def error(self, code: str, company_id: str | None = None) -> None:
+        """Something went wrong; ``code`` is a stable word from a fixed set, never text from outside."""
+        self._errors.add(code)
+        last = LastError(code=code, company_id=company_id, timestamp=time.time())
+        for counts in (self._all,) if company_id is None else (self._all, self._of(company_id)):
+            counts.errors += 1
+            counts.last_error = last
+
+    def status_changed(self, company_id: str, status: CompanyState) -> None:
+        """A company entered this state; from now on it counts as a session."""
+        if self._states.get(company_id) is not status:
+            self._transitions.add(status.value)
+        self._states[company_id] = status
+
+    def company_forgotten(self, company_id: str) -> None:
+        """The company is no more; its counters go with it, the totals stay."""
+        self._states.pop(company_id, None)
+        self._companies.pop(company_id, None)
+
+    def committed(self, seconds: float, keys: int) -> None:
+        """A group commit of auth state went through."""
+        self._commit_s.observe(seconds)
+        self._commit_keys.observe(keys)
+
+    # --- what HTTP reports --------------------------------------------------------------------------------------------
+
+    def request_answered(self, method: str, route: str, status: int, seconds: float) -> None:
+        """``route`` is the template from the route table, never the path as sent."""
+        self._requests.add(method, route, str(status))
+        self._request_s.observe(seconds)
+
+    def connection_counted(self, outcome: str) -> None:
+        """``outcome``: `accepted`, `refused` (limit reached), `cut` (too slow or past the drain deadline), `crashed`."""
+        self._connections.add(outcome)
+
+    def subscriber_dropped(self, reason: str) -> None:
+        """We closed a live event stream for this reason."""
+        self._dropped.add(reason)
+
+    def auth_failed(self, reason: str) -> None:
+        """A request was refused for its key: `missing`, `wrong`, `limited`."""
+        self._auth_failures.add(reason)
+
+    # --- reading ------------------------------------------------------------------------------------------------------
+
+    def set_source(self, name: str, source: Source) -> None:
+        """Ask ``source`` for samples at each scrape, in the place of an earlier one of that name. It must not wait or fail."""
+        self._sources[name] = source
+
+    def totals(self, only: Collection[str] | None = None) -> Totals:
+        """The JSON metrics, of all companies or of ``only`` these (a key's)."""
+        counts = self._all if only is None else _sum(self._companies[c] for c in only if c in self._companies)
+        states = [state for company_id, state in self._states.items() if only is None or company_id in only]
+        connected = sum(state is CompanyState.CONNECTED for state in states)
+        return Totals(
+            total_sessions=len(states),
+            active_connections=connected,
+            failed_reconnects=counts.failed_reconnects,
+            messages_sent=counts.sent,
+            messages_received=counts.received,
+            qr_codes_generated=counts.qr_codes,
+            errors=counts.errors,
+            last_error=counts.last_error,
+            sessions=SessionCounts(total=len(states), connected=connected, disconnected=len(states) - connected),
+            timestamp=time.time(),
+        )
+
+    def exposition(self) -> bytes:
+        """Everything in Prometheus' text format 0.0.4."""
+        return generate_latest(self._registry)
+
+    def describe(self) -> list[Metric]:
+        """Nothing: spares the registry a first collection before sources exist."""
+        return []
+
+    def collect(self) -> Iterator[Metric]:
+        """What the registry asks for at each scrape."""
+        yield from self._session_families()
+        yield from self._message_families()
+        counts = (
+            self._errors,
+            self._transitions,
+            self._requests,
+            self._connections,
+            self._dropped,
+            self._auth_failures,
+        )
+        for count in counts:
+            yield count.family()
+        for distribution in (self._request_s, self._commit_s, self._commit_keys, self._send_s):
+            yield distribution.family()
+        yield from families([sample for source in self._sources.values() for sample in source()])
+
+    def _session_families(self) -> Iterator[Metric]:
+        totals = self.totals()
+        # Older dashboards read these under names that a gauge would not normally have; the names are fixed.
+        yield GaugeMetricFamily("whatsapp_sessions_total", "Companies known", value=totals.total_sessions)
+        yield GaugeMetricFamily("whatsapp_active_connections", "Companies connected", value=totals.active_connections)
+        attempts = self._all.reconnect_attempts
+        yield GaugeMetricFamily(
+            "whatsapp_reconnect_attempts", "Attempts to connect again, ever growing", value=attempts
+        )
+        by_state = GaugeMetricFamily("wasup_sessions", "Companies by state", labels=["status"])
+        states = list(self._states.values())
+        for state in CompanyState:
+            by_state.add_metric([state.value], states.count(state))
+        yield by_state
+
+    def _message_families(self) -> Iterator[Metric]:
+        yield CounterMetricFamily("whatsapp_messages_sent", "Messages WhatsApp acknowledged", value=self._all.sent)
+        yield CounterMetricFamily("whatsapp_messages_received", "Messages received", value=self._all.received)
+        yield CounterMetricFamily("wasup_qr_codes", "QR codes put on offer", value=self._all.qr_codes)
+        yield CounterMetricFamily("wasup_reconnects_failed", "Failed reconnects", value=self._all.failed_reconnects)
+
+    def _of(self, company_id: str) -> CompanyCounts:
+        counts = self._companies.get(company_id)
+        if counts is None:
+            counts = self._companies[company_id] = CompanyCounts()
+        return counts
+
+
+def _sum(parts: Iterable[CompanyCounts]) -> CompanyCounts:
+    total = CompanyCounts()
+    for part in parts:
+        total.sent += part.sent
+        total.received += part.received
+        total.qr_codes += part.qr_codes
+        total.reconnect_attempts += part.reconnect_attempts
+        total.failed_reconnects += part.failed_reconnects
+        total.errors += part.errors
+        if part.last_error and (total.last_error is None or part.last_error.timestamp > total.last_error.timestamp):
+            total.last_error = part.last_error
+    return total

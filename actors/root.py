@@ -1,0 +1,232 @@
+"""The one place that names every actor: the tree, and what its actors are given."""
+
+from __future__ import annotations
+
+import os
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from random import SystemRandom
+
+import trio
+from litestar import Litestar
+
+from actors.boot import BootActor
+from actors.company.actor import CompanyActor
+from actors.company.link import open_link
+from actors.company.ports import CompanyPorts
+from actors.directory.actor import DirectoryActor
+from actors.engines.actor import EngineActor, EngineCommand
+from actors.events.actor import EventsActor
+from actors.health import HealthActor
+from actors.http.actor import Address, HttpActor
+from actors.http.app import build_app
+from actors.http.stores import database_stores
+from actors.janitor import JanitorActor
+from actors.limiter import LimiterActor
+from actors.metrics import Metrics
+from actors.placement import PlacementActor
+from actors.postgres import PostgresActor
+from actors.storage.actor import StorageActor
+from config.settings import Settings
+from storage import auth_state, companies
+from storage.embedded import EmbeddedPostgres
+from storage.pool import Database
+from supervisor import (
+    Backoff,
+    ChildSpec,
+    Context,
+    DynamicSupervisorSpec,
+    Intensity,
+    MailboxSpec,
+    Restart,
+    SupervisorSpec,
+)
+
+DEVICE_NAME = "wasup"
+INFRASTRUCTURE = Intensity(max_restarts=30, within=60.0)
+"""Of all root children together: crashes by hand or by chaos stay below it, a child that cannot run at all spends it."""
+QUICK = Backoff(minimum=0.05, maximum=5.0, reset_after=30.0)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Parts:
+    """What the tree is built from and what outlives its actors' crashes."""
+
+    settings: Settings
+    database: Database
+    metrics: Metrics
+    owner: str
+    """This daemon, as leases know it: ``<installation>/<boot>``."""
+    runtime_dir: Path
+    embedded: EmbeddedPostgres | None
+    connect_gate: trio.CapacityLimiter
+
+
+def build_tree(parts: Parts) -> SupervisorSpec:
+    """The tree of docs/ARCHITECTURE.md, in start order."""
+    settings = parts.settings
+    children = [
+        ChildSpec(id="boot", start=partial(_boot, parts), restart=Restart.TRANSIENT),
+        ChildSpec(id="storage", start=partial(_storage, parts), mailbox=MailboxSpec(capacity=20_000), backoff=QUICK),
+        ChildSpec(id="events", start=partial(_events, parts), mailbox=MailboxSpec(capacity=20_000), backoff=QUICK),
+        ChildSpec(id="limiter", start=partial(_limiter, settings), backoff=QUICK),
+        ChildSpec(id="engines", start=DynamicSupervisorSpec(intensity=ENGINES, intensity_per_child=True)),
+        ChildSpec(
+            id="placement", start=partial(_placement, parts), mailbox=MailboxSpec(capacity=10_000), backoff=QUICK
+        ),
+        ChildSpec(
+            id="companies", start=DynamicSupervisorSpec(intensity=_companies(settings), intensity_per_child=True)
+        ),
+        ChildSpec(
+            id="directory", start=partial(_directory, parts), mailbox=MailboxSpec(capacity=20_000), backoff=QUICK
+        ),
+        ChildSpec(id="health", start=partial(_health, settings), backoff=QUICK),
+        ChildSpec(id="janitor", start=partial(_janitor, parts), backoff=QUICK),
+        ChildSpec(
+            id="http",
+            start=partial(_http, parts, Address(settings.bind), build_app(settings.http)),
+            shutdown=settings.http.drain_timeout_s + 3.0,
+            backoff=QUICK,
+        ),
+    ]
+    if parts.embedded is not None:
+        children.insert(
+            0, ChildSpec(id="postgres", start=partial(_postgres, parts.embedded), shutdown=10.0, backoff=QUICK)
+        )
+    return SupervisorSpec(children, intensity=INFRASTRUCTURE)
+
+
+ENGINES = Intensity(max_restarts=20, within=60.0)
+
+
+def _companies(settings: Settings) -> Intensity:
+    return Intensity(max_restarts=settings.company.max_restarts, within=settings.company.restart_window_s)
+
+
+def _postgres(embedded: EmbeddedPostgres, _: Context) -> PostgresActor:
+    return PostgresActor(embedded)
+
+
+def _boot(parts: Parts, _: Context) -> BootActor:
+    return BootActor(parts.database, admin_key_file=parts.settings.admin_key_file)
+
+
+def _storage(parts: Parts, _: Context) -> StorageActor:
+    return StorageActor(
+        parts.database,
+        settings=parts.settings.storage,
+        owner=parts.owner,
+        lease_ttl_s=parts.settings.lease.ttl_s,
+        metrics=parts.metrics,
+    )
+
+
+def _events(parts: Parts, context: Context) -> EventsActor:
+    return EventsActor(context.ref_to("/storage"), parts.database, parts.settings.events)
+
+
+def _limiter(settings: Settings, _: Context) -> LimiterActor:
+    return LimiterActor(limit=settings.rate_limit.max_requests, window_s=settings.rate_limit.window_ms / 1000)
+
+
+def _placement(parts: Parts, context: Context) -> PlacementActor:
+    command = EngineCommand(
+        runtime_dir=parts.runtime_dir,
+        device_dir=parts.settings.devices_dir,
+        environment=engine_environment(os.environ),
+        max_companies=parts.settings.sessions_per_engine,
+    )
+    return PlacementActor(
+        context.supervisor("/engines"),
+        make_engine=lambda _: EngineActor(command, parts.settings.engine),
+        settings=parts.settings.engine,
+        sessions_per_engine=parts.settings.sessions_per_engine,
+    )
+
+
+def _directory(parts: Parts, context: Context) -> DirectoryActor:
+    return DirectoryActor(
+        running=context.supervisor("/companies"),
+        storage=context.ref_to("/storage"),
+        database=parts.database,
+        company_spec=_company_specs(parts, context),
+        lease=parts.settings.lease,
+    )
+
+
+def _company_specs(parts: Parts, context: Context) -> Callable[[str, bool], ChildSpec]:
+    settings = parts.settings
+    ports = CompanyPorts(
+        storage=context.ref_to("/storage"),
+        events=context.ref_to("/events"),
+        directory=context.ref_to("/directory"),
+        placement=context.ref_to("/placement"),
+        open_link=open_link,
+        load_auth=partial(auth_state.load, parts.database),
+        is_wanted=partial(companies.is_wanted, parts.database),
+        connect_gate=parts.connect_gate,
+        metrics=parts.metrics,
+        settings=settings.company,
+        storage_timeout_s=settings.storage.command_timeout_s,
+        engine_timeout_s=settings.engine.start_timeout_s,
+        random=SystemRandom(),
+        wall_clock=time.time,
+        owner=parts.owner,
+        proxy_of=settings.proxy_for,
+        device_name=DEVICE_NAME,
+    )
+
+    def spec(company_id: str, running: bool) -> ChildSpec:
+        return ChildSpec(
+            id=company_id,
+            start=lambda _: CompanyActor(company_id, ports=ports, running=running),
+            shutdown=settings.company.stop_timeout_s + 1.0,
+            backoff=Backoff(
+                minimum=settings.company.restart_min_s, maximum=settings.company.restart_max_s, reset_after=60.0
+            ),
+            mailbox=MailboxSpec(capacity=settings.company.mailbox_messages),
+        )
+
+    return spec
+
+
+def _health(settings: Settings, context: Context) -> HealthActor:
+    async def restart_company(company_id: str) -> None:
+        await context.system.restart(f"/companies/{company_id}")
+
+    return HealthActor(
+        directory=context.ref_to("/directory"),
+        events=context.ref_to("/events"),
+        storage=context.ref_to("/storage"),
+        settings=settings.health,
+        restart_company=restart_company,
+    )
+
+
+def _janitor(parts: Parts, _: Context) -> JanitorActor:
+    return JanitorActor(
+        parts.database, settings=parts.settings.janitor, keep_events_s=parts.settings.events.retention_s
+    )
+
+
+def _http(parts: Parts, address: Address, app: Litestar, context: Context) -> HttpActor:
+    return HttpActor(
+        settings=parts.settings,
+        directory=context.ref_to("/directory"),
+        events=context.ref_to("/events"),
+        limiter=context.ref_to("/limiter"),
+        health=context.ref_to("/health"),
+        metrics=parts.metrics,
+        stores=database_stores(parts.database, idempotency_ttl_s=parts.settings.storage.idempotency_ttl_s),
+        app=app,
+        address=address,
+    )
+
+
+def engine_environment(environment: Mapping[str, str]) -> dict[str, str]:
+    """The daemon's environment less its own secrets: the host's proxy, CA and library settings apply to the engine too."""
+    secrets = {"DATABASE_URL", "REDIS_URL", "CREDENTIALS_DIRECTORY", "WASUP_KEY", "NOTIFY_SOCKET"}
+    return {name: value for name, value in environment.items() if name not in secrets and not name.startswith("PG")}

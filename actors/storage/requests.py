@@ -1,0 +1,75 @@
+"""What may be asked of the storage actor, the only writer of auth state, leases, companies and events."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+from actors.messages import Event
+from storage.auth_state import Delta
+from storage.leases import Lease
+from supervisor import Request
+
+
+@dataclass(frozen=True, slots=True)
+class CommitDelta(Request[None]):
+    """Answered after the commit. Refused: `lease_lost` (nothing written), `storage_unavailable` (try again; repeating is harmless)."""
+
+    delta: Delta
+
+
+@dataclass(frozen=True, slots=True)
+class AppendEvents(Request[tuple[int, ...]]):
+    """Answered with each event's ``seq`` after the commit; an event id that is there already keeps its ``seq``."""
+
+    events: tuple[Event, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class AcquireLease(Request[Lease]):
+    """Refused: `owned_elsewhere` (``retry_after_s``: until the other's lease ends)."""
+
+    company_id: str
+
+
+@dataclass(frozen=True, slots=True)
+class RenewLeases(Request[frozenset[str]]):
+    """Answered with those that are still ours."""
+
+    company_ids: frozenset[str]
+
+
+@dataclass(frozen=True, slots=True)
+class ReleaseLease(Request[None]):
+    company_id: str
+    epoch: int
+
+
+@dataclass(frozen=True, slots=True)
+class ArchiveAuth(Request[None]):
+    """Move the auth state to the archive: no live identity is left, nothing is destroyed.
+
+    With the ``epoch`` of a lease it is fenced like any other write (refused: `lease_lost`); without, nobody may be running the company.
+    """
+
+    company_id: str
+    reason: str
+    epoch: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class RecordCompany(Request[None]):
+    """Record that a company exists and whether it is to run after a start of the daemon."""
+
+    company_id: str
+    desired: Literal["running", "stopped"]
+
+
+@dataclass(frozen=True, slots=True)
+class RemoveCompany(Request[None]):
+    company_id: str
+
+
+@dataclass(frozen=True, slots=True)
+class CheckWritable(Request[None]):
+    """Refused `storage_unavailable` while commits fail: do not begin what could not be made durable."""

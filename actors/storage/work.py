@@ -1,0 +1,99 @@
+"""What one transaction of the storage actor does: runs on the connection, knows no actor."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from actors.messages import Event, Refused
+from actors.storage import requests
+from storage import archive, auth_state, companies, events, leases
+from storage.connection import Connection
+from storage.errors import LeaseHeld, LeaseLost, StorageError, UnknownDeviceFile
+
+
+@dataclass(frozen=True, slots=True)
+class Work:
+    requests: tuple[Any, ...]
+    owner: str
+    lease_ttl_s: float
+
+    def singles(self) -> Iterator[Work]:
+        """Each request as work of its own."""
+        for request in self.requests:
+            yield Work((request,), self.owner, self.lease_ttl_s)
+
+    @property
+    def keys(self) -> int:
+        """How many keys its deltas carry."""
+        return sum(len(request.delta.changes) for request in self.requests if isinstance(request, requests.CommitDelta))
+
+
+async def perform(connection: Connection, work: Work) -> list[Any]:
+    """The outcome of each request, in order: an answer, or the exception its caller gets. Deltas and events go as one statement each.
+
+    Deltas come first and leases last: a company's release follows what it had to write.
+    """
+    outcomes: dict[int, Any] = {}
+    await _commit_deltas(connection, work.requests, outcomes)
+    await _append_events(connection, work.requests, outcomes)
+    for index, request in enumerate(work.requests):
+        if index not in outcomes:
+            outcomes[index] = await _perform_one(connection, request, work)
+    return [outcomes[index] for index in range(len(work.requests))]
+
+
+async def _commit_deltas(connection: Connection, all_requests: Sequence[Any], outcomes: dict[int, Any]) -> None:
+    found = [(index, r.delta) for index, r in enumerate(all_requests) if isinstance(r, requests.CommitDelta)]
+    if not found:
+        return
+    results = await auth_state.commit_deltas(connection, [delta for _, delta in found])
+    for (index, delta), result in zip(found, results, strict=True):
+        outcomes[index] = None if result.error is None else _refused(delta.company_id, result.error)
+
+
+async def _append_events(connection: Connection, all_requests: Sequence[Any], outcomes: dict[int, Any]) -> None:
+    found = [(index, r.events) for index, r in enumerate(all_requests) if isinstance(r, requests.AppendEvents)]
+    if not found:
+        return
+    seqs = iter(await events.append(connection, [_row(event) for _, batch in found for event in batch]))
+    for index, batch in found:
+        outcomes[index] = tuple(next(seqs) for _ in batch)
+
+
+def _row(event: Event) -> events.NewEvent:
+    return events.NewEvent(event.id, event.type, event.company_id, event.timestamp, bytes(event.payload))
+
+
+async def _perform_one(connection: Connection, request: Any, work: Work) -> Any:
+    match request:
+        case requests.AcquireLease(company_id):
+            try:
+                return await leases.acquire(connection, company_id, work.owner, work.lease_ttl_s)
+            except LeaseHeld as held:
+                return Refused("owned_elsewhere", str(held), retry_after_s=held.expires_in_s, company_id=company_id)
+        case requests.RenewLeases(company_ids):
+            return frozenset(await leases.renew(connection, work.owner, company_ids, work.lease_ttl_s))
+        case requests.ReleaseLease(company_id, epoch):
+            await leases.release(connection, company_id, work.owner, epoch)
+        case requests.ArchiveAuth(company_id, reason, epoch):
+            owner = None if epoch is None else work.owner
+            try:
+                await archive.archive(connection, company_id, reason, owner=owner, epoch=epoch)
+            except LeaseLost as lost:
+                return _refused(company_id, lost)
+        case requests.RecordCompany(company_id, desired):
+            await companies.ensure(connection, company_id, desired)
+            await companies.set_desired(connection, company_id, desired)
+        case requests.RemoveCompany(company_id):
+            await companies.remove(connection, company_id)
+        case _:
+            return TypeError(f"storage does not understand {type(request).__name__}")
+    return None
+
+
+def _refused(company_id: str, error: StorageError) -> Refused:
+    """Why a delta was refused; either way its session must end."""
+    is_lost = isinstance(error, LeaseLost | UnknownDeviceFile)
+    return Refused("lease_lost" if is_lost else "storage_rejected", str(error), company_id=company_id)

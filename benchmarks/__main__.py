@@ -1,0 +1,46 @@
+"""``python -m benchmarks NAME [arguments]``: run one benchmark; ``all`` runs every one with its defaults.
+
+A benchmark is a module of this package with ``main(arguments: Sequence[str]) -> int``: it prints its figures and
+returns an exit status, 1 when a bar of the project was missed.
+"""
+
+from __future__ import annotations
+
+import pkgutil
+import sys
+from collections.abc import Callable, Sequence
+from importlib import import_module
+from typing import Final
+
+import benchmarks
+
+WRONG_USAGE: Final = 2
+
+Benchmark = Callable[[Sequence[str]], int]
+
+
+def main(arguments: Sequence[str]) -> int:
+    """Run what the first argument names; the highest exit status."""
+    known = _benchmarks()
+    name, *rest = arguments or ("",)
+    if name == "all" and not rest:
+        return max((_run_titled(each, run) for each, run in known.items()), default=0)
+    if name not in known:
+        print(f"usage: python -m benchmarks NAME [arguments]; NAME is one of: {', '.join(known)}, all", file=sys.stderr)
+        return WRONG_USAGE
+    return known[name](rest)
+
+
+def _benchmarks() -> dict[str, Benchmark]:
+    names = [module.name for module in pkgutil.iter_modules(benchmarks.__path__) if module.name != "__main__"]
+    modules = {name: import_module(f"benchmarks.{name}") for name in sorted(names)}
+    return {name: module.main for name, module in modules.items() if hasattr(module, "main")}
+
+
+def _run_titled(name: str, run: Benchmark) -> int:
+    print(f"== {name}", flush=True)
+    return run(())
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

@@ -1,0 +1,87 @@
+"""Logs: one JSON object a line on standard output, redacted by an allow-list; libraries' records go the same way.
+
+Use ``log = logger(__name__)``, constant event texts and data in fields: ``log.info("connected", company_id=…)``.
+"""
+
+from __future__ import annotations
+
+import logging
+import sys
+import threading
+from functools import partial
+from typing import IO, cast, final
+
+import msgspec
+import structlog
+from structlog.typing import EventDict, FilteringBoundLogger, Processor, WrappedLogger
+
+from config.log_records import LibraryHandler
+from config.redact_event import Redactor
+from config.sections import LogSettings
+from config.settings import LogLevel
+
+_LEVELS: dict[LogLevel, int] = {
+    "debug": logging.DEBUG,
+    "info": logging.INFO,
+    "warning": logging.WARNING,
+    "error": logging.ERROR,
+}
+
+
+def configure(level: LogLevel = "info", limits: LogSettings | None = None, output: IO[bytes] | None = None) -> None:
+    """Set up logging for the process; a later call replaces an earlier one.
+
+    Libraries are heard from `warning` on at every level: what they say below that may hold the messages they carry.
+    """
+    limits = LogSettings() if limits is None else limits
+    writer = LineWriter(sys.stdout.buffer if output is None else output)
+    redactor = Redactor(limits.max_value_chars)
+    shared: list[Processor] = [structlog.processors.TimeStamper(fmt="iso", utc=True), redactor, _render]
+    structlog.configure(
+        processors=[structlog.contextvars.merge_contextvars, structlog.processors.add_log_level, *shared],
+        wrapper_class=structlog.make_filtering_bound_logger(_LEVELS[level]),
+        logger_factory=partial(NamedWriter, writer),
+        cache_logger_on_first_use=False,
+    )
+    handler = LibraryHandler(shared, writer.msg, repeat_interval_s=limits.repeat_interval_s)
+    root = logging.getLogger()
+    root.handlers[:] = [handler]
+    root.setLevel(max(logging.WARNING, _LEVELS[level]))
+    logging.captureWarnings(True)
+
+
+def logger(name: str) -> FilteringBoundLogger:
+    """A logger whose lines carry ``name``; follows `configure` even when that is called later."""
+    return cast("FilteringBoundLogger", structlog.get_logger(name))
+
+
+@final
+class LineWriter:
+    """Writes lines from any thread. A log that cannot be written is no reason to stop: the line is counted and lost."""
+
+    def __init__(self, output: IO[bytes]) -> None:
+        self._output = output
+        self._lock = threading.Lock()
+        self.lost = 0
+
+    def msg(self, line: bytes) -> None:
+        """Write one line."""
+        with self._lock:
+            try:
+                self._output.write(line + b"\n")
+                self._output.flush()
+            except (OSError, ValueError):  # ValueError: the stream is closed
+                self.lost += 1
+
+
+@final
+class NamedWriter:
+    """What structlog takes for a logger: a name, which `Redactor` puts on the line, and where lines go."""
+
+    def __init__(self, writer: LineWriter, name: str = "") -> None:
+        self.name = name
+        self.debug = self.info = self.warning = self.error = self.critical = writer.msg
+
+
+def _render(_logger: WrappedLogger, _name: str, event: EventDict) -> bytes:
+    return msgspec.json.encode(event)

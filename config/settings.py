@@ -1,0 +1,149 @@
+"""The daemon's settings: one frozen structure, made by `config.load.load` or, in tests, directly.
+
+The main knobs are here; the limits of each part are sections (config/sections.py). docs/settings.md lists them all.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Annotated, Literal
+
+import msgspec
+from msgspec import Meta
+
+from config.secret import Secret
+from config.sections import (
+    CompanySettings,
+    EngineSettings,
+    EventSettings,
+    HealthSettings,
+    HttpSettings,
+    JanitorSettings,
+    LeaseSettings,
+    LogSettings,
+    RateLimitSettings,
+    StorageSettings,
+)
+from config.values import (
+    Bind,
+    parse_bind,
+    parse_path,
+    parse_postgres_url,
+    parse_proxies,
+    parse_proxy,
+    parse_redis_url,
+    parse_region,
+)
+
+LogLevel = Literal["debug", "info", "warning", "error"]
+
+
+class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Everything an operator can set. Only ``state_dir`` has no default here: it depends on who runs the daemon."""
+
+    state_dir: Annotated[
+        Path,
+        Meta(
+            description="Embedded Postgres, device files, `admin.key`. Default: `/var/lib/wasup` for root, "
+            "else `$XDG_STATE_HOME/wasup` or `~/.local/state/wasup`.",
+            extra={"parse": parse_path},
+        ),
+    ]
+    bind: Annotated[
+        Bind,
+        Meta(
+            description="Where HTTP is served. Anything but loopback needs TLS or `http.trusted_proxies`.",
+            extra={"parse": parse_bind},
+        ),
+    ] = Bind("127.0.0.1", 3003)
+    database_url: Annotated[
+        Secret | None,
+        Meta(
+            description="Postgres 14 or later. Without it the daemon runs an embedded server in the state directory.",
+            extra={"parse": parse_postgres_url, "env": "DATABASE_URL", "secret": True},
+        ),
+    ] = None
+    redis_url: Annotated[
+        Secret | None,
+        Meta(
+            description="Redis for the rate limit, for several daemons to share. Without it: in memory.",
+            extra={"parse": parse_redis_url, "env": "REDIS_URL", "secret": True},
+        ),
+    ] = None
+    postgres_user: Annotated[
+        str,
+        Meta(
+            min_length=1,
+            max_length=32,
+            description="The user that the embedded server runs as when the daemon is root.",
+        ),
+    ] = "nobody"
+    proxy: Annotated[
+        Secret | None,
+        Meta(
+            description="Proxy for WhatsApp traffic: `http://host:port` or `socks5://host:port`.",
+            extra={"parse": parse_proxy, "secret": True},
+        ),
+    ] = None
+    proxies: Annotated[
+        Mapping[str, Secret],
+        Meta(
+            description="Proxies of single companies, before `proxy`: a table in the file, "
+            "`company=url,…` in the environment.",
+            extra={"parse": parse_proxies, "secret": True},
+        ),
+    ] = msgspec.field(default_factory=dict[str, Secret])
+    sessions_per_engine: Annotated[
+        int,
+        Meta(
+            ge=1,
+            le=1000,
+            description="Companies in one engine process: what a fault of the engine can take down at most.",
+        ),
+    ] = 50
+    start_concurrency: Annotated[
+        int, Meta(ge=1, le=1000, description="Companies that connect at once when the daemon starts.")
+    ] = 10
+    default_region: Annotated[
+        str,
+        Meta(description="The country of phone numbers written without a country code.", extra={"parse": parse_region}),
+    ] = "RU"
+    log_level: Annotated[LogLevel, Meta(description="The least serious lines that are logged.")] = "info"
+
+    http: HttpSettings = HttpSettings()
+    engine: EngineSettings = EngineSettings()
+    company: CompanySettings = CompanySettings()
+    lease: LeaseSettings = LeaseSettings()
+    storage: StorageSettings = StorageSettings()
+    events: EventSettings = EventSettings()
+    rate_limit: RateLimitSettings = RateLimitSettings()
+    health: HealthSettings = HealthSettings()
+    janitor: JanitorSettings = JanitorSettings()
+    log: LogSettings = LogSettings()
+
+    def proxy_for(self, company_id: str) -> str | None:
+        """The proxy URL for this company's WhatsApp traffic, readable: hand it on, never log it."""
+        secret = self.proxies.get(company_id, self.proxy)
+        return None if secret is None else secret.reveal()
+
+    @property
+    def admin_key_file(self) -> Path:
+        """Where the first start writes the admin key (mode 0600)."""
+        return self.state_dir / "admin.key"
+
+    @property
+    def devices_dir(self) -> Path:
+        """Where the companies' device files are."""
+        return self.state_dir / "devices"
+
+    @property
+    def postgres_account(self) -> str | None:
+        """The account the embedded server is to run as; None unless this is root: nobody else can choose."""
+        return self.postgres_user if os.geteuid() == 0 else None
+
+    @property
+    def postgres_dir(self) -> Path:
+        """What belongs to the embedded Postgres."""
+        return self.state_dir / "postgres"

@@ -1,0 +1,212 @@
+"""The value types of settings and how each is read from text.
+
+Every ``parse_…`` function takes what the settings file or the environment holds and raises ValueError with a message of
+the form "what is wrong; what would be right". No message repeats a secret.
+"""
+
+from __future__ import annotations
+
+import ipaddress
+import re
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import final
+from urllib.parse import SplitResult, urlsplit
+
+from config.secret import Secret
+
+Network = ipaddress.IPv4Network | ipaddress.IPv6Network
+
+_COMPANY_ID = re.compile(r"[A-Za-z0-9_-]{1,64}")
+_HOST = re.compile(r"[A-Za-z0-9](?:[A-Za-z0-9.-]{0,251}[A-Za-z0-9])?")
+_MAX_PORT = 65535
+
+
+@final
+class Bind:
+    """A listening address. ``port`` 0 lets the system choose."""
+
+    __slots__ = ("host", "port")
+
+    def __init__(self, host: str, port: int) -> None:
+        self.host = host
+        self.port = port
+
+    @property
+    def is_loopback(self) -> bool:
+        """Whether only this machine can reach it. A host name other than localhost counts as reachable by others."""
+        if self.host == "localhost":
+            return True
+        try:
+            return ipaddress.ip_address(self.host).is_loopback
+        except ValueError:
+            return False
+
+    def __str__(self) -> str:
+        return f"[{self.host}]:{self.port}" if ":" in self.host else f"{self.host}:{self.port}"
+
+    def __repr__(self) -> str:
+        return f"Bind({self.host!r}, {self.port})"
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, Bind) and (self.host, self.port) == (other.host, other.port)
+
+    def __hash__(self) -> int:
+        return hash((self.host, self.port))
+
+
+def parse_bind(raw: object) -> Bind:
+    """``host:port``; an IPv6 host stands in brackets."""
+    right = "write host:port, for example 127.0.0.1:3003 or [::1]:3003"
+    text = _text(raw, right)
+    host, colon, port_text = text.rpartition(":")
+    if not colon or not port_text.isascii() or not port_text.isdigit() or int(port_text) > _MAX_PORT:
+        raise ValueError(f"{text!r} has no port from 0 to {_MAX_PORT}; {right}")
+    return Bind(_host(host, text, right), int(port_text))
+
+
+def _host(host: str, text: str, right: str) -> str:
+    if host.startswith("[") and host.endswith("]"):
+        try:
+            return str(ipaddress.IPv6Address(host[1:-1]))
+        except ValueError:
+            raise ValueError(f"{text!r} has no valid IPv6 address in its brackets; {right}") from None
+    if ":" in host:
+        raise ValueError(f"{text!r} holds an IPv6 address without brackets; {right}")
+    if _HOST.fullmatch(host) is None:
+        raise ValueError(f"{text!r} has no host name or address; {right}")
+    return host
+
+
+def parse_path(raw: object) -> Path:
+    """A path; ``~`` is expanded. Relative ones are made absolute by the loader, which knows where they were written."""
+    right = "write a path, for example /var/lib/wasup"
+    text = _text(raw, right)
+    if "\0" in text:
+        raise ValueError(f"a path cannot hold a NUL character; {right}")
+    try:
+        return Path(text).expanduser()
+    except RuntimeError:
+        raise ValueError(
+            "`~` cannot be expanded because the user has no home directory; write an absolute path"
+        ) from None
+
+
+def parse_postgres_url(raw: object) -> Secret:
+    """A libpq URL, kept secret because it usually carries a password."""
+    return _parse_url(
+        raw, {"postgres", "postgresql"}, "write postgresql://user:password@host:5432/database", needs_host=False
+    )
+
+
+def parse_redis_url(raw: object) -> Secret:
+    """A Redis URL, kept secret because it may carry a password."""
+    return _parse_url(raw, {"redis", "rediss", "unix"}, "write redis://host:6379/0", needs_host=False)
+
+
+def parse_proxy(raw: object) -> Secret:
+    """A proxy for WhatsApp traffic, kept secret because it may carry a password."""
+    right = "write http://host:port or socks5://host:port"
+    secret = _parse_url(raw, {"http", "https", "socks5"}, right, needs_host=True)
+    if urlsplit(secret.reveal()).port is None:
+        raise ValueError(f"the proxy URL has no port; {right}")
+    return secret
+
+
+def parse_proxies(raw: object) -> Mapping[str, Secret]:
+    """Proxies by company: a table in the file, ``company=url,company=url`` in the environment."""
+    right = "write companyId = url pairs, for example 962302=http://127.0.0.1:3128"
+    pairs = _pairs(raw, right)
+    parsed: dict[str, Secret] = {}
+    for company_id, url in pairs:
+        if _COMPANY_ID.fullmatch(company_id) is None:
+            raise ValueError(f"{company_id!r} is not a company id; use 1 to 64 of A-Z a-z 0-9 _ -")
+        if company_id in parsed:
+            raise ValueError(f"company {company_id} has two proxies; keep one")
+        try:
+            parsed[company_id] = parse_proxy(url)
+        except ValueError as error:
+            raise ValueError(f"company {company_id}: {error}") from None
+    return parsed
+
+
+def _pairs(raw: object, right: str) -> list[tuple[str, object]]:
+    if isinstance(raw, str):
+        entries = [entry.strip().partition("=") for entry in raw.split(",") if entry.strip()]
+        return [(company_id.strip(), url.strip()) for company_id, _, url in entries]
+    if isinstance(raw, dict):
+        return [(str(key), value) for key, value in raw.items()]  # pyright: ignore[reportUnknownVariableType, reportUnknownArgumentType]  # TOML
+    raise ValueError(f"this is neither a table nor text; {right}")
+
+
+def parse_networks(raw: object) -> tuple[Network, ...]:
+    """Addresses or CIDR networks: a list in the file, separated by commas in the environment."""
+    right = "write addresses or networks, for example 10.0.0.5 or 10.0.0.0/24"
+    entries: list[object]
+    if isinstance(raw, str):
+        entries = [entry.strip() for entry in raw.split(",") if entry.strip()]
+    elif isinstance(raw, list):
+        entries = list(raw)  # pyright: ignore[reportUnknownArgumentType]  # TOML
+    else:
+        raise ValueError(f"this is neither a list nor text; {right}")  # noqa: TRY004  # all parsers raise this one
+    return tuple(_network(entry, right) for entry in entries)
+
+
+def _network(entry: object, right: str) -> Network:
+    try:
+        return ipaddress.ip_network(_text(entry, right))
+    except ValueError as error:
+        raise ValueError(f"{entry!r} is not an address or network ({error}); {right}") from None
+
+
+def parse_region(raw: object) -> str:
+    """A country by its two letters, one that phone numbers are known for."""
+    right = "write an ISO 3166 country code, for example RU"
+    text = _text(raw, right)
+    # Imported here: nothing else in this package needs the 30 ms it takes.
+    from phonenumbers import SUPPORTED_REGIONS
+
+    if text not in SUPPORTED_REGIONS:
+        raise ValueError(f"{text!r} is not a country that phone numbers are known for; {right}")
+    return text
+
+
+def _parse_url(raw: object, schemes: set[str], right: str, *, needs_host: bool) -> Secret:
+    text = _text(raw, right)
+    parts = _split(text, right)
+    if parts.scheme not in schemes:
+        raise ValueError(
+            f"the URL does not start with {' or '.join(f'{scheme}://' for scheme in sorted(schemes))}; {right}"
+        )
+    if needs_host and not parts.hostname:
+        raise ValueError(f"the URL names no host; {right}")
+    return Secret(text)
+
+
+def _split(text: str, right: str) -> SplitResult:
+    if any(character.isspace() or not character.isprintable() for character in text):
+        raise ValueError(f"the URL holds a space or a control character; {right}")
+    try:
+        parts = urlsplit(text)
+        _ = parts.port
+    except ValueError:
+        # Not the library's words: they may quote the URL, password included.
+        raise ValueError(f"the URL cannot be read; {right}") from None
+    return parts
+
+
+def _text(raw: object, right: str) -> str:
+    if not isinstance(raw, str):
+        raise ValueError(f"this is not text but {_kind(raw)}; {right}")  # noqa: TRY004  # all parsers raise this one
+    if not raw.strip():
+        raise ValueError(f"it is empty; {right}")
+    return raw.strip()
+
+
+def _kind(raw: object) -> str:
+    names: dict[type, str] = {bool: "a boolean", int: "a number", float: "a number", list: "a list", dict: "a table"}
+    return names.get(type(raw), f"a {type(raw).__name__}")
+
+
+Parse = Callable[[object], object]
+"""The shape of every ``parse_…`` function here."""

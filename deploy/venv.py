@@ -1,0 +1,116 @@
+"""Makes and renews the virtual environment in ``.venv``: ``python3 deploy/venv.py run`` or ``… dev`` (with the tests' tools).
+
+Everything is pinned by constraints.txt and comes from whatever package index pip is configured to use. Nothing is done when the
+environment already is what pyproject.toml and constraints.txt ask for. Runs on the standard library alone.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import hashlib
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parent.parent
+VENV = ROOT / ".venv"
+PYTHON = VENV / "bin" / "python"
+INPUTS = ("pyproject.toml", "constraints.txt", "deploy/venv.py")
+OLDEST = (3, 11)
+
+
+def main() -> int:
+    """Exit code 0 when the environment is as asked for."""
+    kind = sys.argv[1] if len(sys.argv) == 2 else ""
+    if kind not in {"run", "dev"}:
+        print("usage: deploy/venv.py run|dev", file=sys.stderr)
+        return 2
+    if sys.version_info < OLDEST:
+        print(f"wasup needs Python {OLDEST[0]}.{OLDEST[1]} or later", file=sys.stderr)
+        return 1
+    try:
+        with (ROOT / ".venv.lock").open("w") as lock:
+            fcntl.flock(lock, fcntl.LOCK_EX)  # `make run` and `make test` may be started together
+            renew(kind)
+    except subprocess.CalledProcessError as error:
+        print(f"deploy/venv.py: {' '.join(error.cmd)} failed with code {error.returncode}", file=sys.stderr)
+        return 1
+    return 0
+
+
+def renew(kind: str) -> None:
+    """Install what ``kind`` needs unless it is there."""
+    wanted = fingerprint()
+    if not is_ours():
+        make()
+    stamps = {each: VENV / f".installed-{each}" for each in ("run", "dev")}
+    # What is installed for `dev` serves `run`.
+    if any(stamps[each].is_file() and stamps[each].read_text() == wanted for each in {kind, "dev"}):
+        return
+    for stamp in stamps.values():
+        stamp.unlink(missing_ok=True)
+    install(kind)
+    stamps[kind].write_text(wanted)
+
+
+def fingerprint() -> str:
+    """Changes when anything that decides what is installed does."""
+    digest = hashlib.sha256(str(ROOT).encode())
+    for name in INPUTS:
+        digest.update((ROOT / name).read_bytes())
+    return digest.hexdigest()
+
+
+def is_ours() -> bool:
+    """Whether .venv is a working environment that was made here and not copied or moved from elsewhere."""
+    code = f"import sys, pip; print(sys.prefix, sys.version_info >= {OLDEST})"
+    try:
+        answer = subprocess.run([PYTHON, "-c", code], capture_output=True, text=True, check=True).stdout
+    except (OSError, subprocess.CalledProcessError):
+        return False
+    return answer.strip() == f"{VENV} True"
+
+
+def make() -> None:
+    """Make .venv anew."""
+    try:
+        import ensurepip as _ensurepip  # noqa: F401
+    except ImportError:
+        print("this Python cannot make virtual environments; on Debian: apt-get install python3-venv", file=sys.stderr)
+        raise subprocess.CalledProcessError(1, [sys.executable, "-m", "venv"]) from None
+    say(f"making {VENV} with Python {sys.version.split()[0]}")
+    subprocess.run([sys.executable, "-m", "venv", "--clear", str(VENV)], check=True)
+
+
+def install(kind: str) -> None:
+    """Bring pip itself to its pinned version, which knows dependency groups, then everything else."""
+    constraints = str(ROOT / "constraints.txt")
+    say("installing pinned packages (a minute or two the first time)")
+    pip(["--constraint", constraints, "--upgrade", "pip"])
+    group = ["--group", "dev"] if kind == "dev" else []
+    pip(["--constraint", constraints, "--build-constraint", constraints, "--editable", str(ROOT), *group])
+
+
+def pip(words: list[str]) -> None:
+    """``pip install`` with what it reads from the environment, except what would send packages elsewhere.
+
+    Quiet; when it fails it is run again to say everything about why.
+    """
+    elsewhere = {"PIP_TARGET", "PIP_USER", "PIP_PREFIX"}
+    environment = {name: value for name, value in os.environ.items() if name not in elsewhere}
+    environment["PIP_ROOT_USER_ACTION"] = "ignore"
+    command = [str(PYTHON), "-m", "pip", "--disable-pip-version-check", "install"]
+    if subprocess.run(
+        [*command, "-qq", *words], cwd=ROOT, env=environment, capture_output=True, check=False
+    ).returncode:
+        subprocess.run([*command, *words], cwd=ROOT, env=environment, check=True, stdout=sys.stderr)
+
+
+def say(text: str) -> None:
+    """Progress, on standard error."""
+    print(f"deploy/venv.py: {text}", file=sys.stderr, flush=True)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

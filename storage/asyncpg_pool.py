@@ -1,0 +1,228 @@
+"""The asyncio side of the pool: asyncpg's connections, its time-outs, and what its errors mean."""
+
+from __future__ import annotations
+
+import asyncio
+import operator
+from collections.abc import Awaitable, Callable, Sequence
+from contextlib import suppress
+from typing import Any, Final, TypeAlias, TypeVar, final
+
+import asyncpg
+import msgspec
+
+from storage.connection import Connection, Row
+from storage.errors import QueryFailed, StorageUnavailable
+from storage.gate import ReconnectGate
+from storage.sqlstates import translate
+
+T = TypeVar("T")
+
+Held: TypeAlias = asyncpg.pool.PoolConnectionProxy
+"""A connection while it is taken out of the pool."""
+
+_RELEASE_S: Final = 1.0
+_CLOSE_S: Final = 2.0
+_DEFINITE = (asyncpg.IntegrityConstraintViolationError, asyncpg.TransactionRollbackError)
+"""What COMMIT may answer that says for certain that nothing was committed."""
+
+
+class PoolStatistics(msgspec.Struct, frozen=True, kw_only=True):
+    """A snapshot; counters grow from the pool's opening."""
+
+    size: int
+    """Connections open now."""
+    idle: int
+    limit: int
+    reads: int
+    writes: int
+    unavailable: int
+    """Calls that ended with `StorageUnavailable`."""
+    in_doubt: int
+    gate_open: bool
+    """False: the last attempt to connect failed and no other has succeeded yet."""
+    connect_attempts: int
+    connect_failures: int
+    last_error: str | None
+
+
+@final
+class AsyncpgPool:
+    """Lives on the asyncio side; only `statistics` is called from trio's thread, and reads plain numbers."""
+
+    def __init__(self, dsn: str, size: int, acquire_timeout_s: float, command_timeout_s: float) -> None:
+        self.command_timeout_s = command_timeout_s
+        self._dsn = dsn
+        self._size = size
+        self._acquire_timeout_s = acquire_timeout_s
+        self._reads = self._writes = self._unavailable = self._in_doubt = 0
+        self._last_error: str | None = None
+
+    async def open(self) -> None:
+        self._gate = ReconnectGate()
+        milliseconds = str(int(self.command_timeout_s * 1000))
+        self._pool = await asyncpg.create_pool(
+            self._dsn,
+            min_size=0,
+            max_size=self._size,
+            connect=self._connect,
+            connection_class=_Connection,
+            init=_pass_json_through,
+            # A statement that we gave up must not go on holding locks; jit costs more than it gives on statements this
+            # short.
+            server_settings={
+                "application_name": "wasup",
+                "statement_timeout": milliseconds,
+                "jit": "off",
+                "timezone": "UTC",
+            },
+        )
+
+    async def close(self) -> None:
+        try:
+            await asyncio.wait_for(self._pool.close(), _CLOSE_S)
+        except (TimeoutError, OSError, asyncpg.PostgresError, asyncpg.InterfaceError):
+            self._pool.terminate()
+
+    async def read(
+        self, fn: Callable[[Held, str, tuple[object, ...]], Awaitable[T]], sql: str, args: tuple[object, ...]
+    ) -> T:
+        self._reads += 1
+        connection = await self._acquire()
+        try:
+            async with asyncio.timeout(self.command_timeout_s):
+                return await fn(connection, sql, args)
+        except Exception as exc:
+            self._raise(exc, usable=_is_usable(connection))
+            raise
+        finally:
+            await self._release(connection)
+
+    async def write(self, timeout_s: float, work: Callable[[Connection], Awaitable[T]]) -> T:
+        self._writes += 1
+        connection = await self._acquire()
+        stage = _Stage()
+        try:
+            async with asyncio.timeout(timeout_s):
+                return await _in_transaction(connection, work, stage, timeout_s, self.command_timeout_s)
+        except Exception as exc:
+            in_commit = stage.committing and not isinstance(exc, _DEFINITE)
+            self._raise(exc, usable=_is_usable(connection), in_commit=in_commit)
+            raise
+        finally:
+            await self._release(connection)
+
+    def statistics(self) -> PoolStatistics:
+        return PoolStatistics(
+            size=self._pool.get_size(),
+            idle=self._pool.get_idle_size(),
+            limit=self._size,
+            reads=self._reads,
+            writes=self._writes,
+            unavailable=self._unavailable,
+            in_doubt=self._in_doubt,
+            gate_open=self._gate.is_open,
+            connect_attempts=self._gate.attempts,
+            connect_failures=self._gate.failures,
+            last_error=self._last_error,
+        )
+
+    async def _connect(self, *args: Any, **kwargs: Any) -> Any:
+        return await self._gate.attempt(lambda: asyncpg.connect(*args, **kwargs))
+
+    async def _acquire(self) -> Held:
+        try:
+            return await self._pool.acquire(timeout=self._acquire_timeout_s)
+        except Exception as exc:
+            self._raise(exc, connecting=True, usable=False)
+            raise
+
+    async def _release(self, connection: Held) -> None:
+        # When this fails asyncpg has ended that connection, and the call's own outcome is what counts.
+        with suppress(Exception):
+            await self._pool.release(connection, timeout=_RELEASE_S)
+
+    def _raise(self, exc: Exception, *, usable: bool, connecting: bool = False, in_commit: bool = False) -> None:
+        error = translate(exc, connecting=connecting, usable=usable, in_commit=in_commit)
+        if error is None:
+            return
+        if isinstance(error, StorageUnavailable):
+            self._unavailable += 1
+            self._in_doubt += error.in_doubt
+            self._last_error = error.reason
+            raise error from exc
+        raise error from None  # the server's DETAIL may quote stored values: keep it out of tracebacks
+
+
+@final
+class _Stage:
+    """How far a transaction got."""
+
+    def __init__(self) -> None:
+        self.committing = False
+
+
+async def _in_transaction(
+    connection: Held, work: Callable[[Connection], Awaitable[T]], stage: _Stage, timeout_s: float, default_s: float
+) -> T:
+    await connection.execute("BEGIN")
+    try:
+        if timeout_s > default_s:
+            await connection.execute(f"SET LOCAL statement_timeout = {int(timeout_s * 1000)}")
+        result = await work(connection)
+    except Exception:
+        if _is_usable(connection):
+            # Should this fail, releasing the connection ends it, and the server rolls back by itself.
+            with suppress(Exception):
+                await connection.execute("ROLLBACK", timeout=_RELEASE_S)
+        raise
+    stage.committing = True
+    if await connection.execute("COMMIT") != "COMMIT":
+        # PostgreSQL answers COMMIT with ROLLBACK, and no error, when a statement had failed and `work` went on
+        # regardless.
+        stage.committing = False
+        raise QueryFailed("25P02", "a statement of the transaction failed and was ignored; nothing was written")
+    return result
+
+
+def _is_usable(connection: Held) -> bool:
+    try:
+        return not connection.is_closed()
+    except asyncpg.InterfaceError:  # it was lost, and the pool has taken it back already
+        return False
+
+
+@final
+class _Connection(asyncpg.Connection):
+    def get_reset_query(self) -> str:
+        """Empty: nothing here changes a session's state outside a transaction, so releasing needs no round trip."""
+        return ""
+
+
+async def _pass_json_through(connection: asyncpg.Connection) -> None:
+    # JSON goes in and out as the bytes of its text: whoever wants it decoded decodes it. JSONB's binary form is a
+    # version byte and that text.
+    await connection.set_type_codec("json", schema="pg_catalog", format="binary", encoder=bytes, decoder=bytes)
+    await connection.set_type_codec(
+        "jsonb", schema="pg_catalog", format="binary", encoder=_jsonb, decoder=operator.itemgetter(slice(1, None))
+    )
+
+
+def _jsonb(value: bytes) -> bytes:
+    return b"\x01" + value
+
+
+async def fetch(connection: Held, sql: str, args: tuple[object, ...]) -> Sequence[Row]:
+    return await connection.fetch(sql, *args)
+
+
+async def fetchrow(connection: Held, sql: str, args: tuple[object, ...]) -> Row | None:
+    return await connection.fetchrow(sql, *args)
+
+
+async def fetchval(connection: Held, sql: str, args: tuple[object, ...]) -> Any:
+    return await connection.fetchval(sql, *args)
+
+
+async def execute(connection: Held, sql: str, args: tuple[object, ...]) -> str:
+    return await connection.execute(sql, *args)

@@ -1,0 +1,110 @@
+"""Every error that leaves storage/. Nothing of asyncpg or asyncio passes this border."""
+
+from __future__ import annotations
+
+from typing import final
+
+
+class StorageError(Exception):
+    """Something storage could not do."""
+
+
+class StorageUnavailable(StorageError):
+    """The database could not be used now; the same call may work later.
+
+    ``in_doubt`` says what is known of a write: False means nothing was written; True means the error came at COMMIT and
+    the write may have landed, so the caller reads back (`auth_state.journal_position`) before it repeats anything that
+    is not idempotent.
+    """
+
+    def __init__(self, reason: str, *, in_doubt: bool = False) -> None:
+        super().__init__(
+            f"the database is unavailable: {reason}" + (" (the write may have landed)" if in_doubt else "")
+        )
+        self.reason = reason
+        self.in_doubt = in_doubt
+
+
+@final
+class StorageBusy(StorageUnavailable):
+    """Another transaction was in the way (lock wait too long, deadlock, serialization): nothing was written, repeat
+    it."""
+
+
+@final
+class StorageFull(StorageUnavailable):
+    """The server has no room left (disk, memory or connections): nothing was written."""
+
+
+@final
+class StorageRefused(StorageUnavailable):
+    """The server answers, but not to us: wrong address, password, database or rights. Waiting alone will not help."""
+
+
+class QueryFailed(StorageError):
+    """The server refused a statement for a reason that repeating does not change; nothing was written.
+
+    Carries the server's five-letter ``sqlstate`` and primary message, never its DETAIL, which may quote stored values.
+    """
+
+    def __init__(self, sqlstate: str, message: str) -> None:
+        super().__init__(f"{message} (SQLSTATE {sqlstate})")
+        self.sqlstate = sqlstate
+        self.message = message
+
+
+@final
+class InvalidValue(QueryFailed):
+    """A value that the database cannot hold (NUL in text, not JSON, number out of range)."""
+
+
+@final
+class IntegrityError(QueryFailed):
+    """The write contradicts what is stored (unique, foreign key, check, not null)."""
+
+
+@final
+class LeaseLost(StorageError):
+    """The company's lease is not ours any more; the write was refused. ``current`` is the epoch now stored, None when
+    nobody ever had one."""
+
+    def __init__(self, company_id: str, epoch: int, current: int | None) -> None:
+        now = "nobody holds it" if current is None else f"the stored epoch is {current}"
+        super().__init__(f"the lease of company {company_id} with epoch {epoch} is lost: {now}")
+        self.company_id = company_id
+        self.epoch = epoch
+        self.current = current
+
+
+@final
+class LeaseHeld(StorageError):
+    """Another live owner holds the company's lease for ``expires_in_s`` more seconds, if it does not renew it."""
+
+    def __init__(self, company_id: str, owner: str, expires_in_s: float) -> None:
+        super().__init__(f"company {company_id} is owned by {owner} for another {expires_in_s:.1f} s")
+        self.company_id = company_id
+        self.owner = owner
+        self.expires_in_s = expires_in_s
+
+
+@final
+class UnknownDeviceFile(StorageError):
+    """A delta came from a device file that is not the company's present one (``current``); it was refused."""
+
+    def __init__(self, company_id: str, file_id: str, current: str | None) -> None:
+        super().__init__(
+            f"company {company_id}: device file {file_id} is not the present one ({current or 'none yet'})"
+        )
+        self.company_id = company_id
+        self.file_id = file_id
+        self.current = current
+
+
+@final
+class MigrationError(StorageError):
+    """The schema could not be brought to what this version needs; the message says why and what to do."""
+
+
+@final
+class EmbeddedPostgresError(StorageError):
+    """The embedded server could not be started; the message says why and what to do."""

@@ -1,0 +1,21 @@
+"""What PostgreSQL's JSONB takes."""
+
+from __future__ import annotations
+
+import re
+from typing import Final
+
+import msgspec
+
+_NUL: Final = re.compile(rb"(?<!\\)(?:\\\\)*\\u0000")
+
+
+def fault(value: bytes) -> str | None:
+    """Why JSONB would refuse ``value``, or None: it is JSON and holds no NUL character."""
+    try:
+        msgspec.json.decode(value)
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as exc:
+        return f"it is not JSON ({type(exc).__name__})"
+    if b"\\u0000" in value and _NUL.search(value):
+        return "it holds a NUL character, which PostgreSQL does not store"
+    return None

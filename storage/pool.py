@@ -1,0 +1,119 @@
+"""The pool of database connections, as trio sees it.
+
+Whatever goes wrong below ends here as one of storage's errors, within a bounded time: ``acquire_timeout_s`` for a
+connection, ``command_timeout_s`` for the work, and a second at most to give a broken connection up.
+"""
+
+from __future__ import annotations
+
+from collections.abc import AsyncGenerator, Awaitable, Callable, Sequence
+from contextlib import asynccontextmanager
+from typing import Any, Concatenate, LiteralString, ParamSpec, TypeVar, final
+
+import trio
+
+from storage.asyncpg_pool import AsyncpgPool, Held, PoolStatistics, execute, fetch, fetchrow, fetchval
+from storage.bridge import Bridge, BridgeClosed, open_bridge
+from storage.connection import Connection, Row
+from storage.errors import StorageUnavailable
+
+P = ParamSpec("P")
+T = TypeVar("T")
+
+
+@final
+class Database:
+    """Reads and writes from trio; made by `open_database`.
+
+    Every method raises `StorageUnavailable` when the database cannot be used now, `QueryFailed` when it refuses the
+    statement.
+    """
+
+    def __init__(self, bridge: Bridge, pool: AsyncpgPool) -> None:
+        self._bridge = bridge
+        self._pool = pool
+
+    async def fetch(self, sql: LiteralString, /, *args: object) -> Sequence[Row]:
+        """All rows of a reading statement. Cancelling the caller cancels the statement."""
+        return await self._read(fetch, sql, args)
+
+    async def fetchrow(self, sql: LiteralString, /, *args: object) -> Row | None:
+        """The first row or None."""
+        return await self._read(fetchrow, sql, args)
+
+    async def fetchval(self, sql: LiteralString, /, *args: object) -> Any:
+        """The first column of the first row, or None."""
+        return await self._read(fetchval, sql, args)
+
+    async def execute(self, sql: LiteralString, /, *args: object) -> str:
+        """Run one statement by itself and return its command tag. Like the reads it may be cancelled at any point; to
+        write, use `write`."""
+        return await self._read(execute, sql, args)
+
+    async def write(
+        self, fn: Callable[Concatenate[Connection, P], Awaitable[T]], *args: P.args, **kwargs: P.kwargs
+    ) -> T:
+        """Run ``await fn(connection, *args)`` in one transaction and return its result once it is committed.
+
+        ``fn`` runs on the asyncio side: it may only await the connection. Whatever it raises rolls everything back and
+        is raised here. Once begun it runs to its end (at most acquire, command and one second) even when the caller is
+        cancelled meanwhile. `StorageUnavailable.in_doubt` is True when the connection broke at COMMIT, so that the
+        write may have landed.
+        """
+        return await self._shielded(self._pool.command_timeout_s, fn, *args, **kwargs)
+
+    async def write_slowly(
+        self,
+        timeout_s: float,
+        fn: Callable[Concatenate[Connection, P], Awaitable[T]],
+        *args: P.args,
+        **kwargs: P.kwargs,
+    ) -> T:
+        """Like `write`, with ``timeout_s`` for the transaction instead of the pool's command time-out (migrations,
+        sweeps)."""
+        return await self._shielded(timeout_s, fn, *args, **kwargs)
+
+    def statistics(self) -> PoolStatistics:
+        """What the pool has and has been through. Never blocks."""
+        return self._pool.statistics()
+
+    async def _read(
+        self, fn: Callable[[Held, str, tuple[object, ...]], Awaitable[T]], sql: str, args: tuple[object, ...]
+    ) -> T:
+        try:
+            return await self._bridge.call(self._pool.read, fn, sql, args)
+        except BridgeClosed:
+            raise StorageUnavailable("it was closed") from None
+
+    async def _shielded(
+        self,
+        timeout_s: float,
+        fn: Callable[Concatenate[Connection, P], Awaitable[T]],
+        *args: P.args,
+        **kwargs: P.kwargs,
+    ) -> T:
+        async def work(connection: Connection) -> T:
+            return await fn(connection, *args, **kwargs)
+
+        try:
+            return await self._bridge.call_shielded(self._pool.write, timeout_s, work)
+        except BridgeClosed:
+            raise StorageUnavailable("it was closed", in_doubt=True) from None
+
+
+@asynccontextmanager
+async def open_database(
+    dsn: str, *, size: int = 10, acquire_timeout_s: float = 2.0, command_timeout_s: float = 10.0
+) -> AsyncGenerator[Database]:
+    """Open a pool of at most ``size`` connections, made when first needed: this does not fail when the server is away.
+
+    Leaving the block closes it; calls still running then end with `StorageUnavailable`.
+    """
+    async with open_bridge() as bridge:
+        pool = AsyncpgPool(dsn, size, acquire_timeout_s, command_timeout_s)
+        await bridge.call(pool.open)
+        try:
+            yield Database(bridge, pool)
+        finally:
+            with trio.CancelScope(shield=True):
+                await bridge.call(pool.close)

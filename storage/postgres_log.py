@@ -1,0 +1,48 @@
+"""The embedded server's log file, kept small."""
+
+from __future__ import annotations
+
+import os
+import shutil
+from pathlib import Path
+from typing import IO, Final, final
+
+LIMIT: Final = 4 * 1024 * 1024
+"""Bytes in the file before they are moved to its predecessor (the same name with `.1`)."""
+
+_TAIL: Final = 2000
+
+
+@final
+class ServerLog:
+    """A file that the server appends to and that we cut."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+
+    def open(self) -> IO[bytes]:
+        """For the server to append to."""
+        return self.path.open("ab")
+
+    def limit(self, size: int = LIMIT) -> bool:
+        """Move the contents aside when they exceed ``size`` bytes; what is written at that very moment may be lost.
+
+        The server keeps its file open, so the file stays and is emptied. True when it was.
+        """
+        try:
+            if self.path.stat().st_size <= size:
+                return False
+        except FileNotFoundError:
+            return False
+        shutil.copyfile(self.path, self.path.with_name(self.path.name + ".1"))
+        os.truncate(self.path, 0)
+        return True
+
+    def tail(self, position: int = 0) -> str:
+        """What was last written, from ``position`` on at the earliest, as a sentence for an error's end."""
+        try:
+            with self.path.open("rb") as log:
+                log.seek(max(position, self.path.stat().st_size - _TAIL))
+                return "It said: " + log.read().decode(errors="replace").strip()
+        except OSError:
+            return "It said nothing."

@@ -1,0 +1,72 @@
+"""Translates what asyncpg and the operating system raise into storage's own errors."""
+
+from __future__ import annotations
+
+import asyncpg
+
+from storage.errors import (
+    IntegrityError,
+    InvalidValue,
+    QueryFailed,
+    StorageBusy,
+    StorageError,
+    StorageFull,
+    StorageRefused,
+    StorageUnavailable,
+)
+
+_BUSY = frozenset({"40001", "40P01", "55P03"})
+"""Serialization failure, deadlock, lock not available."""
+
+_REFUSED = frozenset({"3D000", "28000", "28P01", "42501"})
+"""No such database, login refused, wrong password, no right to (only while connecting)."""
+
+_AWAY = frozenset({"57014", "25006", "25P03", "0A000"})
+"""Statement time-out, read-only after a failover, idle in transaction, statement prepared before a change of the
+schema."""
+
+
+def translate(error: BaseException, *, connecting: bool, usable: bool, in_commit: bool = False) -> StorageError | None:
+    """The storage error for ``error``, or None when it is nobody's trouble but a programming error's (let that pass as
+    it is).
+
+    ``connecting``: no connection was there yet; ``usable``: the connection still works; ``in_commit``: the error came
+    at COMMIT.
+    """
+    if isinstance(error, asyncpg.PostgresError):
+        return _from_server(error, connecting=connecting, in_commit=in_commit)
+    if isinstance(error, asyncpg.exceptions.ClientConfigurationError):
+        return StorageRefused(str(error))
+    if isinstance(error, asyncpg.DataError):
+        return InvalidValue("22000", "a value does not fit its column's type")
+    if isinstance(error, asyncpg.InterfaceError) and not connecting and usable:
+        return None
+    if isinstance(error, (asyncpg.InterfaceError, asyncpg.InternalClientError, OSError, TimeoutError, EOFError)):
+        return StorageUnavailable(_describe(error, connecting=connecting), in_doubt=in_commit)
+    return None
+
+
+def _from_server(error: asyncpg.PostgresError, *, connecting: bool, in_commit: bool) -> StorageError:
+    state = error.sqlstate or "XX000"
+    message = error.message or type(error).__name__
+    if state in _BUSY:
+        return StorageBusy(message)
+    if state.startswith("53"):
+        return StorageFull(message)
+    if connecting and state in _REFUSED:
+        return StorageRefused(message)
+    if state.startswith(("08", "57P", "58")) or state in _AWAY or connecting:
+        return StorageUnavailable(message, in_doubt=in_commit)
+    if state.startswith("22"):
+        return InvalidValue(state, message)
+    if state.startswith("23"):
+        return IntegrityError(state, message)
+    return QueryFailed(state, message)
+
+
+def _describe(error: BaseException, *, connecting: bool) -> str:
+    if isinstance(error, TimeoutError):
+        return "no connection in time" if connecting else "no answer in time"
+    if isinstance(error, OSError) and error.strerror:
+        return error.strerror
+    return str(error) or type(error).__name__

@@ -1,0 +1,73 @@
+"""Real WhatsApp clients that are not wasup's: what they decrypt, wasup encrypted well."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncGenerator, Callable, Collection, Sequence
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from pathlib import Path
+from typing import Final, final
+
+import trio
+
+from tests.loopback.endpoints import Endpoints
+from tests.loopback.peers import PeerEvent, Peers
+from tests.loopback.remote import RemoteLoopback
+from tests.support.eventually import eventually
+from tests.support.site import Site, User
+
+CONNECTED_WITHIN_S: Final = 20.0
+Start = Callable[[Endpoints, Path], AbstractAsyncContextManager[Peers]]
+
+
+@final
+class Peer:
+    """One linked client."""
+
+    def __init__(self, user: User, peers: Peers) -> None:
+        self.user = user
+        self._peers = peers
+
+    async def send(self, to: User, text: str, *, quoted: PeerEvent | None = None) -> str:
+        """Send a text; its message id."""
+        return await self._peers.send(self.user.phone, quoted.chat if quoted else to.phone, text, quoted=quoted)
+
+    def received(self) -> dict[str, PeerEvent]:
+        """The messages it decrypted, by id."""
+        return {event.id: event for event in self._peers.pending(self.user.phone, "message")}
+
+    async def message(self, message_id: str) -> PeerEvent:
+        """The message of this id, waiting for it."""
+        await self.wait_received({message_id})
+        return self.received()[message_id]
+
+    async def wait_received(self, ids: Collection[str], *, within: float = 10.0) -> None:
+        """Wait until it has decrypted all of these messages."""
+        missing = set(ids)
+
+        async def look() -> bool:
+            missing.difference_update(self.received())
+            return not missing
+
+        try:
+            await eventually(f"{self.user.phone} to decrypt {len(ids)} messages", look, within=within)
+        except AssertionError as error:
+            raise AssertionError(f"{error}; missing: {sorted(missing)}") from None
+
+
+@asynccontextmanager
+async def open_peers(
+    start: Start, users: Sequence[User], site: Site, loopback: RemoteLoopback
+) -> AsyncGenerator[tuple[Peer, ...]]:
+    """Inside the block the clients of these users are connected. Their state stays in the site's directory; then they just log in."""
+    directory = site.directory / "-".join(["peers", *(user.phone for user in users)])
+    is_new = not directory.exists()
+    directory.mkdir(exist_ok=True)
+    async with start(site.endpoints, directory) as peers:
+        for user in users:
+            await peers.open(user.phone)
+            if is_new:
+                await loopback.scan(user.phone, (await peers.event(user.phone, "qr")).qr)
+            with trio.fail_after(CONNECTED_WITHIN_S):
+                await peers.event(user.phone, "connected")
+            await loopback.wait_logged_in(user.phone)
+        yield tuple(Peer(user, peers) for user in users)

@@ -1,0 +1,109 @@
+"""Postgres is away for 20 s under traffic: nothing that was acknowledged is lost, and everything goes on by itself."""
+
+from __future__ import annotations
+
+import os
+import signal
+from collections.abc import AsyncGenerator, Callable
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
+
+import pytest
+import trio
+
+from storage.embedded import EmbeddedPostgres
+from storage.postgres_process import serving
+from tests.acceptance.peer import Peer
+from tests.acceptance.traffic import flowing
+from tests.acceptance.witness import Witness, witness
+from tests.loopback.remote import RemoteLoopback
+from tests.support.api import Api
+from tests.support.site import Plan, Site, User
+
+A, B, LISTENER, TALKER = (User(number) for number in range(1, 5))
+COMPANIES = (A, B)
+NAMES = tuple(user.company for user in COMPANIES)
+PLAN = Plan(
+    companies=COMPANIES,
+    others=(LISTENER, TALKER),
+    settings={"RATE_LIMIT_MAX_REQUESTS": "100000"},
+    has_own_database=True,
+)
+OUTAGE_S = 20.0
+ON_ITS_WAY_S = 0.5
+"""An answer to what was committed just before may arrive this much later."""
+RESUMED_WITHIN_S = 20.0
+
+
+@asynccontextmanager
+async def hung(database: EmbeddedPostgres) -> AsyncGenerator[None]:
+    """None of its processes does anything in this block, and every connection stays open."""
+    pids = serving(database.data)
+    for pid in pids:
+        os.kill(pid, signal.SIGSTOP)
+    try:
+        yield
+    finally:
+        for pid in pids:
+            os.kill(pid, signal.SIGCONT)
+
+
+@asynccontextmanager
+async def down(database: EmbeddedPostgres) -> AsyncGenerator[None]:
+    """It is stopped in this block: every connection ends, and no new one is accepted."""
+    await database.stop()
+    try:
+        yield
+    finally:
+        await database.start()
+
+
+@pytest.mark.parametrize("away", [hung, down], ids=["hung", "down"])
+async def test_an_outage_loses_nothing(
+    site: Site,
+    api: Api,
+    loopback: RemoteLoopback,
+    listener: Peer,
+    talker: Peer,
+    database: EmbeddedPostgres,
+    away: Callable[[EmbeddedPostgres], AbstractAsyncContextManager[None]],
+) -> None:
+    """While Postgres is away every send is refused with 503 and Retry-After, none acknowledged; no company leaves WhatsApp; what was
+    acknowledged is with its recipient and in Postgres, and what came in meanwhile is told."""
+    await api.wait_connected(*NAMES)
+    before = await witness(api, loopback)
+    async with flowing(api, listener, talker, COMPANIES) as traffic:
+        await traffic.wait_acknowledged(20)
+        async with away(database):
+            began = trio.current_time()
+            await trio.sleep(OUTAGE_S)  # this long is what is being tested
+            ended = trio.current_time()
+        await traffic.wait_acknowledged(20, within=RESUMED_WITHIN_S)
+    await traffic.wait_delivered(since=before.seq)
+
+    answers = traffic.account.answers
+    meanwhile = [answer for answer in answers if began + ON_ITS_WAY_S < answer.began + answer.seconds < ended]
+    assert meanwhile
+    assert {(answer.status, answer.code) for answer in meanwhile} == {(503, "storage_unavailable")}
+    assert set(traffic.account.codes()) == {"ok", "storage_unavailable"}
+    assert all(answer.retry_after for answer in answers if answer.status == 503)
+    await _assert_nobody_left(before)
+    await _lose_everything_but_postgres(site, api)
+    await before.assert_conversations_go_on(listener, *COMPANIES)
+
+
+async def _assert_nobody_left(before: Witness) -> None:
+    assert await before.more("logins") == 0
+    assert await before.more("retry_receipts") == 0
+    assert [await before.statuses(user) for user in COMPANIES] == [[], []]
+
+
+async def _lose_everything_but_postgres(site: Site, api: Api) -> None:
+    """The daemon is killed, and the device files are gone."""
+    for user in COMPANIES:  # acknowledged, so everything its device file holds is committed
+        await api.send(user.company, LISTENER.phone, "the last before the fire")
+    site.daemon.signal(signal.SIGKILL)
+    await site.daemon.wait_ended(within=5.0)
+    for file in (site.daemon.state_dir / "devices").iterdir():
+        file.unlink()
+    await site.daemon.restart()
+    await api.wait_connected(*NAMES)

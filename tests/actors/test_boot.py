@@ -1,0 +1,41 @@
+"""What happens once before everything else."""
+
+from __future__ import annotations
+
+import stat
+from pathlib import Path
+
+from actors.boot import BootActor
+from storage import api_keys
+from storage.pool import Database, open_database
+from supervisor import ChildSpec, Restart, SupervisorSpec, open_system
+
+
+async def boot(database: Database, file: Path) -> str:
+    spec = ChildSpec(id="boot", start=lambda _: BootActor(database, admin_key_file=file), restart=Restart.TRANSIENT)
+    async with open_system(SupervisorSpec([spec])) as system:
+        return system.snapshot("/boot").state
+
+
+async def test_a_new_database_gets_its_schema_and_a_first_admin_key(empty_dsn: str, tmp_path: Path) -> None:
+    """The key's text is in a file that only its owner may read, and nowhere else."""
+    file = tmp_path / "admin.key"
+    async with open_database(empty_dsn) as database:
+        await boot(database, file)
+        found = await api_keys.find(database, api_keys.digest(file.read_text().strip()))
+
+    assert stat.S_IMODE(file.stat().st_mode) == 0o600
+    assert found is not None
+    assert found.is_admin
+
+
+async def test_a_second_boot_makes_no_second_key(empty_dsn: str, tmp_path: Path) -> None:
+    """Also when the file was taken away: a lost key is replaced by `wasup keys create`, not silently."""
+    file = tmp_path / "admin.key"
+    async with open_database(empty_dsn) as database:
+        await boot(database, file)
+        file.unlink()
+        await boot(database, file)
+
+        assert len(await api_keys.list_all(database)) == 1
+        assert not file.exists()

@@ -1,0 +1,128 @@
+"""Connecting, stopping, health and incoming messages of a company, in virtual time."""
+
+from __future__ import annotations
+
+import trio
+from trio.testing import MockClock
+
+from actors.engine import protocol
+from actors.messages import (
+    CheckHealth,
+    CompanyState,
+    StartSession,
+    StopSession,
+)
+from actors.storage.requests import ReleaseLease
+from tests.actors.fakes import FakeEngine, World
+from tests.actors.running import company
+
+
+async def test_a_linked_company_connects_by_itself(autojump_clock: MockClock) -> None:
+    """Lease, place, device file, log-in: connected without an order, and each step is an event."""
+    async with company(World()) as running:
+        status = await running.settle()
+
+        assert status.status is CompanyState.CONNECTED
+        assert (status.phone_number, status.lease_epoch, status.engine) == ("+79000000001", 1, "/engines/engine-0")
+        assert running.world.event_types() == ["status", "status", "connected"]
+
+
+async def test_a_company_without_credentials_waits_for_an_operator(autojump_clock: MockClock) -> None:
+    """No QR is offered by itself."""
+    async with company(World(engine=FakeEngine(jid=None))) as running:
+        status = await running.settle()
+
+        assert status.status is CompanyState.UNLINKED
+        assert running.world.engine.calls(protocol.Connect) == 0
+
+
+async def test_stop_ships_the_rest_and_gives_the_lease_back(autojump_clock: MockClock) -> None:
+    """Stopped: the engine disconnected, its last delta is committed, the lease released. Start brings it back."""
+    world = World()
+
+    def ship(message: protocol.ToEngine) -> list[protocol.Message] | None:
+        if isinstance(message, protocol.Disconnect):
+            return [protocol.JournalDelta(position=9, creds=None, keys=()), protocol.Done(call=message.call)]
+        return None
+
+    async with company(world) as running:
+        await running.settle()
+        world.engine.hook = ship
+        stopped = await running.ref.ask(StopSession())
+        released = [m for m in world.stored if isinstance(m, ReleaseLease)]
+        await running.ref.ask(StartSession())
+
+        assert (stopped.status, stopped.lease_epoch, world.committed(), len(released)) == (
+            CompanyState.STOPPED,
+            None,
+            [9],
+            1,
+        )
+        assert (await running.settle()).status is CompanyState.CONNECTED
+
+
+async def test_health_is_a_real_round_trip(autojump_clock: MockClock) -> None:
+    """Healthy when the engine answers a ping; not when it hangs, and the caller waits no longer than the ping's deadline."""
+    world = World()
+    async with company(world) as running:
+        await running.settle()
+        well = await running.ref.ask(CheckHealth())
+        await trio.sleep(2)
+        world.engine.hook = lambda m: [] if isinstance(m, protocol.Ping) else None
+        ill = await running.ref.ask(CheckHealth(), timeout=15)
+
+        assert (well.healthy, ill.healthy) == (True, False)
+        assert ill.checks == {"lease": True, "engine": True, "connected": True, "roundTrip": False}
+
+
+async def test_an_incoming_message_is_published_after_its_ratchet_step(autojump_clock: MockClock) -> None:
+    """The outbox is cut only when the event log has the message, and the log gets it after the commit."""
+    world = World()
+    async with company(world) as running:
+        await running.settle()
+        world.engine.say(
+            protocol.JournalDelta(position=5, creds=None, keys=()),
+            protocol.OutboxEvent(number=1, type="message", payload=b'{"text":"hi"}', position=5),
+        )
+        await running.settle()
+
+        assert world.committed() == [5]
+        assert world.event_types()[-1] == "message"
+        assert [m.number for m in world.engine.seen if isinstance(m, protocol.EventsStored)] == [1]
+
+
+async def test_start_tries_again_at_once(autojump_clock: MockClock) -> None:
+    """An operator need not wait for the back-off."""
+    world = World()
+    async with company(world) as running:
+        await running.settle()
+        world.engine.say(protocol.Closed(kind="outdated", code=405))
+        await running.settle()
+        await running.ref.ask(StartSession())
+
+        assert (await running.settle()).status is CompanyState.CONNECTED
+
+
+async def test_waiting_for_ones_turn_has_no_deadline_and_connecting_has(autojump_clock: MockClock) -> None:
+    """At boot a thousand companies wait for a few places: the connect deadline begins with the turn."""
+    world = World()
+    gate = world.connect_gate
+    async with company(world, running=False) as running:
+        for _ in range(int(gate.total_tokens)):
+            gate.acquire_on_behalf_of_nowait(object())
+        await running.ref.ask(StartSession())
+        await trio.sleep(600)
+        waiting = await running.status()
+        gate.total_tokens += 1
+
+        assert (waiting.status, waiting.reconnect_attempts) == (CompanyState.CONNECTING, 0)
+        assert (await running.settle()).status is CompanyState.CONNECTED
+
+
+async def test_a_company_at_rest_is_counted_too(autojump_clock: MockClock) -> None:
+    """The metrics know of a stopped company from the start of its actor."""
+    world = World()
+    async with company(world, running=False) as running:
+        await running.settle()
+
+        assert world.metrics.states == [CompanyState.STOPPED]

@@ -1,0 +1,238 @@
+"""The directory: which companies run here, and their leases."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+from typing import Any
+
+import pytest
+import trio
+
+from actors import messages as m
+from actors.directory.actor import DirectoryActor
+from actors.storage.actor import StorageActor
+from actors.storage.requests import AcquireLease
+from config.sections import LeaseSettings, StorageSettings
+from storage import companies, leases
+from storage.pool import Database
+from supervisor import Actor, ChildSpec, Context, DynamicSupervisorSpec, Intensity, SupervisorSpec, System, open_system
+from tests.actors.test_storage_actor import CountingMetrics
+
+COMPANY = "962302"
+
+
+@dataclass
+class Fleet:
+    """What the fake companies were told, and how they were started."""
+
+    told: list[tuple[str, Any]] = field(default_factory=list)
+    started: dict[str, bool] = field(default_factory=dict)
+    crash_on_start: bool = False
+    status: m.CompanyState = m.CompanyState.CONNECTED
+
+
+class FakeCompany(Actor):
+    def __init__(self, company_id: str, running: bool, fleet: Fleet) -> None:
+        self.company_id = company_id
+        self.running = running
+        self.fleet = fleet
+
+    async def started(self) -> None:
+        self.fleet.started[self.company_id] = self.running
+
+    async def receive(self, message: Any) -> Any:
+        self.fleet.told.append((self.company_id, message))
+        if isinstance(message, m.GetStatus):
+            ages = m.Evidence(
+                connected_age_s=None, round_trip_age_s=None, round_trip_s=None, message_age_s=None, commit_age_s=None
+            )
+            return m.CompanyStatus(
+                company_id=self.company_id, status=self.fleet.status, reason="", connected=True, since=0.0,
+                phone_number=None, lid=None, reconnect_attempts=0, next_attempt_at=None, restarts=0, engine=None,
+                lease_epoch=1, evidence=ages,
+            )  # fmt: skip
+        return None
+
+
+@asynccontextmanager
+async def directory(database: Database, fleet: Fleet, *, lease: LeaseSettings | None = None) -> AsyncIterator[System]:
+    def make_storage(_: Context) -> StorageActor:
+        return StorageActor(
+            database, settings=StorageSettings(), owner="here/1", lease_ttl_s=60.0, metrics=CountingMetrics()
+        )
+
+    def make_directory(context: Context) -> DirectoryActor:
+        return DirectoryActor(
+            running=context.supervisor("/companies"),
+            storage=context.ref_to("/storage"),
+            database=database,
+            company_spec=lambda company_id, running: ChildSpec(
+                id=company_id, start=lambda _: FakeCompany(company_id, running, fleet)
+            ),
+            lease=lease or LeaseSettings(),
+        )
+
+    companies_spec = DynamicSupervisorSpec(intensity=Intensity(max_restarts=0, within=60.0), intensity_per_child=True)
+    spec = SupervisorSpec(
+        [
+            ChildSpec(id="storage", start=make_storage),
+            ChildSpec(id="companies", start=companies_spec),
+            ChildSpec(id="directory", start=make_directory),
+        ],
+        intensity=Intensity(max_restarts=5, within=60.0),
+    )
+    with trio.fail_after(20):
+        async with open_system(spec) as system:
+            yield system
+
+
+async def until_started(fleet: Fleet, count: int) -> None:
+    while len(fleet.started) < count:
+        await trio.sleep(0.01)
+
+
+async def test_recorded_companies_are_started_at_boot(database: Database) -> None:
+    """Those that are to run run; the stopped ones have an actor too, at rest."""
+    await database.write(companies.ensure, COMPANY, "running")
+    await database.write(companies.ensure, "962303", "stopped")
+    fleet = Fleet()
+    async with directory(database, fleet):
+        await until_started(fleet, 2)
+
+    assert fleet.started == {COMPANY: True, "962303": False}
+
+
+async def test_an_unknown_company_is_refused(database: Database) -> None:
+    """404, and nothing is made."""
+    async with directory(database, Fleet()) as system:
+        with pytest.raises(m.Refused) as refusal:
+            await system.ref("/directory").ask(m.FindCompany(COMPANY))
+
+        assert refusal.value.code == "no_such_company"
+        assert (await system.ref("/directory").ask(m.ListSessions())).count == 0
+
+
+async def test_ensuring_twice_makes_one_company_and_records_it(database: Database) -> None:
+    """Two requests at once are the same actor; after a restart of the daemon it is there again."""
+    fleet = Fleet()
+    async with directory(database, fleet) as system:
+        refs = [await system.ref("/directory").ask(m.EnsureCompany(COMPANY)) for _ in range(2)]
+        assert refs[0] is refs[1]
+    again = Fleet()
+    async with directory(database, again):
+        await until_started(again, 1)
+
+    assert again.started == {COMPANY: True}
+
+
+async def test_a_forgotten_company_is_gone(database: Database) -> None:
+    """No actor, no record."""
+    async with directory(database, Fleet()) as system:
+        await system.ref("/directory").ask(m.EnsureCompany(COMPANY))
+        await system.ref("/directory").ask(m.ForgetCompany(COMPANY))
+
+        with pytest.raises(m.Refused):
+            await system.ref("/directory").ask(m.FindCompany(COMPANY))
+        assert await companies.find(database, COMPANY) is None
+
+
+async def test_sessions_are_listed_in_pages_and_by_key(database: Database) -> None:
+    """In order of their ids, with a cursor; a key sees only its own."""
+    async with directory(database, Fleet()) as system:
+        ref = system.ref("/directory")
+        for number in range(5):
+            await ref.ask(m.EnsureCompany(f"c{number}"))
+        first = await ref.ask(m.ListSessions(limit=2))
+        second = await ref.ask(m.ListSessions(after=first.next, limit=9))
+        own = await ref.ask(m.ListSessions(only=frozenset({"c3", "foreign"})))
+
+    assert [session.company_id for session in first.sessions + second.sessions] == [f"c{n}" for n in range(5)]
+    assert (first.next, second.next, own.count) == ("c1", None, 1)
+
+
+async def test_a_lease_that_another_daemon_took_is_told_to_its_company(database: Database) -> None:
+    """The renewal does not confirm it: drop the socket."""
+    fleet = Fleet()
+    async with directory(database, fleet, lease=LeaseSettings(ttl_s=6.0, renew_interval_s=0.05)) as system:
+        await system.ref("/directory").ask(m.EnsureCompany(COMPANY))
+        await system.ref("/storage").ask(AcquireLease(COMPANY))
+        system.ref("/directory").tell(m.LeaseTaken(COMPANY))
+        await database.execute("UPDATE whatsapp_leases SET owner = 'there/1', epoch = epoch + 1")
+        while not any(isinstance(message, m.LeaseWasLost) for _, message in fleet.told):
+            await trio.sleep(0.01)
+
+    lost = next(message for _, message in fleet.told if isinstance(message, m.LeaseWasLost))
+    assert lost.elsewhere
+
+
+async def test_a_lease_that_cannot_be_renewed_is_given_up_before_it_ends(database: Database) -> None:
+    """Storage is away: the socket is dropped within the TTL, by our own clock."""
+    fleet = Fleet()
+    async with directory(database, fleet, lease=LeaseSettings(ttl_s=1.0, renew_interval_s=0.2)) as system:
+        await system.ref("/directory").ask(m.EnsureCompany(COMPANY))
+        system.suspend("/storage")
+        began = trio.current_time()
+        system.ref("/directory").tell(m.LeaseTaken(COMPANY))
+        while not any(isinstance(message, m.LeaseWasLost) for _, message in fleet.told):
+            await trio.sleep(0.01)
+        system.resume("/storage")
+
+    lost = next(message for _, message in fleet.told if isinstance(message, m.LeaseWasLost))
+    assert not lost.elsewhere
+    assert trio.current_time() - began < 2.5
+
+
+async def test_after_a_crash_it_learns_how_its_companies_are(database: Database) -> None:
+    """States and leases are asked for again; no company is started twice."""
+    fleet = Fleet()
+    async with directory(database, fleet) as system:
+        ref = system.ref("/directory")
+        await ref.ask(m.EnsureCompany(COMPANY))
+        system.kill("/directory")
+        while True:
+            page = await ref.ask(m.ListSessions())
+            if page.sessions and page.sessions[0].connected:
+                break
+            await trio.sleep(0.01)
+
+    assert page.count == 1
+
+
+async def test_companies_that_went_with_their_supervisor_are_started_again(database: Database) -> None:
+    """Killed with everything below it, the supervisor comes back without a company; the directory knows them all."""
+    await database.write(companies.ensure, COMPANY, "running")
+    await database.write(companies.ensure, "962303", "stopped")
+    fleet = Fleet()
+    async with directory(database, fleet) as system:
+        await until_started(fleet, 2)
+        fleet.started.clear()
+        system.kill("/companies")
+        await until_started(fleet, 2)
+
+        assert fleet.started == {COMPANY: True, "962303": False}
+        assert system.snapshot("/companies").restarts == 1
+
+
+async def test_a_company_that_was_given_up_is_revived_by_an_order(database: Database) -> None:
+    """Its restarts are spent; `start` gives it another life."""
+    fleet = Fleet()
+    async with directory(database, fleet) as system:
+        ref = system.ref("/directory")
+        await ref.ask(m.EnsureCompany(COMPANY))
+        system.kill(f"/companies/{COMPANY}")
+        while system.snapshot(f"/companies/{COMPANY}").state != "failed":
+            await trio.sleep(0.01)
+        await ref.ask(m.SetDesired(COMPANY, "running"))
+
+        assert system.snapshot(f"/companies/{COMPANY}").state == "running"
+
+
+async def test_leases_survive_in_the_record_of_their_epoch(database: Database) -> None:
+    """Releasing and taking again never lowers the epoch."""
+    first = await database.write(leases.acquire, COMPANY, "here/1", 60.0)
+    await database.write(leases.release, COMPANY, "here/1", first.epoch)
+    second = await database.write(leases.acquire, COMPANY, "there/1", 60.0)
+
+    assert second.epoch > first.epoch

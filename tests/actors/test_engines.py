@@ -1,0 +1,119 @@
+"""The engine actor and its process: a real one."""
+
+from __future__ import annotations
+
+import os
+import signal
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager, suppress
+from pathlib import Path
+from typing import Any
+
+import pytest
+import trio
+
+from actors.engines import actor as engines
+from actors.engines.actor import EngineActor, EngineCommand, GetEngineReport
+from actors.messages import WaitReady
+from actors.root import engine_environment
+from config.sections import EngineSettings
+from supervisor import ActorRef, Backoff, ChildSpec, Intensity, LifecycleEvent, SupervisorSpec, System, open_system
+from supervisor.errors import ActorCrashed
+
+pytestmark = pytest.mark.slow
+
+
+@asynccontextmanager
+async def engine(directory: Path, events: list[LifecycleEvent], **settings: Any) -> AsyncIterator[System]:
+    (directory / "run").mkdir(mode=0o700)
+    command = EngineCommand(
+        runtime_dir=directory / "run",
+        device_dir=directory / "devices",
+        environment=engine_environment(os.environ),
+        max_companies=5,
+    )
+    spec = SupervisorSpec(
+        [
+            ChildSpec(
+                id="engine-0",
+                start=lambda _: EngineActor(command, EngineSettings(statistics_interval_s=0.1, **settings)),
+                backoff=Backoff(minimum=0.01, maximum=0.1),
+            )
+        ],
+        intensity=Intensity(max_restarts=5, within=60.0),
+    )
+    with trio.fail_after(60):
+        async with open_system(spec, on_event=events.append) as system:
+            yield system
+
+
+async def pid_of(ref: ActorRef, *, other_than: int = 0) -> int:
+    """The process id, once the actor has report of a process other than that."""
+    while True:
+        await ref.ask(WaitReady(), timeout=30)
+        with suppress(ActorCrashed):  # the process that was asked has died
+            report = await ref.ask(GetEngineReport())
+            if report.pid != other_than:
+                return report.pid
+        await trio.sleep(0.05)
+
+
+def is_running(pid: int) -> bool:
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return False
+    return True
+
+
+async def test_a_killed_process_is_the_actors_crash_and_comes_back(tmp_path: Path) -> None:
+    """SIGKILL: a new process, the restart says why."""
+    events: list[LifecycleEvent] = []
+    async with engine(tmp_path, events) as system:
+        ref = system.ref("/engine-0")
+        first = await pid_of(ref)
+        os.kill(first, signal.SIGKILL)
+        second = await pid_of(ref, other_than=first)
+
+        crash = next(event for event in events if event.kind == "crashed")
+        assert second != first
+        assert "EngineDied" in str(crash.reason)
+        assert "-9" in str(crash.reason)
+    assert not is_running(second)
+
+
+async def test_a_stopped_process_is_noticed_killed_and_replaced(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """SIGSTOP: it does not answer, so it is killed and reaped; no zombie stays."""
+    monkeypatch.setattr(engines, "STATISTICS_TIMEOUT_S", 0.5)
+    events: list[LifecycleEvent] = []
+    async with engine(tmp_path, events) as system:
+        ref = system.ref("/engine-0")
+        first = await pid_of(ref)
+        os.kill(first, signal.SIGSTOP)
+        await pid_of(ref, other_than=first)
+
+        assert not is_running(first)
+
+
+async def test_killing_the_actor_ends_its_process(tmp_path: Path) -> None:
+    """No process outlives the actor that made it."""
+    events: list[LifecycleEvent] = []
+    async with engine(tmp_path, events) as system:
+        ref = system.ref("/engine-0")
+        first = await pid_of(ref)
+        system.kill("/engine-0", "test")
+        await pid_of(ref, other_than=first)
+
+        assert not is_running(first)
+
+
+async def test_stopping_ends_the_process_in_order(tmp_path: Path) -> None:
+    """Nothing of it is left: no process, no socket."""
+    events: list[LifecycleEvent] = []
+    async with engine(tmp_path, events) as system:
+        first = await pid_of(system.ref("/engine-0"))
+
+    assert not is_running(first)
+    assert list((tmp_path / "run").iterdir()) == []

@@ -1,0 +1,192 @@
+"""The events actor: stored first, then told; without gaps, whatever the reader does."""
+
+from __future__ import annotations
+
+import uuid
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from typing import Any
+
+import msgspec
+import pytest
+import trio
+
+from actors.events.actor import EventsActor
+from actors.events.subscription import Subscription, SubscriptionClosed
+from actors.messages import Announce, Event, Publish, ReadEvents, Refused, Subscribe
+from actors.storage.actor import StorageActor
+from config.sections import EventSettings, StorageSettings
+from storage.pool import Database
+from supervisor import Actor, ActorRef, ChildSpec, SupervisorSpec, System, open_system
+from tests.actors.test_storage_actor import CountingMetrics
+
+COMPANY = "962302"
+
+
+def event(text: str = "", *, company_id: str = COMPANY, type_: str = "message") -> Event:
+    payload = msgspec.Raw(msgspec.json.encode({"text": text}))
+    return Event(id=str(uuid.uuid4()), type=type_, company_id=company_id, timestamp=1.0, payload=payload)
+
+
+class StorageThatIsAway(Actor):
+    async def receive(self, message: Any) -> Any:
+        raise Refused("storage_unavailable", "away")
+
+
+@dataclass
+class Log:
+    ref: ActorRef
+    system: System
+
+    async def publish(self, *events: Event) -> None:
+        await self.ref.ask(Publish(events))
+
+    async def follow(self, **wanted: Any) -> Subscription:
+        subscription = await self.ref.ask(Subscribe(**wanted))
+        assert isinstance(subscription, Subscription)
+        return subscription
+
+
+@asynccontextmanager
+async def events_actor(
+    database: Database, *, storage: Callable[[Any], Actor] | None = None, **settings: Any
+) -> AsyncIterator[Log]:
+    def real_storage(_: Any) -> StorageActor:
+        return StorageActor(
+            database, settings=StorageSettings(), owner="here/1", lease_ttl_s=60.0, metrics=CountingMetrics()
+        )
+
+    spec = SupervisorSpec(
+        [
+            ChildSpec(id="storage", start=storage or real_storage),
+            ChildSpec(
+                id="events",
+                start=lambda context: EventsActor(context.ref_to("/storage"), database, EventSettings(**settings)),
+            ),
+        ]
+    )
+    async with open_system(spec) as system:
+        yield Log(system.ref("/events"), system)
+
+
+async def take(subscription: Subscription, count: int) -> list[str]:
+    texts: list[str] = []
+    with trio.fail_after(5):
+        async for found in subscription:
+            texts.append(msgspec.json.decode(found.payload)["text"])
+            if len(texts) == count:
+                break
+    return texts
+
+
+async def test_a_follower_gets_what_comes_in_order(database: Database) -> None:
+    """Live events arrive with growing seq."""
+    async with events_actor(database) as log:
+        subscription = await log.follow()
+        await log.publish(event("one"), event("two"))
+
+        assert await take(subscription, 2) == ["one", "two"]
+
+
+async def test_resuming_replays_the_log_and_goes_on_live_without_a_gap(database: Database) -> None:
+    """A reader that left at `after` gets everything since, once each, also across a restart of the daemon."""
+    async with events_actor(database) as log:
+        await log.publish(*(event(str(number)) for number in range(5)))
+        first = await log.ref.ask(ReadEvents(limit=2))
+    async with events_actor(database) as log:
+        subscription = await log.follow(after=first.next)
+        await log.publish(event("5"))
+
+        assert await take(subscription, 4) == ["2", "3", "4", "5"]
+
+
+async def test_a_long_log_is_read_in_pages(database: Database) -> None:
+    """1,200 old events and one new one: all of them, once."""
+    async with events_actor(database) as log:
+        for start in range(0, 1200, 200):
+            await log.publish(*(event(str(start + number)) for number in range(200)))
+    async with events_actor(database) as log:
+        subscription = await log.follow(after=0)
+        await log.publish(event("last"))
+
+        assert await take(subscription, 1201) == [*(str(number) for number in range(1200)), "last"]
+
+
+async def test_filters_hold_for_replay_and_live(database: Database) -> None:
+    """Only the wanted company and types, however sparse they are in the log."""
+    async with events_actor(database) as log:
+        await log.publish(event("mine"), event("other", company_id="962303"), event("status", type_="status"))
+        subscription = await log.follow(after=0, company_ids=frozenset({COMPANY}), types=frozenset({"message"}))
+        await log.publish(event("other", company_id="962303"), event("mine too"))
+
+        assert await take(subscription, 2) == ["mine", "mine too"]
+
+
+async def test_a_reader_that_stops_reading_is_closed_and_others_go_on(database: Database) -> None:
+    """Its queue is bounded: closed with `slow_consumer`, with the seq to resume from; the other reader has everything."""
+    async with events_actor(database, subscriber_events=2) as log:
+        slow, quick = await log.follow(), await log.follow()
+        async with trio.open_nursery() as nursery:
+            found: list[str] = []
+
+            async def read_quick() -> None:
+                found.extend(await take(quick, 6))
+
+            nursery.start_soon(read_quick)
+            for number in range(6):
+                await log.publish(event(str(number)))
+        with pytest.raises(SubscriptionClosed) as closed:
+            await take(slow, 100)
+
+        assert found == [str(number) for number in range(6)]
+        assert closed.value.reason == "slow_consumer"
+
+
+async def test_readers_are_told_when_the_actor_goes(database: Database) -> None:
+    """A stop of the events actor closes subscriptions with `restarting`; they resume by `after` and miss nothing."""
+    async with events_actor(database) as log:
+        subscription = await log.follow()
+        await log.publish(event("one"))
+        await log.system.restart("/events")
+        with pytest.raises(SubscriptionClosed) as closed:
+            await take(subscription, 100)
+
+        assert closed.value.reason == "restarting"
+        resumed = await log.follow(after=closed.value.last_seq)
+        await log.publish(event("two"))
+        assert await take(resumed, 2) == ["one", "two"]
+
+
+async def test_nobody_is_told_before_it_is_stored(database: Database) -> None:
+    """With Postgres away publishing does not answer, and no follower hears of it."""
+    async with events_actor(database, storage=lambda _: StorageThatIsAway()) as log:
+        subscription = await log.follow(after=0)
+        log.ref.tell(Announce((event("one"),)))
+        with trio.move_on_after(0.2) as scope:
+            await take(subscription, 1)
+
+        assert scope.cancelled_caught
+
+
+async def test_what_waits_to_be_stored_is_bounded(database: Database) -> None:
+    """More than the queue takes is refused."""
+    async with events_actor(database, storage=lambda _: StorageThatIsAway(), queue_events=2) as log:
+        log.ref.tell(Announce((event("one"), event("two"))))
+        with pytest.raises(Refused) as refusal:
+            await log.publish(event("three"))
+
+        assert refusal.value.code == "storage_unavailable"
+
+
+async def test_subscribers_are_bounded(database: Database) -> None:
+    """One more than the settings allow is refused."""
+    async with events_actor(database, max_subscribers=1) as log, trio.open_nursery() as nursery:
+        subscription = await log.follow()
+        nursery.start_soon(take, subscription, 1)
+        await trio.testing.wait_all_tasks_blocked()
+        with pytest.raises(Refused) as refusal:
+            await log.follow()
+        await log.publish(event("one"))
+
+        assert refusal.value.code == "too_many_subscribers"

@@ -1,0 +1,164 @@
+"""The health actor in virtual time."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+from typing import Any
+
+import trio
+from trio.testing import MockClock
+
+from actors import messages as m
+from actors.health import HealthActor
+from actors.storage.requests import CheckWritable
+from config.sections import HealthSettings
+from supervisor import Actor, ActorRef, ChildSpec, Context, SupervisorSpec, System, open_system
+from tests.actors.fakes import RecordingActor
+
+COMPANY = "962302"
+
+
+@dataclass
+class Ward:
+    """What the fakes answer and were told."""
+
+    checks: dict[str, bool] = field(default_factory=lambda: {"connected": True, "roundTrip": True})
+    checked: int = 0
+    storage_away: bool = False
+    published: list[Any] = field(default_factory=list)
+    restarted: list[str] = field(default_factory=list)
+    health: list[bool] = field(default_factory=list)
+
+
+class FakeDirectory(Actor):
+    def __init__(self, ward: Ward, company: ActorRef) -> None:
+        self.ward = ward
+        self.company = company
+
+    async def receive(self, message: Any) -> Any:
+        match message:
+            case m.ListSessions():
+                summary = m.SessionSummary(
+                    company_id=COMPANY, connected=True, status=m.CompanyState.CONNECTED, health="unknown"
+                )
+                return m.SessionPage(count=1, sessions=(summary,), next=None)
+            case m.FindCompany():
+                return self.company
+            case m.HealthChanged(_, healthy):
+                self.ward.health.append(healthy)
+            case _:
+                raise TypeError
+        return None
+
+
+class FakeCompany(Actor):
+    def __init__(self, ward: Ward) -> None:
+        self.ward = ward
+
+    async def receive(self, message: Any) -> Any:
+        assert isinstance(message, m.CheckHealth)
+        self.ward.checked += 1
+        return m.HealthReport(
+            company_id=COMPANY,
+            healthy=all(self.ward.checks.values()),
+            status=m.CompanyState.CONNECTED,
+            phone_number=None,
+            checks=self.ward.checks,
+        )
+
+
+class FakeStorage(Actor):
+    def __init__(self, ward: Ward) -> None:
+        self.ward = ward
+
+    async def receive(self, message: Any) -> Any:
+        assert isinstance(message, CheckWritable)
+        if self.ward.storage_away:
+            raise m.Refused("storage_unavailable", "away")
+
+
+@asynccontextmanager
+async def health(ward: Ward) -> AsyncIterator[System]:
+    async def restart_company(company_id: str) -> None:
+        await trio.lowlevel.checkpoint()
+        ward.restarted.append(company_id)
+
+    def make(context: Context) -> HealthActor:
+        return HealthActor(
+            directory=context.ref_to("/directory"),
+            events=context.ref_to("/events"),
+            storage=context.ref_to("/storage"),
+            settings=HealthSettings(),
+            restart_company=restart_company,
+        )
+
+    spec = SupervisorSpec(
+        [
+            ChildSpec(id="storage", start=lambda _: FakeStorage(ward)),
+            ChildSpec(id="events", start=lambda _: RecordingActor(ward.published)),
+            ChildSpec(id="company", start=lambda _: FakeCompany(ward)),
+            ChildSpec(id="directory", start=lambda context: FakeDirectory(ward, context.ref_to("/company"))),
+            ChildSpec(id="health", start=make),
+        ]
+    )
+    async with open_system(spec) as system:
+        yield system
+
+
+async def test_every_connected_company_is_asked_every_thirty_seconds(autojump_clock: MockClock) -> None:
+    """Ten minutes, twenty round trips, and the directory knows it is healthy."""
+    ward = Ward()
+    async with health(ward):
+        await trio.sleep(601)
+
+    assert ward.checked == 20
+    assert set(ward.health) == {True}
+
+
+async def test_two_misses_are_an_event_three_a_restart(autojump_clock: MockClock) -> None:
+    """And the count begins anew after the restart."""
+    ward = Ward(checks={"connected": True, "roundTrip": False})
+    async with health(ward):
+        await trio.sleep(61)
+        after_two = (len(ward.published), list(ward.restarted))
+        await trio.sleep(30)
+        after_three = (len(ward.published), list(ward.restarted))
+
+    assert (after_two, after_three) == ((1, []), (1, [COMPANY]))
+    assert ward.published[0].events[0].type == "health_check_failed"
+
+
+async def test_a_company_that_left_by_itself_is_left_alone(autojump_clock: MockClock) -> None:
+    """Not connected any more when it is asked: its own state machine deals with that."""
+    ward = Ward(checks={"connected": False, "roundTrip": False})
+    async with health(ward):
+        await trio.sleep(300)
+
+    assert (ward.published, ward.restarted) == ([], [])
+
+
+async def test_a_good_answer_clears_the_misses(autojump_clock: MockClock) -> None:
+    """Miss, miss, answer, miss, miss: no restart."""
+    ward = Ward(checks={"connected": True, "roundTrip": False})
+    async with health(ward):
+        await trio.sleep(61)
+        ward.checks["roundTrip"] = True
+        await trio.sleep(30)
+        ward.checks["roundTrip"] = False
+        await trio.sleep(60)
+
+    assert ward.restarted == []
+
+
+async def test_readiness_is_that_storage_takes_writes(autojump_clock: MockClock) -> None:
+    """Ready, then not, then ready again."""
+    ward = Ward()
+    async with health(ward) as system:
+        answers: list[bool] = []
+        for away in (False, True, False):
+            ward.storage_away = away
+            answers.append((await system.ref("/health").ask(m.GetDaemonHealth())).ready)
+
+    assert answers == [True, False, True]

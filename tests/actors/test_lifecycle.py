@@ -1,0 +1,79 @@
+"""What is told about restarts."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import msgspec
+from trio.testing import MockClock, wait_all_tasks_blocked
+
+from actors.lifecycle import LifecycleObserver
+from actors.messages import Announce, CompanyState, StatusChanged
+from supervisor import (
+    Actor,
+    Backoff,
+    ChildSpec,
+    DynamicSupervisorSpec,
+    Intensity,
+    SupervisorSpec,
+    System,
+    open_system,
+)
+from tests.actors.fakes import RecordingActor
+
+
+def tree(seen: list[Any]) -> SupervisorSpec:
+    per_child = DynamicSupervisorSpec(intensity=Intensity(max_restarts=1, within=60.0), intensity_per_child=True)
+    return SupervisorSpec(
+        [
+            ChildSpec(id="watcher", start=lambda _: RecordingActor(seen)),
+            ChildSpec(id="companies", start=per_child),
+        ]
+    )
+
+
+async def start_company(system: System) -> None:
+    watcher = system.ref("/watcher")
+    system.subscribe(LifecycleObserver(events=watcher, directory=watcher))
+    await system.supervisor("/companies").start_child(
+        ChildSpec(id="962302", start=lambda _: Actor(), backoff=Backoff(minimum=0.01, maximum=0.01))
+    )
+
+
+async def test_a_companys_restart_is_an_event_that_says_why(autojump_clock: MockClock) -> None:
+    """Reason and count, for the application that follows the company."""
+    seen: list[Any] = []
+    async with open_system(tree(seen)) as system:
+        await start_company(system)
+        system.kill("/companies/962302", "for the test")
+        await wait_all_tasks_blocked(0.1)
+
+    (announced,) = [message for message in seen if isinstance(message, Announce)]
+    (event,) = announced.events
+    payload = msgspec.json.decode(event.payload)
+    assert (event.type, event.company_id, payload["restarts"]) == ("restarted", "962302", 1)
+    assert "for the test" in payload["reason"]
+
+
+async def test_a_company_that_crashed_is_not_connected(autojump_clock: MockClock) -> None:
+    """The directory does not go on listing what its actor said last."""
+    seen: list[Any] = []
+    async with open_system(tree(seen)) as system:
+        await start_company(system)
+        system.kill("/companies/962302", "for the test")
+        await wait_all_tasks_blocked(0.1)
+
+    assert StatusChanged("962302", CompanyState.STOPPED, connected=False) in seen
+
+
+async def test_a_company_that_is_given_up_is_failed(autojump_clock: MockClock) -> None:
+    """Its restarts are spent: a status event, and the directory knows."""
+    seen: list[Any] = []
+    async with open_system(tree(seen)) as system:
+        await start_company(system)
+        for _ in range(2):
+            system.kill("/companies/962302", "again")
+            await wait_all_tasks_blocked(0.1)
+
+        assert system.snapshot("/companies/962302").state == "failed"
+    assert StatusChanged("962302", CompanyState.FAILED, connected=False) in seen

@@ -1,0 +1,50 @@
+"""The sliding window."""
+
+from __future__ import annotations
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from actors.limiter import SlidingWindow
+
+
+def test_the_thirty_first_in_a_minute_is_refused_and_told_when() -> None:
+    """30 pass, the 31st is refused with the seconds until the first leaves the window."""
+    window = SlidingWindow(30, 60.0)
+    taken = [window.take(float(second)) for second in range(30)]
+    refused = window.take(30.0)
+
+    assert all(allowance.allowed for allowance in taken)
+    assert (refused.allowed, refused.remaining, refused.reset_after_s) == (False, 0, 30.0)
+
+
+@given(st.lists(st.floats(0.0, 5.0), max_size=200))
+def test_no_window_ever_holds_more_than_the_limit(gaps: list[float]) -> None:
+    """However the requests fall, at most 3 are allowed within any 10 s."""
+    window, now, allowed = SlidingWindow(3, 10.0), 0.0, list[float]()
+    for gap in gaps:
+        now += gap
+        if window.take(now).allowed:
+            allowed.append(now)
+
+    assert all(later - earlier >= 10.0 for earlier, later in zip(allowed, allowed[3:], strict=False))
+
+
+@given(st.lists(st.floats(0.0, 5.0), max_size=50))
+def test_a_refused_taking_is_allowed_exactly_when_it_was_told(gaps: list[float]) -> None:
+    """`reset_after_s` is true: waiting so long is enough."""
+    window, now = SlidingWindow(2, 10.0), 0.0
+    for gap in gaps:
+        now += gap
+        allowance = window.take(now)
+        if not allowance.allowed:
+            now += allowance.reset_after_s
+            assert window.take(now + 1e-6).allowed
+
+
+def test_an_idle_company_is_forgotten() -> None:
+    """A window that emptied says so."""
+    window = SlidingWindow(1, 10.0)
+    window.take(0.0)
+
+    assert (window.forget(9.0), window.forget(10.0)) == (False, True)

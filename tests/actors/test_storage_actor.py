@@ -1,0 +1,242 @@
+"""The storage actor against a real Postgres, and with one that goes away."""
+
+from __future__ import annotations
+
+import uuid
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
+from typing import Any, cast
+
+import msgspec
+import pytest
+import trio
+
+from actors.messages import Event, Refused
+from actors.storage.actor import StorageActor
+from actors.storage.requests import (
+    AcquireLease,
+    AppendEvents,
+    ArchiveAuth,
+    CheckWritable,
+    CommitDelta,
+    RecordCompany,
+    ReleaseLease,
+    RenewLeases,
+)
+from config.sections import StorageSettings
+from storage import auth_state, companies
+from storage.auth_state import Delta, KeyChange
+from storage.errors import StorageUnavailable
+from storage.leases import Lease
+from storage.pool import Database
+from supervisor import ActorRef, ChildSpec, SupervisorSpec, open_system
+
+COMPANY = "962302"
+
+
+class CountingMetrics:
+    def __init__(self) -> None:
+        self.commits: list[int] = []
+
+    def committed(self, seconds: float, keys: int) -> None:
+        self.commits.append(keys)
+
+
+class FlakyDatabase:
+    """A real database with a switch."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+        self.away = False
+
+    async def write(self, fn: Callable[..., Awaitable[Any]], *args: Any) -> Any:
+        if self.away:
+            raise StorageUnavailable("switched off")
+        return await self._database.write(fn, *args)
+
+
+@asynccontextmanager
+async def storage_actor(
+    database: Any, *, owner: str = "here/1", metrics: CountingMetrics | None = None, **settings: Any
+) -> AsyncIterator[ActorRef]:
+    def make(_: Any) -> StorageActor:
+        return StorageActor(
+            cast("Database", database),
+            settings=StorageSettings(**settings),
+            owner=owner,
+            lease_ttl_s=60.0,
+            metrics=metrics or CountingMetrics(),
+        )
+
+    async with open_system(SupervisorSpec([ChildSpec(id="storage", start=make)])) as system:
+        yield system.ref("/storage")
+
+
+def delta(lease: Lease, position: int, key: str = "a", *, base: bool = False) -> Delta:
+    change = KeyChange("session", key, b'{"position": %d}' % position)
+    return Delta(lease.company_id, lease.owner, lease.epoch, "file-1", position, b"{}", (change,), base)
+
+
+def event() -> Event:
+    return Event(id=str(uuid.uuid4()), type="status", company_id=COMPANY, timestamp=1.0, payload=msgspec.Raw(b"{}"))
+
+
+async def test_an_answered_delta_is_in_postgres(database: Database) -> None:
+    """The answer comes after the commit."""
+    async with storage_actor(database) as storage:
+        lease = await storage.ask(AcquireLease(COMPANY))
+        await storage.ask(CommitDelta(delta(lease, 1, base=True)))
+
+        state = await auth_state.load(database, COMPANY)
+        assert (state.position, state.file_id, state.creds) == (1, "file-1", b"{}")
+
+
+async def test_what_waits_is_one_transaction(database: Database) -> None:
+    """100 deltas that come while one commit is under way take far fewer commits than deltas."""
+    metrics = CountingMetrics()
+    async with storage_actor(database, metrics=metrics) as storage:
+        lease = await storage.ask(AcquireLease(COMPANY))
+        await storage.ask(CommitDelta(delta(lease, 1, base=True)))
+        async with trio.open_nursery() as nursery:
+            for position in range(2, 102):
+                nursery.start_soon(storage.ask, CommitDelta(delta(lease, position)))
+
+        assert len(metrics.commits) < 20
+        assert (await auth_state.load(database, COMPANY)).position == 101
+
+
+async def test_a_write_with_an_old_epoch_is_refused_alone(database: Database) -> None:
+    """Promise 2: the stale writer gets `lease_lost`; others in the same batch are committed."""
+    async with storage_actor(database) as storage:
+        mine = await storage.ask(AcquireLease(COMPANY))
+        other = await storage.ask(AcquireLease("962303"))
+        stale = Lease(COMPANY, mine.owner, mine.epoch - 1, mine.ttl_s)
+        outcomes: list[str] = []
+
+        async def commit(lease: Lease) -> None:
+            try:
+                await storage.ask(CommitDelta(delta(lease, 1, base=True)))
+                outcomes.append(f"{lease.company_id} stored")
+            except Refused as refused:
+                outcomes.append(f"{lease.company_id} {refused.code}")
+
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(commit, stale)
+            nursery.start_soon(commit, other)
+
+        assert sorted(outcomes) == ["962302 lease_lost", "962303 stored"]
+
+
+async def test_a_lease_of_another_daemon_is_respected(database: Database) -> None:
+    """Refused with the seconds until it ends."""
+    async with storage_actor(database, owner="there/1") as other:
+        await other.ask(AcquireLease(COMPANY))
+    async with storage_actor(database, owner="here/1") as storage:
+        with pytest.raises(Refused) as refusal:
+            await storage.ask(AcquireLease(COMPANY))
+
+    assert refusal.value.code == "owned_elsewhere"
+    assert refusal.value.retry_after_s is not None
+    assert 0 < refusal.value.retry_after_s <= 60
+
+
+async def test_the_next_boot_of_the_same_installation_takes_its_lease_over(database: Database) -> None:
+    """After kill -9 nobody waits for the TTL: same installation, new boot, greater epoch."""
+    async with storage_actor(database, owner="here/1") as before:
+        first = await before.ask(AcquireLease(COMPANY))
+    async with storage_actor(database, owner="here/2") as after:
+        second = await after.ask(AcquireLease(COMPANY))
+        with pytest.raises(Refused):
+            await after.ask(CommitDelta(delta(first, 1, base=True)))
+
+    assert second.epoch == first.epoch + 1
+
+
+async def test_renewing_and_releasing(database: Database) -> None:
+    """What is released is not renewed any more."""
+    async with storage_actor(database) as storage:
+        lease = await storage.ask(AcquireLease(COMPANY))
+        held = await storage.ask(RenewLeases(frozenset({COMPANY, "nobody"})))
+        await storage.ask(ReleaseLease(COMPANY, lease.epoch))
+
+        again = await storage.ask(RenewLeases(frozenset({COMPANY})))
+
+        assert (sorted(held), sorted(again)) == ([COMPANY], [])
+
+
+async def test_while_postgres_is_away_work_waits_and_is_kept(database: Database) -> None:
+    """What was taken is committed when Postgres is back; meanwhile `CheckWritable` says no."""
+    flaky = FlakyDatabase(database)
+    async with storage_actor(flaky) as storage:
+        await storage.ask(CheckWritable())
+        flaky.away = True
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(storage.ask, RecordCompany(COMPANY, "running"))
+            await trio.sleep(0.05)
+            with pytest.raises(Refused) as refusal:
+                await storage.ask(CheckWritable())
+            flaky.away = False
+
+        assert refusal.value.code == "storage_unavailable"
+        assert await companies.find(database, COMPANY) is not None
+        await storage.ask(CheckWritable())
+
+
+async def test_the_queue_is_bounded(database: Database) -> None:
+    """With the queue full, new work is refused at once and the old is kept."""
+    flaky = FlakyDatabase(database)
+    flaky.away = True
+    async with storage_actor(flaky, queue_deltas=2) as storage, trio.open_nursery() as nursery:
+        nursery.start_soon(storage.ask, RecordCompany(COMPANY, "running"))
+        nursery.start_soon(storage.ask, RecordCompany("962303", "running"))
+        await trio.sleep(0.05)
+        with pytest.raises(Refused, match="too many"):
+            await storage.ask(RecordCompany("962304", "running"))
+        flaky.away = False
+
+    assert len(await companies.list_all(database)) == 2
+
+
+async def test_events_get_growing_numbers_and_repeating_is_harmless(database: Database) -> None:
+    """The same event appended again keeps its seq."""
+    one, two = event(), event()
+    async with storage_actor(database) as storage:
+        first = await storage.ask(AppendEvents((one, two)))
+        again = await storage.ask(AppendEvents((two, one)))
+
+    assert first[0] < first[1]
+    assert again == (first[1], first[0])
+
+
+async def test_what_postgres_cannot_hold_hurts_only_its_own_caller(database: Database) -> None:
+    """A value that is no JSON is refused; another company's delta in the same batch is stored, and the actor lives."""
+    async with storage_actor(database) as storage:
+        mine = await storage.ask(AcquireLease(COMPANY))
+        other = await storage.ask(AcquireLease("962303"))
+        outcomes: list[str] = []
+
+        async def commit(lease: Lease, creds: bytes) -> None:
+            broken = msgspec.structs.replace(delta(lease, 1, base=True), creds=creds)
+            try:
+                await storage.ask(CommitDelta(broken))
+                outcomes.append(f"{lease.company_id} stored")
+            except Refused as refused:
+                outcomes.append(f"{lease.company_id} {refused.code}")
+
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(commit, mine, b"{no json")
+            nursery.start_soon(commit, other, b"{}")
+
+        assert sorted(outcomes) == ["962302 storage_rejected", "962303 stored"]
+
+
+async def test_archiving_leaves_no_live_identity(database: Database) -> None:
+    """Nothing is loaded any more; the archive has it."""
+    async with storage_actor(database) as storage:
+        lease = await storage.ask(AcquireLease(COMPANY))
+        await storage.ask(CommitDelta(delta(lease, 1, base=True)))
+        await storage.ask(ArchiveAuth(COMPANY, "test"))
+
+        state = await auth_state.load(database, COMPANY)
+        archived = await database.fetchval("SELECT count(*) FROM whatsapp_auth_archive WHERE company_id = $1", COMPANY)
+        assert (state.creds, state.keys, archived) == (None, [], 1)

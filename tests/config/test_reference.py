@@ -1,0 +1,25 @@
+"""The page about settings."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from config.convert import describe_range
+from config.fields import all_fields
+from config.reference import reference
+
+PAGE = Path(__file__).parents[2] / "docs/settings.md"
+
+
+def test_the_page_is_made_from_the_settings() -> None:
+    """docs/settings.md is what `python -m config.reference` prints."""
+    assert reference() == PAGE.read_text()
+
+
+def test_every_setting_is_described_and_every_number_has_a_range() -> None:
+    """No setting without words, no number without limits."""
+    for field in all_fields():
+        assert field.meta.description, field.key
+        if field.parse is None and "number" in describe_range(field):
+            assert field.meta.le is not None, field.key
+            assert field.meta.ge is not None or field.meta.gt is not None, field.key

@@ -1,0 +1,113 @@
+"""The state directory."""
+
+from __future__ import annotations
+
+import os
+import stat
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from config.errors import StateDirectoryBusyError, StateDirectoryError
+from config.state import Running, announce, find_running, hold_state_dir, is_held, prepare_state_dir
+
+HOLDER = """
+import sys
+from pathlib import Path
+from config.state import Running, announce, hold_state_dir
+path = Path(sys.argv[1])
+with hold_state_dir(path):
+    announce(path, Running(pid=1, url="http://127.0.0.1:1"))
+    print("held", flush=True)
+    sys.stdin.read()
+"""
+
+
+def mode(path: Path) -> int:
+    return stat.S_IMODE(path.stat().st_mode)
+
+
+@pytest.mark.parametrize("umask", [0o022, 0o077, 0o000])
+def test_it_is_made_for_its_owner(tmp_path: Path, umask: int) -> None:
+    """Whatever the umask, others cannot list it; below root's they can pass to what is theirs."""
+    before = os.umask(umask)
+    try:
+        prepare_state_dir(tmp_path / "a" / "b")
+    finally:
+        os.umask(before)
+
+    is_root = os.geteuid() == 0
+    assert (0o711 if is_root else 0o700) == mode(tmp_path / "a" / "b")
+    assert (0o755 if is_root else 0o700) == mode(tmp_path / "a")
+
+
+def test_an_existing_directory_keeps_its_mode(tmp_path: Path) -> None:
+    """Its owner's choice is not changed."""
+    tmp_path.chmod(0o750)
+
+    prepare_state_dir(tmp_path)
+
+    assert mode(tmp_path) == 0o750
+
+
+def test_others_must_not_be_able_to_write_to_it(tmp_path: Path) -> None:
+    """A directory in which others can replace files is refused, with the command that mends it."""
+    tmp_path.chmod(0o777)
+
+    with pytest.raises(StateDirectoryError, match="chmod go-w"):
+        prepare_state_dir(tmp_path)
+
+
+def test_it_must_be_a_directory(tmp_path: Path) -> None:
+    """A file in its place is named."""
+    (tmp_path / "file").write_text("")
+
+    with pytest.raises(StateDirectoryError, match="is not a directory"):
+        prepare_state_dir(tmp_path / "file")
+    with pytest.raises(StateDirectoryError, match="cannot be made"):
+        prepare_state_dir(tmp_path / "file" / "below")
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root can give a directory away")
+def test_it_must_be_the_caller_s_own(tmp_path: Path) -> None:
+    """Someone else's directory is refused."""
+    os.chown(tmp_path, 65534, 65534)
+
+    with pytest.raises(StateDirectoryError, match="belongs to user 65534"):
+        prepare_state_dir(tmp_path)
+
+
+def test_one_daemon_at_a_time(tmp_path: Path) -> None:
+    """The second one is told which process has it; after the first is gone, by whatever end, it may."""
+    with subprocess.Popen(
+        [sys.executable, "-c", HOLDER, str(tmp_path)], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+    ) as holder:
+        assert holder.stdout is not None
+        assert holder.stdout.readline() == "held\n"
+        assert is_held(tmp_path)
+        assert Running(pid=1, url="http://127.0.0.1:1") == find_running(tmp_path)
+        with (
+            pytest.raises(StateDirectoryBusyError, match=f"process {holder.pid} already runs"),
+            hold_state_dir(tmp_path),
+        ):
+            pass
+        holder.kill()
+        holder.wait()
+
+    assert not is_held(tmp_path)
+    assert find_running(tmp_path) is None
+    with hold_state_dir(tmp_path):
+        assert is_held(tmp_path)
+        assert find_running(tmp_path) is None
+
+
+def test_the_announcement_is_for_its_owner_and_withdrawn(tmp_path: Path) -> None:
+    """Others cannot read where the daemon is, and nothing stays behind a clean end."""
+    with hold_state_dir(tmp_path):
+        announce(tmp_path, Running(pid=7, url="http://127.0.0.1:7"))
+        assert Running(pid=7, url="http://127.0.0.1:7") == find_running(tmp_path)
+        assert mode(tmp_path / "daemon.json") == 0o600
+
+    assert [path.name for path in tmp_path.iterdir()] == ["daemon.lock"]

@@ -1,0 +1,8 @@
+"""Fixtures for every test directory."""
+
+from __future__ import annotations
+
+from tests.support.leftovers import no_process_is_left
+from tests.support.postgres import database, empty_dsn, postgres_dsn, postgres_server
+
+__all__ = ["database", "empty_dsn", "no_process_is_left", "postgres_dsn", "postgres_server"]

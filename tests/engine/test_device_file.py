@@ -1,0 +1,288 @@
+"""Device files: built from the record, taken up again, or recognised as not to be used."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from actors.engine import device_file as module
+from actors.engine.device_file import Ending, build, fault_of, open_file
+from actors.engine.errors import BadAuthState, DamagedFile
+from actors.engine.outbox import Item
+from actors.engine.schema import Template
+from actors.engine.sqlite import Sqlite
+from storage.whatsmeow import MACS_TABLE
+from tests.engine.conftest import BuildFile
+from tests.engine.rows import (
+    DEVICE,
+    JID,
+    LID,
+    SESSION,
+    all_rows,
+    creds,
+    insert,
+    put_identity,
+    put_pre_keys,
+    put_session,
+)
+
+
+def fill(connection: object) -> None:
+    """At least one row in every mapped table."""
+    from actors.engine.sqlite import Connection
+
+    assert isinstance(connection, Connection)
+    put_identity(connection)
+    put_session(connection)
+    put_pre_keys(connection, 1, 3)
+    connection.execute("UPDATE whatsmeow_pre_keys SET uploaded = 1 WHERE key_id <= 2")
+    insert(
+        connection,
+        "whatsmeow_sender_keys",
+        our_jid=JID,
+        chat_id="1@g.us",
+        sender_id="100000000000002_1:0",
+        sender_key=b"sender",
+    )
+    insert(
+        connection,
+        "whatsmeow_app_state_sync_keys",
+        jid=JID,
+        key_id=b"\x00\xff",
+        key_data=b"d" * 32,
+        timestamp=5,
+        fingerprint=b"\x08\x01",
+    )
+    insert(connection, "whatsmeow_app_state_version", jid=JID, name="regular", version=3, hash=b"h" * 128)
+    insert(connection, MACS_TABLE, jid=JID, name="regular", version=2, index_mac=b"i" * 32, value_mac=b"u" * 32)
+    insert(connection, MACS_TABLE, jid=JID, name="regular", version=3, index_mac=b"i" * 32, value_mac=b"v" * 32)
+    insert(connection, "whatsmeow_contacts", our_jid=JID, their_jid="2@lid", push_name="nul\x00", full_name="Full")
+    insert(connection, "whatsmeow_chat_settings", our_jid=JID, chat_jid="2@lid", muted_until=9, pinned=1, archived=0)
+    insert(
+        connection,
+        "whatsmeow_privacy_tokens",
+        our_jid=JID,
+        their_jid="2@lid",
+        token=b"t",
+        timestamp=7,
+        sender_timestamp=None,
+    )
+    insert(connection, "whatsmeow_nct_salt", our_jid=JID, salt=b"salt")
+    insert(connection, "whatsmeow_lid_map", lid="2", pn="79000000002")
+
+
+def test_a_file_rebuilt_from_what_was_shipped_has_the_same_rows(
+    sqlite: Sqlite, template: Template, build_file: BuildFile, tmp_path: Path
+) -> None:
+    """Linking, traffic, journal, record, a new file: row by row what the library had written."""
+    first = build_file(linked=False)
+    insert(first._connection, "whatsmeow_device", **DEVICE)
+    fill(first._connection)
+    batch = first.journal.read(0)
+    assert batch is not None
+
+    keys = [(key_type, key_id, value) for key_type, key_id, value in batch.changes if value is not None]
+    second, left_out = build(sqlite, template, tmp_path / "again.db", batch.creds, keys, [])
+
+    assert left_out == []
+    assert all_rows(second._connection) == all_rows(first._connection)
+    second.close()
+
+
+def test_a_file_without_creds_is_an_unlinked_company(build_file: BuildFile) -> None:
+    """No device, no ending, a journal at zero."""
+    file = build_file(linked=False)
+
+    assert (file.identity(), file.ending(), file.journal.position()) == (None, None, 0)
+
+
+def test_a_file_knows_its_device(build_file: BuildFile) -> None:
+    """JID, LID and push name come from the device row."""
+    identity = build_file().identity()
+
+    assert identity is not None
+    assert (identity.jid, identity.lid, identity.push_name) == (JID, LID, "Name")
+
+
+def test_each_new_file_has_an_id_of_its_own(build_file: BuildFile) -> None:
+    """Postgres tells files apart by it."""
+    first = build_file().file_id
+
+    assert build_file().file_id != first
+
+
+def test_creds_that_cannot_be_used_leave_the_old_file(
+    sqlite: Sqlite, template: Template, build_file: BuildFile
+) -> None:
+    """Bad input gets a clear error and changes nothing."""
+    file = build_file()
+
+    with pytest.raises(BadAuthState, match="creds"):
+        build(sqlite, template, file.path, b'{"me":{}}', [], [])
+
+    again = open_file(sqlite, file.path)
+    assert again is not None
+    assert again.file_id == file.file_id
+    again.close()
+
+
+def test_creds_that_do_not_fit_the_schema_leave_the_old_file(
+    sqlite: Sqlite, template: Template, build_file: BuildFile
+) -> None:
+    """What SQLite's checks refuse is refused as a whole."""
+    file = build_file()
+    wrong = creds().replace(b'"registrationId":42', b'"registrationId":-1')
+
+    with pytest.raises(BadAuthState, match="does not fit"):
+        build(sqlite, template, file.path, wrong, [], [])
+
+    assert file.path.exists()
+    assert not file.path.with_name(file.path.name + ".new").exists()
+
+
+def test_a_session_go_would_crash_on_is_left_out(sqlite: Sqlite, template: Template, tmp_path: Path) -> None:
+    """One malformed session must not end a process with fifty companies in it; a missing one heals itself."""
+    buffer = b'{"type":"Buffer","data":"eyJTZXNzaW9uU3RhdGUiOm51bGx9"}'  # {"SessionState":null}
+    keys = [("whatsmeow-session", "100000000000002_1:0", buffer), ("lid-mapping", "79000000002", b'"2"')]
+
+    file, left_out = build(sqlite, template, tmp_path / "x.db", creds(), keys, [])
+
+    assert left_out == ["whatsmeow-session: a session state is missing"]
+    assert file._connection.scalar("SELECT count(*) FROM whatsmeow_lid_map") == 1
+    assert file._connection.scalar("SELECT count(*) FROM whatsmeow_sessions") == 0
+    file.close()
+
+
+def test_contradicting_lid_mappings_keep_the_first(sqlite: Sqlite, template: Template, tmp_path: Path) -> None:
+    """Two directions that disagree are no reason to refuse a company."""
+    keys = [("lid-mapping", "79000000002", b'"2"'), ("lid-mapping", "3_reverse", b'"79000000002"')]
+
+    file, left_out = build(sqlite, template, tmp_path / "x.db", creds(), keys, [])
+
+    assert left_out == []
+    assert file._connection.execute("SELECT lid, pn FROM whatsmeow_lid_map") == [("2", "79000000002")]
+    file.close()
+
+
+def test_a_rebuilt_file_takes_over_unsent_events(build_file: BuildFile) -> None:
+    """Events that were never stored are still news, with their numbers; their ratchet steps are long in the record."""
+    file = build_file(outbox=[Item(7, "message", b"{}", 99)])
+
+    assert file.outbox.all() == [Item(7, "message", b"{}", 0)]
+    file.outbox.put("receipt", b"{}")
+    assert [item.number for item in file.outbox.read(7)] == [8]
+
+
+@pytest.mark.parametrize(
+    ("file_id", "position", "fault"),
+    [("same", 0, None), ("same", 3, None), ("same", 4, "behind"), ("other", 0, "foreign"), (None, 0, "foreign")],
+)
+def test_a_file_is_used_only_if_it_is_the_recorded_one_and_not_behind(
+    build_file: BuildFile, file_id: str | None, position: int, fault: str | None
+) -> None:
+    """A file of another life, or from an old backup, is rebuilt."""
+    file = build_file()
+    put_pre_keys(file._connection, 1, 3)
+
+    assert fault_of(file, file.file_id if file_id == "same" else file_id, position) == fault
+
+
+def test_a_missing_file_is_none(sqlite: Sqlite, tmp_path: Path) -> None:
+    """And is not made by looking."""
+    assert open_file(sqlite, tmp_path / "missing.db") is None
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize("content", [b"not a database at all" * 100, b"SQLite format 3\x00" + b"\xff" * 4000])
+def test_a_file_that_is_no_database_is_damaged(sqlite: Sqlite, tmp_path: Path, content: bytes) -> None:
+    """It is reported as such, so that it is rebuilt from the record."""
+    path = tmp_path / "x.db"
+    path.write_bytes(content)
+
+    with pytest.raises(DamagedFile):
+        open_file(sqlite, path)
+
+
+def test_a_torn_database_is_damaged(sqlite: Sqlite, build_file: BuildFile) -> None:
+    """Pages overwritten in the middle are found before the library reads them."""
+    file = build_file()
+    put_pre_keys(file._connection, 1, 200)
+    file._connection.script("PRAGMA wal_checkpoint(TRUNCATE)")
+    file.close()
+    content = bytearray(file.path.read_bytes())
+    content[8192:-4096] = b"\x00" * (len(content) - 12288)
+    file.path.write_bytes(content)
+
+    with pytest.raises(DamagedFile):
+        open_file(sqlite, file.path)
+
+
+def test_a_file_is_announced_once_something_of_it_was_committed(build_file: BuildFile) -> None:
+    """Until then Postgres may know nothing of it."""
+    file = build_file()
+    before = file.is_announced()
+
+    file.cut(0)
+
+    assert (before, file.is_announced()) == (False, True)
+
+
+def test_an_ending_is_remembered(sqlite: Sqlite, build_file: BuildFile) -> None:
+    """It is told again until the daemon has archived the credentials, also after a crash."""
+    file = build_file()
+    file.end(Ending("logged_out", 403, "locked"))
+    file.close()
+
+    again = open_file(sqlite, file.path)
+
+    assert again is not None
+    assert again.ending() == Ending("logged_out", 403, "locked")
+    again.close()
+
+
+@pytest.mark.parametrize("linked_here", [True, False])
+def test_a_device_that_disappeared_counts_as_logged_out(build_file: BuildFile, *, linked_here: bool) -> None:
+    """A crash between whatsmeow's deletion and our note loses nothing: a file that had a device and has none says why."""
+    file = build_file(linked=not linked_here)
+    if linked_here:
+        insert(file._connection, "whatsmeow_device", **DEVICE)
+
+    file._connection.execute("DELETE FROM whatsmeow_device")
+
+    ending = file.ending()
+    assert ending is not None
+    assert (ending.kind, ending.code) == ("logged_out", 401)
+
+
+def test_old_message_secrets_are_dropped(build_file: BuildFile, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The library keeps one for every message for ever; the newest are enough."""
+    monkeypatch.setattr(module, "KEPT_MESSAGE_SECRETS", 3)
+    file = build_file()
+    for number in range(10):
+        insert(
+            file._connection,
+            "whatsmeow_message_secrets",
+            our_jid=JID,
+            chat_jid="2@lid",
+            sender_jid="2@lid",
+            message_id=str(number),
+            key=b"k",
+        )
+
+    file.trim()
+
+    assert file._connection.execute("SELECT message_id FROM whatsmeow_message_secrets") == [("7",), ("8",), ("9",)]
+
+
+def test_a_session_from_the_record_is_in_the_file(build_file: BuildFile) -> None:
+    """Sound values arrive byte for byte."""
+    import base64
+
+    value = b'{"type":"Buffer","data":"' + base64.b64encode(SESSION) + b'"}'
+
+    file = build_file([("whatsmeow-session", "100000000000002_1:0", value)])
+
+    assert file._connection.execute("SELECT our_jid, their_id, session FROM whatsmeow_sessions") == [
+        (JID, "100000000000002_1:0", SESSION)
+    ]

@@ -1,0 +1,103 @@
+"""The library's own copy of SQLite, reached from Python."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from actors.engine.errors import SqliteError
+from actors.engine.sqlite import Connection, Sqlite, SqlValue
+
+
+@pytest.mark.parametrize(
+    "value",
+    [
+        None,
+        0,
+        -1,
+        2**63 - 1,
+        -(2**63),
+        "",
+        "text",
+        "nul\x00inside",
+        "not utf-8: \udcff",
+        b"",
+        b"\x00\xff",
+        b"x" * 100_000,
+    ],
+)
+def test_values_come_back_as_they_were_bound(connection: Connection, value: SqlValue) -> None:
+    """Each SQLite type keeps its type and its bytes."""
+    connection.script("CREATE TABLE t (x)")
+
+    connection.execute("INSERT INTO t VALUES (?)", (value,))
+
+    assert connection.scalar("SELECT x FROM t") == value
+
+
+def test_a_failed_transaction_leaves_nothing(connection: Connection) -> None:
+    """An exception inside rolls everything back, and the connection goes on."""
+    connection.script("CREATE TABLE t (x UNIQUE)")
+
+    def insert_twice() -> None:
+        with connection.transaction():
+            connection.execute("INSERT INTO t VALUES (1)")
+            connection.execute("INSERT INTO t VALUES (1)")
+
+    with pytest.raises(SqliteError, match="UNIQUE"):
+        insert_twice()
+
+    assert connection.execute("SELECT x FROM t") == []
+
+
+def test_two_connections_of_one_process_see_each_others_locks(
+    connection: Connection, sqlite: Sqlite, tmp_path: Path
+) -> None:
+    """The reason for using the library's copy: a second writer waits, and is told so, instead of writing into the first one's work."""
+    connection.script("PRAGMA journal_mode = WAL; CREATE TABLE t (x)")
+    other = sqlite.connect(tmp_path / "plain.db", busy_timeout_ms=10)
+
+    with connection.transaction(), pytest.raises(SqliteError, match="locked"):
+        other.execute("INSERT INTO t VALUES (1)")
+
+    other.close()
+
+
+def test_a_missing_file_is_an_error(sqlite: Sqlite, tmp_path: Path) -> None:
+    """Opening never makes a file unless it is told to."""
+    with pytest.raises(SqliteError, match="unable to open"):
+        sqlite.connect(tmp_path / "missing.db")
+
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_path_with_odd_characters_is_that_path(sqlite: Sqlite, tmp_path: Path) -> None:
+    """Question marks, percent and hash signs mean nothing in a file name."""
+    path = tmp_path / "a?b%20c#d.db"
+
+    sqlite.connect(path, create=True).script("CREATE TABLE t (x)")
+
+    assert path.exists()
+
+
+def test_a_closed_connection_says_so(connection: Connection) -> None:
+    """Using it is an error, closing it again is not."""
+    connection.close()
+    connection.close()
+
+    with pytest.raises(SqliteError, match="closed"):
+        connection.execute("SELECT 1")
+
+
+def test_more_statements_than_are_kept_work(connection: Connection) -> None:
+    """The statement cache has a limit; what falls out is prepared again."""
+    values = [connection.scalar(f"SELECT {number}") for number in range(200)]
+
+    assert [*values, connection.scalar("SELECT 0")] == [*range(200), 0]
+
+
+def test_an_error_names_what_sqlite_says(connection: Connection) -> None:
+    """SQLite's own sentence and code reach the log."""
+    with pytest.raises(SqliteError, match="no such table: missing"):
+        connection.execute("SELECT * FROM missing")

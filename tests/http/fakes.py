@@ -1,0 +1,308 @@
+"""The fakes behind the routes: what they do is in `World`, which a test can look at and bend through hooks."""
+
+from __future__ import annotations
+
+import hashlib
+import time
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass, field
+from typing import Any
+
+import msgspec
+
+from actors import messages as m
+from actors.events.hub import Filter, Hub
+from actors.events.subscription import Subscription
+from actors.http.audit import AuditEntry
+from actors.http.auth import Principal
+from actors.http.idempotency import Remembered
+from storage.errors import StorageUnavailable
+from supervisor import Actor, ActorRef, ChildSpec, SupervisorRef
+from supervisor.errors import NoSuchActor
+
+NOW = 1_790_000_000.0
+
+
+@dataclass
+class Company:
+    """What a fake company is and does."""
+
+    company_id: str
+    state: m.CompanyState = m.CompanyState.CONNECTED
+    sent: list[m.SendText] = field(default_factory=list[m.SendText])
+    asked: list[Any] = field(default_factory=list[Any])
+    offer: m.Offer | None = None
+    healthy: bool = True
+    on_ask: Callable[[Any], Awaitable[None]] | None = None
+    """Runs before an ask is answered; may wait or raise."""
+
+
+@dataclass
+class World:
+    """Everything a test can look at or bend."""
+
+    companies: dict[str, Company] = field(default_factory=dict[str, Company])
+    desired: dict[str, str] = field(default_factory=dict[str, str])
+    forgotten: list[str] = field(default_factory=list[str])
+    tokens: dict[str, int] = field(default_factory=dict[str, int])
+    limit: int = 30
+    ready: bool = True
+    hub: Hub = field(default_factory=lambda: Hub(max_feeds=10, feed_capacity=1000))
+    log: list[m.Event] = field(default_factory=list[m.Event])
+    keys: dict[bytes, Principal] = field(default_factory=dict[bytes, Principal])
+    kept: dict[tuple[str, str], Remembered] = field(default_factory=dict[tuple[str, str], Remembered])
+    audit: list[AuditEntry] = field(default_factory=list[AuditEntry])
+    key_lookups: int = 0
+    storage_is_away: bool = False
+    on_read: Callable[[int], None] | None = None
+    """Runs before the log of events is read, with the ``after`` asked for; may raise."""
+
+    def add_key(self, key: str, *companies: str) -> None:
+        """A key for these companies, of scope admin for none."""
+        only = frozenset(companies) if companies else None
+        self.keys[hashlib.sha256(key.encode()).digest()] = Principal(key.split("_")[1], only)
+
+    def publish(self, company_id: str, kind: str, **payload: object) -> m.Event:
+        """One more event, stored and told."""
+        event = m.Event(
+            id=f"event-{len(self.log) + 1}",
+            seq=len(self.log) + 1,
+            type=kind,
+            company_id=company_id,
+            timestamp=NOW,
+            payload=msgspec.Raw(msgspec.json.encode(payload)),
+        )
+        self.log.append(event)
+        self.hub.broadcast([event])
+        return event
+
+    def check_storage(self) -> None:
+        """As the database fails."""
+        if self.storage_is_away:
+            raise StorageUnavailable("the fake database is away")
+
+    def check_storage_or_refuse(self) -> None:
+        """As an actor in front of it fails."""
+        if self.storage_is_away:
+            raise m.Refused("storage_unavailable", "the fake database is away", retry_after_s=5.0)
+
+
+class FakeCompany(Actor):
+    def __init__(self, company: Company) -> None:
+        self.company = company
+
+    async def receive(self, message: Any) -> Any:
+        self.company.asked.append(message)
+        if self.company.on_ask is not None:
+            await self.company.on_ask(message)
+        match message:
+            case m.SendText():
+                self.company.sent.append(message)
+                message_id = message.message_id or f"3EB0{len(self.company.sent):018d}"
+                return m.Sent(
+                    company_id=self.company.company_id, phone=message.phone, message_id=message_id, timestamp=NOW
+                )
+            case m.Initialize(method, _):
+                return self._offer(method)
+            case m.GetOffer():
+                if self.company.offer is None:
+                    raise m.Refused("no_qr", "no QR code is on offer")
+                return self.company.offer
+            case m.CheckHealth():
+                return self._health()
+            case m.StartSession():
+                self.company.state = m.CompanyState.CONNECTED
+            case m.StopSession():
+                self.company.state = m.CompanyState.STOPPED
+            case m.Logout():
+                if self.company.state is m.CompanyState.UNLINKED:
+                    raise m.Refused("not_linked", "the company is not linked")
+                self.company.state = m.CompanyState.UNLINKED
+            case _:
+                pass
+        return self._status()
+
+    def _offer(self, method: Any) -> m.Offer:
+        if self.company.state is m.CompanyState.CONNECTED:
+            raise m.Refused("already_linked", "the company is linked already")
+        self.company.state = m.CompanyState.PAIRING
+        code = {"qr": "2@" + "A" * 230} if method == "qr" else {"pairing_code": "ABCD1234"}
+        self.company.offer = m.Offer(
+            company_id=self.company.company_id, method=method, expires_at=time.time() + 20, **code
+        )
+        return self.company.offer
+
+    def _status(self) -> m.CompanyStatus:
+        connected = self.company.state is m.CompanyState.CONNECTED
+        evidence = m.Evidence(
+            connected_age_s=1.0 if connected else None,
+            round_trip_age_s=None,
+            round_trip_s=None,
+            message_age_s=None,
+            commit_age_s=None,
+        )
+        return m.CompanyStatus(
+            company_id=self.company.company_id,
+            status=self.company.state,
+            reason="as the test wants it",
+            connected=connected,
+            since=NOW,
+            phone_number="+79000000001",
+            lid=None,
+            reconnect_attempts=0,
+            next_attempt_at=None,
+            restarts=0,
+            engine="/engines/engine-0",
+            lease_epoch=1,
+            evidence=evidence,
+        )
+
+    def _health(self) -> m.HealthReport:
+        return m.HealthReport(
+            company_id=self.company.company_id,
+            healthy=self.company.healthy,
+            status=self.company.state,
+            phone_number="+79000000001",
+            checks={"connected": self.company.healthy},
+        )
+
+
+class FakeDirectory(Actor):
+    def __init__(self, world: World, running: SupervisorRef) -> None:
+        self._world = world
+        self._running = running
+
+    async def started(self) -> None:
+        for company_id in self._world.companies:
+            await self._start(company_id)
+
+    async def receive(self, message: Any) -> Any:
+        match message:
+            case m.FindCompany(company_id):
+                return self._find(company_id)
+            case m.EnsureCompany(company_id):
+                if company_id not in self._world.companies:
+                    self._world.companies[company_id] = Company(company_id, m.CompanyState.UNLINKED)
+                    return await self._start(company_id)
+                return self._find(company_id)
+            case m.ListSessions(after, limit, only):
+                return self._list(after, limit, only)
+            case m.SetDesired(company_id, desired):
+                self._world.check_storage_or_refuse()
+                self._world.desired[company_id] = desired
+            case m.ForgetCompany(company_id):
+                self._find(company_id)
+                await self._running.terminate_child(company_id)
+                del self._world.companies[company_id]
+                self._world.forgotten.append(company_id)
+            case _:
+                raise TypeError(type(message).__name__)
+        return None
+
+    def _find(self, company_id: str) -> ActorRef:
+        try:
+            return self._running.child(company_id)
+        except NoSuchActor as error:
+            raise m.Refused("no_such_company", "there is no such company", company_id=company_id) from error
+
+    async def _start(self, company_id: str) -> ActorRef:
+        company = self._world.companies[company_id]
+        return await self._running.start_child(ChildSpec(company_id, lambda _: FakeCompany(company)))
+
+    def _list(self, after: str | None, limit: int, only: frozenset[str] | None) -> m.SessionPage:
+        known = sorted(c for c in self._world.companies if only is None or c in only)
+        rest = [c for c in known if after is None or c > after]
+        sessions = tuple(
+            m.SessionSummary(
+                company_id=c,
+                connected=self._world.companies[c].state is m.CompanyState.CONNECTED,
+                status=self._world.companies[c].state,
+                health="healthy",
+            )
+            for c in rest[:limit]
+        )
+        following = sessions[-1].company_id if len(rest) > limit else None
+        return m.SessionPage(count=len(known), sessions=sessions, next=following)
+
+
+class FakeEvents(Actor):
+    """The real hub and subscriptions over a log in memory."""
+
+    def __init__(self, world: World) -> None:
+        self._world = world
+
+    async def receive(self, message: Any) -> Any:
+        match message:
+            case m.Subscribe(after, company_ids, types):
+                self._world.check_storage_or_refuse()
+                start = len(self._world.log) if after is None else after
+                return Subscription(self._world.hub, Filter(company_ids, types), self._read, start)
+            case m.ReadEvents(after, limit, company_ids, types):
+                self._world.check_storage_or_refuse()
+                events, following = await self._read(after, limit, Filter(company_ids, types))
+                return m.EventPage(events=events, next=following)
+            case _:
+                raise TypeError(type(message).__name__)
+
+    async def _read(self, after: int, limit: int, wanted: Filter) -> tuple[tuple[m.Event, ...], int]:
+        if self._world.on_read is not None:
+            self._world.on_read(after)
+        found = tuple(event for event in self._world.log if event.seq > after and wanted.wants(event))[:limit]
+        return found, found[-1].seq if len(found) == limit else max(after, len(self._world.log))
+
+
+class FakeLimiter(Actor):
+    def __init__(self, world: World) -> None:
+        self._world = world
+
+    async def receive(self, message: Any) -> Any:
+        assert isinstance(message, m.TakeToken)
+        taken = self._world.tokens.get(message.company_id, 0)
+        allowed = taken < self._world.limit
+        if allowed:
+            self._world.tokens[message.company_id] = taken = taken + 1
+        wait_s = 0.0 if allowed else 41.3
+        return m.Allowance(
+            allowed=allowed, limit=self._world.limit, remaining=self._world.limit - taken, reset_after_s=wait_s
+        )
+
+
+class FakeHealth(Actor):
+    def __init__(self, world: World) -> None:
+        self._world = world
+
+    async def receive(self, message: Any) -> Any:
+        assert isinstance(message, m.GetDaemonHealth)
+        return m.DaemonHealth(ready=self._world.ready, checks={"storage": self._world.ready})
+
+
+class MemoryKeys:
+    def __init__(self, world: World) -> None:
+        self._world = world
+
+    async def find(self, digest: bytes) -> Principal | None:
+        self._world.key_lookups += 1
+        self._world.check_storage()
+        return self._world.keys.get(digest)
+
+
+class MemoryIdempotency:
+    def __init__(self, world: World) -> None:
+        self._world = world
+
+    async def find(self, company_id: str, key: str) -> Remembered | None:
+        self._world.check_storage()
+        return self._world.kept.get((company_id, key))
+
+    async def remember(self, company_id: str, key: str, kept: Remembered) -> None:
+        self._world.check_storage()
+        self._world.kept.setdefault((company_id, key), kept)
+
+
+class MemoryAudit:
+    def __init__(self, world: World) -> None:
+        self._world = world
+
+    async def append(self, entry: AuditEntry) -> None:
+        self._world.check_storage()
+        self._world.audit.append(entry)

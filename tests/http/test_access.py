@@ -1,0 +1,169 @@
+"""Every route with every kind of key: no key, a wrong one, one for another company, one without admin scope."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+
+import httpx
+import pytest
+from litestar.routes import HTTPRoute
+
+from config.sections import HttpSettings
+from tests.http.world import A_KEY, COMPANY_A, COMPANY_B, Daemon, app_for, running, sample_world
+
+VERBS = ("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS")
+OPEN = {
+    "/livez",
+    "/readyz",
+    "/",
+    "/docs",
+    "/docs/errors",
+    "/docs/openapi.json",
+    "/static/app.js",
+    "/static/docs.js",
+    "/static/style.css",
+}
+BODIES = {"send": {"phone": "+79000000002", "message": "x"}}
+UNKNOWN = "962399"
+
+
+def _routes() -> Iterator[tuple[str, set[str]]]:
+    """Path templates and their verbs, from the application's own table."""
+    for route in app_for(HttpSettings()).routes:
+        if isinstance(route, HTTPRoute):
+            yield route.path, set(route.methods)
+
+
+ROUTES = sorted(_routes())
+COMPANY_ROUTES = [path for path, _ in ROUTES if "{company_id" in path]
+
+
+def _path(template: str, company_id: str = COMPANY_A) -> str:
+    path = re.sub(r"\{company_id:str\}", company_id, template)
+    return re.sub(r"/\{target:path\}", "/limiter/resume", path)
+
+
+async def _call(client: httpx.AsyncClient, verb: str, path: str) -> tuple[int, bytes, dict[str, str]]:
+    answer = await client.request(verb, path, json=BODIES.get(path.rpartition("/")[2]) if verb == "POST" else None)
+    headers = {k: v for k, v in answer.headers.items() if k not in {"date", "x-request-id"}}
+    return answer.status_code, answer.content, headers
+
+
+def test_the_route_table_is_what_is_tested() -> None:
+    """The generated cases cover what the specification lists."""
+    assert {template for template, _ in ROUTES} >= {"/api/whatsapp/sessions", "/admin/tree", "/metrics"} | OPEN
+    assert len(COMPANY_ROUTES) == 10
+
+
+@pytest.mark.parametrize("template", COMPANY_ROUTES)
+async def test_a_foreign_company_is_denied_alike_whether_it_exists_or_not(template: str) -> None:
+    """Every verb: status, headers and body are the same byte for byte, and nothing happens to the company."""
+    verbs = next(methods for path, methods in ROUTES if path == template)
+    async with running() as daemon, daemon.client_with(A_KEY) as client:
+        for verb in VERBS:
+            existing = await _call(client, verb, _path(template, COMPANY_B))
+            missing = await _call(client, verb, _path(template, UNKNOWN))
+            malformed = await _call(client, verb, _path(template, "a" * 65))
+
+            assert existing == missing == malformed
+            assert existing[0] == (403 if verb in verbs else 405)
+            if verb in verbs:
+                assert b'"code":"access_denied"' in existing[1]
+                assert COMPANY_B.encode() not in existing[1]
+        assert daemon.world.companies[COMPANY_B].asked == []
+        assert UNKNOWN not in daemon.world.companies
+
+
+@pytest.mark.parametrize("template", [path for path, _ in ROUTES if path not in OPEN])
+async def test_without_a_valid_key_nothing_answers(template: str) -> None:
+    """Every verb of every route but the open ones: 401 with the scheme to use, before anything else is looked at."""
+    verbs = next(methods for path, methods in ROUTES if path == template)
+    world = sample_world()
+    async with running(world) as daemon:
+        for key in (None, "wasup_wrong_0123456789abcdefghijklmnop"):
+            async with daemon.client_with(key) as client:
+                for verb in verbs:
+                    status, body, headers = await _call(client, verb, _path(template))
+                    assert status == 401, (verb, body)
+                    assert headers["www-authenticate"].startswith("Bearer")
+                    assert b'"code":"unauthorized"' in body or verb == "HEAD"
+        assert world.companies[COMPANY_A].asked == []
+
+
+@pytest.mark.parametrize("template", sorted(OPEN))
+async def test_the_open_routes_need_no_key(daemon: Daemon, template: str) -> None:
+    """Probes and pages."""
+    async with daemon.client_with(None) as client:
+        assert (await client.get(template)).status_code == 200
+
+
+@pytest.mark.parametrize("template", [path for path, _ in ROUTES if path.startswith(("/admin", "/metrics"))])
+async def test_administration_needs_the_admin_scope(template: str) -> None:
+    """A company's key is denied, and nothing is done."""
+    verbs = next(methods for path, methods in ROUTES if path == template)
+    async with running() as daemon, daemon.client_with(A_KEY) as client:
+        for verb in verbs:
+            status, body, _ = await _call(client, verb, _path(template))
+            assert (status, b'"code":"access_denied"' in body) == (403, True)
+        assert daemon.world.audit == []
+
+
+@pytest.mark.parametrize(
+    "path", ["/nowhere", "/api", "/api/whatsapp/sessions/962302/nowhere", "/docs/nowhere", "/static/../app.js"]
+)
+async def test_what_is_not_there_is_a_problem(daemon: Daemon, path: str) -> None:
+    """404 in the one shape, for every key."""
+    for key in (None, A_KEY):
+        async with daemon.client_with(key) as client:
+            answer = await client.get(path)
+        assert (answer.status_code, answer.json()["code"]) == (404, "not_found")
+        assert answer.headers["content-type"] == "application/problem+json"
+
+
+@pytest.mark.parametrize("template", [path for path, _ in ROUTES])
+async def test_a_wrong_verb_is_a_problem(template: str) -> None:
+    """405 with Allow, in the one shape."""
+    verbs = next(methods for path, methods in ROUTES if path == template)
+    async with running() as daemon:
+        for verb in set(VERBS) - verbs - {"HEAD"}:
+            answer = await daemon.client.request(verb, _path(template))
+            assert (answer.status_code, answer.json()["code"]) == (405, "method_not_allowed")
+            assert set(answer.headers["allow"].split(", ")) == verbs
+
+
+async def test_a_preflight_is_not_answered_with_a_permission(daemon: Daemon) -> None:
+    """No other site's page may use the API."""
+    headers = {"Origin": "https://other.example", "Access-Control-Request-Method": "POST"}
+    answer = await daemon.client.request("OPTIONS", f"/api/whatsapp/sessions/{COMPANY_A}/send", headers=headers)
+
+    assert not [name for name in answer.headers if name.startswith("access-control")]
+
+
+async def test_every_answer_carries_the_safe_headers(daemon: Daemon) -> None:
+    """Also problems; API answers are not stored by anybody."""
+    for path in ("/api/whatsapp/sessions", "/nowhere", "/livez", "/"):
+        headers = (await daemon.client.get(path)).headers
+        assert headers["x-content-type-options"] == "nosniff"
+        assert headers["referrer-policy"] == "no-referrer"
+        assert headers["cache-control"] == ("no-cache" if path == "/" else "no-store")
+        assert re.fullmatch(r"[0-9a-f]{32}", headers["x-request-id"])
+        assert "server" not in headers
+
+
+async def test_guessing_is_limited_and_a_good_key_goes_on() -> None:
+    """429 with Retry-After after the limit; the key that was in use all the time is not touched."""
+    async with running(http=HttpSettings(auth_failures_per_minute=20)) as daemon:
+        await daemon.client.get("/api/whatsapp/sessions")
+        async with daemon.client_with(None) as client:
+            codes = [
+                (await client.get("/api/whatsapp/sessions", headers={"X-Api-Key": f"{number:020}"})).status_code
+                for number in range(30)
+            ]
+        good = await daemon.client.get("/api/whatsapp/sessions")
+        counted = daemon.metrics.exposition()
+
+    assert codes == [401] * 20 + [429] * 10
+    assert good.status_code == 200
+    assert b'wasup_auth_failures_total{reason="wrong"} 20.0' in counted
+    assert b'wasup_auth_failures_total{reason="limited"} 10.0' in counted

@@ -1,0 +1,211 @@
+"""Keys: who is let in, how often the database is asked, and what happens to those who guess."""
+
+from __future__ import annotations
+
+import pytest
+import trio
+from prometheus_client import CollectorRegistry
+from trio.testing import MockClock
+
+from actors.http.auth import FAILURES_WITHIN_S, FRESH_S, MAX_KNOWN, STALE_S, Authenticator, Principal, key_in
+from actors.http.problems import Problem
+from actors.metrics import Metrics
+from config.sections import HttpSettings
+from tests.http.fakes import MemoryKeys, World
+from tests.http.world import A_KEY, ADMIN_KEY, COMPANY_A, COMPANY_B, sample_world
+
+HERE = ("127.0.0.1", 50000)
+ELSEWHERE = ("192.0.2.7", 50000)
+WRONG = "wasup_wrong_0123456789abcdefghijklmnopqrstuvwxyz"
+
+
+def bearer(key: str) -> list[tuple[bytes, bytes]]:
+    """The headers of a request with this key."""
+    return [(b"host", b"x"), (b"authorization", f"Bearer {key}".encode())]
+
+
+def authenticator(world: World, failures: int = 20, addresses: int = 10_000) -> Authenticator:
+    """Over the keys of ``world``."""
+    settings = HttpSettings(auth_failures_per_minute=failures, auth_addresses=addresses)
+    return Authenticator(MemoryKeys(world), Metrics(CollectorRegistry()), settings)
+
+
+async def refusal(keys: Authenticator, key: str, client: tuple[str, int] = HERE) -> Problem:
+    """The problem that this key is answered with."""
+    with pytest.raises(Problem) as caught:
+        await keys.authenticate(bearer(key), client)
+    return caught.value
+
+
+@pytest.mark.parametrize(
+    ("headers", "key"),
+    [
+        ([(b"authorization", b"Bearer abc")], b"abc"),
+        ([(b"Authorization", b"bEaReR   abc ")], b"abc"),
+        ([(b"x-api-key", b" abc ")], b"abc"),
+        ([(b"x-api-key", b"other"), (b"authorization", b"Bearer abc")], b"abc"),
+        ([(b"authorization", b"Basic YTpi"), (b"x-api-key", b"abc")], b"abc"),
+        ([(b"authorization", b"Bearer")], None),
+        ([(b"authorization", b"Bearer ")], None),
+        ([(b"authorization", b"Basic YTpi")], None),
+        ([(b"x-api-key", b"")], None),
+        ([(b"cookie", b"key=abc")], None),
+        ([], None),
+    ],
+)
+def test_a_key_is_taken_from_its_two_headers_only(headers: list[tuple[bytes, bytes]], key: bytes | None) -> None:
+    """Bearer comes before X-Api-Key; nothing else carries a key."""
+    assert key_in(headers) == key
+
+
+def test_a_principal_knows_what_it_may_use() -> None:
+    """Admin everything, others what they are for."""
+    assert Principal("k", None).may_use(COMPANY_B)
+    assert Principal("k", frozenset({COMPANY_A})).may_use(COMPANY_A)
+    assert not Principal("k", frozenset({COMPANY_A})).may_use(COMPANY_B)
+    assert not Principal("k", frozenset()).is_admin
+
+
+async def test_a_known_key_is_its_principal() -> None:
+    """With the companies it is for."""
+    keys = authenticator(sample_world())
+
+    assert await keys.authenticate(bearer(ADMIN_KEY), HERE) == Principal("admin000", None)
+    assert await keys.authenticate(bearer(A_KEY), None) == Principal("aaaaaaaa", frozenset({COMPANY_A}))
+
+
+async def test_a_key_is_looked_up_once_in_a_while(mock_clock: MockClock) -> None:
+    """Within the fresh time the database is not asked again."""
+    world = sample_world()
+    keys = authenticator(world)
+
+    for _ in range(10):
+        await keys.authenticate(bearer(A_KEY), HERE)
+    assert world.key_lookups == 1
+
+    mock_clock.jump(FRESH_S)
+    await keys.authenticate(bearer(A_KEY), HERE)
+    assert world.key_lookups == 2
+
+
+async def test_a_revoked_key_is_refused_when_it_is_looked_at_again(mock_clock: MockClock) -> None:
+    """At most the fresh time after the revocation."""
+    world = sample_world()
+    keys = authenticator(world)
+    await keys.authenticate(bearer(A_KEY), HERE)
+    world.keys.clear()
+    mock_clock.jump(FRESH_S)
+
+    assert (await refusal(keys, A_KEY)).kind.code == "unauthorized"
+    assert not await keys.is_still_valid(bearer(A_KEY))
+
+
+async def test_with_the_database_away_a_recent_key_works(mock_clock: MockClock) -> None:
+    """For the stale time, without a lookup for each request; an unknown key is told to come back."""
+    world = sample_world()
+    keys = authenticator(world)
+    await keys.authenticate(bearer(A_KEY), HERE)
+    world.storage_is_away = True
+
+    mock_clock.jump(STALE_S - FRESH_S)
+    for _ in range(10):
+        assert (await keys.authenticate(bearer(A_KEY), HERE)).key_id == "aaaaaaaa"
+    assert world.key_lookups == 2
+    assert await keys.is_still_valid(bearer(A_KEY))
+
+    assert (await refusal(keys, ADMIN_KEY)).kind.code == "storage_unavailable"
+
+    mock_clock.jump(2 * FRESH_S)
+    assert (await refusal(keys, A_KEY)).kind.code == "storage_unavailable"
+
+
+async def test_a_database_that_hangs_does_not_hold_up_a_recent_key(autojump_clock: MockClock) -> None:
+    """After a second the earlier answer counts."""
+    world = sample_world()
+
+    class HangingKeys(MemoryKeys):
+        async def find(self, digest: bytes) -> Principal | None:
+            found = await super().find(digest)
+            if world.key_lookups > 1:
+                await trio.sleep_forever()
+            return found
+
+    keys = Authenticator(HangingKeys(world), Metrics(CollectorRegistry()), HttpSettings())
+    await keys.authenticate(bearer(A_KEY), HERE)
+    await trio.sleep(FRESH_S)
+    began = trio.current_time()
+
+    assert (await keys.authenticate(bearer(A_KEY), HERE)).key_id == "aaaaaaaa"
+    assert trio.current_time() - began == 1.0
+
+
+async def test_wrong_keys_are_limited_by_address(mock_clock: MockClock) -> None:
+    """401 up to the limit, then 429 unseen; another address and a key seen before are not touched; time heals."""
+    world = sample_world()
+    keys = authenticator(world, failures=5)
+    await keys.authenticate(bearer(A_KEY), HERE)
+
+    codes = [(await refusal(keys, f"{WRONG}{number}")).kind.code for number in range(7)]
+    assert codes == ["unauthorized"] * 5 + ["too_many_failures"] * 2
+    assert world.key_lookups == 6
+    assert (await refusal(keys, ADMIN_KEY)).retry_after_s == FAILURES_WITHIN_S
+
+    mock_clock.jump(FRESH_S)
+    await keys.authenticate(bearer(A_KEY), HERE)
+    await keys.authenticate(bearer(ADMIN_KEY), ELSEWHERE)
+
+    mock_clock.jump(FAILURES_WITHIN_S)
+    assert (await refusal(keys, WRONG)).kind.code == "unauthorized"
+
+
+@pytest.mark.parametrize(
+    ("first", "second", "shared"),
+    [
+        ("2001:db8::1", "2001:db8::2", True),
+        ("2001:db8::1", "2001:db8:0:1::1", False),
+        ("::ffff:192.0.2.7", "192.0.2.7", True),
+        ("fe80::1%eth0", "fe80::2", True),
+    ],
+)
+async def test_an_ipv6_host_counts_as_its_network(mock_clock: MockClock, first: str, second: str, shared: bool) -> None:
+    """One host has a /64 full of addresses; a mapped IPv4 address is that address."""
+    keys = authenticator(sample_world(), failures=1)
+    await refusal(keys, WRONG, (first, 1))
+
+    code = (await refusal(keys, WRONG + "2", (second, 1))).kind.code
+
+    assert code == ("too_many_failures" if shared else "unauthorized")
+
+
+@pytest.mark.parametrize("key", ["short", "k" * 257, "with space " * 3, "caf\u00e9" * 5])
+async def test_what_cannot_be_a_key_is_not_looked_up(key: str) -> None:
+    """It counts as a failure all the same."""
+    world = sample_world()
+
+    assert (await refusal(authenticator(world), key)).kind.code == "unauthorized"
+    assert world.key_lookups == 0
+
+
+async def test_memory_of_keys_is_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The key that was verified longest ago is forgotten."""
+    monkeypatch.setattr("actors.http.auth.MAX_KNOWN", 3)
+    assert MAX_KNOWN > 3
+    world = sample_world()
+    keys = authenticator(world)
+    for number in range(5):
+        world.add_key(f"wasup_{number}_0123456789abcdefghijklmnopqrstuvwxyz", COMPANY_A)
+        await keys.authenticate(bearer(f"wasup_{number}_0123456789abcdefghijklmnopqrstuvwxyz"), HERE)
+
+    await keys.authenticate(bearer("wasup_4_0123456789abcdefghijklmnopqrstuvwxyz"), HERE)
+    assert world.key_lookups == 5
+    await keys.authenticate(bearer("wasup_0_0123456789abcdefghijklmnopqrstuvwxyz"), HERE)
+    assert world.key_lookups == 6
+
+
+async def test_memory_of_addresses_is_bounded() -> None:
+    """An attacker with many addresses cannot fill the memory."""
+    keys = authenticator(sample_world(), failures=1, addresses=16)
+    for number in range(40):
+        await refusal(keys, WRONG, (f"192.0.2.{number}", 1))
+
+    assert len(keys._limit._failures) == 16

@@ -1,0 +1,133 @@
+"""The pages: whole, from here only, and in step with the API."""
+
+from __future__ import annotations
+
+import re
+from html.parser import HTMLParser
+from importlib.resources import files
+
+import pytest
+
+from actors.http.problems import KINDS
+from tests.http.world import Daemon
+
+PAGES = ("/", "/docs", "/docs/errors")
+STATIC = ("index.html", "app.js", "style.css", "docs.html", "docs.js")
+
+
+class References(HTMLParser):
+    """Collects what a page loads, its ids, and what a strict policy would block."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.loads: list[str] = []
+        self.ids: list[str] = []
+        self.labelled: list[str] = []
+        self.inline: list[str] = []
+        self._script = False
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        values = {name: value or "" for name, value in attrs}
+        self.ids += [values["id"]] if "id" in values else []
+        self.labelled += [values["for"]] if "for" in values else []
+        self.inline += [name for name in values if name.startswith("on") or name == "style"]
+        self._script = tag in {"script", "style"}
+        if tag in {"script", "img", "iframe"} and "src" in values:
+            self.loads.append(values["src"])
+        if tag == "link":
+            self.loads.append(values["href"])
+
+    def handle_data(self, data: str) -> None:
+        if self._script and data.strip():
+            self.inline.append(data)
+
+    def handle_endtag(self, tag: str) -> None:
+        self._script = False
+
+
+@pytest.mark.parametrize("page", PAGES)
+async def test_a_page_loads_only_what_is_served_here(daemon: Daemon, page: str) -> None:
+    """Everything it refers to answers 200 without a key; nothing is inline; the policy forbids the rest."""
+    async with daemon.client_with(None) as client:
+        answer = await client.get(page)
+        found = References()
+        found.feed(answer.text)
+        for path in set(found.loads) - {"data:,"}:
+            assert path.startswith("/")
+            loaded = await client.get(path)
+            assert loaded.status_code == 200
+            assert loaded.headers["content-security-policy"]
+
+    policy = answer.headers["content-security-policy"]
+    assert answer.headers["content-type"].startswith("text/html")
+    assert found.inline == []
+    assert "default-src 'none'" in policy
+    assert "unsafe" not in policy
+    assert "http" not in policy
+
+
+@pytest.mark.parametrize("name", STATIC)
+def test_no_file_names_another_host(name: str) -> None:
+    """Nothing is fetched from elsewhere, not even a picture."""
+    text = files("actors.http").joinpath("static", name).read_text()
+
+    assert re.findall(r"(?:https?:)?//[a-z0-9.-]+\.[a-z]{2,}", text) == []
+
+
+def test_the_script_finds_every_element_it_asks_for() -> None:
+    """An id that is in one file only is a page that breaks at run time; every input has a label."""
+    static = files("actors.http").joinpath("static")
+    page = References()
+    page.feed(static.joinpath("index.html").read_text())
+    asked = set(re.findall(r'byId\("([\w-]+)"\)', static.joinpath("app.js").read_text()))
+
+    assert asked - set(page.ids) == set()
+    assert len(page.ids) == len(set(page.ids))
+    assert set(page.labelled) - set(page.ids) == set()
+
+
+def test_the_scripts_never_write_markup() -> None:
+    """Text from the daemon (a crash's message, a company's id) is set as text."""
+    for name in ("app.js", "docs.js"):
+        script = files("actors.http").joinpath("static", name).read_text()
+        for risky in ("innerHTML", "outerHTML", "insertAdjacentHTML", "document.write", "eval(", "new Function"):
+            assert risky not in script
+
+
+async def test_every_path_the_dashboard_calls_exists(daemon: Daemon) -> None:
+    """The words of its buttons too."""
+    script = files("actors.http").joinpath("static", "app.js").read_text()
+    document = (await daemon.client.get("/docs/openapi.json")).json()
+    orders = set(re.findall(r'order\("(\w+)"\)', script))
+
+    assert {"/api/whatsapp/sessions", "/admin/tree"} <= set(document["paths"])
+    for word in orders & {"start", "stop", "restart"}:
+        assert f"/api/whatsapp/sessions/{{company_id}}/{word}" in document["paths"]
+    assert orders - {"start", "stop", "restart"} == {"kill"}
+
+
+async def test_every_problem_type_leads_to_its_row(daemon: Daemon) -> None:
+    """`type` is a link into the page of errors."""
+    page = References()
+    page.feed((await daemon.client.get("/docs/errors")).text)
+
+    assert set(KINDS) <= set(page.ids)
+
+
+async def test_the_openapi_document_lists_the_api(daemon: Daemon) -> None:
+    """Version 3.1, all paths, camelCase fields with success, no pages."""
+    document = (await daemon.client.get("/docs/openapi.json")).json()
+
+    sessions = "/api/whatsapp/sessions/{company_id}"
+    assert document["openapi"].startswith("3.1")
+    assert {
+        "/api/whatsapp/sessions", sessions, f"{sessions}/send", f"{sessions}/initialize", f"{sessions}/qr",
+        "/api/whatsapp/events", "/api/whatsapp/metrics", "/admin/tree", "/livez", "/readyz", "/metrics",
+    } <= set(document["paths"])  # fmt: skip
+    assert not [path for path in document["paths"] if path.startswith(("/static", "/docs"))]
+    schemas = document["components"]["schemas"]
+    assert {"companyId", "phone", "messageId", "timestamp", "success"} == set(schemas["SentReply"]["properties"])
+    assert document["paths"][f"{sessions}/send"]["post"]["requestBody"]["content"]["application/json"]
+    assert document["components"]["securitySchemes"]
+    problem = document["paths"][f"{sessions}/send"]["post"]["responses"]["429"]["content"]
+    assert list(problem) == ["application/problem+json"]

@@ -1,0 +1,131 @@
+"""The catalogue of problems, its documentation, and the one shape."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+import msgspec
+import pytest
+from litestar.exceptions import HTTPException, MethodNotAllowedException
+
+from actors.http.failures import problem_of, where
+from actors.http.problems import KINDS, MAX_DETAIL, Problem, body_of, encode
+from actors.messages import Refused
+from storage.errors import StorageUnavailable
+from supervisor.errors import ActorCrashed, ActorStopped, AskTimeout, MailboxFull
+from supervisor.report import CrashReport
+
+ROOT = Path(__file__).parents[2]
+
+
+def test_the_documentation_lists_exactly_the_catalogue() -> None:
+    """docs/api-errors.md has one row for each code, with its status, title, whether it is retryable, and meaning."""
+    rows = re.findall(
+        r"^\| `(\w+)` \| (\d+) \| (.+?) \| (yes|no) \| (.+?) \|$",
+        (ROOT / "docs/api-errors.md").read_text(),
+        re.MULTILINE,
+    )
+
+    documented = {code: (int(status), title, retry == "yes", text) for code, status, title, retry, text in rows}
+
+    assert documented == {kind.code: (kind.status, kind.title, kind.retryable, kind.meaning) for kind in KINDS.values()}
+
+
+def test_every_refusal_in_the_code_is_in_the_catalogue() -> None:
+    """No actor refuses with a word that HTTP would have to turn into 500."""
+    used: set[str] = set()
+    for file in (ROOT / "actors").rglob("*.py"):
+        used |= set(re.findall(r"\b(?:Refused|Problem)\(\s*[\"'](\w+)[\"']", file.read_text()))
+
+    assert used
+    assert used - set(KINDS) == set()
+
+
+def test_a_problem_has_all_fields() -> None:
+    """Those of RFC 9457 and those that older clients read."""
+    told = msgspec.json.decode(encode(Problem("rate_limited", "wait", retry_after_s=0.2, company_id="962302"), "/x"))
+
+    assert told == {
+        "type": "/docs/errors#rate_limited",
+        "title": "Rate Limited",
+        "status": 429,
+        "detail": "wait",
+        "instance": "/x",
+        "success": False,
+        "error": "wait",
+        "code": "rate_limited",
+        "retryable": True,
+        "retryAfter": 1,
+        "companyId": "962302",
+    }
+
+
+def test_fields_that_do_not_apply_are_left_out() -> None:
+    """No null for a client to stumble over."""
+    told = msgspec.json.decode(encode(Problem("invalid_phone"), "/x"))
+
+    assert {"retryAfter", "companyId"} & set(told) == set()
+
+
+def test_a_long_detail_is_cut() -> None:
+    """What a client sent may be repeated, within a limit."""
+    assert len(body_of(Problem("invalid_request", "x" * 10_000), "/").detail) == MAX_DETAIL
+
+
+def test_an_unknown_code_cannot_be_raised() -> None:
+    """A typing error shows at once, not as a strange answer."""
+    with pytest.raises(KeyError):
+        Problem("no_such_code")
+
+
+REPORT = CrashReport(type="ValueError", text="secret text", traceback="", message_type=None, caller=None, at=0.0)
+
+
+@pytest.mark.parametrize(
+    ("error", "code"),
+    [
+        (Problem("no_qr"), "no_qr"),
+        (Refused("invalid_phone", "…"), "invalid_phone"),
+        (StorageUnavailable("gone"), "storage_unavailable"),
+        (AskTimeout("/x", "GetStatus", 5.0), "timeout"),
+        (ActorCrashed("/x", REPORT), "restarting"),
+        (ActorStopped("/x"), "restarting"),
+        (MailboxFull("/x", 10), "overloaded"),
+        (MethodNotAllowedException(), "method_not_allowed"),
+        (HTTPException(status_code=404), "not_found"),
+    ],
+)
+def test_each_expected_failure_has_its_problem(error: Exception, code: str) -> None:
+    """What the daemon's parts raise is told as what it means to the caller."""
+    problem = problem_of(error)
+
+    assert problem is not None
+    assert problem.kind.code == code
+
+
+@pytest.mark.parametrize(
+    "error", [ValueError("secret text"), Refused("not_in_the_catalogue", "…"), HTTPException(status_code=418)]
+)
+def test_what_nobody_expected_is_no_problem_of_the_catalogue(error: Exception) -> None:
+    """The caller gets `internal_error`, made elsewhere, and none of the exception's text."""
+    assert problem_of(error) is None
+
+
+def test_a_crash_is_told_without_what_it_says() -> None:
+    """An actor's exception may quote anything."""
+    problem = problem_of(ActorCrashed("/x", REPORT))
+
+    assert problem is not None
+    assert "secret" not in problem.detail
+
+
+def test_the_log_gets_places_and_no_values() -> None:
+    """File, line and function of the innermost frames."""
+    with pytest.raises(ValueError, match="secret text") as caught:
+        int("secret text")
+
+    places = where(caught.value)
+
+    assert places[-1].startswith("test_problems.py:")
+    assert "secret" not in "".join(places)

@@ -1,0 +1,218 @@
+"""The loopback WhatsApp itself, without its doors: its accounts, what is connected, and what tests do to it.
+
+Phone numbers are digits; where a method takes ``phone=None``, None means everybody.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import asdict, dataclass
+from typing import Final, final
+
+from trio_websocket import WebSocketConnection
+
+from tests.loopback.accounts import Device, Directory
+from tests.loopback.certificates import Authority
+from tests.loopback.connection import Connection
+from tests.loopback.endpoints import Endpoints
+from tests.loopback.faults import Faults
+from tests.loopback.journal import Journal, Routed
+from tests.loopback.nodes import Node, node
+from tests.loopback.pairing import Registrations
+from tests.loopback.phone import Phone
+from tests.loopback.session import REMOVED, REPLACED, Sessions
+
+TEMPORARY_BAN: Final = 402
+
+
+@dataclass(frozen=True, slots=True)
+class DeviceState:
+    """What is known of one linked device."""
+
+    phone: str
+    number: int
+    jid: str
+    lid: str
+    logged_in: bool
+    listening: bool
+    """It has asked for what waited, and gets everything at once."""
+    sockets: int
+    """Open streams that logged in as this device: 2 for the moment in which one replaces the other."""
+    waiting: int
+    """Nodes it has not acknowledged."""
+    one_time_keys: int
+
+
+@final
+class Loopback:
+    """A running loopback WhatsApp. Get one from `tests.loopback.server.open_loopback`."""
+
+    def __init__(self, authority: Authority, endpoints: Endpoints) -> None:
+        self.endpoints = endpoints
+        self.journal = Journal()
+        self.faults = Faults()
+        self.directory = Directory()
+        self.registrations = Registrations(self._linked, cut_after=lambda: self.faults.cut_after_pairing)
+        self._authority = authority
+        self._sessions = Sessions(self.directory, self.registrations, self.faults, self.journal)
+        self._connections: set[Connection] = set()
+        self._phones: dict[str, Phone] = {}
+
+    async def serve(self, websocket: WebSocketConnection) -> None:
+        """Serve one WebSocket connection until it ends."""
+        connection = Connection(websocket, self._authority, self.faults)
+        self._connections.add(connection)
+        try:
+            await self._sessions.serve(connection)
+        finally:
+            self._connections.discard(connection)
+            self.journal.changed()
+
+    # --- accounts and phones ----------------------------------------------------------------------------------------
+
+    def add_account(self, phone: str, lid: str, name: str = "") -> Phone:
+        """A new number on WhatsApp, with its phone; ValueError when number or LID exists or is not digits."""
+        account = self.directory.add(phone, lid, name or f"User {phone}")
+        self._phones[phone] = Phone(account, self.registrations)
+        return self._phones[phone]
+
+    def phone(self, number: str) -> Phone:
+        """The phone of an account; ValueError when there is no such account."""
+        if number not in self._phones:
+            raise ValueError(f"no account {number}: add_account() first")
+        return self._phones[number]
+
+    async def scan(self, phone: str, qr_text: str) -> str:
+        """Scan a QR code with a phone; the linked device's address, or PairingError."""
+        return str(await self.phone(phone).scan(qr_text))
+
+    async def confirm_code(self, phone: str, code: str) -> str:
+        """Type a pairing code into a phone; the linked device's address, or PairingError."""
+        return str(await self.phone(phone).confirm_code(code))
+
+    def remove_device(self, phone: str, number: int) -> None:
+        """Unlink a device on the phone: its stream ends with device_removed, later log-ins with 401."""
+        device = self.phone(phone).account.devices.pop(number, None)
+        if device is None:
+            raise ValueError(f"{phone} has no device {number}")
+        if device.connection:
+            device.connection.close(REMOVED)
+        self.journal.changed()
+
+    def expire_qr(self) -> None:
+        """End the streams of all clients that wait to be linked."""
+        self.registrations.close_all()
+
+    # --- what is connected ------------------------------------------------------------------------------------------
+
+    def devices(self) -> list[DeviceState]:
+        """Every linked device."""
+        return [self._state(device) for device in self.directory.devices()]
+
+    def unlinked(self) -> int:
+        """How many streams wait to be linked."""
+        return len(self.registrations)
+
+    def connections(self) -> int:
+        """How many streams are open, of any kind."""
+        return len(self._connections)
+
+    def counters(self) -> dict[str, int]:
+        """Totals since the start; `journal.Counters` names them."""
+        return asdict(self.journal.counters)
+
+    def routed(self, after: int = 0) -> list[Routed]:
+        """The ciphertexts routed so far, from the ``after``-th on."""
+        return list(self.journal.routed)[after:]
+
+    # --- faults -----------------------------------------------------------------------------------------------------
+
+    def drop(self, phone: str | None = None) -> int:
+        """Cut streams as a pulled cable does; how many."""
+        cut = tuple(self._of(phone))
+        for connection in cut:
+            connection.cut()
+        return len(cut)
+
+    def freeze(self, phone: str | None = None) -> None:
+        """Half-open: streams stay open, but nothing is heard or said on them until `thaw`. Holds for new ones too."""
+        self.faults.frozen.add(phone)
+
+    def thaw(self, phone: str | None = None) -> None:
+        """End `freeze` (None: of everybody); what waited for devices is sent."""
+        self.faults.frozen = set() if phone is None else self.faults.frozen - {phone}
+        for device in self.directory.devices():
+            if device.listening and device.account.pn.user == (phone or device.account.pn.user):
+                self._sessions.router.send_stored(device)
+
+    def refuse(
+        self, code: int, times: int | None = None, phone: str | None = None, attrs: dict[str, str] | None = None
+    ) -> None:
+        """Refuse log-ins with ``<failure reason=code>``: the next ``times``, or until `accept`."""
+        self.faults.refuse(code, times=times, phone=phone, attrs=attrs or {})
+
+    def accept(self) -> None:
+        """End every `refuse` and `ban`."""
+        self.faults.refusals.clear()
+
+    def ban(self, phone: str, expires_in_s: int, code: int = 101) -> None:
+        """Ban an account for a time: its streams are cut and log-ins refused with 402, until `accept`."""
+        self.refuse(TEMPORARY_BAN, phone=phone, attrs={"code": str(code), "expire": str(expires_in_s)})
+        self.drop(phone)
+
+    def stream_error(self, code: int, phone: str | None = None) -> int:
+        """End streams with ``<stream:error code>`` (503: the server restarts; 515: restart the stream); how many."""
+        return self._close(phone, node("stream:error", code=str(code)))
+
+    def replace(self, phone: str) -> int:
+        """Tell devices that another client took their place (conflict, type replaced); how many."""
+        return self._close(phone, REPLACED)
+
+    def cut_after_pairing(self, *, on: bool = True) -> None:
+        """Cut the stream after linking, before the restart notice: neonize then stays linked and never connects."""
+        self.faults.cut_after_pairing = on
+
+    def hold(self, tag: str, phone: str | None = None) -> None:
+        """Hold back nodes the server would send: ``iq``, ``ack``, ``message``, ``receipt``, ``success`` and others."""
+        self.faults.hold(tag, phone)
+
+    def release(self) -> None:
+        """End every `hold`; what was held back is sent in order."""
+        self.faults.holds.clear()
+        for connection in tuple(self._connections):
+            connection.release()
+
+    def heal(self) -> None:
+        """End every fault."""
+        self.accept()
+        self.cut_after_pairing(on=False)
+        self.release()
+        self.thaw()
+
+    def _close(self, phone: str | None, farewell: Node) -> int:
+        closed = 0
+        for connection in self._of(phone):
+            if connection.device:
+                connection.close(farewell)
+                closed += 1
+        return closed
+
+    def _of(self, phone: str | None) -> Iterator[Connection]:
+        return (one for one in tuple(self._connections) if phone is None or one.phone == phone)
+
+    def _state(self, device: Device) -> DeviceState:
+        return DeviceState(
+            phone=device.account.pn.user,
+            number=device.number,
+            jid=str(device.pn),
+            lid=str(device.lid),
+            logged_in=device.connection is not None,
+            listening=device.listening,
+            sockets=sum(connection.device is device for connection in self._connections),
+            waiting=len(device.mailbox),
+            one_time_keys=device.keys.count,
+        )
+
+    def _linked(self, _device: Device) -> None:
+        self.journal.counters.pairings += 1
+        self.journal.changed()

@@ -1,0 +1,73 @@
+"""Installs the pinned Baileys from npm into an ignored directory of the checkout, once per lock file.
+
+``python -m tests.loopback.node.install`` does it ahead of the tests and prints where.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import shutil
+import subprocess
+import tempfile
+from pathlib import Path
+from typing import Final
+
+HERE: Final = Path(__file__).parent
+CACHE: Final = HERE.parents[2] / ".cache" / "node"
+MANIFESTS: Final = ("package.json", "package-lock.json")
+OLDEST_NODE: Final = 20
+INSTALL_TIMEOUT_S: Final = 300
+COMMAND: Final = ("npm", "ci", "--ignore-scripts", "--no-audit", "--no-fund", "--omit=peer")
+
+
+class NodeMissingError(Exception):
+    """This machine has no Node, no npm, or one that is too old for Baileys."""
+
+
+class InstallError(Exception):
+    """npm failed; the text is what it said."""
+
+
+def require_node() -> None:
+    """Raise NodeMissingError unless node (20 or newer) and npm are on the PATH."""
+    for program in ("node", "npm"):
+        if shutil.which(program) is None:
+            raise NodeMissingError(f"{program} is not installed: a real Baileys needs Node {OLDEST_NODE}+ and npm")
+    version = subprocess.run(["node", "--version"], capture_output=True, text=True, check=True).stdout.strip()
+    if int(version.removeprefix("v").partition(".")[0]) < OLDEST_NODE:
+        raise NodeMissingError(f"node is {version}: a real Baileys needs {OLDEST_NODE} or newer")
+
+
+def installed(cache: Path = CACHE) -> Path:
+    """The directory that holds ``node_modules``, installing it first when needed; NodeMissingError or InstallError."""
+    require_node()
+    target = cache / _fingerprint()
+    if not target.exists():
+        cache.mkdir(parents=True, exist_ok=True)
+        _install(cache, target)
+    return target
+
+
+def _fingerprint() -> str:
+    manifests = b"".join((HERE / name).read_bytes() for name in MANIFESTS)
+    return hashlib.sha256(manifests + " ".join(COMMAND).encode()).hexdigest()[:16]
+
+
+def _install(cache: Path, target: Path) -> None:
+    """Install beside the target and rename: a broken or parallel installation is never taken for a whole one."""
+    with tempfile.TemporaryDirectory(dir=cache, prefix="installing-") as temporary:
+        workplace = Path(temporary) / "node"
+        workplace.mkdir()
+        for name in MANIFESTS:
+            shutil.copy(HERE / name, workplace)
+        done = subprocess.run(
+            COMMAND, cwd=workplace, capture_output=True, text=True, timeout=INSTALL_TIMEOUT_S, check=False
+        )
+        if done.returncode != 0:
+            raise InstallError(f"{' '.join(COMMAND)} failed ({done.returncode}):\n{done.stderr.strip()}")
+        if not target.exists():
+            workplace.rename(target)
+
+
+if __name__ == "__main__":
+    print(installed())

@@ -1,0 +1,196 @@
+"""The child process of `peers.start_neonize`: a group of real neonize clients.
+
+Run as ``python -m tests.loopback.peer_neonize PROXY_URL DIRECTORY``. Ends with its standard input.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import itertools
+import json
+import os
+import sqlite3
+import sys
+import threading
+from collections.abc import Callable
+from importlib import import_module
+from pathlib import Path
+from typing import Any, Final
+
+_MAGIC: Final[Any] = import_module("pylibmagic")
+"""Makes libmagic findable, which neonize imports: load it first."""
+_EVENTS: Final[Any] = import_module("neonize.events")
+_CLIENT: Final[Any] = import_module("neonize.client")
+_NEONIZE: Final[Any] = import_module("neonize.proto.Neonize_pb2")
+_E2E: Final[Any] = import_module("neonize.proto.waE2E.WAWebProtobufsE2E_pb2")
+
+
+def _jid(text: str) -> Any:
+    user, at, server = text.partition("@")
+    user, _, device = user.partition(":")
+    server = server if at else "s.whatsapp.net"
+    return _NEONIZE.JID(User=user, Server=server, Device=int(device or 0), RawAgent=0, Integrator=0, IsEmpty=False)
+
+
+def _text(jid: Any) -> str:
+    device = f":{jid.Device}" if jid.Device else ""
+    return f"{jid.User}{device}@{jid.Server}" if jid.User else ""
+
+
+def _source(source: Any) -> dict[str, object]:
+    return {
+        "chat": _text(source.Chat),
+        "sender": _text(source.Sender),
+        "sender_alt": _text(source.SenderAlt),
+        "from_me": source.IsFromMe,
+    }
+
+
+def _message(event: Any) -> dict[str, object]:
+    content = event.Message
+    extended = content.extendedTextMessage
+    quoted = extended.contextInfo.quotedMessage
+    return {
+        "id": event.Info.ID,
+        "text": content.conversation or extended.text,
+        "quoted_id": extended.contextInfo.stanzaID,
+        "quoted_text": quoted.conversation or quoted.extendedTextMessage.text,
+    } | _source(event.Info.MessageSource)
+
+
+def _receipt(event: Any) -> dict[str, object]:
+    kind = _NEONIZE.Receipt.ReceiptType.Name(event.Type).lower()
+    return {"ids": list(event.MessageIDs), "type": kind} | _source(event.MessageSource)
+
+
+def _failure(event: Any) -> dict[str, object]:
+    attrs = {attr.name: attr.text for attr in event.Raw.Attrs}
+    return {"reason": "connect_failure", "code": int(attrs.get("reason", 0))}
+
+
+_DESCRIPTIONS: Final[dict[str, tuple[str, Callable[[Any], dict[str, object]]]]] = {
+    "PairStatusEv": ("paired", lambda event: {"jid": _text(event.ID), "reason": event.Error}),
+    "ConnectedEv": ("connected", lambda _: {}),
+    "MessageEv": ("message", _message),
+    "ReceiptEv": ("receipt", _receipt),
+    "UndecryptableMessageEv": (
+        "undecryptable",
+        lambda event: {"id": event.Info.ID} | _source(event.Info.MessageSource),
+    ),
+    "DisconnectedEv": ("closed", lambda _: {"reason": "disconnected"}),
+    "StreamReplacedEv": ("closed", lambda _: {"reason": "replaced"}),
+    "ClientOutdatedEv": ("closed", lambda _: {"reason": "outdated", "code": 405}),
+    "LoggedOutEv": ("closed", lambda _: {"reason": "logged_out"}),
+    "ConnectFailureEv": ("closed", _failure),
+    "TemporaryBanEv": ("closed", lambda event: {"reason": "temporary_ban", "code": 402, "expires": event.Expire}),
+    "StreamErrorEv": ("closed", lambda event: {"reason": "stream_error", "code": int(event.Code or 0)}),
+}
+"""neonize's events: what we call each, and its fields."""
+
+
+def _make_file(path: Path) -> None:
+    """Make linking several times faster than with whatsmeow's own choice of journal. Never on a file that Go has open:
+    two copies of SQLite in one process do not see each other's locks.
+    """
+    with contextlib.closing(sqlite3.connect(path)) as database:
+        database.execute("PRAGMA journal_mode=WAL")
+
+
+class Group:
+    """The clients of this process by name."""
+
+    def __init__(self, proxy_url: str, directory: Path, out: int) -> None:
+        self._proxy = _CLIENT.ProxySettings(proxy_url)
+        self._directory = directory
+        self._out = out
+        self._writing = threading.Lock()
+        self._clients: dict[str, Any] = {}
+        self._incarnations = itertools.count(1)
+
+    def serve(self, request: dict[str, Any]) -> None:
+        """Answer one request in a thread of its own: a send may wait for the server for long."""
+        call: Callable[..., str | None] = getattr(self, f"call_{request['call']}")
+        try:
+            answer: dict[str, object] = {"result": call(**request["args"]) or ""}
+        except Exception as exc:  # noqa: BLE001 - whatever went wrong belongs to whoever asked
+            answer = {"error": f"{type(exc).__name__}: {exc}"}
+        self._write({"id": request["id"]} | answer)
+
+    def call_open(self, client: str) -> None:
+        """Create the client and let a thread connect it."""
+        path = self._directory / f"{client}.sqlite3"
+        if not path.exists():
+            _make_file(path)
+        # A name of its own each time: when an old client object is collected, neonize stops whoever has its name.
+        new = _CLIENT.NewClient(str(path), uuid=f"{client}-{next(self._incarnations)}")
+
+        def offer(_: object, code: bytes) -> None:
+            self._emit("qr", client, qr=code.decode())
+
+        new.qr(offer)
+        for name in _DESCRIPTIONS:
+            self._subscribe(client, new, name)
+        self._clients[client] = new
+        threading.Thread(target=self._connect, args=(client, new), daemon=True).start()
+
+    def _connect(self, client: str, new: Any) -> None:
+        """Connect, which lasts as long as the client; neonize raises when it cannot even describe an event."""
+        text = ""
+        try:
+            new.connect(self._proxy)
+        except Exception as exc:  # noqa: BLE001 - the thread's end is all that would be seen of it
+            text = str(exc)
+        self._emit("closed", client, reason="end", text=text)
+
+    def call_close(self, client: str) -> None:
+        """Stop the client."""
+        self._clients.pop(client).stop()
+
+    def call_send(self, client: str, to: str, text: str, quoted: dict[str, str] | None) -> str:
+        """Send text, as a reply when ``quoted`` is given."""
+        content = _E2E.Message(conversation=text)
+        if quoted:
+            context = _E2E.ContextInfo(
+                stanzaID=quoted["id"],
+                participant=quoted["sender"],
+                quotedMessage=_E2E.Message(conversation=quoted["text"]),
+            )
+            content = _E2E.Message(extendedTextMessage=_E2E.ExtendedTextMessage(text=text, contextInfo=context))
+        return str(self._clients[client].send_message(_jid(to), content).ID)
+
+    def call_pairing_code(self, client: str, phone: str) -> str:
+        """Ask for a pairing code."""
+        return str(self._clients[client].PairPhone(phone, show_push_notification=True))
+
+    def call_logout(self, client: str) -> None:
+        """Unlink the device."""
+        self._clients[client].logout()
+
+    def _subscribe(self, client: str, new: Any, name: str) -> None:
+        kind, describe = _DESCRIPTIONS[name]
+
+        def tell(_: object, event: object) -> None:
+            self._emit(kind, client, **describe(event))
+
+        new.event(getattr(_EVENTS, name))(tell)
+
+    def _emit(self, event: str, client: str, **fields: object) -> None:
+        self._write({"event": event, "client": client} | fields)
+
+    def _write(self, line: dict[str, object]) -> None:
+        with self._writing:
+            os.write(self._out, json.dumps(line).encode() + b"\n")
+
+
+def main() -> None:
+    """Serve requests until standard input ends."""
+    out = os.dup(1)
+    os.dup2(2, 1)  # neonize prints to standard output, which must stay clean for answers
+    group = Group(sys.argv[1], Path(sys.argv[2]), out)
+    for line in sys.stdin:
+        threading.Thread(target=group.serve, args=(json.loads(line),), daemon=True).start()
+    os._exit(0)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,62 @@
+"""The doors: an HTTP CONNECT proxy with TLS behind it (neonize), and plain WebSockets (Baileys)."""
+
+from __future__ import annotations
+
+import ssl
+from collections.abc import Awaitable, Callable
+from typing import Final
+
+import trio
+from trio_websocket import ConnectionClosed, HandshakeError, WebSocketConnection, wrap_server_stream
+
+MAX_HEAD: Final = 16 * 1024
+OPENING_TIMEOUT_S: Final = 20.0
+MAX_MESSAGE: Final = 1 << 24
+CHAT_PATH: Final = "/ws/chat"
+
+Serve = Callable[[WebSocketConnection], Awaitable[None]]
+
+
+async def serve_proxied(stream: trio.SocketStream, context: ssl.SSLContext, serve: Serve) -> None:
+    """One connection to the proxy, until it ends. Whatever host it asks for, it gets the loopback."""
+    async with stream:
+        try:
+            with trio.fail_after(OPENING_TIMEOUT_S):
+                if not await _accept_connect(stream):
+                    return
+            tls = trio.SSLStream(stream, context, server_side=True, https_compatible=True)
+            await serve_plain(tls, serve)
+        except (trio.BrokenResourceError, trio.ClosedResourceError, trio.TooSlowError, ssl.SSLError):
+            return
+
+
+async def serve_plain(stream: trio.abc.Stream, serve: Serve) -> None:
+    """One WebSocket connection, until it ends."""
+    try:
+        async with trio.open_nursery() as nursery:
+            with trio.fail_after(OPENING_TIMEOUT_S):
+                request = await wrap_server_stream(nursery, stream, max_message_size=MAX_MESSAGE)
+                if request.path.partition("?")[0] != CHAT_PATH:
+                    await request.reject(404)
+                    return
+                websocket = await request.accept()
+            await serve(websocket)
+            nursery.cancel_scope.cancel(reason="served")
+    except* (ConnectionClosed, HandshakeError, trio.BrokenResourceError, trio.ClosedResourceError, trio.TooSlowError):
+        pass
+    finally:
+        await trio.aclose_forcefully(stream)
+
+
+async def _accept_connect(stream: trio.SocketStream) -> bool:
+    head = bytearray()
+    while b"\r\n\r\n" not in head:
+        received = await stream.receive_some(4096)
+        if not received or len(head) + len(received) > MAX_HEAD:
+            return False
+        head += received
+    if not head.startswith(b"CONNECT "):
+        await stream.send_all(b"HTTP/1.1 405 Method Not Allowed\r\nAllow: CONNECT\r\nContent-Length: 0\r\n\r\n")
+        return False
+    await stream.send_all(b"HTTP/1.1 200 Connection established\r\n\r\n")
+    return True

@@ -1,0 +1,145 @@
+"""A loopback WhatsApp in a process of its own, as tests of other processes use it."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from collections.abc import AsyncGenerator, Callable
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import Final, TypeVar, final
+
+import msgspec
+import trio
+
+from tests.loopback.endpoints import Endpoints
+from tests.loopback.journal import Routed
+from tests.loopback.loopback import DeviceState
+
+ROOT: Final = Path(__file__).parents[2]
+POLL_S: Final = 0.05
+START_TIMEOUT_S: Final = 30.0
+_R = TypeVar("_R")
+
+
+class LoopbackError(Exception):
+    """The loopback refused a call; the text begins with the kind of error."""
+
+
+class _Answer(msgspec.Struct):
+    result: msgspec.Raw = msgspec.Raw(b"null")
+    error: dict[str, str] | None = None
+
+
+@final
+class RemoteLoopback:
+    """The methods of `tests.loopback.loopback.Loopback`, asynchronous. LoopbackError when the other side refuses."""
+
+    def __init__(self, endpoints: Endpoints, stream: trio.SocketStream) -> None:
+        self.endpoints = endpoints
+        self._stream = stream
+        self._lock = trio.Lock()
+        self._buffered = b""
+
+    async def add_account(self, phone: str, lid: str, name: str = "") -> None:
+        """A new number on WhatsApp."""
+        await self._call("add_account", type(None), phone=phone, lid=lid, name=name)
+
+    async def scan(self, phone: str, qr_text: str) -> str:
+        """Scan a QR code with a phone; the linked device's address."""
+        return await self._call("scan", str, phone=phone, qr_text=qr_text)
+
+    async def confirm_code(self, phone: str, code: str) -> str:
+        """Type a pairing code into a phone; the linked device's address."""
+        return await self._call("confirm_code", str, phone=phone, code=code)
+
+    async def devices(self) -> list[DeviceState]:
+        """Every linked device."""
+        return await self._call("devices", list[DeviceState])
+
+    async def counters(self) -> dict[str, int]:
+        """Totals since the start."""
+        return await self._call("counters", dict[str, int])
+
+    async def routed(self, after: int = 0) -> list[Routed]:
+        """The ciphertexts routed so far, from the ``after``-th on."""
+        return await self._call("routed", list[Routed], after=after)
+
+    async def connections(self) -> int:
+        """How many streams are open, of any kind."""
+        return await self._call("connections", int)
+
+    async def unlinked(self) -> int:
+        """How many streams wait to be linked."""
+        return await self._call("unlinked", int)
+
+    async def fault(self, name: str, **args: object) -> None:
+        """Call a fault method by its name: ``fault("refuse", code=503, times=2)``, ``fault("drop", phone="79…")``."""
+        await self._call(name, object, **args)
+
+    async def wait_logged_in(self, phone: str, *, timeout: float = 20.0) -> DeviceState:
+        """Wait until a device of ``phone`` listens; TooSlowError when it takes longer than ``timeout`` seconds."""
+        with trio.fail_after(timeout):
+            while True:
+                for device in await self.devices():
+                    if device.phone == phone and device.listening:
+                        return device
+                await trio.sleep(POLL_S)
+
+    async def wait_until(self, condition: Callable[[dict[str, int]], bool], *, timeout: float = 20.0) -> None:
+        """Wait until ``condition`` holds for the counters; TooSlowError after ``timeout`` seconds."""
+        with trio.fail_after(timeout):
+            while not condition(await self.counters()):
+                await trio.sleep(POLL_S)
+
+    async def _call(self, call: str, result: type[_R], /, **args: object) -> _R:
+        async with self._lock:
+            await self._stream.send_all(msgspec.json.encode({"call": call, "args": args}) + b"\n")
+            answer = msgspec.json.decode(await self._line(), type=_Answer)
+        if answer.error:
+            raise LoopbackError(f"{answer.error['type']}: {answer.error['text']}")
+        return msgspec.json.decode(answer.result, type=result)
+
+    async def _line(self) -> bytes:
+        while b"\n" not in self._buffered:
+            received = await self._stream.receive_some(1 << 16)
+            if not received:
+                raise LoopbackError("EndOfStream: the loopback is gone")
+            self._buffered += received
+        line, _, self._buffered = self._buffered.partition(b"\n")
+        return line
+
+
+@asynccontextmanager
+async def connect_loopback(endpoints: Endpoints) -> AsyncGenerator[RemoteLoopback]:
+    """Control a running loopback."""
+    async with await trio.open_unix_socket(endpoints.control) as stream:
+        yield RemoteLoopback(endpoints, stream)
+
+
+@asynccontextmanager
+async def start_loopback(*arguments: str) -> AsyncGenerator[RemoteLoopback]:
+    """Run ``python -m tests.loopback ARGUMENTS`` inside this block and control it."""
+    process = await trio.lowlevel.open_process(
+        [sys.executable, "-m", "tests.loopback", *arguments], cwd=ROOT, stdin=subprocess.PIPE, stdout=subprocess.PIPE
+    )
+    try:
+        with trio.fail_after(START_TIMEOUT_S):
+            endpoints = msgspec.json.decode(await _first_line(process), type=Endpoints)
+        async with connect_loopback(endpoints) as remote:
+            yield remote
+    finally:
+        process.terminate()
+        with trio.CancelScope(shield=True):
+            await process.wait()
+
+
+async def _first_line(process: trio.Process) -> bytes:
+    assert process.stdout is not None, "started with a pipe"
+    line = b""
+    while b"\n" not in line:
+        received = await process.stdout.receive_some()
+        if not received:
+            raise LoopbackError(f"EndOfStream: python -m tests.loopback ended after {line!r}")
+        line += received
+    return line

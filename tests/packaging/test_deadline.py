@@ -1,0 +1,36 @@
+"""The deadline of tests."""
+
+from __future__ import annotations
+
+import signal
+import threading
+import time
+
+import pytest
+import trio
+
+from tests.support.deadline import deadline
+
+
+def test_what_hangs_fails() -> None:
+    """A wait in the main thread ends with a failure that names the test."""
+    with pytest.raises(pytest.fail.Exception, match=r"a test took longer than 0.05 s"), deadline("a test", 0.05):
+        threading.Event().wait(60)
+
+
+def test_a_hanging_loop_fails() -> None:
+    """So does a trio loop that waits for ever."""
+    with pytest.raises(BaseException, match="") as caught, deadline("a test", 0.05):
+        trio.run(trio.sleep, 60)
+
+    assert caught.value is not None
+
+
+def test_what_is_in_time_goes_on() -> None:
+    """The alarm is taken back, and with it our handler."""
+    with deadline("a test", 0.05):
+        during = signal.getsignal(signal.SIGALRM)
+    time.sleep(0.1)
+
+    assert signal.getsignal(signal.SIGALRM) is not during
+    assert signal.getitimer(signal.ITIMER_REAL)[0] > 10

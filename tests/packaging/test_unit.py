@@ -1,0 +1,39 @@
+"""The systemd unit."""
+
+from __future__ import annotations
+
+import shutil
+import subprocess
+from pathlib import Path
+
+import pytest
+
+from tests.packaging.project import ROOT
+
+UNIT = ROOT / "deploy/wasup.service"
+MOST_EXPOSURE = 20
+"""Tenths; 92 is a unit without any protection."""
+
+pytestmark = pytest.mark.skipif(shutil.which("systemd-analyze") is None, reason="systemd-analyze is not installed")
+
+
+def analyze(*words: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(["systemd-analyze", *words], capture_output=True, text=True, check=False)
+
+
+def test_systemd_understands_it(tmp_path: Path) -> None:
+    """Every directive is known and has a value that systemd takes."""
+    unit = tmp_path / "wasup.service"
+    # The program's place in the unit is not here; /bin/true is everywhere.
+    unit.write_text(UNIT.read_text().replace("/opt/wasup/.venv/bin/wasup", "/bin/true"))
+
+    done = analyze("verify", str(unit))
+
+    assert (done.returncode, done.stderr) == (0, "")
+
+
+def test_it_stays_protected() -> None:
+    """No change to the unit opens what was closed without this noticing."""
+    done = analyze("security", "--offline=true", f"--threshold={MOST_EXPOSURE}", str(UNIT))
+
+    assert done.returncode == 0, done.stdout[-500:]

@@ -1,0 +1,64 @@
+"""storage/leases.py: one owner a company, an epoch that only grows."""
+
+from __future__ import annotations
+
+import pytest
+
+from storage import leases
+from storage.errors import LeaseHeld
+from storage.pool import Database
+
+A = "962302"
+
+
+async def test_another_owner_has_to_wait(database: Database) -> None:
+    """A live lease is refused to others with its owner's name and the time it has left."""
+    await database.write(leases.acquire, A, "daemon-1", 30.0)
+
+    with pytest.raises(LeaseHeld) as caught:
+        await database.write(leases.acquire, A, "daemon-2", 30.0)
+
+    assert caught.value.owner == "daemon-1"
+    assert 25.0 < caught.value.expires_in_s <= 30.0
+
+
+async def test_the_same_owner_keeps_its_epoch(database: Database) -> None:
+    """Acquiring a lease one still holds extends it and does not change the epoch."""
+    first = await database.write(leases.acquire, A, "daemon-1", 30.0)
+
+    again = await database.write(leases.acquire, A, "daemon-1", 30.0)
+
+    assert (first.epoch, again.epoch) == (1, 1)
+
+
+async def test_the_epoch_grows_after_release_and_after_expiry(database: Database) -> None:
+    """Whoever acquires a free or expired lease gets a greater epoch, the former owner too."""
+    first = await database.write(leases.acquire, A, "daemon-1", 30.0)
+    await database.write(leases.release, A, "daemon-1", first.epoch)
+    second = await database.write(leases.acquire, A, "daemon-2", 0.0)
+
+    third = await database.write(leases.acquire, A, "daemon-2", 30.0)
+
+    assert [first.epoch, second.epoch, third.epoch] == [1, 2, 3]
+
+
+async def test_renewal_names_what_is_still_owned(database: Database) -> None:
+    """Renewing extends live leases and leaves out those that are expired, another's, or nobody's."""
+    await database.write(leases.acquire, "mine", "daemon-1", 30.0)
+    await database.write(leases.acquire, "expired", "daemon-1", 0.0)
+    await database.write(leases.acquire, "another", "daemon-2", 30.0)
+
+    renewed = await database.write(leases.renew, "daemon-1", ["mine", "expired", "another", "unknown"], 60.0)
+
+    assert renewed == {"mine"}
+
+
+async def test_releasing_an_old_epoch_does_nothing(database: Database) -> None:
+    """A release with an epoch that is not the present one leaves the lease with its holder."""
+    await database.write(leases.acquire, A, "daemon-1", 0.0)
+    await database.write(leases.acquire, A, "daemon-1", 30.0)
+
+    await database.write(leases.release, A, "daemon-1", 1)
+
+    with pytest.raises(LeaseHeld):
+        await database.write(leases.acquire, A, "daemon-2", 30.0)

@@ -1,0 +1,26 @@
+"""Time and chance under a test's control."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import trio._core._run as trio_run  # the scheduler's own dice; trio has no public way to seed them
+
+_SWITCH = "_ALLOW_DETERMINISTIC_SCHEDULING"
+
+
+@contextmanager
+def seeded_scheduling(seed: int) -> Iterator[None]:
+    """Have trio run tasks in an order that depends on ``seed`` alone (and on what the tasks do)."""
+    dice = trio_run._r
+    state = dice.getstate()
+    switches = vars(trio_run)
+    was_allowed = switches[_SWITCH]
+    switches[_SWITCH] = True
+    dice.seed(seed)
+    try:
+        yield
+    finally:
+        switches[_SWITCH] = was_allowed
+        dice.setstate(state)

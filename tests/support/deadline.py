@@ -1,0 +1,55 @@
+"""No test can hang the run: after `DEADLINE_S` it fails, with the stack of where it was."""
+
+from __future__ import annotations
+
+import signal
+import threading
+from collections.abc import Generator
+from contextlib import contextmanager
+from types import FrameType
+from typing import Final
+
+import pytest
+
+DEADLINE_S: Final = 300.0
+"""For each of set-up, test and tear-down. The slowest takes a tenth of it on a busy machine."""
+
+
+@contextmanager
+def deadline(what: str, seconds: float = DEADLINE_S) -> Generator[None]:
+    """Fails what runs in the block, in the main thread, when it takes longer."""
+
+    def expire(_number: int, _frame: FrameType | None) -> None:
+        pytest.fail(f"{what} took longer than {seconds:g} s")
+
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    before = signal.signal(signal.SIGALRM, expire)
+    signal.setitimer(signal.ITIMER_REAL, seconds)
+    try:
+        yield
+    finally:
+        signal.setitimer(signal.ITIMER_REAL, 0)
+        signal.signal(signal.SIGALRM, before)
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_setup(item: pytest.Item) -> Generator[None, object, object]:
+    """The fixtures of a test."""
+    with deadline(f"setting up {item.nodeid}"):
+        return (yield)
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_call(item: pytest.Item) -> Generator[None, object, object]:
+    """A test."""
+    with deadline(item.nodeid):
+        return (yield)
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_teardown(item: pytest.Item) -> Generator[None, object, object]:
+    """Taking down the fixtures of a test."""
+    with deadline(f"tearing down {item.nodeid}"):
+        return (yield)

@@ -1,0 +1,38 @@
+"""A write that stops inside its transaction until the test lets it go on."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from typing import Any, Generic, TypeVar, final
+
+import trio
+
+from storage.connection import Connection
+
+T = TypeVar("T")
+
+
+@final
+class HeldWrite(Generic[T]):
+    """Pass it to `Database.write`: it does its work, sets ``entered``, and returns after `release`."""
+
+    def __init__(self, work: Callable[..., Awaitable[T]], *args: Any) -> None:
+        self.entered = trio.Event()
+        self._work = work
+        self._args = args
+        self._trio = trio.lowlevel.current_trio_token()
+        self._loop: asyncio.AbstractEventLoop | None = None
+        self._released = asyncio.Event()
+
+    async def __call__(self, connection: Connection) -> T:
+        result = await self._work(connection, *self._args)
+        self._loop = asyncio.get_running_loop()
+        self._trio.run_sync_soon(self.entered.set)
+        await self._released.wait()
+        return result
+
+    def release(self) -> None:
+        """Let it return, and so commit."""
+        assert self._loop is not None, "it has not entered yet"
+        self._loop.call_soon_threadsafe(self._released.set)
