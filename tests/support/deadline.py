@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import signal
 import threading
+import time
 from collections.abc import Generator
 from contextlib import contextmanager
 from types import FrameType
@@ -25,13 +26,16 @@ def deadline(what: str, seconds: float = DEADLINE_S) -> Generator[None]:
     if threading.current_thread() is not threading.main_thread():
         yield
         return
+    since = time.monotonic()
     before = signal.signal(signal.SIGALRM, expire)
-    signal.setitimer(signal.ITIMER_REAL, seconds)
+    outer_s, _ = signal.setitimer(signal.ITIMER_REAL, seconds)
     try:
         yield
     finally:
         signal.setitimer(signal.ITIMER_REAL, 0)
         signal.signal(signal.SIGALRM, before)
+        if outer_s:  # the deadline around this one goes on, with what is left of it
+            signal.setitimer(signal.ITIMER_REAL, max(outer_s - (time.monotonic() - since), 0.001))
 
 
 @pytest.hookimpl(wrapper=True)
