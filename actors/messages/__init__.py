@@ -1,0 +1,117 @@
+"""What actors say to each other and to the HTTP side: requests (with the type they are answered with), answers and notices.
+
+Requests and notices never leave the process and are plain frozen dataclasses; answers that HTTP sends on are msgspec structs whose
+fields are renamed to camelCase on the wire. One module a topic; everybody imports from here.
+"""
+
+from __future__ import annotations
+
+from actors.messages.basis import (
+    Answer,
+    CompanyState,
+    Refused,
+)
+from actors.messages.company import (
+    CheckHealth,
+    CompanyStatus,
+    Evidence,
+    GetOffer,
+    GetStatus,
+    HealthReport,
+    Initialize,
+    LeaseWasLost,
+    Logout,
+    Offer,
+    RestartSession,
+    StartSession,
+    StopSession,
+)
+from actors.messages.directory import (
+    EnsureCompany,
+    FindCompany,
+    ForgetCompany,
+    HealthChanged,
+    LeaseDropped,
+    LeaseTaken,
+    ListSessions,
+    SessionPage,
+    SessionSummary,
+    SetDesired,
+    StatusChanged,
+)
+from actors.messages.engines import (
+    EnginePlace,
+    LeavePlace,
+    PlaceWasFull,
+    TakePlace,
+    WaitReady,
+)
+from actors.messages.events import (
+    Announce,
+    Event,
+    EventPage,
+    Publish,
+    ReadEvents,
+    Subscribe,
+)
+from actors.messages.sending import (
+    Quoted,
+    SendText,
+    Sent,
+)
+from actors.messages.services import (
+    Allowance,
+    DaemonHealth,
+    GetDaemonHealth,
+    GetHttpAddress,
+    TakeToken,
+)
+
+__all__ = [
+    "Allowance",
+    "Announce",
+    "Answer",
+    "CheckHealth",
+    "CompanyState",
+    "CompanyStatus",
+    "DaemonHealth",
+    "EnginePlace",
+    "EnsureCompany",
+    "Event",
+    "EventPage",
+    "Evidence",
+    "FindCompany",
+    "ForgetCompany",
+    "GetDaemonHealth",
+    "GetHttpAddress",
+    "GetOffer",
+    "GetStatus",
+    "HealthChanged",
+    "HealthReport",
+    "Initialize",
+    "LeaseDropped",
+    "LeaseTaken",
+    "LeaseWasLost",
+    "LeavePlace",
+    "ListSessions",
+    "Logout",
+    "Offer",
+    "PlaceWasFull",
+    "Publish",
+    "Quoted",
+    "ReadEvents",
+    "Refused",
+    "RestartSession",
+    "SendText",
+    "Sent",
+    "SessionPage",
+    "SessionSummary",
+    "SetDesired",
+    "StartSession",
+    "StatusChanged",
+    "StopSession",
+    "Subscribe",
+    "TakePlace",
+    "TakeToken",
+    "WaitReady",
+]

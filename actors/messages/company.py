@@ -1,0 +1,110 @@
+"""What a company is asked and ordered, and what it answers."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+from actors.messages.basis import Answer, CompanyState
+from supervisor import Request
+
+
+class Evidence(Answer, frozen=True, kw_only=True):
+    """Ages in seconds of what the status rests on; None: never since the actor started."""
+
+    connected_age_s: float | None
+    round_trip_age_s: float | None
+    round_trip_s: float | None
+    message_age_s: float | None
+    commit_age_s: float | None
+
+
+class CompanyStatus(Answer, frozen=True, kw_only=True):
+    company_id: str
+    status: CompanyState
+    reason: str
+    connected: bool
+    since: float
+    """Unix seconds of the last transition."""
+    phone_number: str | None
+    """E.164 of the linked account."""
+    lid: str | None
+    reconnect_attempts: int
+    next_attempt_at: float | None
+    restarts: int
+    engine: str | None
+    """Path of the EngineActor that hosts it."""
+    lease_epoch: int | None
+    evidence: Evidence
+
+
+class HealthReport(Answer, frozen=True, kw_only=True):
+    company_id: str
+    healthy: bool
+    status: CompanyState
+    phone_number: str | None
+    checks: dict[str, bool]
+    """`lease`, `engine`, `connected`, `roundTrip`, `storage`."""
+
+
+class Offer(Answer, frozen=True, kw_only=True):
+    """A QR code or a pairing code on offer."""
+
+    company_id: str
+    method: Literal["qr", "code"]
+    qr: str | None = None
+    pairing_code: str | None = None
+    expires_at: float
+    """Unix seconds."""
+
+
+@dataclass(frozen=True, slots=True)
+class Initialize(Request[Offer]):
+    """Start linking. Refused: `already_linked`, `invalid_phone`, `whatsapp_unreachable`, `engine_unavailable`."""
+
+    method: Literal["qr", "code"] = "qr"
+    phone: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class GetOffer(Request[Offer]):
+    """The present QR. Refused: `no_qr`."""
+
+
+@dataclass(frozen=True, slots=True)
+class GetStatus(Request[CompanyStatus]):
+    pass
+
+
+@dataclass(frozen=True, slots=True)
+class CheckHealth(Request[HealthReport]):
+    """Makes a real round trip, at most once a second."""
+
+
+@dataclass(frozen=True, slots=True)
+class StartSession(Request[CompanyStatus]):
+    pass
+
+
+@dataclass(frozen=True, slots=True)
+class StopSession(Request[CompanyStatus]):
+    pass
+
+
+@dataclass(frozen=True, slots=True)
+class RestartSession(Request[CompanyStatus]):
+    pass
+
+
+@dataclass(frozen=True, slots=True)
+class Logout(Request[CompanyStatus]):
+    """Unlink at WhatsApp and archive the credentials. Refused: `not_linked`."""
+
+
+@dataclass(frozen=True, slots=True)
+class LeaseWasLost:
+    """To a company from the directory: drop the socket now."""
+
+    why: str
+    elsewhere: bool
+    """Another daemon owns it; False: it could not be renewed in time."""

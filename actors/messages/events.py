@@ -1,0 +1,59 @@
+"""Events, and how they are stored, read and followed."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import msgspec
+
+from actors.messages.basis import Answer
+from supervisor import Request
+
+
+class Event(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
+    """One event as applications see it. ``seq`` is 0 until it is stored."""
+
+    id: str
+    seq: int = 0
+    type: str
+    company_id: str
+    timestamp: float
+    payload: msgspec.Raw
+
+
+@dataclass(frozen=True, slots=True)
+class Publish(Request[None]):
+    """Store events, then tell subscribers. Answered once they are stored. Refused: `storage_unavailable`."""
+
+    events: tuple[Event, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Announce:
+    """The same for one who does not wait: events that are too many are dropped and counted."""
+
+    events: tuple[Event, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Subscribe(Request[Any]):
+    """Answered with an `actors.events.Subscription` (async iterable of `Event`; `.close()`); ``after`` replays from the log first."""
+
+    after: int | None = None
+    company_ids: frozenset[str] | None = None
+    types: frozenset[str] | None = None
+
+
+class EventPage(Answer, frozen=True, kw_only=True):
+    events: tuple[Event, ...]
+    next: int
+    """The ``after`` of the next page."""
+
+
+@dataclass(frozen=True, slots=True)
+class ReadEvents(Request[EventPage]):
+    after: int = 0
+    limit: int = 100
+    company_ids: frozenset[str] | None = None
+    types: frozenset[str] | None = None

@@ -1,0 +1,38 @@
+"""Messages out: what a company is to send, and what it answers."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from actors.messages.basis import Answer
+from supervisor import Request
+
+
+class Sent(Answer, frozen=True, kw_only=True):
+    company_id: str
+    phone: str
+    message_id: str
+    timestamp: float
+
+
+@dataclass(frozen=True, slots=True)
+class Quoted:
+    message_id: str
+    sender: str
+    text: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class SendText(Request[Sent]):
+    """Answered after WhatsApp acknowledged it and its ratchet step is committed.
+
+    Refused: `no_active_session`, `rate_limited`, `send_timeout`, `storage_unavailable`, `recipient_not_on_whatsapp`, `engine_unavailable`.
+    """
+
+    to: str
+    """Full JID."""
+    phone: str
+    """The recipient as the caller wrote it, normalised; repeated in the answer."""
+    text: str
+    message_id: str | None = None
+    quoted: Quoted | None = None
