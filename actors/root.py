@@ -220,7 +220,9 @@ def _http(parts: Parts, address: Address, app: Litestar, context: Context) -> Ht
         limiter=context.ref_to("/limiter"),
         health=context.ref_to("/health"),
         metrics=parts.metrics,
-        stores=database_stores(parts.database, idempotency_ttl_s=parts.settings.storage.idempotency_ttl_s),
+        stores=database_stores(
+            parts.database, idempotency_ttl_s=parts.settings.storage.idempotency_ttl_s, owner=parts.owner
+        ),
         app=app,
         address=address,
     )

@@ -1,4 +1,5 @@
-"""Answers given under an idempotency key, kept for a time so that a repeated request gets the first one's."""
+"""Requests made under an idempotency key: claimed before they are carried out, kept with their answer afterwards, so that a repeated
+request gets the first one's answer and is never carried out twice."""
 
 from __future__ import annotations
 
@@ -12,15 +13,23 @@ from storage.pool import Database
 KEEP_S: Final = 24 * 3600.0
 
 _FIND: LiteralString = """
-    SELECT request_digest, response FROM idempotency WHERE company_id = $1 AND key = $2 AND expires_at > now()
+    SELECT request_digest, response, claim, owner, extract(epoch FROM now() - created_at)::float8 AS age_s
+    FROM idempotency WHERE company_id = $1 AND key = $2 AND expires_at > now()
 """
-# An expired record that has not been swept yet gives way; a live one stays.
-_REMEMBER: LiteralString = """
-    INSERT INTO idempotency AS kept (company_id, key, request_digest, response, expires_at)
-    VALUES ($1, $2, $3, $4, now() + make_interval(secs => $5))
-    ON CONFLICT (company_id, key) DO UPDATE SET request_digest = excluded.request_digest, response = excluded.response,
-        created_at = now(), expires_at = excluded.expires_at
-    WHERE kept.expires_at <= now()
+# An expired record that has not been swept yet gives way, and so does a claim that its maker knows to have come to nothing; a claim
+# whose commit was in doubt may be made again.
+_CLAIM: LiteralString = """
+    INSERT INTO idempotency AS kept (company_id, key, request_digest, claim, owner, expires_at)
+    VALUES ($1, $2, $3, $4, $5, now() + make_interval(secs => $6))
+    ON CONFLICT (company_id, key) DO UPDATE SET request_digest = excluded.request_digest, response = NULL,
+        claim = excluded.claim, owner = excluded.owner, created_at = now(), expires_at = excluded.expires_at
+    WHERE kept.expires_at <= now() OR (kept.response IS NULL AND kept.claim IN ($4, $7))
+"""
+_SETTLE: LiteralString = """
+    UPDATE idempotency SET response = $4 WHERE company_id = $1 AND key = $2 AND claim = $3 AND response IS NULL
+"""
+_RELEASE: LiteralString = """
+    DELETE FROM idempotency WHERE company_id = $1 AND key = $2 AND claim = $3 AND response IS NULL
 """
 _PRUNE: LiteralString = """
     DELETE FROM idempotency WHERE (company_id, key) IN (
@@ -30,30 +39,59 @@ _PRUNE: LiteralString = """
 
 
 @final
-class KeptAnswer(msgspec.Struct, frozen=True):
-    """What was asked under a key, and answered."""
+class Kept(msgspec.Struct, frozen=True):
+    """What is known of the request made under a key."""
 
     request_digest: bytes
-    response: bytes
-    """JSON."""
+    response: bytes | None
+    """JSON; None: it was begun, and how it ended is not recorded."""
+    claim: str | None
+    """Names the attempt that was begun."""
+    owner: str | None
+    """The daemon that began it."""
+    age_s: float
+    """Since it was begun."""
 
 
-async def find(reader: Reader, company_id: str, key: str) -> KeptAnswer | None:
-    """The answer kept under the company's key, None when there is none or its time is over."""
+async def find(reader: Reader, company_id: str, key: str) -> Kept | None:
+    """What is kept under the company's key, None when there is nothing or its time is over."""
     row = await reader.fetchrow(_FIND, company_id, key)
-    return None if row is None else KeptAnswer(row["request_digest"], row["response"])
+    if row is None:
+        return None
+    return Kept(row["request_digest"], row["response"], row["claim"], row["owner"], row["age_s"])
 
 
-async def remember(
-    connection: Connection, company_id: str, key: str, request_digest: bytes, response: bytes, keep_s: float = KEEP_S
+async def claim(
+    connection: Connection,
+    company_id: str,
+    key: str,
+    request_digest: bytes,
+    *,
+    claim: str,
+    owner: str,
+    replaces: str | None = None,
+    keep_s: float = KEEP_S,
 ) -> bool:
-    """Keep the answer (JSON) for ``keep_s`` seconds. False, and nothing changed, when one is kept under this key
-    already."""
-    return await connection.execute(_REMEMBER, company_id, key, request_digest, response, keep_s) == "INSERT 0 1"
+    """Write down, for ``keep_s`` seconds, that the request is about to be carried out by ``owner`` in the attempt ``claim``.
+
+    False, and nothing changed, when something is kept under this key already, unless that is the claim ``replaces``.
+    """
+    tag = await connection.execute(_CLAIM, company_id, key, request_digest, claim, owner, keep_s, replaces)
+    return tag == "INSERT 0 1"
+
+
+async def settle(connection: Connection, company_id: str, key: str, claim: str, response: bytes) -> bool:
+    """Keep the answer (JSON) that this attempt was given. False when the claim is not there any more, or settled."""
+    return await connection.execute(_SETTLE, company_id, key, claim, response) == "UPDATE 1"
+
+
+async def release(connection: Connection, company_id: str, key: str, claim: str) -> bool:
+    """Give the key free again: this attempt has certainly done nothing. False when the claim is not there any more."""
+    return await connection.execute(_RELEASE, company_id, key, claim) == "DELETE 1"
 
 
 async def prune(db: Database, *, batch: int = 1000) -> int:
-    """Delete the answers whose time is over, ``batch`` a transaction, and return how many."""
+    """Delete what is kept longer than its time, ``batch`` a transaction, and return how many."""
     total = 0
     while True:
         deleted = await db.write(_prune_batch, batch)

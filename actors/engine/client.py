@@ -287,8 +287,10 @@ class Client:
 def _code_of(text: str) -> str:
     """`protocol.Failed`'s code for the library's error text."""
     lowered = text.lower()
-    if "not connected" in lowered or "websocket disconnected" in lowered:
+    if "not connected" in lowered:
         return "not_connected"
+    if "websocket disconnected" in lowered:
+        return "timeout"  # while it waited for an answer: what was asked for may have been done
     if "doesn't contain a device" in lowered or "not logged in" in lowered:
         return "not_linked"
     if "no lid found" in lowered:

@@ -167,7 +167,7 @@ class HttpActor(Actor):
             health=self._health,
             system=self.context.system,
             metrics=self._metrics,
-            idempotency=Idempotency(self._stores.idempotency),
+            idempotency=Idempotency(self._stores.idempotency, spawn=lambda work: self.context.spawn(work, name="send")),
             audit=audit,
             act_on_self=self._act_on_self,
             waits=Waits(send_s=settings.company.send_timeout_s + 2.0),

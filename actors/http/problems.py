@@ -70,6 +70,12 @@ _ALL: Final = (
         "action_failed", 409, "Action Failed", "The action was tried and did not come to its end; look at the actor."
     ),
     _kind("in_progress", 409, "In Progress", "A request with this Idempotency-Key is being handled.", retry_s=1.0),
+    _kind(
+        "outcome_unknown",
+        409,
+        "Outcome Unknown",
+        "A send under this Idempotency-Key was begun and its end is not known: it may have arrived, and is not sent again.",
+    ),
     # 422: understood, and wrong
     _kind("invalid_request", 422, "Invalid Request", "A field is missing, unknown, or not of its type."),
     _kind("invalid_company_id", 422, "Invalid Company Id", "A company id is 1 to 64 of A-Z a-z 0-9 _ and -."),
@@ -79,6 +85,7 @@ _ALL: Final = (
     _kind("invalid_idempotency_key", 422, "Invalid Idempotency-Key", "It is 1 to 128 visible ASCII characters."),
     _kind("idempotency_key_reused", 422, "Idempotency-Key Reused", "This key was used for a different body."),
     _kind("recipient_not_on_whatsapp", 422, "Recipient Not On WhatsApp", "This number has no WhatsApp account."),
+    _kind("send_rejected", 422, "Send Rejected", "WhatsApp refused this message."),
     # 429
     _kind("rate_limited", 429, "Rate Limited", "Too many messages for this company; see RateLimit-*.", retry_s=1.0),
     _kind("too_many_sends", 429, "Too Many Sends", "Too many sends of this company are under way.", retry_s=1.0),

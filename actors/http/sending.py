@@ -1,8 +1,8 @@
 """Sending a text, in this order:
 
 1. the key and the company in the path (guards), 2. the body's form, the message, the recipient, 3. the company exists,
-4. a repeat of an earlier `Idempotency-Key` is answered from memory of it, 5. the company is connected, 6. the rate limit,
-7. the company sends.
+4. a repeat of an earlier `Idempotency-Key` is answered without sending, 5. the company is connected, 6. the rate limit,
+7. the request is claimed under its key, 8. the company sends, 9. the answer joins the claim.
 
 So nothing that cannot be sent uses up the rate limit: an unlinked company is 409 and a bad number 422, however often.
 A message that was let through counts, also when sending it fails.
@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
+from functools import partial
 from typing import Annotated
 
 from litestar import Controller, Response, post
@@ -20,7 +21,6 @@ from litestar.params import HeaderParameter, JSONBody
 from actors.http.backends import Backends, Injected
 from actors.http.bodies import MAX_MESSAGE, QuotedBody, SendBody
 from actors.http.guards import CompanyId, needs_company, needs_key
-from actors.http.idempotency import Attempt
 from actors.http.openapi import BODY, OF_A_COMPANY, may_answer
 from actors.http.phones import Recipient, parse_recipient
 from actors.http.problems import Problem
@@ -47,6 +47,8 @@ _SENDING = (
     "invalid_idempotency_key",
     "idempotency_key_reused",
     "in_progress",
+    "outcome_unknown",
+    "send_rejected",
     "engine_unavailable",
     "send_timeout",
 )
@@ -78,8 +80,7 @@ class SendController(Controller):
                 return Response(attempt.earlier, headers={"Idempotency-Replayed": "true"})
             await _require_connected(company, company_id, backends)
             allowance = await _take_token(company_id, backends)
-            sent = await _send(company, draft, attempt, backends)
-            attempt.sent = sent
+            sent = await attempt.run(partial(_send, company, draft, backends))
         return Response(sent, headers=_rate_limit_headers(allowance))
 
 
@@ -133,8 +134,8 @@ async def _take_token(company_id: str, backends: Backends) -> Allowance:
     return allowance
 
 
-async def _send(company: ActorRef, draft: Draft, attempt: Attempt, backends: Backends) -> SentReply:
-    request = SendText(draft.to.jid, draft.to.phone, draft.text, attempt.message_id, draft.quoted)
+async def _send(company: ActorRef, draft: Draft, backends: Backends) -> SentReply:
+    request = SendText(draft.to.jid, draft.to.phone, draft.text, quoted=draft.quoted)
     try:
         sent = await company.ask(request, timeout=backends.waits.send_s)
     except AskTimeout as error:

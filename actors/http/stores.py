@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import final
 
 from actors.http.actor import Stores
@@ -12,11 +13,11 @@ from storage import api_keys, audit, idempotency
 from storage.pool import Database
 
 
-def database_stores(database: Database, *, idempotency_ttl_s: float) -> Stores:
-    """Keys, idempotent answers and the audit log in ``database``."""
+def database_stores(database: Database, *, idempotency_ttl_s: float, owner: str) -> Stores:
+    """Keys, idempotent requests and the audit log in ``database``, for the daemon ``owner`` (``<installation>/<boot>``)."""
     return Stores(
         keys=DatabaseKeys(database),
-        idempotency=DatabaseIdempotency(database, idempotency_ttl_s),
+        idempotency=DatabaseIdempotency(database, idempotency_ttl_s, owner),
         audit=DatabaseAudit(database),
     )
 
@@ -36,20 +37,34 @@ class DatabaseKeys:
 
 @final
 class DatabaseIdempotency:
-    """Answers in ``idempotency``."""
+    """Requests in ``idempotency``."""
 
-    def __init__(self, database: Database, ttl_s: float) -> None:
+    def __init__(self, database: Database, ttl_s: float, owner: str) -> None:
         self._database = database
         self._ttl_s = ttl_s
+        self._owner = owner
 
     async def find(self, company_id: str, key: str) -> Remembered | None:
         """What is kept under this key and not too old."""
         kept = await idempotency.find(self._database, company_id, key)
-        return None if kept is None else Remembered(kept.request_digest, kept.response)
+        if kept is None:
+            return None
+        # Of an installation's daemons one runs at a time: what an earlier one began is not under way any more.
+        is_ours = _installation(kept.owner or self._owner) == _installation(self._owner)
+        return Remembered(kept.request_digest, kept.response, kept.claim, is_ours, kept.age_s)
 
-    async def remember(self, company_id: str, key: str, kept: Remembered) -> None:
-        """Keep this, unless something is kept already."""
-        await self._database.write(idempotency.remember, company_id, key, kept.digest, kept.response, self._ttl_s)
+    async def claim(self, company_id: str, key: str, digest: bytes, *, claim: str, replaces: str | None) -> bool:
+        """Claim the key before the request is carried out."""
+        write = partial(idempotency.claim, claim=claim, owner=self._owner, replaces=replaces, keep_s=self._ttl_s)
+        return await self._database.write(write, company_id, key, digest)
+
+    async def settle(self, company_id: str, key: str, claim: str, response: bytes) -> None:
+        """Keep the answer; one that is kept already stays."""
+        await self._database.write(idempotency.settle, company_id, key, claim, response)
+
+    async def release(self, company_id: str, key: str, claim: str) -> None:
+        """Give the key free."""
+        await self._database.write(idempotency.release, company_id, key, claim)
 
 
 @final
@@ -62,3 +77,7 @@ class DatabaseAudit:
     async def append(self, entry: AuditEntry) -> None:
         """Write one entry; when a commit was in doubt it may be there twice, never not at all."""
         await self._database.write(audit.append, entry.at, entry.key_id, entry.action, entry.target, entry.address)
+
+
+def _installation(owner: str) -> str:
+    return owner.partition("/")[0]

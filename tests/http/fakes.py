@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import hashlib
 import time
 from collections.abc import Awaitable, Callable
@@ -294,9 +295,23 @@ class MemoryIdempotency:
         self._world.check_storage()
         return self._world.kept.get((company_id, key))
 
-    async def remember(self, company_id: str, key: str, kept: Remembered) -> None:
+    async def claim(self, company_id: str, key: str, digest: bytes, *, claim: str, replaces: str | None) -> bool:
         self._world.check_storage()
-        self._world.kept.setdefault((company_id, key), kept)
+        kept = self._world.kept.get((company_id, key))
+        if kept is not None and (replaces is None or kept.claim != replaces):
+            return False
+        self._world.kept[company_id, key] = Remembered(digest, None, claim)
+        return True
+
+    async def settle(self, company_id: str, key: str, claim: str, response: bytes) -> None:
+        self._world.check_storage()
+        kept = self._world.kept[company_id, key]
+        assert kept.claim == claim
+        self._world.kept[company_id, key] = dataclasses.replace(kept, response=response)
+
+    async def release(self, company_id: str, key: str, claim: str) -> None:
+        self._world.check_storage()
+        assert self._world.kept.pop((company_id, key)).claim == claim
 
 
 class MemoryAudit:

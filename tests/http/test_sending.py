@@ -2,14 +2,22 @@
 
 from __future__ import annotations
 
+import contextlib
+import hashlib
+
+import httpx
+import msgspec
 import pytest
 import trio
 
 from actors import messages as m
+from actors.http.bodies import SendBody
+from actors.http.idempotency import ELSEWHERE_S, Remembered
 from actors.messages import CompanyState
 from tests.http.fakes import NOW
+from tests.http.raw import connected, request, reset
 from tests.http.test_sessions import problem
-from tests.http.world import COMPANY_A, Daemon, running, sample_world
+from tests.http.world import COMPANY_A, Daemon, running, sample_world, until
 
 SEND = f"/api/whatsapp/sessions/{COMPANY_A}/send"
 BODY = {"phone": "+79000000002", "message": "hello"}
@@ -231,28 +239,142 @@ async def test_a_repeat_while_the_first_is_under_way_is_409(daemon: Daemon) -> N
     assert answers == [200]
 
 
-async def test_a_failed_send_can_be_tried_again_under_its_key(daemon: Daemon) -> None:
-    """A failure is not remembered, and the second try uses the same message id, so that phones show it once."""
+def refuse_once(daemon: Daemon, error: Exception) -> None:
+    """The next send of company A ends in this."""
 
-    async def refuse_once(message: object) -> None:
+    async def refuse(message: object) -> None:
         if isinstance(message, m.SendText):
             daemon.world.companies[COMPANY_A].on_ask = None
-            raise m.Refused("send_timeout", "no acknowledgement")
+            raise error
 
-    daemon.world.companies[COMPANY_A].on_ask = refuse_once
+    daemon.world.companies[COMPANY_A].on_ask = refuse
+
+
+@pytest.mark.parametrize("code", ["no_active_session", "too_many_sends", "recipient_not_on_whatsapp", "send_rejected"])
+async def test_what_certainly_sent_nothing_can_be_tried_again_under_its_key(daemon: Daemon, code: str) -> None:
+    """The key is free again."""
     headers = {"Idempotency-Key": "order-17"}
+    refuse_once(daemon, m.Refused(code, "as the test wants it"))
+
+    first = await daemon.client.post(SEND, json=BODY, headers=headers)
+    assert daemon.world.kept == {}
+    second = await daemon.client.post(SEND, json=BODY, headers=headers)
+
+    assert (problem(first)[1], second.status_code) == (code, 200)
+
+
+@pytest.mark.parametrize("code", ["send_timeout", "engine_unavailable", "storage_unavailable"])
+async def test_what_may_have_been_sent_is_not_sent_again(daemon: Daemon, code: str) -> None:
+    """A repeat is told that nobody knows; the same for every further one."""
+    headers = {"Idempotency-Key": "order-17"}
+    refuse_once(daemon, m.Refused(code, "as the test wants it"))
+
+    first = await daemon.client.post(SEND, json=BODY, headers=headers)
+    repeats = [await daemon.client.post(SEND, json=BODY, headers=headers) for _ in range(2)]
+
+    assert problem(first)[1] == code
+    assert [problem(answer) for answer in repeats] == [(409, "outcome_unknown")] * 2
+    assert repeats[0].json()["retryable"] is False
+    assert daemon.world.companies[COMPANY_A].sent == []
+
+
+async def test_a_company_that_crashes_over_a_send_leaves_its_outcome_unknown(daemon: Daemon) -> None:
+    """The claim is durable before the company is asked, and no crash takes it back."""
+    headers = {"Idempotency-Key": "order-17"}
+    refuse_once(daemon, RuntimeError("as the test wants it"))
 
     first = await daemon.client.post(SEND, json=BODY, headers=headers)
     second = await daemon.client.post(SEND, json=BODY, headers=headers)
 
-    tried = [message for message in daemon.world.companies[COMPANY_A].asked if isinstance(message, m.SendText)]
-    assert (first.status_code, second.status_code) == (504, 200)
-    assert tried[0].message_id == tried[1].message_id == second.json()["messageId"]
+    assert problem(first) == (503, "restarting")
+    assert problem(second) == (409, "outcome_unknown")
+
+
+async def test_the_claim_is_there_before_the_company_is_asked(daemon: Daemon) -> None:
+    """And the answer before it goes out."""
+    seen: list[bytes | None] = []
+
+    async def look(message: object) -> None:
+        if isinstance(message, m.SendText):
+            seen.append(daemon.world.kept[COMPANY_A, "order-17"].response)
+
+    daemon.world.companies[COMPANY_A].on_ask = look
+
+    answer = await daemon.client.post(SEND, json=BODY, headers={"Idempotency-Key": "order-17"})
+
+    assert seen == [None]
+    assert daemon.world.kept[COMPANY_A, "order-17"].response == answer.content
+
+
+async def test_an_http_actor_that_ends_amid_a_send_leaves_its_outcome_unknown(daemon: Daemon) -> None:
+    """Its next incarnation knows the claim from storage only, and does not send."""
+    arrived = trio.Event()
+
+    async def stay(message: object) -> None:
+        if isinstance(message, m.SendText):
+            arrived.set()
+            daemon.world.companies[COMPANY_A].on_ask = None
+            await trio.sleep_forever()
+
+    daemon.world.companies[COMPANY_A].on_ask = stay
+    headers = {"Idempotency-Key": "order-17"}
+
+    async def first() -> None:
+        with contextlib.suppress(httpx.HTTPError):
+            await daemon.client.post(SEND, json=BODY, headers=headers)
+
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(first)
+        await arrived.wait()
+        daemon.system.kill("/http", "by the test")
+        await until(lambda: daemon.system.snapshot("/http").state == "running")
+    _, port = await daemon.system.ref("/http").ask(m.GetHttpAddress())
+    answer = await daemon.client.post(f"http://127.0.0.1:{port}{SEND}", json=BODY, headers=headers)
+
+    assert problem(answer) == (409, "outcome_unknown")
+
+
+async def test_a_send_of_another_daemon_is_under_way_for_a_while(daemon: Daemon) -> None:
+    """Then nobody knows how it ended."""
+    digest = hashlib.sha256(msgspec.json.encode(msgspec.convert(BODY, SendBody))).digest()
+    codes: list[str] = []
+    for age_s in (ELSEWHERE_S - 1, ELSEWHERE_S + 1):
+        daemon.world.kept[COMPANY_A, "order-17"] = Remembered(digest, None, "theirs", is_ours=False, age_s=age_s)
+        answer = await daemon.client.post(SEND, json=BODY, headers={"Idempotency-Key": "order-17"})
+        codes.append(problem(answer)[1])
+
+    assert codes == ["in_progress", "outcome_unknown"]
+
+
+async def test_a_client_that_leaves_can_come_back_for_its_answer(daemon: Daemon) -> None:
+    """The send goes on without it and is recorded."""
+    arrived, go_on = trio.Event(), trio.Event()
+
+    async def wait(message: object) -> None:
+        if isinstance(message, m.SendText):
+            arrived.set()
+            await go_on.wait()
+
+    daemon.world.companies[COMPANY_A].on_ask = wait
+    headers = {"Idempotency-Key": "order-17"}
+    async with connected(daemon) as stream:
+        body = msgspec.json.encode(BODY)
+        await stream.send_all(
+            request("POST", SEND, f"Content-Length: {len(body)}", "Idempotency-Key: order-17", body=body)
+        )
+        await arrived.wait()
+        reset(stream)
+    go_on.set()
+    await until(lambda: daemon.world.kept[COMPANY_A, "order-17"].response is not None)
+
+    answer = await daemon.client.post(SEND, json=BODY, headers=headers)
+
+    assert (answer.status_code, answer.headers["idempotency-replayed"]) == (200, "true")
+    assert len(daemon.world.companies[COMPANY_A].sent) == 1
 
 
 async def test_an_answer_that_could_not_be_recorded_is_still_an_answer(daemon: Daemon) -> None:
-    """The message is out: the caller hears so, and a repeat finds the answer in memory."""
-    daemon.world.companies[COMPANY_A].on_ask = None
+    """The message is out: the caller hears so, a repeat finds the answer in memory, and storage gets it when it is back."""
     headers = {"Idempotency-Key": "order-17"}
 
     async def lose_storage(message: object) -> None:
@@ -263,10 +385,33 @@ async def test_an_answer_that_could_not_be_recorded_is_still_an_answer(daemon: D
 
     first = await daemon.client.post(SEND, json=BODY, headers=headers)
     second = await daemon.client.post(SEND, json=BODY, headers=headers)
+    assert daemon.world.kept[COMPANY_A, "order-17"].response is None
+    daemon.world.storage_is_away = False
 
     assert (first.status_code, second.status_code) == (200, 200)
     assert first.json() == second.json()
     assert len(daemon.world.companies[COMPANY_A].sent) == 1
+    await until(lambda: daemon.world.kept[COMPANY_A, "order-17"].response == first.content)
+
+
+async def test_a_key_that_could_not_be_given_free_is_free_all_the_same(daemon: Daemon) -> None:
+    """While Postgres was away nothing was sent; its claim there does not stand in the way."""
+    headers = {"Idempotency-Key": "order-17"}
+
+    async def refuse_and_lose_storage(message: object) -> None:
+        if isinstance(message, m.SendText):
+            daemon.world.storage_is_away = True
+            raise m.Refused("recipient_not_on_whatsapp", "as the test wants it")
+
+    daemon.world.companies[COMPANY_A].on_ask = refuse_and_lose_storage
+    first = await daemon.client.post(SEND, json=BODY, headers=headers)
+    daemon.world.storage_is_away = False
+    daemon.world.companies[COMPANY_A].on_ask = None
+    assert daemon.world.kept[COMPANY_A, "order-17"].response is None
+
+    second = await daemon.client.post(SEND, json=BODY, headers=headers)
+
+    assert (problem(first)[1], second.status_code) == ("recipient_not_on_whatsapp", 200)
 
 
 async def test_with_storage_away_a_key_cannot_be_honoured(daemon: Daemon) -> None:

@@ -6,7 +6,6 @@ import hashlib
 
 from actors.http.audit import AuditEntry
 from actors.http.auth import Principal
-from actors.http.idempotency import Remembered
 from actors.http.stores import database_stores
 from storage import api_keys, audit
 from storage.pool import Database
@@ -14,7 +13,7 @@ from storage.pool import Database
 
 async def test_keys_are_found_by_their_digest(database: Database) -> None:
     """With their scope, until they are revoked."""
-    stores = database_stores(database, idempotency_ttl_s=60)
+    stores = database_stores(database, idempotency_ttl_s=60, owner="here/1")
     admin = await database.write(api_keys.create, "operator", None)
     limited = await database.write(api_keys.create, "shop", ["962302"])
 
@@ -29,21 +28,40 @@ async def test_keys_are_found_by_their_digest(database: Database) -> None:
     assert await find(limited.secret) is None
 
 
-async def test_the_first_answer_under_a_key_stays(database: Database) -> None:
-    """A second one does not replace it; other companies' keys are their own."""
-    store = database_stores(database, idempotency_ttl_s=60).idempotency
-    first = Remembered(b"a" * 32, b'{"n": 1}')
+async def test_a_request_is_claimed_and_then_has_its_answer(database: Database) -> None:
+    """A second claim does not get through; other companies' keys are their own."""
+    store = database_stores(database, idempotency_ttl_s=60, owner="here/1").idempotency
+    digest = b"a" * 32
 
-    await store.remember("962302", "k", first)
-    await store.remember("962302", "k", Remembered(b"b" * 32, b'{"n": 2}'))
+    assert await store.claim("962302", "k", digest, claim="one", replaces=None)
+    assert not await store.claim("962302", "k", b"b" * 32, claim="two", replaces=None)
+    begun = await store.find("962302", "k")
+    await store.settle("962302", "k", "one", b'{"n": 1}')
+    await store.release("962302", "k", "one")
+    done = await store.find("962302", "k")
 
-    assert await store.find("962302", "k") == first
+    assert begun is not None
+    assert done is not None
+    assert (begun.digest, begun.response, begun.claim, begun.is_ours) == (digest, None, "one", True)
+    assert (done.digest, done.response, done.claim) == (digest, b'{"n": 1}', "one")
     assert await store.find("962303", "k") is None
+
+
+async def test_a_claim_of_this_installations_last_daemon_is_ours(database: Database) -> None:
+    """Another installation's may be under way."""
+    before = database_stores(database, idempotency_ttl_s=60, owner="here/1").idempotency
+    await before.claim("962302", "k", b"a" * 32, claim="one", replaces=None)
+
+    for owner, is_ours in (("here/2", True), ("there/3", False)):
+        store = database_stores(database, idempotency_ttl_s=60, owner=owner).idempotency
+        kept = await store.find("962302", "k")
+        assert kept is not None
+        assert kept.is_ours == is_ours
 
 
 async def test_audit_entries_are_appended(database: Database) -> None:
     """All fields."""
-    store = database_stores(database, idempotency_ttl_s=60).audit
+    store = database_stores(database, idempotency_ttl_s=60, owner="here/1").audit
 
     await store.append(AuditEntry(at=1_790_000_000.5, key_id="k", action="kill", target="/http", address="::1"))
 
