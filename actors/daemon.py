@@ -6,7 +6,6 @@ import hashlib
 import os
 import secrets
 import shutil
-import signal
 import sys
 import tempfile
 import uuid
@@ -20,9 +19,13 @@ from prometheus_client import CollectorRegistry
 
 from actors.boot import write_private
 from actors.lifecycle import LifecycleObserver
+from actors.live_settings import LiveSettings
 from actors.messages import GetHttpAddress
 from actors.metrics import Metrics
+from actors.notify import ServiceManager
+from actors.reloading import Reloader
 from actors.root import Parts, build_tree
+from actors.stopping import Stopper, leave_at_once
 from config.settings import Settings
 from config.state import Running, announce
 from storage.embedded import EmbeddedPostgres
@@ -33,12 +36,13 @@ from supervisor.errors import StartFailed
 SOCKET_DIR_MOST_BYTES = 70
 """Unix socket paths take 107 bytes; the longest name in the runtime directory has about 30."""
 MACHINE_ID = Path("/etc/machine-id")
-STOP_WITHIN_S = 30.0
-"""The whole tree must be down by then; what is not is cut and reported."""
 
 
-async def serve(settings: Settings) -> int:
-    """Run the daemon until it is told to stop (0) or cannot go on (1). The caller holds the state directory (config.state)."""
+async def serve(settings: Settings, config_file: Path | None = None) -> int:
+    """Run the daemon until it is told to stop (0) or cannot go on (1). The caller holds the state directory (config.state).
+
+    ``config_file``: what a reload reads, as `config.load.load` takes it.
+    """
     log = structlog.get_logger("wasup")
     with _runtime_dir(settings.state_dir) as runtime_dir:
         settings.devices_dir.mkdir(mode=0o700, exist_ok=True)
@@ -68,41 +72,43 @@ async def serve(settings: Settings) -> int:
                 runtime_dir=runtime_dir,
                 embedded=embedded,
                 connect_gate=trio.CapacityLimiter(settings.start_concurrency),
+                live=LiveSettings(settings),
+                manager=ServiceManager.of_environment(os.environ, os.getpid()),
             )
             try:
-                return await _run_tree(parts, log)
+                return await _run_tree(parts, config_file, log)
             except StartFailed as error:
                 log.error("not_started", reason=str(error))
                 print(f"wasup: could not start: {error}", file=sys.stderr)  # noqa: T201 - for who started it by hand
                 return 1
 
 
-async def _run_tree(parts: Parts, log: structlog.BoundLogger) -> int:
+async def _run_tree(parts: Parts, config_file: Path | None, log: structlog.BoundLogger) -> int:
+    manager = parts.manager
     async with open_system(build_tree(parts)) as system, trio.open_nursery() as nursery:
         observer = LifecycleObserver(events=system.ref("/events"), directory=system.ref("/directory"))
         system.subscribe(observer)
-        await _announce(system, parts.settings, log)
-        nursery.start_soon(_stop_on_signal, system, log)
+        stopper = Stopper(system, within_s=parts.settings.stop_timeout_s, manager=manager)
+        reloader = Reloader(
+            system, parts.live, config_file=config_file, connect_gate=parts.connect_gate, manager=manager
+        )
+        nursery.start_soon(stopper.run, leave_at_once)
+        nursery.start_soon(reloader.run)
+        await _announce(system, parts, log)
         reason = await system.wait_terminated()
         nursery.cancel_scope.cancel()
     log.info("stopped", reason=str(reason))
     return 0 if reason.is_expected else 1
 
 
-async def _stop_on_signal(system: System, log: structlog.BoundLogger) -> None:
-    with trio.open_signal_receiver(signal.SIGTERM, signal.SIGINT) as signals:
-        async for number in signals:
-            log.info("stopping", signal=signal.Signals(number).name)
-            with trio.move_on_after(STOP_WITHIN_S):
-                await system.stop()
-
-
-async def _announce(system: System, settings: Settings, log: structlog.BoundLogger) -> None:
-    """Say where the daemon is: to the log, to the command line (daemon.json), to who started it by hand."""
+async def _announce(system: System, parts: Parts, log: structlog.BoundLogger) -> None:
+    """Say where the daemon is: to the log, the command line (daemon.json), the service manager, to who started it by hand."""
+    settings = parts.settings
     host, port = await system.ref("/http").ask(GetHttpAddress())
     scheme = "https" if settings.http.tls_certificate_file else "http"
     url = f"{scheme}://{f'[{host}]' if ':' in host else host}:{port}"
     announce(settings.state_dir, Running(pid=os.getpid(), url=url))
+    parts.manager.ready(f"serving {url}")
     log.info("started", url=url, admin_key_file=str(settings.admin_key_file))
     print(  # noqa: T201 - for who started it by hand; the log on stdout has the same
         f"wasup is running\n  dashboard  {url}/\n  admin key  {settings.admin_key_file}", file=sys.stderr, flush=True

@@ -13,12 +13,16 @@ import structlog
 import trio
 
 from actors import messages as m
+from actors.notify import ServiceManager
 from actors.storage.requests import CheckWritable
+from actors.wellbeing import why_unwell
 from config.sections import HealthSettings
 from supervisor import Actor, ActorRef
 from supervisor.errors import SupervisorError
 
 PAGE = 500
+WATCHDOG_SHARE = 3.0
+"""The service manager's watchdog is fed this often in the time it allows: two may be late."""
 ASK_S = 15.0
 STORAGE_ASK_S = 2.0
 
@@ -50,18 +54,23 @@ class HealthActor(Actor):
         storage: ActorRef,
         settings: HealthSettings,
         restart_company: Callable[[str], Awaitable[object]],
+        manager: ServiceManager,
     ) -> None:
         self._directory = directory
         self._events = events
         self._storage = storage
         self._settings = settings
         self._restart_company = restart_company
+        self._manager = manager
         self._misses: dict[str, int] = {}
         self._pulsing = False
         self._log = structlog.get_logger("wasup.health")
 
     async def started(self) -> None:
         self.context.every(self._settings.interval_ms / 1000, _Pulse())
+        if self._manager.watchdog_s is not None:
+            # A task beside the mailbox: an operator may suspend this actor without the daemon being ended for it.
+            self.context.spawn(self._feed_watchdog, self._manager.watchdog_s / WATCHDOG_SHARE, name="watchdog")
 
     async def receive(self, message: Any) -> Any:
         match message:
@@ -76,6 +85,19 @@ class HealthActor(Actor):
             case _:
                 raise TypeError(f"health does not understand {type(message).__name__}")
         return None
+
+    async def _feed_watchdog(self, interval_s: float) -> None:
+        system = self.context.system
+        reported: str | None = None
+        while True:
+            reason = why_unwell(system.snapshot(), system.unix_now())
+            if reason is None:
+                self._manager.alive()
+            elif reason != reported:
+                self._log.error("watchdog_not_fed", reason=reason)
+                self._manager.status(f"not well: {reason}")
+            reported = reason
+            await trio.sleep(interval_s)
 
     async def _pulse(self) -> None:
         try:

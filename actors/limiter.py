@@ -8,7 +8,7 @@ from typing import Any, final
 
 import trio
 
-from actors.messages import Allowance, TakeToken
+from actors.messages import Allowance, SetRateLimit, TakeToken
 from supervisor import Actor
 
 
@@ -26,10 +26,19 @@ class SlidingWindow:
         allowed = len(self._taken) < self._limit
         if allowed:
             self._taken.append(now)
-        wait_s = 0.0 if allowed else self._taken[0] + self._window_s - now
+        # After the limit was lowered more than the oldest must leave the window.
+        wait_s = 0.0 if allowed else self._taken[len(self._taken) - self._limit] + self._window_s - now
         return Allowance(
-            allowed=allowed, limit=self._limit, remaining=self._limit - len(self._taken), reset_after_s=wait_s
+            allowed=allowed,
+            limit=self._limit,
+            remaining=max(0, self._limit - len(self._taken)),
+            reset_after_s=wait_s,
         )
+
+    def change(self, limit: int, window_s: float) -> None:
+        """Another limit for the same takings."""
+        self._limit = limit
+        self._window_s = window_s
 
     def forget(self, now: float) -> bool:
         """Drop what left the window; True when nothing is left."""
@@ -60,6 +69,10 @@ class LimiterActor(Actor):
             case TakeToken(company_id):
                 window = self._windows.setdefault(company_id, SlidingWindow(self._limit, self._window_s))
                 return window.take(trio.current_time())
+            case SetRateLimit(limit, window_s):
+                self._limit, self._window_s = limit, window_s
+                for window in self._windows.values():
+                    window.change(limit, window_s)
             case _Sweep():
                 now = trio.current_time()
                 self._windows = {key: window for key, window in self._windows.items() if not window.forget(now)}

@@ -26,7 +26,9 @@ from actors.http.app import build_app
 from actors.http.stores import database_stores
 from actors.janitor import JanitorActor
 from actors.limiter import LimiterActor
+from actors.live_settings import LiveSettings
 from actors.metrics import Metrics
+from actors.notify import ServiceManager
 from actors.placement import PlacementActor
 from actors.postgres import PostgresActor
 from actors.storage.actor import StorageActor
@@ -63,6 +65,9 @@ class Parts:
     runtime_dir: Path
     embedded: EmbeddedPostgres | None
     connect_gate: trio.CapacityLimiter
+    live: LiveSettings
+    """``settings``, and what reloads have changed of them since."""
+    manager: ServiceManager
 
 
 def build_tree(parts: Parts) -> SupervisorSpec:
@@ -72,7 +77,7 @@ def build_tree(parts: Parts) -> SupervisorSpec:
         ChildSpec(id="boot", start=partial(_boot, parts), restart=Restart.TRANSIENT),
         ChildSpec(id="storage", start=partial(_storage, parts), mailbox=MailboxSpec(capacity=20_000), backoff=QUICK),
         ChildSpec(id="events", start=partial(_events, parts), mailbox=MailboxSpec(capacity=20_000), backoff=QUICK),
-        ChildSpec(id="limiter", start=partial(_limiter, settings), backoff=QUICK),
+        ChildSpec(id="limiter", start=partial(_limiter, parts.live), backoff=QUICK),
         ChildSpec(id="engines", start=DynamicSupervisorSpec(intensity=ENGINES, intensity_per_child=True)),
         ChildSpec(
             id="placement", start=partial(_placement, parts), mailbox=MailboxSpec(capacity=10_000), backoff=QUICK
@@ -83,7 +88,7 @@ def build_tree(parts: Parts) -> SupervisorSpec:
         ChildSpec(
             id="directory", start=partial(_directory, parts), mailbox=MailboxSpec(capacity=20_000), backoff=QUICK
         ),
-        ChildSpec(id="health", start=partial(_health, settings), backoff=QUICK),
+        ChildSpec(id="health", start=partial(_health, parts), backoff=QUICK),
         ChildSpec(id="janitor", start=partial(_janitor, parts), backoff=QUICK),
         ChildSpec(
             id="http",
@@ -128,8 +133,9 @@ def _events(parts: Parts, context: Context) -> EventsActor:
     return EventsActor(context.ref_to("/storage"), parts.database, parts.settings.events)
 
 
-def _limiter(settings: Settings, _: Context) -> LimiterActor:
-    return LimiterActor(limit=settings.rate_limit.max_requests, window_s=settings.rate_limit.window_ms / 1000)
+def _limiter(live: LiveSettings, _: Context) -> LimiterActor:
+    limits = live.now.rate_limit
+    return LimiterActor(limit=limits.max_requests, window_s=limits.window_ms / 1000)
 
 
 def _placement(parts: Parts, context: Context) -> PlacementActor:
@@ -175,7 +181,7 @@ def _company_specs(parts: Parts, context: Context) -> Callable[[str, bool], Chil
         random=SystemRandom(),
         wall_clock=time.time,
         owner=parts.owner,
-        proxy_of=settings.proxy_for,
+        proxy_of=parts.live.proxy_for,
         device_name=DEVICE_NAME,
     )
 
@@ -193,7 +199,7 @@ def _company_specs(parts: Parts, context: Context) -> Callable[[str, bool], Chil
     return spec
 
 
-def _health(settings: Settings, context: Context) -> HealthActor:
+def _health(parts: Parts, context: Context) -> HealthActor:
     async def restart_company(company_id: str) -> None:
         await context.system.restart(f"/companies/{company_id}")
 
@@ -201,8 +207,9 @@ def _health(settings: Settings, context: Context) -> HealthActor:
         directory=context.ref_to("/directory"),
         events=context.ref_to("/events"),
         storage=context.ref_to("/storage"),
-        settings=settings.health,
+        settings=parts.settings.health,
         restart_company=restart_company,
+        manager=parts.manager,
     )
 
 

@@ -110,6 +110,9 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
         str,
         Meta(description="The country of phone numbers written without a country code.", extra={"parse": parse_region}),
     ] = "RU"
+    stop_timeout_s: Annotated[
+        float, Meta(gt=0, le=600, description="A stop takes no longer; what is not down by then is cut and listed.")
+    ] = 30.0
     log_level: Annotated[LogLevel, Meta(description="The least serious lines that are logged.")] = "info"
 
     http: HttpSettings = HttpSettings()

@@ -33,4 +33,4 @@ def run(arguments: Namespace) -> int:
 
     raise_descriptor_limit()
     with hold_state_dir(settings.state_dir):
-        return trio.run(serve, settings)
+        return trio.run(serve, settings, arguments.config)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ssl
 from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any, Final, cast, final
@@ -17,13 +18,13 @@ from actors.http.backends import Backends, Waits
 from actors.http.failures import cause_of, where
 from actors.http.front import Front
 from actors.http.idempotency import Idempotency, IdempotencyStore
-from actors.http.listening import listen, tls_context
+from actors.http.listening import TlsError, listen, tls_context
 from actors.http.live import LiveEvents
 from actors.http.monitoring import actor_samples
 from actors.http.peers import Peers
 from actors.http.server import Server
 from actors.http.tasks import AsgiApp
-from actors.messages import GetHttpAddress
+from actors.messages import GetHttpAddress, ReloadFiles
 from actors.metrics import Metrics
 from config.settings import Settings
 from config.values import Bind
@@ -100,7 +101,7 @@ class HttpActor(Actor):
 
     async def started(self) -> None:
         settings = self._settings
-        authenticator = Authenticator(self._stores.keys, self._metrics, settings.http)
+        authenticator = self._authenticator = Authenticator(self._stores.keys, self._metrics, settings.http)
         audit = AuditTrail(self._stores.audit)
         backends = self._backends(audit)
         self._live = LiveEvents(backends, authenticator, limit=settings.http.max_websockets)
@@ -115,9 +116,7 @@ class HttpActor(Actor):
 
     async def _listen(self) -> Server:
         http = self._settings.http
-        tls = None
-        if http.tls_certificate_file is not None and http.tls_key_file is not None:
-            tls = tls_context(http.tls_certificate_file, http.tls_key_file)
+        tls = self._tls()
         peers = Peers(http.trusted_proxies, is_encrypted=tls is not None)
         app = cast("AsgiApp", self._app)
         front = Front(app, self._live, peers, self._metrics, request_timeout_s=http.request_timeout_s)
@@ -135,10 +134,25 @@ class HttpActor(Actor):
         _, address.port = server.address
         return server
 
+    def _tls(self) -> ssl.SSLContext | None:
+        http = self._settings.http
+        if http.tls_certificate_file is None or http.tls_key_file is None:
+            return None
+        return tls_context(http.tls_certificate_file, http.tls_key_file)
+
+    def _reload(self) -> None:
+        self._authenticator.forget()
+        try:
+            self._server.use_tls(self._tls())
+        except TlsError as error:
+            self._log.error("certificate_not_reloaded", reason=str(error))
+
     async def receive(self, message: Any) -> Any:
         match message:
             case GetHttpAddress():
                 return self._server.address
+            case ReloadFiles():
+                self._reload()
             case Down():
                 # Whoever followed the events actor that is gone would hear nothing any more.
                 self._live.close_all("restarting")

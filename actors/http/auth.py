@@ -128,6 +128,10 @@ class Authenticator:
             self._refuse(address)
         return principal
 
+    def forget(self) -> None:
+        """Believe no key any more that the database has not confirmed from now on."""
+        self._known.clear()
+
     async def is_still_valid(self, headers: Iterable[tuple[bytes, bytes]]) -> bool:
         """For long-lived streams: whether the key that opened this one would still open it."""
         key = key_in(headers)

@@ -66,6 +66,10 @@ class Server:
         """Open connections."""
         return len(self._connections)
 
+    def use_tls(self, tls: ssl.SSLContext | None) -> None:
+        """For connections from now on."""
+        self._tls = tls
+
     async def serve(self) -> None:
         """Accept until `drain`; returns when the last connection is over."""
         try:

@@ -64,6 +64,8 @@ from actors.messages.services import (
     DaemonHealth,
     GetDaemonHealth,
     GetHttpAddress,
+    ReloadFiles,
+    SetRateLimit,
     TakeToken,
 )
 
@@ -101,12 +103,14 @@ __all__ = [
     "Quoted",
     "ReadEvents",
     "Refused",
+    "ReloadFiles",
     "RestartSession",
     "SendText",
     "Sent",
     "SessionPage",
     "SessionSummary",
     "SetDesired",
+    "SetRateLimit",
     "StartSession",
     "StatusChanged",
     "StopSession",

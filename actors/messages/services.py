@@ -21,6 +21,14 @@ class TakeToken(Request[Allowance]):
     company_id: str
 
 
+@dataclass(frozen=True, slots=True)
+class SetRateLimit:
+    """From now on; what was counted stays counted."""
+
+    limit: int
+    window_s: float
+
+
 class DaemonHealth(Answer, frozen=True, kw_only=True):
     """What /readyz rests on."""
 
@@ -31,6 +39,11 @@ class DaemonHealth(Answer, frozen=True, kw_only=True):
 @dataclass(frozen=True, slots=True)
 class GetDaemonHealth(Request[DaemonHealth]):
     pass
+
+
+@dataclass(frozen=True, slots=True)
+class ReloadFiles:
+    """Read the certificate's files again, and ask the database again for every API key."""
 
 
 @dataclass(frozen=True, slots=True)

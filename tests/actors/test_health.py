@@ -2,22 +2,27 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+import socket
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
+import pytest
 import trio
 from trio.testing import MockClock
 
 from actors import messages as m
 from actors.health import HealthActor
+from actors.notify import ServiceManager
 from actors.storage.requests import CheckWritable
 from config.sections import HealthSettings
-from supervisor import Actor, ActorRef, ChildSpec, Context, SupervisorSpec, System, open_system
+from supervisor import Actor, ActorRef, Backoff, ChildSpec, Context, Intensity, SupervisorSpec, System, open_system
 from tests.actors.fakes import RecordingActor
 
 COMPANY = "962302"
+SLOW = Backoff(minimum=1000.0, maximum=1000.0, jitter=False)
 
 
 @dataclass
@@ -30,6 +35,7 @@ class Ward:
     published: list[Any] = field(default_factory=list)
     restarted: list[str] = field(default_factory=list)
     health: list[bool] = field(default_factory=list)
+    manager: ServiceManager = field(default_factory=ServiceManager)
 
 
 class FakeDirectory(Actor):
@@ -73,6 +79,10 @@ class FakeStorage(Actor):
     def __init__(self, ward: Ward) -> None:
         self.ward = ward
 
+    async def started(self) -> None:
+        if self.ward.storage_away:
+            raise ConnectionError("still away")
+
     async def receive(self, message: Any) -> Any:
         assert isinstance(message, CheckWritable)
         if self.ward.storage_away:
@@ -92,16 +102,18 @@ async def health(ward: Ward) -> AsyncIterator[System]:
             storage=context.ref_to("/storage"),
             settings=HealthSettings(),
             restart_company=restart_company,
+            manager=ward.manager,
         )
 
     spec = SupervisorSpec(
         [
-            ChildSpec(id="storage", start=lambda _: FakeStorage(ward)),
+            ChildSpec(id="storage", start=lambda _: FakeStorage(ward), backoff=SLOW),
             ChildSpec(id="events", start=lambda _: RecordingActor(ward.published)),
             ChildSpec(id="company", start=lambda _: FakeCompany(ward)),
             ChildSpec(id="directory", start=lambda context: FakeDirectory(ward, context.ref_to("/company"))),
             ChildSpec(id="health", start=make),
-        ]
+        ],
+        intensity=Intensity(5, 10_000.0),
     )
     async with open_system(spec) as system:
         yield system
@@ -162,3 +174,46 @@ async def test_readiness_is_that_storage_takes_writes(autojump_clock: MockClock)
             answers.append((await system.ref("/health").ask(m.GetDaemonHealth())).ready)
 
     assert answers == [True, False, True]
+
+
+@pytest.fixture
+def service_manager(tmp_path: Path) -> Iterator[socket.socket]:
+    with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as listening:
+        listening.bind(str(tmp_path / "notify"))
+        listening.setblocking(False)
+        yield listening
+
+
+def heard(listener: socket.socket) -> list[bytes]:
+    """What has arrived so far."""
+    found: list[bytes] = []
+    with suppress(BlockingIOError):
+        while True:
+            found.append(listener.recv(1000))
+    return found
+
+
+async def test_the_watchdog_is_fed_three_times_in_its_time(
+    autojump_clock: MockClock, service_manager: socket.socket
+) -> None:
+    """Also while the health actor is suspended."""
+    ward = Ward(manager=ServiceManager(service_manager.getsockname(), watchdog_s=30.0))
+    async with health(ward) as system:
+        await trio.sleep(29)
+        system.suspend("/health")
+        await trio.sleep(30)
+
+        assert heard(service_manager) == [b"WATCHDOG=1"] * 6
+
+
+async def test_an_unwell_tree_is_not_fed(autojump_clock: MockClock, service_manager: socket.socket) -> None:
+    """The reason is given once, as the service's status."""
+    ward = Ward(manager=ServiceManager(service_manager.getsockname(), watchdog_s=30.0))
+    async with health(ward) as system:
+        ward.storage_away = True
+        system.kill("/storage")
+        await trio.sleep(65)
+        heard(service_manager)
+        await trio.sleep(100)
+
+        assert heard(service_manager) == [b"STATUS=not well: /storage is restarting for more than 60 s"]

@@ -48,3 +48,15 @@ def test_an_idle_company_is_forgotten() -> None:
     window.take(0.0)
 
     assert (window.forget(9.0), window.forget(10.0)) == (False, True)
+
+
+def test_a_lowered_limit_waits_for_enough_to_leave() -> None:
+    """What was taken stays taken: with three in the window and room for one now, all three have to leave but none."""
+    window = SlidingWindow(3, 60.0)
+    for now in (0.0, 10.0, 20.0):
+        window.take(now)
+    window.change(1, 60.0)
+
+    refused = window.take(30.0)
+
+    assert (refused.allowed, refused.remaining, refused.reset_after_s) == (False, 0, 50.0)

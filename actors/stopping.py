@@ -1,0 +1,76 @@
+"""The end of the daemon: in order, within a time limit, and with a list of what had to be cut."""
+
+from __future__ import annotations
+
+import os
+import signal
+import sys
+from collections.abc import AsyncIterator, Callable, Iterator
+from typing import Final, NoReturn, final
+
+import structlog
+import trio
+
+from actors.notify import ServiceManager
+from supervisor import ActorSnapshot, System
+
+CUT_MOST_LISTED: Final = 50
+UP: Final = frozenset({"starting", "running", "suspended", "stopping"})
+
+
+@final
+class Stopper:
+    """Stops the tree on SIGTERM or SIGINT; a second one of them cuts the stop short."""
+
+    def __init__(self, system: System, *, within_s: float, manager: ServiceManager) -> None:
+        self._system = system
+        self._within_s = within_s
+        self._manager = manager
+        self._log = structlog.get_logger("wasup")
+        self.cut: tuple[str, ...] = ()
+        """Paths of what was still up when the time was over: it ends with the process, and the process is to end now."""
+
+    async def run(self, leave: Callable[[], object]) -> None:
+        """Wait for a signal and stop. What is not down in time is listed in `cut`, and ``leave`` called."""
+        with trio.open_signal_receiver(signal.SIGTERM, signal.SIGINT) as signals:
+            number = await _next(signals)
+            self._log.info("stopping", signal=signal.Signals(number).name)
+            self._manager.stopping("stopping")
+            async with trio.open_nursery() as nursery:
+                nursery.start_soon(self._cut_on_signal, signals, nursery.cancel_scope)
+                with trio.move_on_after(self._within_s):
+                    await self._system.stop()
+                nursery.cancel_scope.cancel()
+        self.cut = tuple(still_up(self._system.snapshot()))
+        if self.cut:
+            self._log.error("stop_cut", deadline_s=self._within_s, count=len(self.cut), path=self.cut[0])
+            for path in self.cut[:CUT_MOST_LISTED]:
+                self._log.error("cut", path=path)
+            leave()
+
+    async def _cut_on_signal(self, signals: AsyncIterator[int], stop: trio.CancelScope) -> None:
+        number = await _next(signals)
+        self._log.warning("stop_cut_short", signal=signal.Signals(number).name)
+        stop.cancel()
+
+
+async def _next(signals: AsyncIterator[int]) -> int:
+    async for number in signals:
+        return number
+    raise AssertionError("signals do not end")
+
+
+def leave_at_once() -> NoReturn:
+    """End the process without waiting for anything: what does not end by itself is in it. Engines and the embedded Postgres end
+    with it: the kernel tells them (tests/acceptance/test_stopping.py)."""
+    sys.stdout.flush()
+    sys.stderr.flush()
+    os._exit(1)
+
+
+def still_up(node: ActorSnapshot) -> Iterator[str]:
+    """Paths of actors that have not ended, deepest last; supervisors only by what is below them."""
+    if node.kind == "actor" and (node.is_stuck or node.state in UP):
+        yield node.path
+    for child in node.children:
+        yield from still_up(child)

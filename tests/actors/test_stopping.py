@@ -1,0 +1,77 @@
+"""The stop within its limit, and what it cuts."""
+
+from __future__ import annotations
+
+import os
+import signal
+
+import trio
+
+from actors.notify import ServiceManager
+from actors.stopping import Stopper
+from supervisor import Actor, ChildSpec, DynamicSupervisorSpec, SupervisorSpec, open_system
+
+
+class Sound(Actor):
+    """Stops when it is told to."""
+
+
+class Shielded(Actor):
+    """Says that it is in the middle of something, and does not end before it is let go."""
+
+    def __init__(self, busy: trio.Event, let_go: trio.Event) -> None:
+        self.busy = busy
+        self.let_go = let_go
+
+    async def receive(self, message: object) -> None:
+        with trio.CancelScope(shield=True):
+            self.busy.set()
+            await self.let_go.wait()
+
+
+async def test_a_stop_in_time_cuts_nothing() -> None:
+    """SIGTERM ends the tree in order; nobody leaves in haste."""
+    left: list[bool] = []
+    children = [ChildSpec("one", lambda _: Sound()), ChildSpec("many", DynamicSupervisorSpec())]
+    async with open_system(SupervisorSpec(children)) as system:
+        stopper = Stopper(system, within_s=30.0, manager=ServiceManager())
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(stopper.run, lambda: left.append(True))
+            await trio.testing.wait_all_tasks_blocked()
+            os.kill(os.getpid(), signal.SIGTERM)
+            reason = await system.wait_terminated()
+
+    assert (str(reason), stopper.cut, left) == ("shutdown", (), [])
+
+
+async def test_what_does_not_stop_is_cut_and_named() -> None:
+    """At the limit the process is to leave, with the paths of what it cuts."""
+    busy, let_go = trio.Event(), trio.Event()
+    children = [ChildSpec("sound", lambda _: Sound()), ChildSpec("stuck", lambda _: Shielded(busy, let_go))]
+    async with open_system(SupervisorSpec(children)) as system:
+        system.ref("/stuck").tell("hang")
+        await busy.wait()
+        stopper = Stopper(system, within_s=0.05, manager=ServiceManager())
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(stopper.run, let_go.set)
+            await trio.testing.wait_all_tasks_blocked()
+            os.kill(os.getpid(), signal.SIGTERM)
+
+    assert "/stuck" in stopper.cut
+
+
+async def test_a_second_signal_cuts_the_stop_short() -> None:
+    """Whoever presses Ctrl-C twice does not want to wait for the limit."""
+    busy, let_go = trio.Event(), trio.Event()
+    async with open_system(SupervisorSpec([ChildSpec("stuck", lambda _: Shielded(busy, let_go))])) as system:
+        system.ref("/stuck").tell("hang")
+        await busy.wait()
+        stopper = Stopper(system, within_s=600.0, manager=ServiceManager())
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(stopper.run, let_go.set)
+            await trio.testing.wait_all_tasks_blocked()
+            os.kill(os.getpid(), signal.SIGINT)
+            await trio.testing.wait_all_tasks_blocked()
+            os.kill(os.getpid(), signal.SIGINT)
+
+    assert stopper.cut == ("/stuck",)
