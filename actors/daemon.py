@@ -15,7 +15,7 @@ from pathlib import Path
 
 import structlog
 import trio
-from prometheus_client import CollectorRegistry
+from prometheus_client import CollectorRegistry, ProcessCollector
 
 from actors.boot import write_private
 from actors.lifecycle import LifecycleObserver
@@ -64,10 +64,12 @@ async def serve(settings: Settings, config_file: Path | None = None) -> int:
             acquire_timeout_s=storage.acquire_timeout_s,
             command_timeout_s=storage.command_timeout_s,
         ) as database:
+            registry = CollectorRegistry()
+            ProcessCollector(registry=registry)
             parts = Parts(
                 settings=settings,
                 database=database,
-                metrics=Metrics(CollectorRegistry()),
+                metrics=Metrics(registry),
                 owner=f"{_installation(settings.state_dir)}/{secrets.token_hex(4)}",
                 runtime_dir=runtime_dir,
                 embedded=embedded,
@@ -86,7 +88,9 @@ async def serve(settings: Settings, config_file: Path | None = None) -> int:
 async def _run_tree(parts: Parts, config_file: Path | None, log: structlog.BoundLogger) -> int:
     manager = parts.manager
     async with open_system(build_tree(parts)) as system, trio.open_nursery() as nursery:
-        observer = LifecycleObserver(events=system.ref("/events"), directory=system.ref("/directory"))
+        observer = LifecycleObserver(
+            events=system.ref("/events"), directory=system.ref("/directory"), metrics=parts.metrics
+        )
         system.subscribe(observer)
         stopper = Stopper(system, within_s=parts.settings.stop_timeout_s, manager=manager)
         reloader = Reloader(

@@ -10,6 +10,7 @@ import msgspec
 import structlog
 
 from actors.messages import Announce, CompanyState, Event, StatusChanged
+from actors.metrics import Metrics
 from supervisor import ActorRef, LifecycleEvent
 from supervisor.errors import SupervisorError
 
@@ -21,7 +22,8 @@ QUIET = frozenset({"started", "stopped", "terminated"})
 class LifecycleObserver:
     """Call it with each LifecycleEvent. A company's restart is its `restarted` event; one that was given up is `failed`."""
 
-    def __init__(self, *, events: ActorRef, directory: ActorRef) -> None:
+    def __init__(self, *, events: ActorRef, directory: ActorRef, metrics: Metrics) -> None:
+        self._metrics = metrics
         self._events = events
         self._directory = directory
         self._why: dict[str, str] = {}
@@ -39,7 +41,7 @@ class LifecycleObserver:
         if company_id == event.path or "/" in company_id:
             return
         if event.kind == "crashed":  # it cannot tell any more; what it says next begins with `stopped`
-            self._tell(self._directory, StatusChanged(company_id, CompanyState.STOPPED, connected=False))
+            self._set(company_id, CompanyState.STOPPED)
         elif event.kind == "restarting":
             self._why[company_id] = str(event.reason)
         elif event.kind == "restarted":
@@ -47,7 +49,12 @@ class LifecycleObserver:
             self._publish(company_id, "restarted", reason=reason, restarts=event.restarts)
         elif event.kind == "gave_up":
             self._publish(company_id, "status", status="failed", previous=None, reason=str(event.reason))
-            self._tell(self._directory, StatusChanged(company_id, CompanyState.FAILED, connected=False))
+            self._set(company_id, CompanyState.FAILED)
+
+    def _set(self, company_id: str, state: CompanyState) -> None:
+        """What a company that is gone cannot say itself."""
+        self._metrics.status_changed(company_id, state)
+        self._tell(self._directory, StatusChanged(company_id, state, connected=False))
 
     def _publish(self, company_id: str, type_: str, **payload: Any) -> None:
         event = Event(

@@ -9,6 +9,7 @@ from typing import Any, final
 import trio
 
 from actors.messages import Allowance, SetRateLimit, TakeToken
+from actors.metrics import Metrics
 from supervisor import Actor
 
 
@@ -56,8 +57,9 @@ class _Sweep:
 class LimiterActor(Actor):
     """Answers `TakeToken`. Companies that sent nothing for a window cost no memory."""
 
-    def __init__(self, *, limit: int, window_s: float) -> None:
+    def __init__(self, *, limit: int, window_s: float, metrics: Metrics) -> None:
         self._limit = limit
+        self._metrics = metrics
         self._window_s = window_s
         self._windows: dict[str, SlidingWindow] = {}
 
@@ -68,7 +70,10 @@ class LimiterActor(Actor):
         match message:
             case TakeToken(company_id):
                 window = self._windows.setdefault(company_id, SlidingWindow(self._limit, self._window_s))
-                return window.take(trio.current_time())
+                allowance = window.take(trio.current_time())
+                if not allowance.allowed:
+                    self._metrics.rate_limited()
+                return allowance
             case SetRateLimit(limit, window_s):
                 self._limit, self._window_s = limit, window_s
                 for window in self._windows.values():

@@ -9,7 +9,8 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Collection, Iterable, Iterator
 from dataclasses import dataclass
-from typing import final
+from importlib import metadata
+from typing import Final, final
 
 import msgspec
 from prometheus_client import CollectorRegistry, generate_latest
@@ -17,9 +18,12 @@ from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metri
 from prometheus_client.registry import Collector
 
 from actors.counting import SECONDS, SIZES, Distribution, LabelledCount, Sample, families
-from actors.messages import CompanyState
+from actors.messages import Answer, CompanyState
 
 Source = Callable[[], Iterable[Sample]]
+
+VERSION: Final = metadata.version("wasup")
+RATE_LIMIT_BACKENDS: Final = ("memory", "redis")
 
 
 class LastError(msgspec.Struct, frozen=True, rename="camel"):
@@ -54,6 +58,18 @@ class Totals(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
     """Unix seconds."""
 
 
+class EngineFigures(Answer, frozen=True, kw_only=True):
+    """What an engine process last said of itself."""
+
+    engine: str
+    """Its name in the tree, like ``engine-0``."""
+    pid: int
+    companies: int
+    rss_bytes: int
+    threads: int
+    stale_clients: int
+
+
 @dataclass(slots=True)
 class CompanyCounts:
     """The counters of one company since the daemon started."""
@@ -73,14 +89,22 @@ class Metrics(Collector):
 
     def __init__(self, registry: CollectorRegistry) -> None:
         self._registry = registry
+        self.started_at = time.time()
+        """Unix seconds."""
+        self.rate_limit_backend = "memory"
+        """Where sends are counted for the rate limit now: one of `RATE_LIMIT_BACKENDS`."""
         self._all = CompanyCounts()
         self._companies: dict[str, CompanyCounts] = {}
         self._states: dict[str, CompanyState] = {}
         self._sources: dict[str, Source] = {}
+        self._engines: dict[str, EngineFigures] = {}
         self._errors = LabelledCount("whatsapp_errors", "Errors by stable code", ["code"])
         self._transitions = LabelledCount("wasup_status_transitions", "Entries into each state", ["status"])
         self._requests = LabelledCount("wasup_http_requests", "Requests answered", ["method", "route", "status"])
         self._connections = LabelledCount("wasup_http_connections", "Connections by what became of them", ["outcome"])
+        self._events_dropped = LabelledCount("wasup_events_dropped", "Events lost because too many waited", [])
+        self._leases_lost = LabelledCount("wasup_leases_lost", "Leases that ended here against our will", ["why"])
+        self._rate_limited = LabelledCount("wasup_rate_limited", "Sends refused by the rate limit", ["backend"])
         self._dropped = LabelledCount("wasup_events_subscribers_dropped", "Live subscribers closed by us", ["reason"])
         self._auth_failures = LabelledCount("wasup_auth_failures", "Requests refused for their key", ["reason"])
         self._request_s = Distribution("wasup_http_request_seconds", "Time to answer a request", SECONDS)
@@ -142,6 +166,26 @@ class Metrics(Collector):
         self._commit_s.observe(seconds)
         self._commit_keys.observe(keys)
 
+    def engine_reported(self, figures: EngineFigures) -> None:
+        """An engine process said how it is."""
+        self._engines[figures.engine] = figures
+
+    def engine_gone(self, engine: str) -> None:
+        """That process is no more."""
+        self._engines.pop(engine, None)
+
+    def events_dropped(self, count: int) -> None:
+        """So many events were not stored: too many waited."""
+        self._events_dropped.add(by=count)
+
+    def leases_lost(self, why: str, count: int) -> None:
+        """So many leases were lost: `elsewhere` another daemon took them, `expired` they could not be renewed."""
+        self._leases_lost.add(why, by=count)
+
+    def rate_limited(self) -> None:
+        """A send was refused by the rate limit."""
+        self._rate_limited.add(self.rate_limit_backend)
+
     # --- what HTTP reports --------------------------------------------------------------------------------------------
 
     def request_answered(self, method: str, route: str, status: int, seconds: float) -> None:
@@ -166,6 +210,11 @@ class Metrics(Collector):
     def set_source(self, name: str, source: Source) -> None:
         """Ask ``source`` for samples at each scrape, in the place of an earlier one of that name. It must not wait or fail."""
         self._sources[name] = source
+
+    @property
+    def engines(self) -> tuple[EngineFigures, ...]:
+        """The engine processes that run, by name."""
+        return tuple(self._engines[name] for name in sorted(self._engines))
 
     def totals(self, only: Collection[str] | None = None) -> Totals:
         """The JSON metrics, of all companies or of ``only`` these (a key's)."""
@@ -200,6 +249,9 @@ class Metrics(Collector):
         counts = (
             self._errors,
             self._transitions,
+            self._rate_limited,
+            self._events_dropped,
+            self._leases_lost,
             self._requests,
             self._connections,
             self._dropped,
@@ -209,7 +261,26 @@ class Metrics(Collector):
             yield count.family()
         for distribution in (self._request_s, self._commit_s, self._commit_keys, self._send_s):
             yield distribution.family()
-        yield from families([sample for source in self._sources.values() for sample in source()])
+        sampled = [sample for source in self._sources.values() for sample in source()]
+        yield from families([*self._engine_samples(), *self._own_samples(), *sampled])
+
+    def _engine_samples(self) -> Iterator[Sample]:
+        yield Sample("wasup_engine_processes", "Engine processes that run", len(self._engines))
+        for figures in self.engines:
+            labels = {"engine": figures.engine}
+            yield Sample("wasup_engine_companies", "Companies in the process", figures.companies, labels)
+            yield Sample("wasup_engine_memory_bytes", "Resident memory of the process", figures.rss_bytes, labels)
+            yield Sample("wasup_engine_threads", "Threads of the process", figures.threads, labels)
+            stale = figures.stale_clients
+            yield Sample("wasup_engine_stale_clients", "Ended connections that left memory behind", stale, labels)
+
+    def _own_samples(self) -> Iterator[Sample]:
+        yield Sample("wasup_build_info", "Always 1; the version is a label", 1, {"version": VERSION})
+        for backend in RATE_LIMIT_BACKENDS:
+            is_it = float(backend == self.rate_limit_backend)
+            yield Sample(
+                "wasup_rate_limit_backend", "1: the rate limit is counted there now", is_it, {"backend": backend}
+            )
 
     def _session_families(self) -> Iterator[Metric]:
         totals = self.totals()

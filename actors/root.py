@@ -77,7 +77,7 @@ def build_tree(parts: Parts) -> SupervisorSpec:
         ChildSpec(id="boot", start=partial(_boot, parts), restart=Restart.TRANSIENT),
         ChildSpec(id="storage", start=partial(_storage, parts), mailbox=MailboxSpec(capacity=20_000), backoff=QUICK),
         ChildSpec(id="events", start=partial(_events, parts), mailbox=MailboxSpec(capacity=20_000), backoff=QUICK),
-        ChildSpec(id="limiter", start=partial(_limiter, parts.live), backoff=QUICK),
+        ChildSpec(id="limiter", start=partial(_limiter, parts), backoff=QUICK),
         ChildSpec(id="engines", start=DynamicSupervisorSpec(intensity=ENGINES, intensity_per_child=True)),
         ChildSpec(
             id="placement", start=partial(_placement, parts), mailbox=MailboxSpec(capacity=10_000), backoff=QUICK
@@ -130,12 +130,12 @@ def _storage(parts: Parts, _: Context) -> StorageActor:
 
 
 def _events(parts: Parts, context: Context) -> EventsActor:
-    return EventsActor(context.ref_to("/storage"), parts.database, parts.settings.events)
+    return EventsActor(context.ref_to("/storage"), parts.database, parts.settings.events, parts.metrics)
 
 
-def _limiter(live: LiveSettings, _: Context) -> LimiterActor:
-    limits = live.now.rate_limit
-    return LimiterActor(limit=limits.max_requests, window_s=limits.window_ms / 1000)
+def _limiter(parts: Parts, _: Context) -> LimiterActor:
+    limits = parts.live.now.rate_limit
+    return LimiterActor(limit=limits.max_requests, window_s=limits.window_ms / 1000, metrics=parts.metrics)
 
 
 def _placement(parts: Parts, context: Context) -> PlacementActor:
@@ -147,7 +147,7 @@ def _placement(parts: Parts, context: Context) -> PlacementActor:
     )
     return PlacementActor(
         context.supervisor("/engines"),
-        make_engine=lambda _: EngineActor(command, parts.settings.engine),
+        make_engine=lambda _: EngineActor(command, parts.settings.engine, parts.metrics),
         settings=parts.settings.engine,
         sessions_per_engine=parts.settings.sessions_per_engine,
     )
@@ -160,6 +160,7 @@ def _directory(parts: Parts, context: Context) -> DirectoryActor:
         database=parts.database,
         company_spec=_company_specs(parts, context),
         lease=parts.settings.lease,
+        metrics=parts.metrics,
     )
 
 

@@ -73,6 +73,17 @@ class HttpSettings(Section, frozen=True):
     websocket_ping_interval_s: Annotated[
         float, Meta(gt=0, le=600, description="How often a WebSocket client is pinged.")
     ] = 20.0
+    max_dashboards: Annotated[int, Meta(ge=0, le=10_000, description="Open dashboards.")] = 20
+    dashboard_interval_s: Annotated[
+        float, Meta(ge=0.05, le=60, description="How often an open dashboard is sent what has changed.")
+    ] = 1.0
+    dashboard_rows: Annotated[
+        int, Meta(ge=100, le=100_000, description="Companies, and actors, that a dashboard is sent at most.")
+    ] = 5000
+    dashboard_statuses: Annotated[
+        int,
+        Meta(ge=1, le=10_000, description="Companies asked for their evidence at each such time, while one is open."),
+    ] = 50
     ticket_ttl_s: Annotated[
         float, Meta(gt=0, le=600, description="Life of a one-time ticket for a browser's WebSocket.")
     ] = 30.0

@@ -44,13 +44,14 @@ def send(actor: CompanyActor, request: SendText) -> None:
 
 
 async def _send(actor: CompanyActor, session: Session, request: SendText, reply: ReplyTo[Any]) -> None:
+    began = trio.current_time()
     try:
         sent = await send_text(session, request, actor.ports)
     except Refused as refused:
         actor.ports.metrics.error(refused.code, actor.company_id)
         reply.fail(refused)
     else:
-        actor.ports.metrics.message_sent(actor.company_id)
+        actor.ports.metrics.message_sent(actor.company_id, trio.current_time() - began)
         actor.evidence.commit()
         reply.reply(sent)
     finally:

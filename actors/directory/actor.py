@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Any, final
 
@@ -11,7 +11,9 @@ import structlog
 import trio
 
 from actors import messages as m
+from actors.counting import Sample
 from actors.directory.leases import LeaseBook
+from actors.metrics import Metrics
 from actors.storage.requests import ArchiveAuth, RecordCompany, RemoveCompany, RenewLeases
 from config.sections import LeaseSettings
 from storage import companies
@@ -60,18 +62,22 @@ class DirectoryActor(Actor):
         database: Database,
         company_spec: Callable[[str, bool], ChildSpec],
         lease: LeaseSettings,
+        metrics: Metrics,
     ) -> None:
         self._running = running
         self._storage = storage
         self._database = database
         self._company_spec = company_spec
         self._renew_every_s = lease.renew_interval_s
+        self._lease_ttl_s = lease.ttl_s
         self._leases = LeaseBook(lease.ttl_s, margin_s=lease.ttl_s / 6)
         self._states: dict[str, m.CompanyState] = {}
         self._healthy: dict[str, bool] = {}
+        self._metrics = metrics
         self._log = structlog.get_logger("wasup.directory")
 
     async def started(self) -> None:
+        self._metrics.set_source("directory", self._samples)
         self.context.spawn(self._load, name="load")
         self.context.spawn(self._renew, name="renew")
         self.context.every(1.0, _CheckLeases())
@@ -239,7 +245,17 @@ class DirectoryActor(Actor):
             else:
                 await self.context.ref.send(_Renewed(asked, owned, asked_at))
 
+    def _samples(self) -> Iterator[Sample]:
+        unhealthy = sum(not healthy for healthy in self._healthy.values())
+        yield Sample("wasup_sessions_unhealthy", "Companies whose last check failed", unhealthy)
+        yield Sample("wasup_leases_held", "Companies this daemon holds the lease of", len(self._leases.companies))
+        left_s = self._leases.least_left_s(trio.current_time())
+        text = "Until the first lease must be dropped unless it is renewed; the whole time when none is held"
+        yield Sample("wasup_lease_remaining_seconds", text, self._lease_ttl_s if left_s is None else left_s)
+
     def _drop(self, company_ids: frozenset[str], *, elsewhere: bool) -> None:
+        if company_ids:
+            self._metrics.leases_lost("elsewhere" if elsewhere else "expired", len(company_ids))
         for company_id in company_ids:
             self._log.error("lease_lost", company_id=company_id, elsewhere=elsewhere)
             why = "another daemon owns this company" if elsewhere else "the lease could not be renewed in time"

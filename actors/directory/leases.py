@@ -19,6 +19,10 @@ class LeaseBook:
         """Those that are held."""
         return frozenset(self._until)
 
+    def least_left_s(self, now: float) -> float | None:
+        """Seconds until the first lease must be dropped here unless it is renewed; None when none is held."""
+        return min(self._until.values()) - now if self._until else None
+
     def taken(self, company_id: str, now: float) -> None:
         """A company reports that it holds its lease."""
         self._until.setdefault(company_id, now + self._ttl_s - self._margin_s)

@@ -19,6 +19,7 @@ from actors.engines.control import ControlLink, ControlLost, open_control
 from actors.engines.output import forward_output
 from actors.groups import first_leaf
 from actors.messages import WaitReady
+from actors.metrics import EngineFigures, Metrics
 from config.sections import EngineSettings
 from supervisor import Actor, ReplyTo, Request
 
@@ -71,8 +72,9 @@ class EngineCommand:
 class EngineActor(Actor):
     """One engine process. Started: it accepts connections. Its death is this actor's crash."""
 
-    def __init__(self, command: EngineCommand, settings: EngineSettings) -> None:
+    def __init__(self, command: EngineCommand, settings: EngineSettings, metrics: Metrics) -> None:
         self._settings = settings
+        self._metrics = metrics
         self._command = command
         self._process: subprocess.Popen[bytes] | None = None
         self._control: ControlLink | None = None
@@ -124,6 +126,7 @@ class EngineActor(Actor):
         try:
             raise EngineDied(await self._serve_until_it_ends(process, ready))
         finally:
+            self._metrics.engine_gone(self.context.name)
             _end(process)
             self._socket.unlink(missing_ok=True)
 
@@ -155,6 +158,16 @@ class EngineActor(Actor):
         self._asked = trio.Event()
         asking, self._asking = self._asking, []
         said = await control.statistics(timeout_s=STATISTICS_TIMEOUT_S)
+        self._metrics.engine_reported(
+            EngineFigures(
+                engine=self.context.name,
+                pid=pid,
+                companies=len(said.companies),
+                rss_bytes=said.rss_bytes,
+                threads=said.threads,
+                stale_clients=said.stale_clients,
+            )
+        )
         for reply in asking:
             reply.reply(EngineReport(pid, said.companies, said.rss_bytes, said.threads, said.stale_clients))
         if said.stale_clients >= self._settings.max_stale_clients:

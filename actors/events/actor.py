@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 from collections import deque
+from collections.abc import Iterable
 from typing import Any, final
 
 import msgspec
 import structlog
 import trio
 
+from actors.counting import Sample
 from actors.events.hub import Filter, Hub
 from actors.events.subscription import Subscription
 from actors.messages import Announce, Event, EventPage, Publish, ReadEvents, Refused, Subscribe
+from actors.metrics import Metrics
 from actors.storage.requests import AppendEvents
 from config.sections import EventSettings
 from storage import events as log
@@ -29,8 +32,9 @@ STORE_TIMEOUT_S = 10.0
 class EventsActor(Actor):
     """Takes `Publish`, `Subscribe`, `ReadEvents`. An event is in Postgres before anyone is told."""
 
-    def __init__(self, storage: ActorRef, database: Database, settings: EventSettings) -> None:
+    def __init__(self, storage: ActorRef, database: Database, settings: EventSettings, metrics: Metrics) -> None:
         self._settings = settings
+        self._metrics = metrics
         self._storage = storage
         self._database = database
         self._hub = Hub(settings.max_subscribers, settings.subscriber_events)
@@ -40,6 +44,7 @@ class EventsActor(Actor):
         self._log = structlog.get_logger("wasup.events")
 
     async def started(self) -> None:
+        self._metrics.set_source("events", self._samples)
         self.context.spawn(self._store, name="store")
 
     async def stopping(self, reason: ExitReason) -> None:
@@ -68,6 +73,7 @@ class EventsActor(Actor):
 
     def _announce(self, events: tuple[Event, ...]) -> None:
         if self._is_full(events):
+            self._metrics.events_dropped(len(events))
             self._log.warning("events_dropped", count=len(events))
         else:
             self._take(events, None)
@@ -79,6 +85,9 @@ class EventsActor(Actor):
         self._waiting.append((events, reply))
         self._waiting_events += len(events)
         self._wake.set()
+
+    def _samples(self) -> Iterable[Sample]:
+        yield Sample("wasup_events_waiting", "Events that wait to be stored", self._waiting_events)
 
     async def _store(self) -> None:
         while True:

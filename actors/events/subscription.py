@@ -37,6 +37,11 @@ class Subscription:
         self._ready: deque[Event] = deque()
         self._is_live = self._caught_up = False
 
+    @property
+    def last_seq(self) -> int:
+        """Of the event read last; before the first, where reading begins."""
+        return self._last_seq
+
     def __aiter__(self) -> Subscription:
         return self
 

@@ -15,6 +15,9 @@ from actors.http.app import build_app, connect
 from actors.http.audit import AuditStore, AuditTrail
 from actors.http.auth import Authenticator, KeyStore
 from actors.http.backends import Backends, Waits
+from actors.http.dashboard.board import Board
+from actors.http.dashboard.facts import ServerStore
+from actors.http.dashboard.stream import DashboardStreams
 from actors.http.failures import cause_of, where
 from actors.http.front import Front
 from actors.http.idempotency import Idempotency, IdempotencyStore
@@ -56,6 +59,7 @@ class Stores:
     keys: KeyStore
     idempotency: IdempotencyStore
     audit: AuditStore
+    server: ServerStore
 
 
 @final
@@ -105,6 +109,8 @@ class HttpActor(Actor):
         audit = AuditTrail(self._stores.audit)
         backends = self._backends(audit)
         self._live = LiveEvents(backends, authenticator, limit=settings.http.max_websockets)
+        board = Board(backends, settings, self._stores.server)
+        self._dashboards = DashboardStreams(board, backends, authenticator, limit=settings.http.max_dashboards)
         connect(self._app, backends, authenticator)
         self._server = await self._listen()
         self._metrics.set_source("actors", lambda: actor_samples(self.context.system.snapshot()))
@@ -112,6 +118,7 @@ class HttpActor(Actor):
         self.context.monitor(self._events)
         self.context.spawn(self._server.serve, name="serve")
         self.context.spawn(audit.run, name="audit")
+        self.context.spawn(board.run, name="board")
         self._log.info("listening", host=self._address.host, port=self._address.port)
 
     async def _listen(self) -> Server:
@@ -119,7 +126,7 @@ class HttpActor(Actor):
         tls = self._tls()
         peers = Peers(http.trusted_proxies, is_encrypted=tls is not None)
         app = cast("AsgiApp", self._app)
-        front = Front(app, self._live, peers, self._metrics, request_timeout_s=http.request_timeout_s)
+        front = Front(app, self._live, self._dashboards, peers, self._metrics, request_timeout_s=http.request_timeout_s)
         address = self._address
         listener = await listen(address.host, address.port, user_timeout_s=http.tcp_user_timeout_s)
         server = Server(
@@ -156,6 +163,7 @@ class HttpActor(Actor):
             case Down():
                 # Whoever followed the events actor that is gone would hear nothing any more.
                 self._live.close_all("restarting")
+                self._dashboards.follow_again()
                 self.context.after(_WATCH_AGAIN_S, _WatchEvents())
             case _WatchEvents():
                 self.context.monitor(self._events)
@@ -170,6 +178,7 @@ class HttpActor(Actor):
     async def stopping(self, reason: ExitReason) -> None:
         """Everybody gets ``http.drain_timeout_s`` to finish; event streams are told to come back."""
         self._live.close_all("restarting")
+        self._dashboards.close_all("restarting")
         await self._server.drain()
 
     def _backends(self, audit: AuditTrail) -> Backends:
@@ -190,6 +199,7 @@ class HttpActor(Actor):
 
     def _samples(self) -> Iterable[Sample]:
         yield Sample("wasup_http_open_connections", "Connections open now", self._server.connections)
+        yield Sample("wasup_dashboards_open", "Dashboards open now", self._dashboards.open)
         yield Sample("wasup_events_subscribers", "Live event streams open now", self._live.subscribers)
 
     def _act_on_self(self, action: str, path: str) -> bool:

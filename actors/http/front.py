@@ -9,6 +9,7 @@ from typing import Any, Final, final
 import structlog
 import trio
 
+from actors.http.dashboard.stream import DashboardStreams
 from actors.http.failures import where
 from actors.http.peers import Peers
 from actors.http.problems import MEDIA_TYPE, Problem, encode, instance_of
@@ -22,13 +23,22 @@ _NOT_STORED: Final = (b"cache-control", b"no-store")
 
 @final
 class Front:
-    """Passes HTTP to ``app`` and WebSockets to ``live``. Every request is answered, within ``request_timeout_s``."""
+    """Passes HTTP to ``app``, WebSockets to ``live``, open pages to ``dashboards``. Every other request is answered within
+    ``request_timeout_s``."""
 
     def __init__(
-        self, app: AsgiApp, live: AsgiApp, peers: Peers, metrics: Metrics, *, request_timeout_s: float
+        self,
+        app: AsgiApp,
+        live: AsgiApp,
+        dashboards: DashboardStreams,
+        peers: Peers,
+        metrics: Metrics,
+        *,
+        request_timeout_s: float,
     ) -> None:
         self._app = app
         self._live = live
+        self._dashboards = dashboards
         self._peers = peers
         self._metrics = metrics
         self._request_timeout_s = request_timeout_s
@@ -40,6 +50,9 @@ class Front:
             await self._live(scope, receive, send)
             return
         answer = Answer(send)
+        if self._dashboards.serves(scope):
+            await self._dashboards.serve(scope, receive, answer)
+            return
         began = time.perf_counter()
         try:
             await self._answer(scope, receive, answer)

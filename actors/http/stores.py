@@ -19,6 +19,7 @@ def database_stores(database: Database, *, idempotency_ttl_s: float, owner: str)
         keys=DatabaseKeys(database),
         idempotency=DatabaseIdempotency(database, idempotency_ttl_s, owner),
         audit=DatabaseAudit(database),
+        server=DatabaseServer(database),
     )
 
 
@@ -77,6 +78,18 @@ class DatabaseAudit:
     async def append(self, entry: AuditEntry) -> None:
         """Write one entry; when a commit was in doubt it may be there twice, never not at all."""
         await self._database.write(audit.append, entry.at, entry.key_id, entry.action, entry.target, entry.address)
+
+
+@final
+class DatabaseServer:
+    """The server that ``database`` is on."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+
+    async def version(self) -> str:
+        """Postgres' version, like `18.1`."""
+        return str(await self._database.fetchval("SELECT split_part(current_setting('server_version'), ' ', 1)"))
 
 
 def _installation(owner: str) -> str:

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from collections import deque
+from collections.abc import Callable, Iterable
 from typing import Any, Protocol, final
 
 import trio
 
+from actors.counting import Sample
 from actors.messages import Refused
 from actors.storage.requests import CheckWritable
 from actors.storage.work import Work, perform
@@ -20,6 +22,8 @@ class StorageMetrics(Protocol):
     """What the storage actor counts (actors.metrics.Metrics does)."""
 
     def committed(self, seconds: float, keys: int) -> None: ...
+
+    def set_source(self, name: str, source: Callable[[], Iterable[Sample]]) -> None: ...
 
 
 @final
@@ -44,6 +48,7 @@ class StorageActor(Actor):
         self._failing: str | None = None
 
     async def started(self) -> None:
+        self._metrics.set_source("storage", self._samples)
         self.context.spawn(self._write, name="writer")
 
     async def receive(self, message: Any) -> Any:
@@ -60,6 +65,16 @@ class StorageActor(Actor):
         """Commit what was taken; the supervisor's deadline is the bound."""
         while self._waiting and self._failing is None:
             await trio.sleep(0.01)
+
+    def _samples(self) -> Iterable[Sample]:
+        yield Sample("wasup_storage_waiting", "Writes that wait for their commit", len(self._waiting))
+        yield Sample("wasup_storage_available", "1: Postgres takes writes", float(self._failing is None))
+        pool = self._database.statistics()
+        yield Sample("wasup_postgres_connections", "Connections open now", pool.size)
+        yield Sample("wasup_postgres_connections_busy", "Connections in use now", pool.size - pool.idle)
+        yield Sample("wasup_postgres_connections_max", "Connections there may be", pool.limit)
+        unavailable = "Reads and writes that the database was away for"
+        yield Sample("wasup_postgres_unavailable", unavailable, pool.unavailable, kind="counter")
 
     async def _write(self) -> None:
         while True:

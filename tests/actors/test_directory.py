@@ -9,9 +9,11 @@ from typing import Any
 
 import pytest
 import trio
+from prometheus_client import CollectorRegistry
 
 from actors import messages as m
 from actors.directory.actor import DirectoryActor
+from actors.metrics import Metrics
 from actors.storage.actor import StorageActor
 from actors.storage.requests import AcquireLease
 from config.sections import LeaseSettings, StorageSettings
@@ -57,7 +59,9 @@ class FakeCompany(Actor):
 
 
 @asynccontextmanager
-async def directory(database: Database, fleet: Fleet, *, lease: LeaseSettings | None = None) -> AsyncIterator[System]:
+async def directory(
+    database: Database, fleet: Fleet, *, lease: LeaseSettings | None = None, metrics: Metrics | None = None
+) -> AsyncIterator[System]:
     def make_storage(_: Context) -> StorageActor:
         return StorageActor(
             database, settings=StorageSettings(), owner="here/1", lease_ttl_s=60.0, metrics=CountingMetrics()
@@ -72,6 +76,7 @@ async def directory(database: Database, fleet: Fleet, *, lease: LeaseSettings | 
                 id=company_id, start=lambda _: FakeCompany(company_id, running, fleet)
             ),
             lease=lease or LeaseSettings(),
+            metrics=metrics or Metrics(CollectorRegistry()),
         )
 
     companies_spec = DynamicSupervisorSpec(intensity=Intensity(max_restarts=0, within=60.0), intensity_per_child=True)
@@ -154,17 +159,22 @@ async def test_sessions_are_listed_in_pages_and_by_key(database: Database) -> No
 
 async def test_a_lease_that_another_daemon_took_is_told_to_its_company(database: Database) -> None:
     """The renewal does not confirm it: drop the socket."""
-    fleet = Fleet()
-    async with directory(database, fleet, lease=LeaseSettings(ttl_s=6.0, renew_interval_s=0.05)) as system:
+    fleet, metrics = Fleet(), Metrics(CollectorRegistry())
+    lease = LeaseSettings(ttl_s=6.0, renew_interval_s=0.05)
+    async with directory(database, fleet, lease=lease, metrics=metrics) as system:
         await system.ref("/directory").ask(m.EnsureCompany(COMPANY))
         await system.ref("/storage").ask(AcquireLease(COMPANY))
         system.ref("/directory").tell(m.LeaseTaken(COMPANY))
+        while b"wasup_leases_held 1.0" not in metrics.exposition():
+            await trio.sleep(0.01)
         await database.execute("UPDATE whatsapp_leases SET owner = 'there/1', epoch = epoch + 1")
         while not any(isinstance(message, m.LeaseWasLost) for _, message in fleet.told):
             await trio.sleep(0.01)
 
     lost = next(message for _, message in fleet.told if isinstance(message, m.LeaseWasLost))
     assert lost.elsewhere
+    assert b'wasup_leases_lost_total{why="elsewhere"} 1.0' in metrics.exposition()
+    assert b"wasup_leases_held 0.0" in metrics.exposition()
 
 
 async def test_a_lease_that_cannot_be_renewed_is_given_up_before_it_ends(database: Database) -> None:

@@ -11,10 +11,12 @@ from typing import Any
 
 import pytest
 import trio
+from prometheus_client import CollectorRegistry
 
 from actors.engines import actor as engines
 from actors.engines.actor import EngineActor, EngineCommand, GetEngineReport
 from actors.messages import WaitReady
+from actors.metrics import Metrics
 from actors.root import engine_environment
 from config.sections import EngineSettings
 from supervisor import ActorRef, Backoff, ChildSpec, Intensity, LifecycleEvent, SupervisorSpec, System, open_system
@@ -24,7 +26,9 @@ pytestmark = pytest.mark.slow
 
 
 @asynccontextmanager
-async def engine(directory: Path, events: list[LifecycleEvent], **settings: Any) -> AsyncIterator[System]:
+async def engine(
+    directory: Path, events: list[LifecycleEvent], metrics: Metrics | None = None, **settings: Any
+) -> AsyncIterator[System]:
     (directory / "run").mkdir(mode=0o700)
     command = EngineCommand(
         runtime_dir=directory / "run",
@@ -36,7 +40,11 @@ async def engine(directory: Path, events: list[LifecycleEvent], **settings: Any)
         [
             ChildSpec(
                 id="engine-0",
-                start=lambda _: EngineActor(command, EngineSettings(statistics_interval_s=0.1, **settings)),
+                start=lambda _: EngineActor(
+                    command,
+                    EngineSettings(statistics_interval_s=0.1, **settings),
+                    metrics or Metrics(CollectorRegistry()),
+                ),
                 backoff=Backoff(minimum=0.01, maximum=0.1),
             )
         ],
@@ -117,3 +125,17 @@ async def test_stopping_ends_the_process_in_order(tmp_path: Path) -> None:
 
     assert not is_running(first)
     assert list((tmp_path / "run").iterdir()) == []
+
+
+async def test_the_metrics_show_the_processes_that_run(tmp_path: Path) -> None:
+    """Memory and threads of each while it runs, nothing of one that has ended."""
+    metrics = Metrics(CollectorRegistry())
+    async with engine(tmp_path, [], metrics) as system:
+        pid = await pid_of(system.ref("/engine-0"))
+        (figures,) = metrics.engines
+        assert (figures.engine, figures.pid, figures.companies) == ("engine-0", pid, 0)
+        assert figures.rss_bytes > 1_000_000
+        assert b'wasup_engine_memory_bytes{engine="engine-0"}' in metrics.exposition()
+
+    assert metrics.engines == ()
+    assert b"wasup_engine_processes 0.0" in metrics.exposition()

@@ -11,10 +11,12 @@ from typing import Any
 import msgspec
 import pytest
 import trio
+from prometheus_client import CollectorRegistry
 
 from actors.events.actor import EventsActor
 from actors.events.subscription import Subscription, SubscriptionClosed
 from actors.messages import Announce, Event, Publish, ReadEvents, Refused, Subscribe
+from actors.metrics import Metrics
 from actors.storage.actor import StorageActor
 from config.sections import EventSettings, StorageSettings
 from storage.pool import Database
@@ -62,7 +64,9 @@ async def events_actor(
             ChildSpec(id="storage", start=storage or real_storage),
             ChildSpec(
                 id="events",
-                start=lambda context: EventsActor(context.ref_to("/storage"), database, EventSettings(**settings)),
+                start=lambda context: EventsActor(
+                    context.ref_to("/storage"), database, EventSettings(**settings), Metrics(CollectorRegistry())
+                ),
             ),
         ]
     )

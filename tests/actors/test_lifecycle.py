@@ -5,10 +5,12 @@ from __future__ import annotations
 from typing import Any
 
 import msgspec
+from prometheus_client import CollectorRegistry
 from trio.testing import MockClock, wait_all_tasks_blocked
 
 from actors.lifecycle import LifecycleObserver
 from actors.messages import Announce, CompanyState, StatusChanged
+from actors.metrics import Metrics
 from supervisor import (
     Actor,
     Backoff,
@@ -32,9 +34,11 @@ def tree(seen: list[Any]) -> SupervisorSpec:
     )
 
 
-async def start_company(system: System) -> None:
+async def start_company(system: System, metrics: Metrics | None = None) -> None:
     watcher = system.ref("/watcher")
-    system.subscribe(LifecycleObserver(events=watcher, directory=watcher))
+    system.subscribe(
+        LifecycleObserver(events=watcher, directory=watcher, metrics=metrics or Metrics(CollectorRegistry()))
+    )
     await system.supervisor("/companies").start_child(
         ChildSpec(id="962302", start=lambda _: Actor(), backoff=Backoff(minimum=0.01, maximum=0.01))
     )
@@ -77,3 +81,15 @@ async def test_a_company_that_is_given_up_is_failed(autojump_clock: MockClock) -
 
         assert system.snapshot("/companies/962302").state == "failed"
     assert StatusChanged("962302", CompanyState.FAILED, connected=False) in seen
+
+
+async def test_a_company_that_is_given_up_counts_as_failed(autojump_clock: MockClock) -> None:
+    """It cannot count itself any more, and the alert rests on this count."""
+    metrics = Metrics(CollectorRegistry())
+    async with open_system(tree([])) as system:
+        await start_company(system, metrics)
+        for _ in range(2):
+            system.kill("/companies/962302", "again")
+            await wait_all_tasks_blocked(0.1)
+
+    assert b'wasup_sessions{status="failed"} 1.0' in metrics.exposition()

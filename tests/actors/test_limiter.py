@@ -4,8 +4,12 @@ from __future__ import annotations
 
 from hypothesis import given
 from hypothesis import strategies as st
+from prometheus_client import CollectorRegistry
 
-from actors.limiter import SlidingWindow
+from actors.limiter import LimiterActor, SlidingWindow
+from actors.messages import TakeToken
+from actors.metrics import Metrics
+from supervisor import ChildSpec, SupervisorSpec, open_system
 
 
 def test_the_thirty_first_in_a_minute_is_refused_and_told_when() -> None:
@@ -60,3 +64,14 @@ def test_a_lowered_limit_waits_for_enough_to_leave() -> None:
     refused = window.take(30.0)
 
     assert (refused.allowed, refused.remaining, refused.reset_after_s) == (False, 0, 50.0)
+
+
+async def test_refusals_are_counted_by_where_they_were_counted() -> None:
+    """A backend of its own, so that a limit that fell back to memory shows."""
+    metrics = Metrics(CollectorRegistry())
+    spec = SupervisorSpec([ChildSpec("limiter", lambda _: LimiterActor(limit=1, window_s=60.0, metrics=metrics))])
+    async with open_system(spec) as system:
+        for _ in range(3):
+            await system.ref("/limiter").ask(TakeToken("962302"))
+
+    assert b'wasup_rate_limited_total{backend="memory"} 2.0' in metrics.exposition()

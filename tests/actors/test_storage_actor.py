@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import uuid
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable
 from contextlib import asynccontextmanager
 from typing import Any, cast
 
@@ -11,6 +11,7 @@ import msgspec
 import pytest
 import trio
 
+from actors.counting import Sample
 from actors.messages import Event, Refused
 from actors.storage.actor import StorageActor
 from actors.storage.requests import (
@@ -25,6 +26,7 @@ from actors.storage.requests import (
 )
 from config.sections import StorageSettings
 from storage import auth_state, companies
+from storage.asyncpg_pool import PoolStatistics
 from storage.auth_state import Delta, KeyChange
 from storage.errors import StorageUnavailable
 from storage.leases import Lease
@@ -37,9 +39,18 @@ COMPANY = "962302"
 class CountingMetrics:
     def __init__(self) -> None:
         self.commits: list[int] = []
+        self.sources: dict[str, Callable[[], Iterable[Sample]]] = {}
 
     def committed(self, seconds: float, keys: int) -> None:
         self.commits.append(keys)
+
+    def set_source(self, name: str, source: Callable[[], Iterable[Sample]]) -> None:
+        self.sources[name] = source
+
+
+def samples(metrics: CountingMetrics) -> dict[str, float]:
+    """What the storage actor shows at a scrape."""
+    return {sample.name: sample.value for sample in metrics.sources["storage"]()}
 
 
 class FlakyDatabase:
@@ -53,6 +64,9 @@ class FlakyDatabase:
         if self.away:
             raise StorageUnavailable("switched off")
         return await self._database.write(fn, *args)
+
+    def statistics(self) -> PoolStatistics:
+        return self._database.statistics()
 
 
 @asynccontextmanager
@@ -166,8 +180,8 @@ async def test_renewing_and_releasing(database: Database) -> None:
 
 async def test_while_postgres_is_away_work_waits_and_is_kept(database: Database) -> None:
     """What was taken is committed when Postgres is back; meanwhile `CheckWritable` says no."""
-    flaky = FlakyDatabase(database)
-    async with storage_actor(flaky) as storage:
+    flaky, metrics = FlakyDatabase(database), CountingMetrics()
+    async with storage_actor(flaky, metrics=metrics) as storage:
         await storage.ask(CheckWritable())
         flaky.away = True
         async with trio.open_nursery() as nursery:
@@ -175,11 +189,15 @@ async def test_while_postgres_is_away_work_waits_and_is_kept(database: Database)
             await trio.sleep(0.05)
             with pytest.raises(Refused) as refusal:
                 await storage.ask(CheckWritable())
+            away = samples(metrics)
             flaky.away = False
 
+        assert (away["wasup_storage_available"], away["wasup_storage_waiting"]) == (0.0, 1.0)
         assert refusal.value.code == "storage_unavailable"
         assert await companies.find(database, COMPANY) is not None
         await storage.ask(CheckWritable())
+    back = samples(metrics)
+    assert (back["wasup_storage_available"], back["wasup_storage_waiting"]) == (1.0, 0.0)
 
 
 async def test_the_queue_is_bounded(database: Database) -> None:

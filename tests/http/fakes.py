@@ -314,6 +314,15 @@ class MemoryIdempotency:
         assert self._world.kept.pop((company_id, key)).claim == claim
 
 
+class MemoryServer:
+    def __init__(self, world: World) -> None:
+        self._world = world
+
+    async def version(self) -> str:
+        self._world.check_storage()
+        return "18.1"
+
+
 class MemoryAudit:
     def __init__(self, world: World) -> None:
         self._world = world

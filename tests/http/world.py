@@ -39,6 +39,7 @@ from tests.http.fakes import (
     MemoryAudit,
     MemoryIdempotency,
     MemoryKeys,
+    MemoryServer,
     World,
 )
 
@@ -95,7 +96,12 @@ def app_for(settings: HttpSettings) -> Litestar:
 def tree(world: World, metrics: Metrics, http: HttpSettings) -> SupervisorSpec:
     """The daemon's tree with fakes; paths as in the real one."""
     settings = Settings(state_dir=Path("unused"), bind=Bind("127.0.0.1", 0), http=http)
-    stores = Stores(keys=MemoryKeys(world), idempotency=MemoryIdempotency(world), audit=MemoryAudit(world))
+    stores = Stores(
+        keys=MemoryKeys(world),
+        idempotency=MemoryIdempotency(world),
+        audit=MemoryAudit(world),
+        server=MemoryServer(world),
+    )
 
     def http_actor(context: Context) -> Actor:
         return HttpActor(

@@ -1,0 +1,74 @@
+"""What the dashboard says of the daemon as a whole."""
+
+from __future__ import annotations
+
+import platform
+from typing import Literal, Protocol
+
+from actors.messages import Answer
+from actors.metrics import VERSION, EngineFigures, Metrics, Totals
+from config.settings import Settings
+
+
+class ServerStore(Protocol):
+    """Knows the database server."""
+
+    async def version(self) -> str:
+        """Postgres' version, like `18.1`. Raises StorageUnavailable."""
+        ...
+
+
+class PostgresFacts(Answer, frozen=True, kw_only=True):
+    """The database."""
+
+    kind: Literal["embedded", "external"]
+    version: str | None
+    """None until it has been asked successfully."""
+    available: bool | None
+    """Whether it takes writes; None: not known yet."""
+
+
+class RateLimitFacts(Answer, frozen=True, kw_only=True):
+    """How sends are limited."""
+
+    backend: str
+    max_requests: int
+    window_ms: int
+
+
+class DaemonFacts(Answer, frozen=True, kw_only=True):
+    """The daemon, for a key of scope admin."""
+
+    version: str
+    python: str
+    started_at: float
+    """Unix seconds."""
+    postgres: PostgresFacts
+    rate_limit: RateLimitFacts
+    engines: tuple[EngineFigures, ...]
+    totals: Totals
+    sessions: int
+    """Companies there are; more than are sent when the page's limit is reached."""
+    actors: int
+
+
+def daemon_facts(
+    settings: Settings, metrics: Metrics, *, version: str | None, available: bool | None, sessions: int, actors: int
+) -> DaemonFacts:
+    """The facts as of now."""
+    limit = settings.rate_limit
+    return DaemonFacts(
+        version=VERSION,
+        python=platform.python_version(),
+        started_at=round(metrics.started_at, 1),
+        postgres=PostgresFacts(
+            kind="embedded" if settings.database_url is None else "external", version=version, available=available
+        ),
+        rate_limit=RateLimitFacts(
+            backend=metrics.rate_limit_backend, max_requests=limit.max_requests, window_ms=limit.window_ms
+        ),
+        engines=metrics.engines,
+        totals=metrics.totals(),
+        sessions=sessions,
+        actors=actors,
+    )
