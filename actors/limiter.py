@@ -64,6 +64,7 @@ class LimiterActor(Actor):
         self._windows: dict[str, SlidingWindow] = {}
 
     async def started(self) -> None:
+        self._metrics.rate_limit_is(self._limit, self._window_s)
         self.context.every(self._window_s, _Sweep())
 
     async def receive(self, message: Any) -> Any:
@@ -78,6 +79,7 @@ class LimiterActor(Actor):
                 self._limit, self._window_s = limit, window_s
                 for window in self._windows.values():
                     window.change(limit, window_s)
+                self._metrics.rate_limit_is(limit, window_s)
             case _Sweep():
                 now = trio.current_time()
                 self._windows = {key: window for key, window in self._windows.items() if not window.forget(now)}

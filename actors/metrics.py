@@ -93,6 +93,8 @@ class Metrics(Collector):
         """Unix seconds."""
         self.rate_limit_backend = "memory"
         """Where sends are counted for the rate limit now: one of `RATE_LIMIT_BACKENDS`."""
+        self.rate_limit = (0, 0.0)
+        """Messages a company may send, and within how many seconds."""
         self._all = CompanyCounts()
         self._companies: dict[str, CompanyCounts] = {}
         self._states: dict[str, CompanyState] = {}
@@ -181,6 +183,10 @@ class Metrics(Collector):
     def leases_lost(self, why: str, count: int) -> None:
         """So many leases were lost: `elsewhere` another daemon took them, `expired` they could not be renewed."""
         self._leases_lost.add(why, by=count)
+
+    def rate_limit_is(self, limit: int, window_s: float) -> None:
+        """How much a company may send from now on."""
+        self.rate_limit = (limit, window_s)
 
     def rate_limited(self) -> None:
         """A send was refused by the rate limit."""

@@ -17,6 +17,7 @@ from actors.events.subscription import Subscription
 from actors.http.audit import AuditEntry
 from actors.http.auth import Principal
 from actors.http.idempotency import Remembered
+from actors.metrics import Metrics
 from storage.errors import StorageUnavailable
 from supervisor import Actor, ActorRef, ChildSpec, SupervisorRef
 from supervisor.errors import NoSuchActor
@@ -253,8 +254,9 @@ class FakeEvents(Actor):
 
 
 class FakeLimiter(Actor):
-    def __init__(self, world: World) -> None:
+    def __init__(self, world: World, metrics: Metrics) -> None:
         self._world = world
+        metrics.rate_limit_is(world.limit, 60.0)
 
     async def receive(self, message: Any) -> Any:
         assert isinstance(message, m.TakeToken)

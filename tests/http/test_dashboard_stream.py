@@ -127,7 +127,7 @@ async def test_a_page_is_shown_everything(quick: Daemon) -> None:
 
     assert (hello["admin"], hello["companies"]) == (True, None)
     assert facts["postgres"] == {"kind": "embedded", "version": "18.1", "available": True}
-    assert facts["rateLimit"] == {"backend": "memory", "maxRequests": 30, "windowMs": 60_000}
+    assert facts["rateLimit"] == {"backend": "memory", "messages": 30, "windowS": 60.0}
     assert {"/", "/http", "/companies", f"/companies/{COMPANY_A}"} <= set(page.tables["tree"])
     row = page.tables["sessions"][COMPANY_A]
     assert (row["status"], row["answers"], row["phoneNumber"]) == ("connected", True, "+79000000001")

@@ -118,7 +118,7 @@ def tree(world: World, metrics: Metrics, http: HttpSettings) -> SupervisorSpec:
     return SupervisorSpec(
         [
             ChildSpec("events", lambda _: FakeEvents(world)),
-            ChildSpec("limiter", lambda _: FakeLimiter(world)),
+            ChildSpec("limiter", lambda _: FakeLimiter(world, metrics)),
             ChildSpec("companies", DynamicSupervisorSpec()),
             ChildSpec("directory", lambda context: FakeDirectory(world, context.supervisor("/companies"))),
             ChildSpec("health", lambda _: FakeHealth(world)),

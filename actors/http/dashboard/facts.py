@@ -32,8 +32,8 @@ class RateLimitFacts(Answer, frozen=True, kw_only=True):
     """How sends are limited."""
 
     backend: str
-    max_requests: int
-    window_ms: int
+    messages: int
+    window_s: float
 
 
 class DaemonFacts(Answer, frozen=True, kw_only=True):
@@ -56,7 +56,7 @@ def daemon_facts(
     settings: Settings, metrics: Metrics, *, version: str | None, available: bool | None, sessions: int, actors: int
 ) -> DaemonFacts:
     """The facts as of now."""
-    limit = settings.rate_limit
+    messages, window_s = metrics.rate_limit
     return DaemonFacts(
         version=VERSION,
         python=platform.python_version(),
@@ -64,9 +64,7 @@ def daemon_facts(
         postgres=PostgresFacts(
             kind="embedded" if settings.database_url is None else "external", version=version, available=available
         ),
-        rate_limit=RateLimitFacts(
-            backend=metrics.rate_limit_backend, max_requests=limit.max_requests, window_ms=limit.window_ms
-        ),
+        rate_limit=RateLimitFacts(backend=metrics.rate_limit_backend, messages=messages, window_s=window_s),
         engines=metrics.engines,
         totals=metrics.totals(),
         sessions=sessions,
