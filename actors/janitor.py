@@ -9,8 +9,9 @@ import msgspec
 import structlog
 
 from config.sections import JanitorSettings
-from storage import auth_state, events
+from storage import events
 from storage.errors import StorageUnavailable
+from storage.expiry import sweep_keys
 from storage.idempotency import prune as prune_answers
 from storage.pool import Database
 from supervisor import Actor, Request
@@ -52,7 +53,7 @@ class JanitorActor(Actor):
     async def _sweep(self) -> Swept:
         try:
             swept = Swept(
-                keys=await auth_state.cleanup_expired(self._database),
+                keys=(await sweep_keys(self._database, self._settings.batch_rows)).deleted,
                 events=await events.prune(self._database, self._keep_events_s),
                 idempotency=await prune_answers(self._database),
             )

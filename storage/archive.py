@@ -1,11 +1,17 @@
-"""Taking an identity out of use without destroying it."""
+"""Taking an identity out of use without destroying it. It is archived as it was stored: sealed values stay sealed."""
 
 from __future__ import annotations
 
-from typing import Final, LiteralString
+from typing import Final, LiteralString, final
 
-from storage.connection import Connection
-from storage.errors import LeaseLost
+import msgspec
+
+from storage import data_keys
+from storage.auth_state import opened
+from storage.connection import Connection, Reader
+from storage.errors import LeaseLost, UnreadableState
+from storage.sealed_rows import seal_company
+from storage.sealing import AUTH_TABLE, KEYS_TABLE
 
 KEEP: Final = 10
 """Archived states kept for each company; an older one goes when another is added."""
@@ -17,9 +23,10 @@ _LOCK: LiteralString = "SELECT FROM whatsapp_journal WHERE company_id = $1 FOR U
 _COPY: LiteralString = """
     WITH creds AS (DELETE FROM whatsapp_auth WHERE company_id = $1 RETURNING creds),
     keys AS (DELETE FROM whatsapp_keys WHERE company_id = $1 RETURNING key_type, key_id, value, expires_at)
-    INSERT INTO whatsapp_auth_archive (company_id, reason, creds, keys)
+    INSERT INTO whatsapp_auth_archive (company_id, reason, creds, keys, data_key_id)
     SELECT $1, $2, (SELECT creds FROM creds),
-        (SELECT coalesce(jsonb_agg(jsonb_build_array(key_type, key_id, value, expires_at)), '[]'::jsonb) FROM keys)
+        (SELECT coalesce(jsonb_agg(jsonb_build_array(key_type, key_id, value, expires_at)), '[]'::jsonb) FROM keys),
+        (SELECT data_key_id FROM whatsapp_data_keys WHERE company_id = $1 AND retired_at IS NULL)
     WHERE EXISTS (SELECT FROM creds) OR EXISTS (SELECT FROM keys)
     RETURNING id
 """
@@ -29,6 +36,23 @@ _LIMIT: LiteralString = """
         SELECT id FROM whatsapp_auth_archive WHERE company_id = $1 ORDER BY id DESC OFFSET $2
     )
 """
+
+_FIND: LiteralString = """
+    SELECT archive.company_id, archive.creds, archive.keys, key.data_key_id, key.kek_id, key.wrapped, key.all_sealed
+    FROM whatsapp_auth_archive archive
+        LEFT JOIN whatsapp_data_keys key ON key.company_id = archive.company_id AND key.data_key_id = archive.data_key_id
+    WHERE archive.id = $1
+"""
+
+
+@final
+class Archived(msgspec.Struct, frozen=True):
+    """An identity out of use. Values are JSON."""
+
+    company_id: str
+    creds: bytes | None
+    keys: list[tuple[str, str, bytes]]
+    """(key_type, key_id, value)."""
 
 
 async def archive(
@@ -44,10 +68,38 @@ async def archive(
     if owner is not None and epoch is not None:
         await _check_lease(connection, company_id, owner, epoch)
     await connection.execute(_LOCK, company_id)  # waits for a commit under way
+    await _seal(connection, company_id)
     archived: int | None = await connection.fetchval(_COPY, company_id, reason)
     await connection.execute(_FORGET_FILE, company_id)
     await connection.execute(_LIMIT, company_id, KEEP)
+    await data_keys.retire(connection, company_id)
     return archived
+
+
+async def load(reader: Reader, archive_id: int) -> Archived | None:
+    """An archived identity, opened; None when there is no such archive. Raises `UnreadableState` like `auth_state.load`."""
+    row = await reader.fetchrow(_FIND, archive_id)
+    if row is None:
+        return None
+    company_id: str = row["company_id"]
+    key = None if row["data_key_id"] is None else reader.vault.unlock(data_keys.from_row(row))
+    creds = None if row["creds"] is None else opened(key, company_id, AUTH_TABLE, "creds", "", row["creds"])
+    entries = msgspec.json.decode(row["keys"], type=list[tuple[str, str, msgspec.Raw, str | None]])
+    keys = [
+        (key_type, key_id, opened(key, company_id, KEYS_TABLE, key_type, key_id, bytes(value)))
+        for key_type, key_id, value, _ in entries
+    ]
+    return Archived(company_id, creds, keys)
+
+
+async def _seal(connection: Connection, company_id: str) -> None:
+    """Values from before encryption are archived sealed too; those of a key that cannot be used are archived as they are."""
+    if not connection.vault.is_sealing:
+        return
+    try:
+        await seal_company(connection, company_id)
+    except UnreadableState:
+        return
 
 
 async def _check_lease(connection: Connection, company_id: str, owner: str, epoch: int) -> None:

@@ -6,7 +6,7 @@ import asyncio
 import operator
 from collections.abc import Awaitable, Callable, Sequence
 from contextlib import suppress
-from typing import Any, Final, TypeAlias, TypeVar, final
+from typing import Any, Final, LiteralString, TypeAlias, TypeVar, final
 
 import asyncpg
 import msgspec
@@ -14,6 +14,7 @@ import msgspec
 from storage.connection import Connection, Row
 from storage.errors import QueryFailed, StorageUnavailable
 from storage.gate import ReconnectGate
+from storage.sealing import Vault
 from storage.sqlstates import translate
 
 T = TypeVar("T")
@@ -50,8 +51,9 @@ class PoolStatistics(msgspec.Struct, frozen=True, kw_only=True):
 class AsyncpgPool:
     """Lives on the asyncio side; only `statistics` is called from trio's thread, and reads plain numbers."""
 
-    def __init__(self, dsn: str, size: int, acquire_timeout_s: float, command_timeout_s: float) -> None:
+    def __init__(self, dsn: str, size: int, acquire_timeout_s: float, command_timeout_s: float, vault: Vault) -> None:
         self.command_timeout_s = command_timeout_s
+        self.vault = vault
         self._dsn = dsn
         self._size = size
         self._acquire_timeout_s = acquire_timeout_s
@@ -104,7 +106,13 @@ class AsyncpgPool:
         stage = _Stage()
         try:
             async with asyncio.timeout(timeout_s):
-                return await _in_transaction(connection, work, stage, timeout_s, self.command_timeout_s)
+                return await _in_transaction(
+                    connection,
+                    lambda: work(_Transaction(connection, self.vault)),
+                    stage,
+                    timeout_s,
+                    self.command_timeout_s,
+                )
         except Exception as exc:
             in_commit = stage.committing and not isinstance(exc, _DEFINITE)
             self._raise(exc, usable=_is_usable(connection), in_commit=in_commit)
@@ -162,14 +170,37 @@ class _Stage:
         self.committing = False
 
 
+@final
+class _Transaction:
+    """What `storage.connection.Connection` asks for, of a connection within a transaction."""
+
+    __slots__ = ("_held", "vault")
+
+    def __init__(self, held: Held, vault: Vault) -> None:
+        self._held = held
+        self.vault = vault
+
+    async def fetch(self, sql: LiteralString, /, *args: object) -> Sequence[Row]:
+        return await self._held.fetch(sql, *args)
+
+    async def fetchrow(self, sql: LiteralString, /, *args: object) -> Row | None:
+        return await self._held.fetchrow(sql, *args)
+
+    async def fetchval(self, sql: LiteralString, /, *args: object) -> Any:
+        return await self._held.fetchval(sql, *args)
+
+    async def execute(self, sql: LiteralString, /, *args: object) -> str:
+        return await self._held.execute(sql, *args)
+
+
 async def _in_transaction(
-    connection: Held, work: Callable[[Connection], Awaitable[T]], stage: _Stage, timeout_s: float, default_s: float
+    connection: Held, work: Callable[[], Awaitable[T]], stage: _Stage, timeout_s: float, default_s: float
 ) -> T:
     await connection.execute("BEGIN")
     try:
         if timeout_s > default_s:
             await connection.execute(f"SET LOCAL statement_timeout = {int(timeout_s * 1000)}")
-        result = await work(connection)
+        result = await work()
     except Exception:
         if _is_usable(connection):
             # Should this fail, releasing the connection ends it, and the server rolls back by itself.

@@ -1,16 +1,30 @@
-"""Authentication state: many companies' changes in one transaction, fenced by their leases; and reading it back."""
+"""Authentication state: many companies' changes in one transaction, fenced by their leases; and reading it back.
+
+Values go in and come out plain: with a master key configured (the connection's vault) they are sealed when they are written and opened
+when they are read, here and nowhere else.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Final, LiteralString, final
 
 import msgspec
 
-from storage.connection import Connection, Reader
-from storage.errors import InvalidValue, LeaseLost, StorageError, UnknownDeviceFile
+from storage import data_keys
+from storage.connection import Connection, Reader, Row
+from storage.errors import InvalidValue, LeaseLost, StorageError, UnknownDeviceFile, UnreadableState
 from storage.json_values import fault
-from storage.pool import Database
+from storage.sealing import (
+    AUTH_TABLE,
+    KEYS_TABLE,
+    DataKey,
+    StoredDataKey,
+    Vault,
+    broken_seal,
+    claims_to_be_sealed,
+    is_sealed,
+)
 
 ROWS_A_STATEMENT: Final = 100
 """Beyond this a statement gains nothing and only holds its locks for longer."""
@@ -18,10 +32,12 @@ ROWS_A_STATEMENT: Final = 100
 # The join locks the lease against being taken over, and the journal row against another commit of the same company,
 # until COMMIT.
 _FENCE: LiteralString = """
-    SELECT company_id, lease.owner, lease.epoch, lease.expires_at > now() AS live, journal.file_id, journal.position
-    FROM whatsapp_leases lease JOIN whatsapp_journal journal USING (company_id)
-    WHERE company_id = ANY ($1)
-    ORDER BY company_id
+    SELECT lease.company_id, lease.owner, lease.epoch, lease.expires_at > now() AS live, journal.file_id, journal.position,
+        key.data_key_id, key.kek_id, key.wrapped, key.all_sealed
+    FROM whatsapp_leases lease JOIN whatsapp_journal journal ON journal.company_id = lease.company_id
+        LEFT JOIN whatsapp_data_keys key ON key.company_id = lease.company_id AND key.retired_at IS NULL
+    WHERE lease.company_id = ANY ($1)
+    ORDER BY lease.company_id
     FOR SHARE OF lease FOR UPDATE OF journal
 """
 
@@ -39,6 +55,9 @@ _DELETE_KEYS: LiteralString = """
     WHERE stored.company_id = gone.company_id AND stored.key_type = gone.key_type AND stored.key_id = gone.key_id
 """
 
+# A new device file was built without them: they must not come back to life (refresh_needed_whatsapp_keys).
+_DROP_EXPIRED: LiteralString = "DELETE FROM whatsapp_keys WHERE company_id = ANY ($1) AND expires_at <= now()"
+
 _PUT_CREDS: LiteralString = """
     INSERT INTO whatsapp_auth (company_id, creds) SELECT * FROM unnest($1::text[], $2::jsonb[])
     ON CONFLICT (company_id) DO UPDATE SET creds = excluded.creds, updated_at = now()
@@ -50,10 +69,13 @@ _ADVANCE: LiteralString = """
     WHERE journal.company_id = new.company_id
 """
 
-# One statement, and so one snapshot: creds, keys and journal position belong together.
+# One statement, and so one snapshot: creds, keys, what they are sealed under and journal position belong together.
 _LOAD: LiteralString = """
     SELECT 'journal' AS part, NULL AS key_type, file_id AS key_id, to_jsonb(position) AS value
     FROM whatsapp_journal WHERE company_id = $1
+    UNION ALL
+    SELECT 'data key', data_key_id, kek_id, jsonb_build_array(encode(wrapped, 'hex'), all_sealed)
+    FROM whatsapp_data_keys WHERE company_id = $1 AND retired_at IS NULL
     UNION ALL
     SELECT 'creds', NULL, NULL, creds FROM whatsapp_auth WHERE company_id = $1
     UNION ALL
@@ -61,8 +83,6 @@ _LOAD: LiteralString = """
     WHERE company_id = $1 AND (expires_at IS NULL OR expires_at > now())
 """
 
-_CLEANUP: LiteralString = "SELECT cleanup_expired_whatsapp_keys()"
-_STATISTICS: LiteralString = "SELECT * FROM get_whatsapp_auth_stats()"
 _POSITION: LiteralString = "SELECT file_id, position FROM whatsapp_journal WHERE company_id = $1"
 
 
@@ -100,7 +120,8 @@ class CommitResult(msgspec.Struct, frozen=True):
     file_id: str
     position: int
     error: StorageError | None = None
-    """None: durable. `LeaseLost`, `UnknownDeviceFile` or `InvalidValue`: refused, nothing of it is written."""
+    """None: durable. `LeaseLost`, `UnknownDeviceFile`, `InvalidValue` or `UnreadableState` (its data key cannot be used):
+    refused, nothing of it is written."""
     repeated: bool = False
     """It had been committed before; nothing was written again."""
 
@@ -119,19 +140,6 @@ class AuthState(msgspec.Struct, frozen=True):
 
 
 @final
-class KeyStatistics(msgspec.Struct, frozen=True):
-    """How much is stored of one type of key of one company; the credentials are the type `creds`."""
-
-    company_id: str
-    key_type: str
-    total: int
-    expired: int
-    """Of them, those that the next clean-up removes."""
-    bytes: int
-    """Of the values."""
-
-
-@final
 class _Batch:
     """The net effect of accepted deltas: for each key the last value wins."""
 
@@ -139,6 +147,7 @@ class _Batch:
         self.keys: dict[tuple[str, str, str], bytes | None] = {}
         self.creds: dict[str, bytes] = {}
         self.journal: dict[str, tuple[str, int]] = {}
+        self.new_files: set[str] = set()
 
     def add(self, delta: Delta) -> None:
         for change in delta.changes:
@@ -146,39 +155,52 @@ class _Batch:
         if delta.creds is not None:
             self.creds[delta.company_id] = delta.creds
         self.journal[delta.company_id] = (delta.file_id, delta.position)
+        if delta.base:
+            self.new_files.add(delta.company_id)
 
 
 @final
 class _Fence:
-    """A company's lease and journal as the transaction has locked them."""
+    """A company's lease and journal as the transaction has locked them, and its data key."""
 
-    def __init__(self, owner: str | None, epoch: int, *, live: bool, file_id: str | None, position: int) -> None:
-        self.owner = owner
-        self.epoch = epoch
-        self.live = live
-        self.file_id = file_id
-        self.position = position
+    def __init__(self, row: Row, vault: Vault) -> None:
+        self.owner: str | None = row["owner"]
+        self.epoch: int = row["epoch"]
+        self.live: bool = row["live"]
+        self.file_id: str | None = row["file_id"]
+        self.position: int = row["position"]
+        self.key: DataKey | None = None
+        self.fault: UnreadableState | None = None
+        """Why nothing can be sealed for this company."""
+        if row["data_key_id"] is not None:
+            try:
+                self.key = vault.unlock(data_keys.from_row(row))
+            except UnreadableState as error:
+                self.fault = error
 
 
 async def commit_deltas(connection: Connection, deltas: Sequence[Delta]) -> list[CommitResult]:
     """Write the deltas of any number of companies, in their order, and answer for each in the same order.
 
     A delta whose lease is lost or whose device file is not the company's is refused in its result; the others are
-    written. So is one with a value that PostgreSQL would refuse (`InvalidValue`). One at or below the position already
-    recorded for its file is answered as committed without being written again, so a delta may be repeated after an
-    in-doubt commit.
+    written. So is one with a value that PostgreSQL would refuse (`InvalidValue`), or of a company whose data key cannot
+    be used (`UnreadableState`). One at or below the position already recorded for its file is answered as committed
+    without being written again, so a delta may be repeated after an in-doubt commit.
     """
     rows = await connection.fetch(_FENCE, sorted({delta.company_id for delta in deltas}))
-    fences = {
-        row["company_id"]: _Fence(
-            row["owner"], row["epoch"], live=row["live"], file_id=row["file_id"], position=row["position"]
-        )
-        for row in rows
-    }
+    fences = {row["company_id"]: _Fence(row, connection.vault) for row in rows}
     batch = _Batch()
     results = [_accept(batch, fences.get(delta.company_id), delta) for delta in deltas]
-    await _write(connection, batch)
+    await _write(connection, batch, await _keys(connection, batch, fences))
     return results
+
+
+async def _keys(connection: Connection, batch: _Batch, fences: Mapping[str, _Fence]) -> dict[str, DataKey]:
+    """What each company's values are to be sealed under; made for those that write for the first time. None are plain."""
+    found = {company_id: key for company_id in batch.journal if (key := fences[company_id].key) is not None}
+    if connection.vault.is_sealing:
+        found |= await data_keys.create(connection, batch.journal.keys() - found.keys())
+    return found
 
 
 def _accept(batch: _Batch, fence: _Fence | None, delta: Delta) -> CommitResult:
@@ -199,15 +221,15 @@ def _refusal(fence: _Fence | None, delta: Delta) -> StorageError | None:
         return LeaseLost(delta.company_id, delta.epoch, fence.epoch)
     if not delta.base and delta.file_id != fence.file_id:
         return UnknownDeviceFile(delta.company_id, delta.file_id, fence.file_id)
-    return _invalid(delta)
+    return fence.fault or _invalid(delta)
 
 
 def _invalid(delta: Delta) -> InvalidValue | None:
     """One bad value must not fail the transaction for every company in it."""
-    if delta.creds is not None and (why := fault(delta.creds)) is not None:
+    if delta.creds is not None and (why := _fault(delta.creds)) is not None:
         return InvalidValue("22P02", f"the credentials of company {delta.company_id} cannot be stored: {why}")
     for change in delta.changes:
-        why = fault(change.value) if change.value is not None else None
+        why = _fault(change.value) if change.value is not None else None
         if "\x00" in change.key_id or "\x00" in change.key_type:
             why = "its name holds a NUL character"
         if why is not None:
@@ -217,12 +239,34 @@ def _invalid(delta: Delta) -> InvalidValue | None:
     return None
 
 
-async def _write(connection: Connection, batch: _Batch) -> None:
+def _fault(value: bytes) -> str | None:
+    return fault(value) or ("it has the form of a sealed value" if claims_to_be_sealed(value) else None)
+
+
+async def _write(connection: Connection, batch: _Batch, data_keys: Mapping[str, DataKey]) -> None:
     keys = sorted(batch.keys.items())  # one order of locking for everybody
-    await _write_rows(connection, _PUT_KEYS, [(*key, value) for key, value in keys if value is not None])
+    creds = sorted(batch.creds.items())
+    if batch.new_files:
+        await connection.execute(_DROP_EXPIRED, sorted(batch.new_files))
+    await _write_rows(
+        connection,
+        _PUT_KEYS,
+        [(*key, _stored(data_keys, KEYS_TABLE, *key, value)) for key, value in keys if value is not None],
+    )
     await _write_rows(connection, _DELETE_KEYS, [key for key, value in keys if value is None])
-    await _write_rows(connection, _PUT_CREDS, sorted(batch.creds.items()))
+    await _write_rows(
+        connection,
+        _PUT_CREDS,
+        [(company_id, _stored(data_keys, AUTH_TABLE, company_id, "creds", "", value)) for company_id, value in creds],
+    )
     await _write_rows(connection, _ADVANCE, [(company_id, *at) for company_id, at in sorted(batch.journal.items())])
+
+
+def _stored(
+    data_keys: Mapping[str, DataKey], table: str, company_id: str, key_type: str, key_id: str, value: bytes
+) -> bytes:
+    key = data_keys.get(company_id)
+    return value if key is None else key.seal(table, key_type, key_id, value)
 
 
 async def _write_rows(connection: Connection, sql: LiteralString, rows: Sequence[tuple[object, ...]]) -> None:
@@ -233,20 +277,44 @@ async def _write_rows(connection: Connection, sql: LiteralString, rows: Sequence
 
 
 async def load(reader: Reader, company_id: str) -> AuthState:
-    """Everything stored of the company, consistent in itself. A company nobody knows has no creds, no keys and position
-    0."""
+    """Everything stored of the company, opened and consistent in itself. A company nobody knows has no creds, no keys and
+    position 0.
+
+    Raises `UnreadableState` when anything of it cannot be opened: it is all there is, or nothing.
+    """
     creds: bytes | None = None
     file_id: str | None = None
     position = 0
     keys: list[tuple[str, str, bytes]] = []
+    stored: StoredDataKey | None = None
     for row in await reader.fetch(_LOAD, company_id):
-        if row["part"] == "key":
-            keys.append((row["key_type"], row["key_id"], row["value"]))
-        elif row["part"] == "creds":
-            creds = row["value"]
-        else:
-            file_id, position = row["key_id"], int(row["value"])
+        match row["part"]:
+            case "key":
+                keys.append((row["key_type"], row["key_id"], row["value"]))
+            case "creds":
+                creds = row["value"]
+            case "data key":
+                wrapped, all_sealed = msgspec.json.decode(row["value"], type=tuple[str, bool])
+                stored = StoredDataKey(company_id, row["key_type"], row["key_id"], bytes.fromhex(wrapped), all_sealed)
+            case _:
+                file_id, position = row["key_id"], int(row["value"])
+    key = None if stored is None else reader.vault.unlock(stored)
+    if creds is not None:
+        creds = opened(key, company_id, AUTH_TABLE, "creds", "", creds)
+    keys = [
+        (key_type, key_id, opened(key, company_id, KEYS_TABLE, key_type, key_id, value))
+        for key_type, key_id, value in keys
+    ]
     return AuthState(company_id, creds, file_id, position, keys)
+
+
+def opened(key: DataKey | None, company_id: str, table: str, key_type: str, key_id: str, stored: bytes) -> bytes:
+    """The plain value of a row, whether it is sealed or not; `UnreadableState` when it is not what was written there."""
+    if key is not None:
+        return key.open(table, key_type, key_id, stored)
+    if is_sealed(stored):
+        raise broken_seal(company_id, table, key_type, "it is sealed, and the company's data key is gone")
+    return stored
 
 
 async def journal_position(reader: Reader, company_id: str) -> tuple[str | None, int]:
@@ -254,21 +322,3 @@ async def journal_position(reader: Reader, company_id: str) -> tuple[str | None,
     commits."""
     row = await reader.fetchrow(_POSITION, company_id)
     return (None, 0) if row is None else (row["file_id"], row["position"])
-
-
-async def cleanup_expired(db: Database) -> int:
-    """Delete the keys whose time is over (LID mappings, a week after they were last written) and return how many."""
-    return await db.write(_cleanup)
-
-
-async def statistics(reader: Reader) -> list[KeyStatistics]:
-    """What is stored, by company and type of key."""
-    return [
-        KeyStatistics(row["company_id"], row["key_type"], row["total"], row["expired"], row["bytes"])
-        for row in await reader.fetch(_STATISTICS)
-    ]
-
-
-async def _cleanup(connection: Connection) -> int:
-    deleted: int = await connection.fetchval(_CLEANUP)
-    return deleted

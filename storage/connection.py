@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any, LiteralString, Protocol
 
+from storage.sealing import Vault
+
 
 class Row(Protocol):
     """One row: by column name. JSON and JSONB columns are ``bytes`` (UTF-8), timestamps are aware datetimes."""
@@ -15,6 +17,11 @@ class Row(Protocol):
 
 class Reader(Protocol):
     """Anything that answers queries: a `Database` or the `Connection` of a running transaction."""
+
+    @property
+    def vault(self) -> Vault:
+        """What seals and opens the values of auth state in this database."""
+        ...
 
     async def fetch(self, sql: LiteralString, /, *args: object) -> Sequence[Row]: ...
     async def fetchrow(self, sql: LiteralString, /, *args: object) -> Row | None: ...

@@ -108,3 +108,36 @@ class MigrationError(StorageError):
 @final
 class EmbeddedPostgresError(StorageError):
     """The embedded server could not be started; the message says why and what to do."""
+
+
+@final
+class MasterKeyError(StorageError):
+    """The master key cannot be used for this database; the message says why and what to do."""
+
+
+class UnreadableState(StorageError):
+    """What is stored of a company cannot be trusted or read. That is never the same as nothing being stored.
+
+    ``what`` names the value, without the ids that may hold phone numbers.
+    """
+
+    def __init__(self, company_id: str, what: str, why: str) -> None:
+        super().__init__(f"company {company_id}: {what}: {why}")
+        self.company_id = company_id
+        self.what = what
+        self.why = why
+
+
+@final
+class BrokenSeal(UnreadableState):
+    """A sealed value is not what was written there: changed, cut short, moved from elsewhere, or replaced by a plain one."""
+
+
+@final
+class UnknownMasterKey(UnreadableState):
+    """The company's data key is wrapped by a master key that is not configured here."""
+
+    def __init__(self, company_id: str, kek_id: str, known: tuple[str, ...]) -> None:
+        configured = f"the configured ones are {', '.join(known)}" if known else "none is configured"
+        super().__init__(company_id, "its data key", f"it is wrapped by the master key {kek_id}; {configured}")
+        self.kek_id = kek_id

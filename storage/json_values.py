@@ -19,3 +19,11 @@ def fault(value: bytes) -> str | None:
     if b"\\u0000" in value and _NUL.search(value):
         return "it holds a NUL character, which PostgreSQL does not store"
     return None
+
+
+def top_level_names(value: bytes) -> frozenset[str]:
+    """The names of the members when ``value`` is a JSON object; none otherwise."""
+    try:
+        return frozenset(msgspec.json.decode(value, type=dict[str, msgspec.Raw]))
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+        return frozenset()

@@ -16,6 +16,7 @@ from storage.asyncpg_pool import AsyncpgPool, Held, PoolStatistics, execute, fet
 from storage.bridge import Bridge, BridgeClosed, open_bridge
 from storage.connection import Connection, Row
 from storage.errors import StorageUnavailable
+from storage.sealing import Vault
 
 P = ParamSpec("P")
 T = TypeVar("T")
@@ -32,6 +33,11 @@ class Database:
     def __init__(self, bridge: Bridge, pool: AsyncpgPool) -> None:
         self._bridge = bridge
         self._pool = pool
+
+    @property
+    def vault(self) -> Vault:
+        """What seals and opens the values of auth state; every connection of this pool has the same one."""
+        return self._pool.vault
 
     async def fetch(self, sql: LiteralString, /, *args: object) -> Sequence[Row]:
         """All rows of a reading statement. Cancelling the caller cancels the statement."""
@@ -103,14 +109,20 @@ class Database:
 
 @asynccontextmanager
 async def open_database(
-    dsn: str, *, size: int = 10, acquire_timeout_s: float = 2.0, command_timeout_s: float = 10.0
+    dsn: str,
+    *,
+    size: int = 10,
+    acquire_timeout_s: float = 2.0,
+    command_timeout_s: float = 10.0,
+    vault: Vault | None = None,
 ) -> AsyncGenerator[Database]:
     """Open a pool of at most ``size`` connections, made when first needed: this does not fail when the server is away.
 
-    Leaving the block closes it; calls still running then end with `StorageUnavailable`.
+    ``vault`` seals and opens auth state (storage.auth_state); without one it is stored plain. Leaving the block closes
+    the pool; calls still running then end with `StorageUnavailable`.
     """
     async with open_bridge() as bridge:
-        pool = AsyncpgPool(dsn, size, acquire_timeout_s, command_timeout_s)
+        pool = AsyncpgPool(dsn, size, acquire_timeout_s, command_timeout_s, vault or Vault())
         await bridge.call(pool.open)
         try:
             yield Database(bridge, pool)

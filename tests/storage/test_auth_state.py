@@ -183,33 +183,3 @@ async def test_lid_mappings_live_for_a_week(database: Database) -> None:
 
     assert await database.fetchval(days, "lid-mapping") == pytest.approx(7, abs=0.01)
     assert await database.fetchval(days, "session") is None
-
-
-async def test_cleanup_takes_expired_keys_only(database: Database) -> None:
-    """Expired keys are not loaded any more, and the clean-up deletes them and nothing else."""
-    await database.write(leases.acquire, A, "daemon-1", 30.0)
-    changes = (put("k", 1), put("1", "2", "lid-mapping"), put("2_reverse", "1", "lid-mapping"))
-    await database.write(auth_state.commit_deltas, [delta(base=True, changes=changes)])
-    await database.execute("UPDATE whatsapp_keys SET expires_at = now() WHERE key_id = '1'")
-
-    loaded = await auth_state.load(database, A)
-
-    assert sorted(key for _, key, _ in loaded.keys) == ["2_reverse", "k"]
-    assert await auth_state.cleanup_expired(database) == 1
-    assert await auth_state.cleanup_expired(database) == 0
-    assert await database.fetchval("SELECT count(*) FROM whatsapp_keys") == 2
-
-
-async def test_statistics_by_company_and_type(database: Database) -> None:
-    """Totals, expired keys and bytes are told apart by company and type; credentials are a type of their own."""
-    await database.write(leases.acquire, A, "daemon-1", 30.0)
-    changes = (put("a", 1), put("b", 1), put("1", "2", "lid-mapping"))
-    await database.write(auth_state.commit_deltas, [delta(base=True, creds=b"{}", changes=changes)])
-    await database.execute("UPDATE whatsapp_keys SET expires_at = now() WHERE key_type = 'lid-mapping'")
-
-    found = await auth_state.statistics(database)
-
-    assert [(s.company_id, s.key_type, s.total, s.expired) for s in found] == [
-        (A, "creds", 1, 0), (A, "lid-mapping", 1, 1), (A, "session", 2, 0),
-    ]  # fmt: skip
-    assert all(s.bytes > 0 for s in found)

@@ -1,0 +1,51 @@
+"""Keys that expire: LID mappings, a week after they were last written, unless a running session still needs them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import LiteralString, final
+
+import msgspec
+
+from storage.connection import Connection
+from storage.pool import Database
+
+_REFRESH: LiteralString = "SELECT refresh_needed_whatsapp_keys($1)"
+_CLEANUP: LiteralString = "SELECT cleanup_expired_whatsapp_keys($1)"
+
+
+@final
+class KeysSwept(msgspec.Struct, frozen=True):
+    """What became of keys whose time was over, or nearly."""
+
+    refreshed: int
+    deleted: int
+
+
+def _unheard(_rows: int) -> None:
+    """Nobody wants to know."""
+
+
+async def sweep_keys(db: Database, batch_rows: int = 1000, *, progress: Callable[[int], None] = _unheard) -> KeysSwept:
+    """Give running sessions' keys another week, delete the other expired ones; ``batch_rows`` a transaction.
+
+    ``progress`` is told the rows of each batch.
+    """
+    refreshed = await _repeat(db, _REFRESH, batch_rows, progress)
+    deleted = await _repeat(db, _CLEANUP, batch_rows, progress)
+    return KeysSwept(refreshed, deleted)
+
+
+async def _repeat(db: Database, sql: LiteralString, batch_rows: int, progress: Callable[[int], None]) -> int:
+    total = 0
+    while True:
+        rows = await db.write(_count, sql, batch_rows)
+        total += rows
+        progress(rows)
+        if rows < batch_rows:
+            return total
+
+
+async def _count(connection: Connection, sql: LiteralString, batch_rows: int) -> int:
+    rows: int = await connection.fetchval(sql, batch_rows)
+    return rows
