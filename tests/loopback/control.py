@@ -23,6 +23,8 @@ CALLS: Final = frozenset(
     {
         "accept",
         "add_account",
+        "add_group",
+        "add_member",
         "ban",
         "confirm_code",
         "connections",
@@ -37,6 +39,7 @@ CALLS: Final = frozenset(
         "refuse",
         "release",
         "remove_device",
+        "remove_member",
         "replace",
         "routed",
         "scan",

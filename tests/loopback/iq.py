@@ -7,6 +7,7 @@ from typing import Final
 
 from tests.loopback.accounts import Device, Directory
 from tests.loopback.connection import Connection
+from tests.loopback.groups import Groups, RefusedQuestionError
 from tests.loopback.jid import SERVER
 from tests.loopback.nodes import MissingPartError, Node, node
 from tests.loopback.pairing import PairingError, Registrations
@@ -27,12 +28,14 @@ class Questions:
         self,
         directory: Directory,
         registrations: Registrations,
+        groups: Groups,
         *,
         on_active: Callable[[Device], None],
         on_removed: Callable[[Device], None],
     ) -> None:
         self._directory = directory
         self._registrations = registrations
+        self._groups = groups
         self._on_active = on_active
         self._on_removed = on_removed
 
@@ -43,6 +46,9 @@ class Questions:
             content = handler(self, connection, iq) if handler else None
         except (MissingPartError, PairingError, ValueError) as exc:
             connection.send(_reply(iq, "error", node("error", code="400", text=str(exc))))
+            return
+        except RefusedQuestionError as exc:
+            connection.send(_reply(iq, "error", node("error", code=str(exc.code), text=exc.text)))
             return
         connection.send(_reply(iq, "result", content))
 
@@ -92,6 +98,10 @@ class Questions:
             return None
         return node("privacy", *(node("category", name=name, value="all") for name in _PRIVACY))
 
+    def group(self, connection: Connection, iq: Node) -> Node:
+        """Who is in a group, which groups the asker is in, a new group."""
+        return self._groups.answer(_device(connection).account, iq)
+
     def media(self, _connection: Connection, _iq: Node) -> Node:
         """Where media would be uploaded."""
         host = node("host", hostname="mmg.whatsapp.net", type_="primary")
@@ -133,4 +143,5 @@ _HANDLERS: Final[Mapping[str, _Handler]] = {
     "w:sync:app:state": Questions.app_state,
     "privacy": Questions.privacy,
     "w:m": Questions.media,
+    "w:g2": Questions.group,
 }

@@ -25,7 +25,7 @@ class Routed:
     sender: str
     recipient: str
     kind: str
-    """``pkmsg`` or ``msg``."""
+    """``pkmsg``, ``msg`` or (in groups) ``skmsg``."""
     size: int
     retry: int
     """0 for a first sending, else the count of the retry receipt it answers."""
@@ -48,6 +48,8 @@ class Counters:
     receipts: int = 0
     retry_receipts: int = 0
     queries: int = 0
+    chat_states: int = 0
+    """Clients that said they type, record or no longer do."""
     unreadable: int = 0
     """Streams that were ended because the client sent something that is not WhatsApp."""
 

@@ -16,6 +16,8 @@ from tests.loopback.certificates import Authority
 from tests.loopback.connection import Connection
 from tests.loopback.endpoints import Endpoints
 from tests.loopback.faults import Faults
+from tests.loopback.groups import Addressing, Group, Groups
+from tests.loopback.jid import parse_jid
 from tests.loopback.journal import Journal, Routed
 from tests.loopback.nodes import Node, node
 from tests.loopback.pairing import Registrations
@@ -52,9 +54,10 @@ class Loopback:
         self.journal = Journal()
         self.faults = Faults()
         self.directory = Directory()
+        self.groups = Groups(self.directory)
         self.registrations = Registrations(self._linked, cut_after=lambda: self.faults.cut_after_pairing)
         self._authority = authority
-        self._sessions = Sessions(self.directory, self.registrations, self.faults, self.journal)
+        self._sessions = Sessions(self.directory, self.groups, self.registrations, self.faults, self.journal)
         self._connections: set[Connection] = set()
         self._phones: dict[str, Phone] = {}
 
@@ -89,6 +92,33 @@ class Loopback:
     async def confirm_code(self, phone: str, code: str) -> str:
         """Type a pairing code into a phone; the linked device's address, or PairingError."""
         return str(await self.phone(phone).confirm_code(code))
+
+    # --- groups -------------------------------------------------------------------------------------------------------
+
+    def add_group(self, subject: str, phones: list[str], addressing: Addressing = "lid", description: str = "") -> str:
+        """A new group of these accounts, the first its admin; its address. Nobody is told: clients ask."""
+        group = self.groups.add(subject, [self.phone(number).account for number in phones], addressing)
+        group.description = description
+        return str(group.jid)
+
+    def add_member(self, group: str, phone: str) -> None:
+        """Put an account into a group; all members are told."""
+        found, account = self._group(group), self.phone(phone).account
+        found.members.append(account)
+        self._sessions.router.tell_group(found, found.members, "add", account)
+
+    def remove_member(self, group: str, phone: str, *, silently: bool = False) -> None:
+        """Take an account out of a group; all members and itself are told, unless it happens ``silently``."""
+        found, account = self._group(group), self.phone(phone).account
+        told = [] if silently else list(found.members)
+        found.members.remove(account)
+        self._sessions.router.tell_group(found, told, "remove", account)
+
+    def _group(self, jid: str) -> Group:
+        found = self.groups.find(parse_jid(jid))
+        if found is None:
+            raise ValueError(f"no group {jid}: add_group() first")
+        return found
 
     def remove_device(self, phone: str, number: int) -> None:
         """Unlink a device on the phone: its stream ends with device_removed, later log-ins with 401."""

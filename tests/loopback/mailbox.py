@@ -17,6 +17,8 @@ class Key(NamedTuple):
     id: str
     sender: str
     type: str
+    participant: str = ""
+    """In groups receipts of one message come from many."""
 
 
 class MailboxFullError(Exception):
@@ -41,14 +43,15 @@ class Mailbox:
         """Keep ``node``; one with the same key is replaced. MailboxFullError beyond 20,000."""
         if len(self._nodes) >= MAX_STORED:
             raise MailboxFullError(f"{MAX_STORED} nodes wait for one device")
-        key = _key(node.tag, node.text("id"), node.text("from"), node.text("type", ""))
+        participant = node.text("participant", "")
+        key = _key(node.tag, node.text("id"), node.text("from"), node.text("type", ""), participant)
         self._nodes.pop(key, None)
         self._nodes[key] = node
 
-    def acknowledge(self, tag: str, id_: str, sender: str, kind: str) -> bool:
+    def acknowledge(self, tag: str, id_: str, sender: str, kind: str, participant: str = "") -> bool:
         """Forget what an acknowledgement names; False when there is no such thing."""
-        return self._nodes.pop(_key(tag, id_, sender, kind), None) is not None
+        return self._nodes.pop(_key(tag, id_, sender, kind, participant), None) is not None
 
 
-def _key(tag: str, id_: str, sender: str, kind: str) -> Key:
-    return Key(tag, id_, "", "") if tag == "message" else Key(tag, id_, sender, kind)
+def _key(tag: str, id_: str, sender: str, kind: str, participant: str) -> Key:
+    return Key(tag, id_, "", "") if tag == "message" else Key(tag, id_, sender, kind, participant)

@@ -45,6 +45,12 @@ class RemoteLoopback:
         """A new number on WhatsApp."""
         await self._call("add_account", type(None), phone=phone, lid=lid, name=name)
 
+    async def add_group(self, subject: str, phones: list[str], addressing: str = "lid", description: str = "") -> str:
+        """A new group of these accounts, the first its admin; its address."""
+        return await self._call(
+            "add_group", str, subject=subject, phones=phones, addressing=addressing, description=description
+        )
+
     async def scan(self, phone: str, qr_text: str) -> str:
         """Scan a QR code with a phone; the linked device's address."""
         return await self._call("scan", str, phone=phone, qr_text=qr_text)

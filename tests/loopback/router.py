@@ -4,38 +4,72 @@ from __future__ import annotations
 
 import base64
 import time
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from hashlib import sha256
 
+from tests.loopback import group_mail
 from tests.loopback.accounts import Account, Device, Directory
-from tests.loopback.jid import Jid
+from tests.loopback.group_mail import CARRIED
+from tests.loopback.groups import Group, Groups
+from tests.loopback.jid import GROUP_SERVER, Jid
 from tests.loopback.journal import Journal, Outcome, Routed
 from tests.loopback.nodes import Node, node
-
-_CARRIED = frozenset({"device-identity", "meta", "reporting", "biz", "bot"})
-"""Children of a message that are for the recipient; the others are between the sender and the server."""
 
 
 class Router:
     """Decides who gets what, keeps it until it is acknowledged, and writes it to those who listen."""
 
-    def __init__(self, directory: Directory, journal: Journal) -> None:
+    def __init__(self, directory: Directory, groups: Groups, journal: Journal) -> None:
         self._directory = directory
+        self._groups = groups
         self._journal = journal
 
     def message(self, sender: Device, message: Node) -> None:
         """Take a message from ``sender``: acknowledge it and deliver each ciphertext to its device."""
         self._journal.counters.messages += 1
         to = message.jid("to")
+        if to.server == GROUP_SERVER:
+            self._group_message(sender, message)
+            return
         account = self._directory.find(to)
         if account is None:
             self._acknowledge(sender, message, error="404")
             return
-        self._acknowledge(sender, message, phash=_participants_hash(account, sender.account, lid=to.is_lid))
-        carried = tuple(child for child in message.children if child.tag in _CARRIED)
-        for target, encrypted in _ciphertexts(message):
+        accounts = {id(one): one for one in (account, sender.account)}.values()
+        self._acknowledge(sender, message, phash=participants_hash(accounts, lid=to.is_lid))
+        carried = tuple(child for child in message.children if child.tag in CARRIED)
+        for target, encrypted in ciphertexts(message):
             self._route(sender, message, target, encrypted, carried)
         self._journal.changed()
+
+    def _group_message(self, sender: Device, message: Node) -> None:
+        group = self._groups.find(message.jid("to"))
+        if group is None or sender.account not in group.members:
+            self._acknowledge(sender, message, error="404" if group is None else "403")
+            return
+        self._acknowledge(sender, message, phash=participants_hash(group.members, lid=group.addressing == "lid"))
+        for device, incoming in group_mail.copies(group, sender, message, ciphertexts(message), self._directory):
+            outcome = self.deliver(device, incoming)
+            for encrypted in incoming.all("enc"):
+                self._note(sender, message, device.lid, encrypted, outcome)
+        self._journal.changed()
+
+    def chat_state(self, sender: Device, state: Node) -> None:
+        """Somebody types: told to those who listen now, and to nobody later."""
+        self._journal.counters.chat_states += 1
+        to = state.jid("to")
+        group = self._groups.find(to)
+        others = [one for one in group.members if one is not sender.account] if group else [self._directory.find(to)]
+        for device in (device for account in others if account for device in account.devices.values()):
+            if device.connection and device.listening:
+                device.connection.send(_typing(sender, device, state, group))
+        self._journal.changed()
+
+    def tell_group(self, group: Group, told: list[Account], change: str, who: Account) -> None:
+        """Tell accounts that ``who`` was added to the group or removed from it."""
+        group.version += 1
+        for device in (device for account in told for device in account.devices.values()):
+            self.deliver(device, group_mail.changed(group, change, who))
 
     def receipt(self, sender: Device, receipt: Node) -> None:
         """Take a receipt: it acknowledges the message to the server, and is passed on to the message's sender."""
@@ -46,13 +80,24 @@ class Router:
         to = receipt.jid("to")
         if kind == "retry":
             self._journal.counters.retry_receipts += 1
+        group = self._groups.find(to)
+        if group:
+            for device, passed_on in group_mail.receipts(group, sender, receipt, self._directory):
+                self.deliver(device, passed_on)
         for device in self._receivers(sender, to, only_that_device=kind == "retry"):
             self.deliver(device, _passed_on(receipt, sender, device))
         self._journal.changed()
 
     def acknowledged(self, sender: Device, ack: Node) -> None:
         """Take a client's acknowledgement of something delivered to it."""
-        sender.mailbox.acknowledge(ack.text("class", ""), ack.text("id", ""), ack.text("to", ""), ack.text("type", ""))
+        sender.mailbox.acknowledge(
+            ack.text("class", ""),
+            ack.text("id", ""),
+            ack.text("to", ""),
+            ack.text("type", ""),
+            ack.text("participant", ""),
+        )
+        self._journal.changed()
 
     def deliver(self, device: Device, node_: Node) -> Outcome:
         """Keep a node until the device acknowledges it, and write it at once when the device listens."""
@@ -87,12 +132,15 @@ class Router:
                 if device is None
                 else self.deliver(device, _incoming(sender, device, message, encrypted, carried))
             )
+        self._note(sender, message, target, encrypted, outcome)
+
+    def _note(self, sender: Device, message: Node, recipient: Jid, encrypted: Node, outcome: Outcome) -> None:
         self._journal.note(
             Routed(
                 at=time.time(),
                 message_id=message.text("id"),
                 sender=str(sender.pn),
-                recipient=str(target),
+                recipient=str(recipient),
                 kind=encrypted.text("type", ""),
                 size=len(encrypted.data),
                 retry=int(encrypted.text("count", "0")),
@@ -121,7 +169,7 @@ class Router:
         sender.connection.send(Node("ack", attrs | {name: value for name, value in optional.items() if value}))
 
 
-def _ciphertexts(message: Node) -> Iterator[tuple[Jid, Node]]:
+def ciphertexts(message: Node) -> Iterator[tuple[Jid, Node]]:
     """Each ``<enc>`` with the device it is for: listed under participants, or alone for the device in ``to``."""
     for encrypted in message.all("enc"):
         yield message.jid("to"), encrypted
@@ -174,9 +222,16 @@ def _preview(waiting: tuple[Node, ...]) -> Node:
     return Node("offline_preview", {name: str(count) for name, count in shown.items()})
 
 
-def _participants_hash(recipient: Account, sender: Account, *, lid: bool) -> str:
+def _typing(sender: Device, device: Device, state: Node, group: Group | None) -> Node:
+    by_lid = device.knows_lids
+    who = sender.account.lid if by_lid else sender.account.pn
+    if group:
+        return Node("chatstate", {"from": group.jid, "participant": who}, state.content)
+    return Node("chatstate", {"from": who}, state.content)
+
+
+def participants_hash(accounts: Iterable[Account], *, lid: bool) -> str:
     """The hash of all devices a message should have gone to; a client that knew others asks for the list anew."""
-    accounts = {id(account): account for account in (recipient, sender)}.values()
     users = [(account.lid if lid else account.pn, (0, *account.devices)) for account in accounts]
     names = sorted(f"{user.user}.0:{number}@{user.server}" for user, numbers in users for number in numbers)
     return "2:" + base64.b64encode(sha256("".join(names).encode()).digest()[:6]).decode().rstrip("=")

@@ -12,6 +12,7 @@ from xeddsa.bindings import XEdDSAException
 from tests.loopback.accounts import Device, Directory
 from tests.loopback.connection import Connection, StreamEndedError
 from tests.loopback.faults import Faults
+from tests.loopback.groups import Groups
 from tests.loopback.iq import Questions
 from tests.loopback.jid import PN_SERVER, Jid
 from tests.loopback.journal import Journal
@@ -34,14 +35,16 @@ REMOVED: Final = node("stream:error", node("conflict", type_="device_removed"), 
 class Sessions:
     """Serves streams. One of these per loopback."""
 
-    def __init__(self, directory: Directory, registrations: Registrations, faults: Faults, journal: Journal) -> None:
+    def __init__(
+        self, directory: Directory, groups: Groups, registrations: Registrations, faults: Faults, journal: Journal
+    ) -> None:
         self._directory = directory
         self._registrations = registrations
         self._faults = faults
         self._journal = journal
-        self._router = Router(directory, journal)
+        self._router = Router(directory, groups, journal)
         self._questions = Questions(
-            directory, registrations, on_active=self._router.send_stored, on_removed=self._removed_itself
+            directory, registrations, groups, on_active=self._router.send_stored, on_removed=self._removed_itself
         )
         self._handlers: dict[str, Callable[[Connection, Node], None]] = {
             "iq": self._iq,
@@ -49,6 +52,7 @@ class Sessions:
             "receipt": self._receipt,
             "ack": self._ack,
             "presence": self._presence,
+            "chatstate": self._chat_state,
         }
 
     @property
@@ -157,6 +161,10 @@ class Sessions:
     def _ack(self, connection: Connection, ack: Node) -> None:
         if connection.device:
             self._router.acknowledged(connection.device, ack)
+
+    def _chat_state(self, connection: Connection, state: Node) -> None:
+        if connection.device:
+            self._router.chat_state(connection.device, state)
 
     def _presence(self, connection: Connection, presence: Node) -> None:
         if connection.device and "name" in presence.attrs:
