@@ -1,5 +1,4 @@
--- Values sealed under a key of their company, LID mappings that outlive their week while they are needed, an audit log that shows
--- what was done to it.
+-- Values sealed under a key of their company, and LID mappings that outlive their week while they are needed.
 
 -- Data keys -----------------------------------------------------------------------------------------------------------
 -- One live key for each company; a retired one stays as long as an archived identity is sealed under it (docs/encryption.md).
@@ -73,62 +72,6 @@ LANGUAGE sql STABLE AS $$
     SELECT a.company_id, 'creds', 1, 0, pg_column_size(a.creds)::bigint, (a.creds ? 'wasupSealed')::int::bigint FROM whatsapp_auth a
     ORDER BY 1, 2
 $$;
-
--- Audit ---------------------------------------------------------------------------------------------------------------
--- Each record's chain is the SHA-256 of the one before it and of its own fields, ids have no gaps: whoever changes or removes a
--- record breaks the chain from there on (storage/audit.py verifies it without trusting these functions).
-
-CREATE FUNCTION wasup_chained(previous BYTEA, id BIGINT, at TIMESTAMPTZ, VARIADIC texts TEXT[]) RETURNS BYTEA
-LANGUAGE sql STABLE AS $$
-    SELECT sha256(previous || convert_to(string_agg(octet_length(convert_to(part, 'UTF8')) || ':' || part, '' ORDER BY place), 'UTF8'))
-    FROM unnest(ARRAY[id::text, ((extract(epoch FROM at) * 1000000)::bigint)::text] || texts) WITH ORDINALITY AS parts (part, place)
-$$;
-
-ALTER TABLE audit_log ADD COLUMN chain BYTEA;
-
-DO $$
-DECLARE
-    record RECORD;
-    previous BYTEA := '';
-    number BIGINT := 0;
-BEGIN
-    FOR record IN SELECT * FROM audit_log ORDER BY id LOOP
-        number := number + 1;
-        previous := wasup_chained(previous, number, record.at, record.key_id, record.action, record.target, record.address);
-        DELETE FROM audit_log WHERE id = record.id;
-        INSERT INTO audit_log (id, at, stored_at, key_id, action, target, address, chain) OVERRIDING SYSTEM VALUE
-        VALUES (number, record.at, record.stored_at, record.key_id, record.action, record.target, record.address, previous);
-    END LOOP;
-END
-$$;
-
-ALTER TABLE audit_log ALTER COLUMN chain SET NOT NULL;
-
-CREATE FUNCTION wasup_chain_audit() RETURNS TRIGGER
-LANGUAGE plpgsql AS $$
-DECLARE
-    last RECORD;
-BEGIN
-    PERFORM pg_advisory_xact_lock(7283190046);  -- one at a time: the next statement sees what the one before has committed
-    SELECT id, chain INTO last FROM audit_log ORDER BY id DESC LIMIT 1;
-    NEW.id := coalesce(last.id, 0) + 1;
-    NEW.chain := wasup_chained(coalesce(last.chain, ''), NEW.id, NEW.at, NEW.key_id, NEW.action, NEW.target, NEW.address);
-    RETURN NEW;
-END
-$$;
-
-CREATE FUNCTION wasup_refuse_audit_change() RETURNS TRIGGER
-LANGUAGE plpgsql AS $$
-BEGIN
-    RAISE EXCEPTION 'the audit log is only ever appended to' USING ERRCODE = '42501';
-END
-$$;
-
-CREATE TRIGGER chain BEFORE INSERT ON audit_log FOR EACH ROW EXECUTE FUNCTION wasup_chain_audit();
-CREATE TRIGGER append_only BEFORE UPDATE OR DELETE OR TRUNCATE ON audit_log FOR EACH STATEMENT EXECUTE FUNCTION wasup_refuse_audit_change();
-
--- The triggers hold for every role, a superuser's too; this takes the right from the daemon's own role besides.
-REVOKE UPDATE, DELETE, TRUNCATE ON audit_log FROM CURRENT_USER;
 
 -- Tenants -------------------------------------------------------------------------------------------------------------
 
