@@ -4,11 +4,13 @@ PYTHON ?= python3
 BIN := .venv/bin
 PYTEST_ARGS ?=
 
-.PHONY: help run test lint lint-ruff lint-mypy lint-basedpyright lint-imports lint-environment format bench clean
+.PHONY: help run test test-long chaos lint lint-ruff lint-mypy lint-basedpyright lint-imports lint-environment format bench clean
 
 help:
 	@echo "make run     start the daemon, with an embedded Postgres unless DATABASE_URL is set"
 	@echo "make test    all tests; PYTEST_ARGS='tests/supervisor -k restart' for some"
+	@echo "make test-long  tests that take over half a minute each"
+	@echo "make chaos   the chaos suite: kills every part of it for some minutes; SEED=n repeats a run"
 	@echo "make lint    ruff, mypy, basedpyright, import rules"
 	@echo "make format  let ruff format the code"
 	@echo "make bench   every benchmark, each prints its figures"
@@ -26,6 +28,14 @@ run: check-python
 test: check-python
 	@$(PYTHON) deploy/venv.py dev
 	@$(BIN)/python -m pytest $(PYTEST_ARGS)
+
+test-long: check-python
+	@$(PYTHON) deploy/venv.py dev
+	@$(BIN)/python -m pytest -m long $(PYTEST_ARGS)
+
+chaos: check-python
+	@$(PYTHON) deploy/venv.py dev
+	@CHAOS_SEED="$(SEED)" $(BIN)/python -m pytest -m chaos -s $(PYTEST_ARGS)
 
 lint: lint-ruff lint-mypy lint-basedpyright lint-imports
 

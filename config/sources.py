@@ -75,10 +75,16 @@ def read_credentials(sources: Sources, directory: str | None) -> None:
     """Take secrets from systemd's credentials directory; files with other names are left alone."""
     if not directory:
         return
+    try:
+        names = {path.name for path in Path(directory).iterdir()}
+    except OSError as error:
+        text = f"the directory of credentials cannot be read ({error.strerror})"
+        right = "the user that runs this must be able to list it; as a service, systemd sees to that"
+        sources.problems.append(Problem("environment variable CREDENTIALS_DIRECTORY", directory, text, right))
+        return
     for each in all_fields():
-        path = Path(directory) / each.credential
-        if each.is_secret and path.is_file():
-            _read_credential(sources, each, path)
+        if each.is_secret and each.credential in names:
+            _read_credential(sources, each, Path(directory) / each.credential)
 
 
 def _read_credential(sources: Sources, each: Field, path: Path) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import faulthandler
 import resource
 from argparse import Namespace
 from typing import Final
@@ -26,6 +27,7 @@ def raise_descriptor_limit() -> None:
 
 def run(arguments: Namespace) -> int:
     """Returns what the daemon returned: 0 after a stop that was asked for."""
+    faulthandler.enable()  # what the watchdog's SIGABRT, or a crash of a library, interrupted: on standard error
     settings = load(config_file=arguments.config)
     logging.configure(settings.log_level, settings.log)
     # After the settings: a mistake in them is reported in a tenth of a second, not after the daemon's libraries are loaded.

@@ -278,3 +278,13 @@ def test_numbers_that_are_no_limits(value: str) -> None:
         return
 
     assert len(problems(None, environment)) == 1
+
+
+def test_credentials_that_cannot_be_listed_are_one_problem(tmp_path: Path) -> None:
+    """Not a traceback, and not one for every secret there is."""
+    environment = HOME | {"CREDENTIALS_DIRECTORY": str(tmp_path / "nowhere")}
+
+    with pytest.raises(SettingsError) as caught:
+        load(environment=environment, is_root=False)
+
+    assert [problem.where for problem in caught.value.problems] == ["environment variable CREDENTIALS_DIRECTORY"]
