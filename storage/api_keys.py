@@ -18,6 +18,7 @@ _CREATE: LiteralString = "INSERT INTO api_keys (key_id, name, digest, companies)
 _LIST: LiteralString = "SELECT * FROM api_keys ORDER BY created_at, key_id"
 _FIND: LiteralString = "SELECT * FROM api_keys WHERE digest = $1 AND revoked_at IS NULL"
 _REVOKE: LiteralString = "UPDATE api_keys SET revoked_at = now() WHERE key_id = $1 AND revoked_at IS NULL"
+_REVOKED: LiteralString = "SELECT key_id FROM api_keys WHERE revoked_at > now() - make_interval(secs => $1)"
 
 
 @final
@@ -76,6 +77,11 @@ async def find(reader: Reader, secret_digest: bytes) -> ApiKey | None:
 async def revoke(connection: Connection, key_id: str) -> bool:
     """Revoke a key for good; False when there is no such key or it is revoked already."""
     return await connection.execute(_REVOKE, key_id) == "UPDATE 1"
+
+
+async def revoked(reader: Reader, within_s: float) -> list[str]:
+    """Ids of the keys that were revoked in the last ``within_s`` seconds."""
+    return [row["key_id"] for row in await reader.fetch(_REVOKED, within_s)]
 
 
 def _key(row: Row) -> ApiKey:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import time
 from argparse import Namespace
+from collections.abc import Collection
 
 from actors.cli.database import open_for_command
 from actors.cli.loop import run_async
@@ -10,8 +12,9 @@ from actors.cli.outcome import CommandError, Exit
 from actors.cli.output import print_json, print_line, print_note, print_table
 from config.load import load
 from config.settings import Settings
-from storage import api_keys
-from storage.api_keys import ApiKey
+from storage import api_keys, audit
+from storage.api_keys import ApiKey, NewKey
+from storage.connection import Connection
 from storage.migrate import migrate
 
 
@@ -31,7 +34,7 @@ def run(arguments: Namespace) -> int:
 async def _create(settings: Settings, arguments: Namespace) -> None:
     async with open_for_command(settings) as database:
         await migrate(database)
-        created = await database.write(api_keys.create, arguments.name, arguments.companies)
+        created = await database.write(_create_key, arguments.name, arguments.companies)
     if arguments.json:
         print_json({"keyId": created.key_id, "key": created.secret})
     else:
@@ -52,7 +55,7 @@ async def _list(settings: Settings, arguments: Namespace) -> None:
 async def _revoke(settings: Settings, arguments: Namespace) -> None:
     async with open_for_command(settings) as database:
         await migrate(database)
-        if not await database.write(api_keys.revoke, arguments.key_id):
+        if not await database.write(_revoke_key, arguments.key_id):
             raise CommandError(
                 Exit.REFUSED, f"there is no key {arguments.key_id} that could be revoked; `wasup keys list` shows them"
             )
@@ -60,6 +63,23 @@ async def _revoke(settings: Settings, arguments: Namespace) -> None:
         print_json({"keyId": arguments.key_id, "revoked": True})
     else:
         print_line(f"revoked {arguments.key_id}")
+
+
+async def _create_key(connection: Connection, name: str, companies: Collection[str] | None) -> NewKey:
+    created = await api_keys.create(connection, name, companies)
+    await _audit(connection, "key_created", created.key_id)
+    return created
+
+
+async def _revoke_key(connection: Connection, key_id: str) -> bool:
+    is_revoked = await api_keys.revoke(connection, key_id)
+    if is_revoked:
+        await _audit(connection, "key_revoked", key_id)
+    return is_revoked
+
+
+async def _audit(connection: Connection, action: str, key_id: str) -> None:
+    await audit.append(connection, time.time(), "command line", action, key_id, "local")
 
 
 def _described(key: ApiKey) -> dict[str, object]:

@@ -105,8 +105,8 @@ class HttpActor(Actor):
 
     async def started(self) -> None:
         settings = self._settings
-        authenticator = self._authenticator = Authenticator(self._stores.keys, self._metrics, settings.http)
-        audit = AuditTrail(self._stores.audit)
+        audit = self._audit = AuditTrail(self._stores.audit)
+        authenticator = self._authenticator = Authenticator(self._stores.keys, self._metrics, settings.http, audit)
         backends = self._backends(audit)
         self._live = LiveEvents(backends, authenticator, limit=settings.http.max_websockets)
         board = Board(backends, settings, self._stores.server)
@@ -119,6 +119,7 @@ class HttpActor(Actor):
         self.context.spawn(self._server.serve, name="serve")
         self.context.spawn(audit.run, name="audit")
         self.context.spawn(board.run, name="board")
+        self.context.spawn(authenticator.follow_revocations, name="revocations")
         self._log.info("listening", host=self._address.host, port=self._address.port)
 
     async def _listen(self) -> Server:
@@ -180,6 +181,7 @@ class HttpActor(Actor):
         self._live.close_all("restarting")
         self._dashboards.close_all("restarting")
         await self._server.drain()
+        await self._audit.finish()
 
     def _backends(self, audit: AuditTrail) -> Backends:
         settings = self._settings

@@ -10,7 +10,7 @@ from typing import Annotated, Final, Literal
 from litestar import Controller, get, post
 from litestar.params import PathParameter
 
-from actors.http.backends import Backends, Injected
+from actors.http.backends import Backends, Injected, note
 from actors.http.bodies import ApiRequest
 from actors.http.guards import needs_admin, needs_key
 from actors.http.openapi import may_answer
@@ -62,9 +62,7 @@ class AdminController(Controller):
             raise Problem("not_found", f"the last part of the path must be one of {', '.join(ACTIONS)}")
         path = _checked(path or "/")
         before = _look(backends, path)
-        client = request.scope["client"]
-        address = client[0] if client else "unknown"
-        backends.audit.record(key_id=request.auth.key_id, action=action, target=path, address=address)
+        note(request, backends, action, path)
         return before if backends.act_on_self(action, path) else await _act(backends, action, path)
 
 

@@ -11,10 +11,11 @@ from litestar.di import Provide
 
 from actors.http import openapi
 from actors.http.admin import AdminController
+from actors.http.audit import note_denial
 from actors.http.auth import Authenticator
 from actors.http.backends import Backends
 from actors.http.bodies import ApiRequest
-from actors.http.events import EventsController
+from actors.http.events import EventsController, TicketsController
 from actors.http.failures import problem_of, where
 from actors.http.monitoring import ExpositionController, MetricsController, ProbesController
 from actors.http.pages import DocsRouter, OfflineDocs, pages
@@ -35,6 +36,7 @@ def build_app(settings: HttpSettings) -> Litestar:
             SessionController,
             SendController,
             EventsController,
+            TicketsController,
             MetricsController,
             ExpositionController,
             AdminController,
@@ -64,6 +66,7 @@ def tell(request: Request[Any, Any, Any], error: Exception) -> Response[ProblemB
     if problem is None:
         structlog.get_logger("wasup.http").error("request_failed", error=type(error).__name__, where=where(error))
         problem = Problem("internal_error")
+    note_denial(problem, request.scope, request.app.state.backends.audit)
     return Response(
         body_of(problem, instance_of(problem, request.scope)),
         status_code=problem.kind.status,

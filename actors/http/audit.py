@@ -1,21 +1,29 @@
-"""Who did what to the actor tree and when: each administrative action, in the log at once and in Postgres as soon as it can be.
+"""Who did what and when, and who was refused: each administrative action and each failed try, in the log and in Postgres.
 
 An operator must be able to act while Postgres is away: entries then wait in memory, a bounded number of them.
 """
 
 from __future__ import annotations
 
+import math
 import time
 from collections import deque
+from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Final, NoReturn, Protocol, final
+from typing import Any, Final, NoReturn, Protocol, final
 
 import structlog
 import trio
 
+from actors.http.problems import Problem
 from storage.errors import StorageError
 
 MAX_WAITING: Final = 1000
+MAX_COUNTED: Final = 500
+"""Different failures counted at once; further ones are counted together."""
+COUNT_FOR_S: Final = 5.0
+"""Like failures within this time become one record."""
+LAST_WORDS_S: Final = 1.0
 RETRY_S: Final = 2.0
 
 
@@ -29,6 +37,7 @@ class AuditEntry:
     action: str
     target: str
     address: str
+    count: int = 1
 
 
 class AuditStore(Protocol):
@@ -39,6 +48,18 @@ class AuditStore(Protocol):
         ...
 
 
+def note_denial(problem: Problem, scope: Mapping[str, Any], audit: AuditTrail) -> None:
+    """Count a request of a valid key for what is not its own; ``scope`` is the request's."""
+    if problem.kind.code == "access_denied":
+        client = scope["client"]
+        audit.count(
+            key_id=scope["auth"].key_id,
+            action="access_denied",
+            target=scope.get("path_template") or "events",
+            address=client[0] if client else "unknown",
+        )
+
+
 @final
 class AuditTrail:
     """Takes entries without waiting; `run` writes them."""
@@ -46,6 +67,8 @@ class AuditTrail:
     def __init__(self, store: AuditStore) -> None:
         self._store = store
         self._waiting: deque[AuditEntry] = deque()
+        self._counts: dict[tuple[str, str, str, str], int] = {}
+        self._counted_until = math.inf
         self._news = trio.Event()
         self._log = structlog.get_logger("wasup.audit")
 
@@ -53,18 +76,50 @@ class AuditTrail:
         """One more action; the oldest that still waits is dropped (and stays in the log) when too many do."""
         entry = AuditEntry(at=time.time(), key_id=key_id, action=action, target=target, address=address)
         self._log.warning("admin_action", key_id=key_id, action=action, target=target, address=address)
-        if len(self._waiting) >= MAX_WAITING:
-            self._waiting.popleft()
-        self._waiting.append(entry)
-        self._news.set()
+        self._put(entry)
+
+    def count(self, *, key_id: str, action: str, target: str, address: str) -> None:
+        """One more failure; like ones within `COUNT_FOR_S` become one record with their number, so that nobody fills the database."""
+        what = (key_id, action, target, address)
+        if what not in self._counts and len(self._counts) >= MAX_COUNTED:
+            what = ("many", action, "many", "many")
+        self._counts[what] = self._counts.get(what, 0) + 1
+        if self._counted_until == math.inf:
+            self._counted_until = trio.current_time() + COUNT_FOR_S
+            self._news.set()
 
     async def run(self) -> NoReturn:
         """Write what waits, in order, again and again until each is written."""
         while True:
-            while not self._waiting:
+            if trio.current_time() >= self._counted_until:
+                self._collect()
+            if self._waiting:
+                await self._write_next()
+            else:
                 self._news = trio.Event()
-                await self._news.wait()
-            await self._write_next()
+                with trio.CancelScope(deadline=self._counted_until):
+                    await self._news.wait()
+
+    async def finish(self) -> None:
+        """Write what waits as far as that is possible in `LAST_WORDS_S`: the daemon or the HTTP actor ends."""
+        self._collect()
+        with trio.move_on_after(LAST_WORDS_S):
+            while self._waiting:
+                await self._write_next()
+
+    def _collect(self) -> None:
+        now = time.time()
+        for (key_id, action, target, address), count in self._counts.items():
+            self._log.warning("refused", key_id=key_id, action=action, target=target, address=address, count=count)
+            self._put(AuditEntry(at=now, key_id=key_id, action=action, target=target, address=address, count=count))
+        self._counts.clear()
+        self._counted_until = math.inf
+
+    def _put(self, entry: AuditEntry) -> None:
+        if len(self._waiting) >= MAX_WAITING:
+            self._waiting.popleft()
+        self._waiting.append(entry)
+        self._news.set()
 
     async def _write_next(self) -> None:
         entry = self._waiting[0]

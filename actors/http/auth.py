@@ -1,7 +1,9 @@
-"""Who is asking: from an API key to a `Principal`, with few trips to the database and no patience for guessing.
+"""Who is asking: from an API key (or a ticket that stands for one) to a `Principal`, with few trips to the database and no patience
+for guessing.
 
 A key is looked up by its SHA-256 and never compared itself, so no timing tells how much of a guess was right. A key that was verified is
 believed for `FRESH_S`; while the database is away it is believed for `STALE_S`, so that what does not need the database goes on.
+Revocations, whoever makes them, are looked for every `REVOCATIONS_EVERY_S`: the key is forgotten and what it holds open is closed.
 Wrong keys are counted by address; above the limit keys that were not verified recently are refused unseen.
 """
 
@@ -11,21 +13,28 @@ import hashlib
 import ipaddress
 import re
 from collections import OrderedDict, deque
-from collections.abc import Iterable
+from collections.abc import Callable, Generator, Iterable
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Final, NoReturn, Protocol, final
 
 import structlog
 import trio
 
+from actors.http.audit import AuditTrail
 from actors.http.peers import read_address
 from actors.http.problems import Problem
+from actors.http.tickets import Tickets
 from actors.metrics import Metrics
 from config.sections import HttpSettings
 from storage.errors import StorageUnavailable
 
 FRESH_S: Final = 3.0
-"""A revoked key is refused at most this long after the revocation."""
+"""A key that was verified is believed this long."""
+REVOCATIONS_EVERY_S: Final = 1.0
+"""A revoked key is refused, and what it opened closed, about this long after the revocation."""
+REVOKED_WITHIN_S: Final = 60.0
+"""How far each look goes back beyond the one before: what was being verified meanwhile is found by the next."""
 STALE_S: Final = 900.0
 LOOKUP_S: Final = 1.0
 """How long a lookup may take when the answer of an earlier one is still at hand."""
@@ -59,6 +68,10 @@ class KeyStore(Protocol):
 
     async def find(self, digest: bytes) -> Principal | None:
         """Who holds the key with this SHA-256; None when nobody does or it was revoked. Raises StorageUnavailable."""
+        ...
+
+    async def revoked(self, within_s: float) -> frozenset[str]:
+        """Ids of the keys that were revoked in the last ``within_s`` seconds. Raises StorageUnavailable."""
         ...
 
 
@@ -100,33 +113,33 @@ class FailureLimit:
 class Authenticator:
     """Turns the headers of a request into a principal."""
 
-    def __init__(self, keys: KeyStore, metrics: Metrics, settings: HttpSettings) -> None:
+    def __init__(self, keys: KeyStore, metrics: Metrics, settings: HttpSettings, audit: AuditTrail) -> None:
         self._keys = keys
         self._metrics = metrics
+        self._audit = audit
+        self._tickets = Tickets(limit=settings.max_tickets, ttl_s=settings.ticket_ttl_s)
+        self._watchers: dict[str, set[Callable[[], None]]] = {}
         self._known: OrderedDict[bytes, _Known] = OrderedDict()
         self._limit = FailureLimit(settings.auth_failures_per_minute, settings.auth_addresses)
         self._log = structlog.get_logger("wasup.http.auth")
 
     async def authenticate(self, headers: Iterable[tuple[bytes, bytes]], client: tuple[str, int] | None) -> Principal:
         """Whose key this is. Raises `unauthorized`, `too_many_failures` or `storage_unavailable`."""
-        address = _network_of(client)
         key = key_in(headers)
         if key is None:
             self._metrics.auth_failed("missing")
             raise Problem("unauthorized", headers=_UNAUTHORIZED)
-        digest = hashlib.sha256(key).digest()
-        known = self._known.get(digest)
-        now = trio.current_time()
-        if known is not None and now < known.ask_again_at:
-            return known.principal
-        wait_s = self._limit.wait_s(address, now)
-        if known is None and wait_s > 0:
-            self._metrics.auth_failed("limited")
-            raise Problem("too_many_failures", retry_after_s=wait_s)
-        principal = await self._verify(key, digest, known)
-        if principal is None:
-            self._refuse(address)
-        return principal
+        return await self._admit(hashlib.sha256(key).digest(), client, is_key=_is_key(key))
+
+    async def redeem(self, ticket: str, client: tuple[str, int] | None) -> Principal:
+        """Whose ticket this is; it is used up by that. Raises like `authenticate`."""
+        return await self._admit(self._tickets.redeem(ticket), client)
+
+    def issue_ticket(self, headers: Iterable[tuple[bytes, bytes]]) -> tuple[str, float]:
+        """A ticket for the key of a request that was authenticated, and its life in seconds. Raises `too_many_tickets`."""
+        key = key_in(headers)
+        assert key is not None, "the request was authenticated"
+        return self._tickets.issue(hashlib.sha256(key).digest()), self._tickets.ttl_s
 
     def forget(self) -> None:
         """Believe no key any more that the database has not confirmed from now on."""
@@ -142,13 +155,61 @@ class Authenticator:
         if known is not None and trio.current_time() < known.ask_again_at:
             return True
         try:
-            return await self._verify(key, digest, known) is not None
+            return await self._verify(digest, known) is not None
         except (Problem, StorageUnavailable):
             return True  # it was valid, and nothing says otherwise
 
-    async def _verify(self, key: bytes, digest: bytes, known: _Known | None) -> Principal | None:
-        if _KEY.fullmatch(key.decode("latin-1")) is None:
-            return None
+    @contextmanager
+    def watching(self, principal: Principal, on_revoked: Callable[[], None]) -> Generator[None]:
+        """Within this block ``on_revoked`` is called when the holder's key is revoked, here or anywhere."""
+        watchers = self._watchers.setdefault(principal.key_id, set())
+        watchers.add(on_revoked)
+        try:
+            yield
+        finally:
+            watchers.discard(on_revoked)
+            if not watchers and self._watchers.get(principal.key_id) is watchers:
+                del self._watchers[principal.key_id]
+
+    async def follow_revocations(self) -> NoReturn:
+        """Look for revoked keys again and again."""
+        looked_at = trio.current_time()
+        while True:
+            await trio.sleep(REVOCATIONS_EVERY_S)
+            now = trio.current_time()
+            try:
+                with trio.fail_after(LOOKUP_S):
+                    revoked = await self._keys.revoked(now - looked_at + REVOKED_WITHIN_S)
+            except (StorageUnavailable, trio.TooSlowError):
+                continue
+            looked_at = now
+            self._forget(revoked)
+
+    def _forget(self, revoked: frozenset[str]) -> None:
+        for digest in [digest for digest, known in self._known.items() if known.principal.key_id in revoked]:
+            del self._known[digest]
+        for key_id in revoked & self._watchers.keys():
+            self._log.info("revoked_key_closed", key_id=key_id, connected=len(self._watchers[key_id]))
+            for on_revoked in tuple(self._watchers[key_id]):
+                on_revoked()
+
+    async def _admit(self, digest: bytes | None, client: tuple[str, int] | None, *, is_key: bool = True) -> Principal:
+        address = _network_of(client)
+        known = None if digest is None else self._known.get(digest)
+        now = trio.current_time()
+        if known is not None and now < known.ask_again_at:
+            return known.principal
+        wait_s = self._limit.wait_s(address, now)
+        if known is None and wait_s > 0:
+            self._metrics.auth_failed("limited")
+            self._audit.count(key_id="unknown", action="auth_limited", target="api", address=address)
+            raise Problem("too_many_failures", retry_after_s=wait_s)
+        principal = await self._verify(digest, known) if digest is not None and is_key else None
+        if principal is None:
+            self._refuse(address)
+        return principal
+
+    async def _verify(self, digest: bytes, known: _Known | None) -> Principal | None:
         try:
             principal = await self._look_up(digest, known)
         except (StorageUnavailable, trio.TooSlowError) as error:
@@ -183,6 +244,7 @@ class Authenticator:
     def _refuse(self, address: str) -> NoReturn:
         self._limit.count(address, trio.current_time())
         self._metrics.auth_failed("wrong")
+        self._audit.count(key_id="unknown", action="auth_failed", target="api", address=address)
         self._log.warning("wrong_key", address=address)
         raise Problem("unauthorized", headers=_UNAUTHORIZED)
 
@@ -198,6 +260,10 @@ def key_in(headers: Iterable[tuple[bytes, bytes]]) -> bytes | None:
         elif name.lower() == b"x-api-key" and value.strip():
             from_own_header = value.strip()
     return from_own_header
+
+
+def _is_key(text: bytes) -> bool:
+    return _KEY.fullmatch(text.decode("latin-1")) is not None
 
 
 def _network_of(client: tuple[str, int] | None) -> str:

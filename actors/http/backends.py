@@ -4,15 +4,18 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import final
+from typing import Any, final
 
+from litestar import Request
 from litestar.di import NamedDependency
 
 from actors.http.audit import AuditTrail
+from actors.http.auth import Principal
 from actors.http.idempotency import Idempotency
 from actors.messages import CompanyStatus, FindCompany
 from actors.metrics import Metrics
-from supervisor import ActorRef, Request, System
+from supervisor import ActorRef, System
+from supervisor import Request as Ask
 
 
 @final
@@ -54,7 +57,7 @@ class Backends:
         """The company's actor. Refused: `no_such_company`."""
         return await self.directory.ask(FindCompany(company_id), timeout=self.waits.ask_s)
 
-    async def order(self, company_id: str, request: Request[CompanyStatus]) -> CompanyStatus:
+    async def order(self, company_id: str, request: Ask[CompanyStatus]) -> CompanyStatus:
         """Have the company do something that ends in a new status."""
         company = await self.find(company_id)
         return await company.ask(request, timeout=self.waits.session_s)
@@ -62,3 +65,10 @@ class Backends:
 
 Injected = NamedDependency[Backends]
 """How a handler declares its parameter ``backends``."""
+
+
+def note(request: Request[Any, Principal, Any], backends: Backends, action: str, target: str) -> None:
+    """Put into the audit log that the request's key is about to do this."""
+    client = request.scope["client"]
+    address = client[0] if client else "unknown"
+    backends.audit.record(key_id=request.auth.key_id, action=action, target=target, address=address)

@@ -11,7 +11,7 @@ import msgspec
 import trio
 from litestar import Request
 from litestar.datastructures import State
-from litestar.exceptions import ClientException
+from litestar.exceptions import ClientException, InternalServerException
 from msgspec import Meta
 
 from actors.http.auth import Principal
@@ -70,6 +70,8 @@ class ApiRequest(Request[Any, Principal, State]):
             if error.status_code == 413:
                 raise Problem("body_too_large", f"the body is larger than {settings.max_body_bytes} bytes") from error
             raise
+        except InternalServerException as error:  # what the framework makes of a client that is gone
+            raise Problem("bad_request", "the body was cut short") from error
 
     async def json(self) -> Any:
         """The body as an instance of the handler's ``data``. Raises `invalid_json` or `invalid_request`."""

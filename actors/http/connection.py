@@ -230,7 +230,8 @@ class Connection:
         self._scope.deadline = trio.current_time() + _LINGER_S
         try:
             if isinstance(self._stream, trio.SocketStream):  # TLS cannot close one direction
-                await self._stream.send_eof()
+                async with self._write_lock:  # a ping may be on its way
+                    await self._stream.send_eof()
         except (trio.BrokenResourceError, trio.ClosedResourceError):
             self._scope.cancel()
         await self._protocol.handle(Closed())

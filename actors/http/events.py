@@ -2,19 +2,20 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Sequence
 from typing import Annotated, Final
 
-from litestar import Controller, get
+from litestar import Controller, get, post
 from litestar.params import QueryParameter
 
-from actors.http.auth import Principal
+from actors.http.auth import Authenticator, Principal
 from actors.http.backends import Injected
 from actors.http.bodies import ApiRequest
 from actors.http.guards import admit, needs_key
 from actors.http.openapi import may_answer
 from actors.http.problems import Problem
-from actors.http.replies import EventsReply, succeed
+from actors.http.replies import EventsReply, TicketReply, succeed
 from actors.messages import ReadEvents
 
 MAX_PAGE: Final = 1000
@@ -53,6 +54,21 @@ class EventsController(Controller):
         wanted = ReadEvents(after, limit, visible_companies(request.auth, company_ids or ()), chosen_types(types or ()))
         page = await backends.events.ask(wanted, timeout=backends.waits.ask_s)
         return succeed(EventsReply, page)
+
+
+class TicketsController(Controller):
+    """Tickets for the live events."""
+
+    path = "/api/whatsapp/events/tickets"
+    guards = (needs_key,)
+    tags = ("events",)
+
+    @post(status_code=201, summary="A ticket for a WebSocket", responses=may_answer("too_many_tickets"))
+    async def issue(self, request: ApiRequest) -> TicketReply:
+        """For browsers, whose WebSockets cannot carry a key: open `/api/whatsapp/events?ticket=…` with it, once and soon."""
+        authenticator: Authenticator = request.app.state.authenticator
+        ticket, ttl_s = authenticator.issue_ticket(request.scope["headers"])
+        return TicketReply(ticket=ticket, expires_at=time.time() + ttl_s)
 
 
 def visible_companies(principal: Principal, asked: Sequence[str]) -> frozenset[str] | None:

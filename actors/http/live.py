@@ -6,7 +6,7 @@ A stream ends with a reason that tells how to go on: 1012 the daemon (or its eve
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator
 from contextlib import aclosing
 from typing import Final, final
 from urllib.parse import parse_qs
@@ -16,7 +16,8 @@ import structlog
 import trio
 
 from actors.events.subscription import Subscription, SubscriptionClosed
-from actors.http.auth import FRESH_S, Authenticator
+from actors.http.audit import note_denial
+from actors.http.auth import Authenticator, Principal, key_in
 from actors.http.backends import Backends
 from actors.http.events import MAX_SEQ, chosen_types, visible_companies
 from actors.http.failures import problem_of
@@ -26,6 +27,8 @@ from actors.messages import Event, Subscribe
 from storage.errors import StorageUnavailable
 
 PATH: Final = "/api/whatsapp/events"
+
+MAX_PARAMETERS: Final = 200
 
 RESTARTING: Final = 1012
 TOO_SLOW: Final = 1013
@@ -47,14 +50,17 @@ class LiveEvents:
     async def __call__(self, scope: AsgiScope, receive: AsgiReceive, send: AsgiSend) -> None:
         await receive()  # websocket.connect
         try:
-            subscription = await self._subscribe(scope)
+            principal = await self._principal(scope)
+            scope["auth"] = principal
+            subscription = await self._subscribe(principal, scope)
         except Exception as error:  # noqa: BLE001  # refusing a handshake is answering a request
             problem = problem_of(error) or Problem("internal_error")
             if problem.kind.code == "internal_error":
                 self._log.error("subscription_failed", error=type(error).__name__)
+            note_denial(problem, scope, self._backends.audit)
             await _reject(problem, scope, send)
             return
-        await self._follow(subscription, scope, receive, send)
+        await self._follow(subscription, principal, receive, send)
 
     def close_all(self, why: str) -> None:
         """Tell every subscriber to come back: the daemon or its event log goes down."""
@@ -66,11 +72,16 @@ class LiveEvents:
         """Open streams."""
         return len(self._streams)
 
-    async def _subscribe(self, scope: AsgiScope) -> Subscription:
+    async def _principal(self, scope: AsgiScope) -> Principal:
         if scope["path"] != PATH:
             raise Problem("not_found")
-        principal = await self._authenticator.authenticate(scope["headers"], scope["client"])
-        query = parse_qs(scope["query_string"].decode("latin-1"), max_num_fields=200)
+        tickets = _query(scope).get("ticket")
+        if tickets and key_in(scope["headers"]) is None:
+            return await self._authenticator.redeem(tickets[-1], scope["client"])
+        return await self._authenticator.authenticate(scope["headers"], scope["client"])
+
+    async def _subscribe(self, principal: Principal, scope: AsgiScope) -> Subscription:
+        query = _query(scope)
         wanted = Subscribe(
             after=_after(query.get("after")),
             company_ids=visible_companies(principal, query.get("companyId", ())),
@@ -81,11 +92,14 @@ class LiveEvents:
         subscription: Subscription = await self._backends.events.ask(wanted, timeout=self._backends.waits.ask_s)
         return subscription
 
-    async def _follow(self, subscription: Subscription, scope: AsgiScope, receive: AsgiReceive, send: AsgiSend) -> None:
+    async def _follow(
+        self, subscription: Subscription, principal: Principal, receive: AsgiReceive, send: AsgiSend
+    ) -> None:
         stream = Stream(subscription, receive, send)
         self._streams.add(stream)
         try:
-            await stream.run(lambda: self._authenticator.is_still_valid(scope["headers"]))
+            with self._authenticator.watching(principal, lambda: stream.end(POLICY, "key_revoked")):
+                await stream.run()
         finally:
             self._streams.discard(stream)
             subscription.close()
@@ -117,12 +131,11 @@ class Stream:
             # Only the wait for news is cancelled, never a write: half a frame would hide the reason.
             self._waiting.cancel()
 
-    async def run(self, is_allowed: Callable[[], Awaitable[bool]]) -> None:
-        """Send events until either side ends it; ``is_allowed`` is asked again and again."""
+    async def run(self) -> None:
+        """Send events until either side ends it."""
         await self._send({"type": "websocket.accept"})
         async with trio.open_nursery() as nursery:
             nursery.start_soon(self._listen, nursery.cancel_scope)
-            nursery.start_soon(self._watch_key, is_allowed)
             await self._pump()
             if self._ending is not None:
                 await self._close(*self._ending)
@@ -153,11 +166,6 @@ class Stream:
             self.end(UNSUPPORTED, "this stream takes no messages")
         everything.cancel()
 
-    async def _watch_key(self, is_allowed: Callable[[], Awaitable[bool]]) -> None:
-        while await is_allowed():
-            await trio.sleep(FRESH_S)
-        self.end(POLICY, "key_revoked")
-
     async def _close(self, code: int, why: str) -> None:
         reason = why if self._last_seq is None else f"{why}; resume with after={self._last_seq}"
         await self._send({"type": "websocket.close", "code": code, "reason": reason})
@@ -171,6 +179,13 @@ async def _reject(problem: Problem, scope: AsgiScope, send: AsgiSend) -> None:
     raw = [(name.lower().encode("ascii"), value.encode("ascii")) for name, value in headers.items()]
     await send({"type": "websocket.http.response.start", "status": problem.kind.status, "headers": raw})
     await send({"type": "websocket.http.response.body", "body": body, "more_body": False})
+
+
+def _query(scope: AsgiScope) -> dict[str, list[str]]:
+    try:
+        return parse_qs(scope["query_string"].decode("latin-1"), max_num_fields=MAX_PARAMETERS)
+    except ValueError as error:
+        raise Problem("invalid_request", f"at most {MAX_PARAMETERS} parameters") from error
 
 
 def _after(values: list[str] | None) -> int | None:

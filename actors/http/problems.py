@@ -90,6 +90,7 @@ _ALL: Final = (
     _kind("rate_limited", 429, "Rate Limited", "Too many messages for this company; see RateLimit-*.", retry_s=1.0),
     _kind("too_many_sends", 429, "Too Many Sends", "Too many sends of this company are under way.", retry_s=1.0),
     _kind("too_many_failures", 429, "Too Many Failures", "Too many wrong API keys from this address.", retry_s=60.0),
+    _kind("too_many_tickets", 429, "Too Many Tickets", "Too many tickets are out at present.", retry_s=5.0),
     # 5xx: not the caller's fault
     _kind("internal_error", 500, "Internal Error", "Something failed here; the log of the daemon says what."),
     _kind("storage_rejected", 500, "Storage Rejected", "The database cannot hold a value; the log says which."),

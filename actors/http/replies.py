@@ -77,6 +77,15 @@ class EventsReply(EventPage, frozen=True, kw_only=True):
     success: bool = True
 
 
+class TicketReply(Answer, frozen=True, kw_only=True):
+    """A one-time ticket."""
+
+    ticket: str
+    expires_at: float
+    """Unix seconds."""
+    success: bool = True
+
+
 class MetricsReply(Totals, frozen=True, kw_only=True):
     """The metrics as JSON."""
 

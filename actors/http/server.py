@@ -14,7 +14,7 @@ import trio
 from hypercorn.config import Config
 from hypercorn.trio.worker_context import WorkerContext
 
-from actors.http.connection import Connection
+from actors.http.connection import Connection, UnsupportedProtocol
 from actors.http.peers import Peers
 from actors.http.problems import Problem, encode
 from actors.http.tasks import AsgiApp
@@ -102,6 +102,8 @@ class Server:
                 await self._serve_one(stream)
             else:
                 await self._refuse(stream, refusal)
+        except* UnsupportedProtocol:
+            self._metrics.connection_counted("refused")
         except* Exception as group:  # noqa: BLE001  # the boundary: one client's connection never ends the server
             self._metrics.connection_counted("crashed")
             self._on_failure(group)

@@ -8,7 +8,7 @@ from litestar import Controller, MediaType, Response, delete, get, post
 from litestar.params import JSONBody, QueryParameter
 
 from actors.http import qr
-from actors.http.backends import Backends, Injected
+from actors.http.backends import Backends, Injected, note
 from actors.http.bodies import ApiRequest, InitializeBody
 from actors.http.guards import CompanyId, needs_company, needs_key
 from actors.http.openapi import BODY, OF_A_COMPANY, may_answer
@@ -102,12 +102,17 @@ class SessionController(Controller):
         ),
     )
     async def initialize(
-        self, company_id: CompanyId, backends: Injected, data: JSONBody[InitializeBody | None] = None
+        self,
+        company_id: CompanyId,
+        request: ApiRequest,
+        backends: Injected,
+        data: JSONBody[InitializeBody | None] = None,
     ) -> OfferReply:
         """Start linking; makes the company when it is new. By QR code, or by a code to type into the phone of that number."""
-        request = _initialize(data or InitializeBody(), backends.region)
+        wanted = _initialize(data or InitializeBody(), backends.region)
+        note(request, backends, "initialize", company_id)
         company = await backends.directory.ask(EnsureCompany(company_id), timeout=backends.waits.ask_s)
-        return _offer_reply(await company.ask(request, timeout=backends.waits.initialize_s))
+        return _offer_reply(await company.ask(wanted, timeout=backends.waits.initialize_s))
 
     @get(
         "/qr",
@@ -142,27 +147,33 @@ class SessionController(Controller):
         return Response(succeed(HealthReply, report), status_code=200 if report.healthy else 503)
 
     @post("/start", status_code=200, summary="Start", responses=may_answer(*OF_A_COMPANY))
-    async def start(self, company_id: CompanyId, backends: Injected) -> StatusReply:
+    async def start(self, company_id: CompanyId, request: ApiRequest, backends: Injected) -> StatusReply:
         """Run, now and after a restart of the daemon. Harmless when it runs."""
         await backends.find(company_id)
+        note(request, backends, "start", company_id)
         await backends.directory.ask(SetDesired(company_id, "running"), timeout=backends.waits.session_s)
         return succeed(StatusReply, await backends.order(company_id, StartSession()))
 
     @post("/stop", status_code=200, summary="Stop", responses=may_answer(*OF_A_COMPANY))
-    async def stop(self, company_id: CompanyId, backends: Injected) -> StatusReply:
+    async def stop(self, company_id: CompanyId, request: ApiRequest, backends: Injected) -> StatusReply:
         """Disconnect and stay so, also after a restart of the daemon; the device stays linked. Harmless when stopped."""
         await backends.find(company_id)
+        note(request, backends, "stop", company_id)
         await backends.directory.ask(SetDesired(company_id, "stopped"), timeout=backends.waits.session_s)
         return succeed(StatusReply, await backends.order(company_id, StopSession()))
 
     @post("/restart", status_code=200, summary="Restart", responses=may_answer(*OF_A_COMPANY))
-    async def restart(self, company_id: CompanyId, backends: Injected) -> StatusReply:
+    async def restart(self, company_id: CompanyId, request: ApiRequest, backends: Injected) -> StatusReply:
         """Disconnect and connect again."""
+        await backends.find(company_id)
+        note(request, backends, "restart", company_id)
         return succeed(StatusReply, await backends.order(company_id, RestartSession()))
 
     @post("/logout", status_code=200, summary="Log out", responses=may_answer(*OF_A_COMPANY, "logout_failed"))
-    async def logout(self, company_id: CompanyId, backends: Injected) -> StatusReply:
+    async def logout(self, company_id: CompanyId, request: ApiRequest, backends: Injected) -> StatusReply:
         """Unlink the device at WhatsApp and archive its credentials. Harmless when it is not linked."""
+        await backends.find(company_id)
+        note(request, backends, "logout", company_id)
         try:
             return succeed(StatusReply, await backends.order(company_id, Logout()))
         except Refused as refused:
@@ -171,8 +182,10 @@ class SessionController(Controller):
             return succeed(StatusReply, await backends.order(company_id, GetStatus()))
 
     @delete("/", status_code=200, summary="Forget", responses=may_answer(*OF_A_COMPANY))
-    async def forget(self, company_id: CompanyId, backends: Injected) -> ForgottenReply:
+    async def forget(self, company_id: CompanyId, request: ApiRequest, backends: Injected) -> ForgottenReply:
         """Log out as far as possible, archive the auth state, forget the company."""
+        await backends.find(company_id)
+        note(request, backends, "forget", company_id)
         logged_out = await _log_out_if_possible(backends, company_id)
         await backends.directory.ask(ForgetCompany(company_id), timeout=backends.waits.session_s)
         backends.metrics.company_forgotten(company_id)

@@ -35,6 +35,10 @@ class DatabaseKeys:
         key = await api_keys.find(self._database, digest)
         return None if key is None else Principal(key.key_id, key.companies)
 
+    async def revoked(self, within_s: float) -> frozenset[str]:
+        """Ids of the keys that were revoked lately."""
+        return frozenset(await api_keys.revoked(self._database, within_s))
+
 
 @final
 class DatabaseIdempotency:
@@ -77,7 +81,9 @@ class DatabaseAudit:
 
     async def append(self, entry: AuditEntry) -> None:
         """Write one entry; when a commit was in doubt it may be there twice, never not at all."""
-        await self._database.write(audit.append, entry.at, entry.key_id, entry.action, entry.target, entry.address)
+        await self._database.write(
+            audit.append, entry.at, entry.key_id, entry.action, entry.target, entry.address, entry.count
+        )
 
 
 @final

@@ -54,6 +54,7 @@ class World:
     keys: dict[bytes, Principal] = field(default_factory=dict[bytes, Principal])
     kept: dict[tuple[str, str], Remembered] = field(default_factory=dict[tuple[str, str], Remembered])
     audit: list[AuditEntry] = field(default_factory=list[AuditEntry])
+    revoked: set[str] = field(default_factory=set[str])
     key_lookups: int = 0
     storage_is_away: bool = False
     on_read: Callable[[int], None] | None = None
@@ -63,6 +64,10 @@ class World:
         """A key for these companies, of scope admin for none."""
         only = frozenset(companies) if companies else None
         self.keys[hashlib.sha256(key.encode()).digest()] = Principal(key.split("_")[1], only)
+
+    def revoke(self, key: str) -> None:
+        """As `wasup keys revoke` does in the database."""
+        self.revoked.add(self.keys.pop(hashlib.sha256(key.encode()).digest()).key_id)
 
     def publish(self, company_id: str, kind: str, **payload: object) -> m.Event:
         """One more event, stored and told."""
@@ -287,6 +292,10 @@ class MemoryKeys:
         self._world.key_lookups += 1
         self._world.check_storage()
         return self._world.keys.get(digest)
+
+    async def revoked(self, within_s: float) -> frozenset[str]:
+        self._world.check_storage()
+        return frozenset(self._world.revoked)
 
 
 class MemoryIdempotency:

@@ -10,6 +10,7 @@ import pytest
 from litestar.routes import HTTPRoute
 
 from config.sections import HttpSettings
+from tests.http.raw import WebSocketRefused, subscribed
 from tests.http.world import A_KEY, COMPANY_A, COMPANY_B, Daemon, app_for, running, sample_world
 
 VERBS = ("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS")
@@ -26,6 +27,7 @@ OPEN = {
 }
 BODIES = {"send": {"phone": "+79000000002", "message": "x"}}
 UNKNOWN = "962399"
+AUDITED = ("auth_failed", "auth_limited")
 
 
 def _routes() -> Iterator[tuple[str, set[str]]]:
@@ -106,7 +108,7 @@ async def test_administration_needs_the_admin_scope(template: str) -> None:
         for verb in verbs:
             status, body, _ = await _call(client, verb, _path(template))
             assert (status, b'"code":"access_denied"' in body) == (403, True)
-        assert daemon.world.audit == []
+        assert [entry for entry in daemon.world.audit if entry.action != "access_denied"] == []
 
 
 @pytest.mark.parametrize(
@@ -152,18 +154,46 @@ async def test_every_answer_carries_the_safe_headers(daemon: Daemon) -> None:
 
 
 async def test_guessing_is_limited_and_a_good_key_goes_on() -> None:
-    """429 with Retry-After after the limit; the key that was in use all the time is not touched."""
+    """429 with Retry-After after the limit; the key that was in use all the time is not touched; the audit log has each try."""
     async with running(http=HttpSettings(auth_failures_per_minute=20)) as daemon:
         await daemon.client.get("/api/whatsapp/sessions")
+        good: list[int] = []
         async with daemon.client_with(None) as client:
-            codes = [
-                (await client.get("/api/whatsapp/sessions", headers={"X-Api-Key": f"{number:020}"})).status_code
-                for number in range(30)
-            ]
-        good = await daemon.client.get("/api/whatsapp/sessions")
+            codes: list[int] = []
+            for number in range(1000):
+                answer = await client.get("/api/whatsapp/sessions", headers={"X-Api-Key": f"{number:020}"})
+                codes.append(answer.status_code)
+                if number % 50 == 0:
+                    good.append((await daemon.client.get("/api/whatsapp/sessions")).status_code)
         counted = daemon.metrics.exposition()
+        await daemon.system.restart("/http")
+        tried = {action: sum(e.count for e in daemon.world.audit if e.action == action) for action in AUDITED}
 
-    assert codes == [401] * 20 + [429] * 10
-    assert good.status_code == 200
+    print(
+        f"X11: of 1,000 wrong keys {codes.count(401)} were looked at and {codes.count(429)} refused unseen; audited: {tried}"
+    )
+    assert codes == [401] * 20 + [429] * 980
+    assert set(good) == {200}
     assert b'wasup_auth_failures_total{reason="wrong"} 20.0' in counted
-    assert b'wasup_auth_failures_total{reason="limited"} 10.0' in counted
+    assert b'wasup_auth_failures_total{reason="limited"} 980.0' in counted
+    assert tried == {"auth_failed": 20, "auth_limited": 980}
+
+
+async def test_what_a_key_was_denied_is_in_the_audit_log() -> None:
+    """A foreign company over HTTP and over WebSocket, and the administration: whose key, which route, how often."""
+    async with running() as daemon:
+        async with daemon.client_with(A_KEY) as client:
+            for _ in range(3):
+                await client.get(f"/api/whatsapp/sessions/{COMPANY_B}/status")
+            await client.get("/admin/tree")
+        with pytest.raises(WebSocketRefused):
+            async with subscribed(daemon, f"?companyId={COMPANY_B}", key=A_KEY):
+                pass
+        await daemon.system.restart("/http")
+        found = {(e.key_id, e.action, e.target, e.count) for e in daemon.world.audit}
+
+    assert found == {
+        ("aaaaaaaa", "access_denied", "/api/whatsapp/sessions/{company_id}/status", 3),
+        ("aaaaaaaa", "access_denied", "/admin/tree", 1),
+        ("aaaaaaaa", "access_denied", "events", 1),
+    }

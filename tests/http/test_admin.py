@@ -9,7 +9,7 @@ import trio
 import trio.testing
 
 from actors import messages as m
-from actors.http.audit import MAX_WAITING, RETRY_S, AuditEntry, AuditTrail
+from actors.http.audit import COUNT_FOR_S, LAST_WORDS_S, MAX_COUNTED, MAX_WAITING, RETRY_S, AuditEntry, AuditTrail
 from storage.errors import StorageUnavailable
 from tests.http.test_sessions import problem
 from tests.http.world import COMPANY_A, COMPANY_B, Daemon, until
@@ -200,3 +200,70 @@ async def test_audit_entries_do_not_fill_the_memory(autojump_clock: trio.testing
         nursery.cancel_scope.cancel()
 
     assert entry(store.kept) == [f"/{number}" for number in range(5, MAX_WAITING + 5)]
+
+
+async def test_like_failures_become_one_record(autojump_clock: trio.testing.MockClock) -> None:
+    """With their number, after a while; other ones have their own."""
+    store = FailingStore(0)
+    trail = AuditTrail(store)
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(trail.run)
+        for _ in range(1000):
+            trail.count(key_id="unknown", action="auth_limited", target="api", address="192.0.2.7")
+        trail.count(key_id="unknown", action="auth_failed", target="api", address="192.0.2.7")
+        await trio.sleep(COUNT_FOR_S + 1)
+        trail.count(key_id="unknown", action="auth_failed", target="api", address="192.0.2.7")
+        await trio.sleep(COUNT_FOR_S + 1)
+        nursery.cancel_scope.cancel()
+
+    assert [(one.action, one.count) for one in store.kept] == [
+        ("auth_limited", 1000),
+        ("auth_failed", 1),
+        ("auth_failed", 1),
+    ]
+
+
+async def test_failures_of_too_many_kinds_are_counted_together(autojump_clock: trio.testing.MockClock) -> None:
+    """None is lost, and the memory is bounded."""
+    store = FailingStore(0)
+    trail = AuditTrail(store)
+    for number in range(MAX_COUNTED + 50):
+        trail.count(
+            key_id="unknown", action="auth_failed", target="api", address=f"10.0.{number // 256}.{number % 256}"
+        )
+    trail._collect()
+
+    assert sum(one.count for one in trail._waiting) == MAX_COUNTED + 50
+    assert trail._waiting[-1].address == "many"
+
+
+async def test_what_waits_is_written_at_the_end(autojump_clock: trio.testing.MockClock) -> None:
+    """Failures too; when the database is away the end comes all the same."""
+    for failures, kept in ((0, 2), (100, 0)):
+        store = FailingStore(failures)
+        trail = AuditTrail(store)
+        trail.record(key_id="k", action="kill", target="/", address="x")
+        trail.count(key_id="unknown", action="auth_failed", target="api", address="x")
+        began = trio.current_time()
+        await trail.finish()
+        assert len(store.kept) == kept
+        assert trio.current_time() - began <= LAST_WORDS_S
+
+
+@pytest.mark.parametrize("action", ["initialize", "start", "stop", "restart", "logout"])
+async def test_what_is_done_to_a_session_is_in_the_audit_log(daemon: Daemon, action: str) -> None:
+    """Who, what, to whom; before it is done."""
+    await daemon.client.post(f"/api/whatsapp/sessions/{COMPANY_A}/{action}")
+    await until(lambda: len(daemon.world.audit) == 1)
+
+    record = daemon.world.audit[0]
+    assert (record.key_id, record.action, record.target) == ("admin000", action, COMPANY_A)
+
+
+async def test_a_forgotten_company_is_in_the_audit_log(daemon: Daemon) -> None:
+    """One that does not exist is not."""
+    await daemon.client.delete("/api/whatsapp/sessions/nobody")
+    await daemon.client.delete(f"/api/whatsapp/sessions/{COMPANY_A}")
+    await until(lambda: len(daemon.world.audit) == 1)
+
+    assert (daemon.world.audit[0].action, daemon.world.audit[0].target) == ("forget", COMPANY_A)

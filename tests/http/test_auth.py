@@ -7,11 +7,23 @@ import trio
 from prometheus_client import CollectorRegistry
 from trio.testing import MockClock
 
-from actors.http.auth import FAILURES_WITHIN_S, FRESH_S, MAX_KNOWN, STALE_S, Authenticator, Principal, key_in
+from actors.http.audit import AuditTrail
+from actors.http.auth import (
+    FAILURES_WITHIN_S,
+    FRESH_S,
+    MAX_KNOWN,
+    REVOCATIONS_EVERY_S,
+    REVOKED_WITHIN_S,
+    STALE_S,
+    Authenticator,
+    Principal,
+    key_in,
+)
 from actors.http.problems import Problem
+from actors.http.tickets import Tickets
 from actors.metrics import Metrics
 from config.sections import HttpSettings
-from tests.http.fakes import MemoryKeys, World
+from tests.http.fakes import MemoryAudit, MemoryKeys, World
 from tests.http.world import A_KEY, ADMIN_KEY, COMPANY_A, COMPANY_B, sample_world
 
 HERE = ("127.0.0.1", 50000)
@@ -27,7 +39,7 @@ def bearer(key: str) -> list[tuple[bytes, bytes]]:
 def authenticator(world: World, failures: int = 20, addresses: int = 10_000) -> Authenticator:
     """Over the keys of ``world``."""
     settings = HttpSettings(auth_failures_per_minute=failures, auth_addresses=addresses)
-    return Authenticator(MemoryKeys(world), Metrics(CollectorRegistry()), settings)
+    return Authenticator(MemoryKeys(world), Metrics(CollectorRegistry()), settings, AuditTrail(MemoryAudit(world)))
 
 
 async def refusal(keys: Authenticator, key: str, client: tuple[str, int] = HERE) -> Problem:
@@ -130,7 +142,8 @@ async def test_a_database_that_hangs_does_not_hold_up_a_recent_key(autojump_cloc
                 await trio.sleep_forever()
             return found
 
-    keys = Authenticator(HangingKeys(world), Metrics(CollectorRegistry()), HttpSettings())
+    audit = AuditTrail(MemoryAudit(world))
+    keys = Authenticator(HangingKeys(world), Metrics(CollectorRegistry()), HttpSettings(), audit)
     await keys.authenticate(bearer(A_KEY), HERE)
     await trio.sleep(FRESH_S)
     began = trio.current_time()
@@ -209,3 +222,121 @@ async def test_memory_of_addresses_is_bounded() -> None:
         await refusal(keys, WRONG, (f"192.0.2.{number}", 1))
 
     assert len(keys._limit._failures) == 16
+
+
+async def follow(keys: Authenticator, seconds: float) -> None:
+    """Let it look for revocations for a while."""
+    with trio.move_on_after(seconds):
+        await keys.follow_revocations()
+
+
+async def test_a_revocation_anywhere_is_heard_of(autojump_clock: MockClock) -> None:
+    """The key is refused and what it holds open is told, within a second; another key is not touched."""
+    world = sample_world()
+    keys = authenticator(world)
+    principal = await keys.authenticate(bearer(A_KEY), HERE)
+    admin = await keys.authenticate(bearer(ADMIN_KEY), HERE)
+    told: list[float] = []
+    began = trio.current_time()
+    with (
+        keys.watching(principal, lambda: told.append(trio.current_time() - began)),
+        keys.watching(admin, lambda: pytest.fail("this key was not revoked")),
+    ):
+        world.revoke(A_KEY)
+        await follow(keys, REVOCATIONS_EVERY_S + 0.1)
+
+    assert told == [REVOCATIONS_EVERY_S]
+    assert (await refusal(keys, A_KEY)).kind.code == "unauthorized"
+    assert (await keys.authenticate(bearer(ADMIN_KEY), HERE)) == admin
+
+
+async def test_revocations_during_an_outage_are_heard_of_after_it(autojump_clock: MockClock) -> None:
+    """The first look that works goes back to the last one that did."""
+    world = sample_world()
+    asked: list[float] = []
+
+    class Keys(MemoryKeys):
+        async def revoked(self, within_s: float) -> frozenset[str]:
+            found = await super().revoked(within_s)
+            asked.append(within_s)
+            return found
+
+    keys = Authenticator(Keys(world), Metrics(CollectorRegistry()), HttpSettings(), AuditTrail(MemoryAudit(world)))
+
+    async def come_back() -> None:
+        world.storage_is_away = True
+        await trio.sleep(300)
+        world.storage_is_away = False
+
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(come_back)
+        await follow(keys, 300 + 3.5 * REVOCATIONS_EVERY_S)
+
+    assert asked[0] >= REVOKED_WITHIN_S + 300
+    assert asked[1] == REVOKED_WITHIN_S + REVOCATIONS_EVERY_S
+
+
+async def test_nobody_is_told_after_the_watch(autojump_clock: MockClock) -> None:
+    """A stream that has ended leaves nothing behind."""
+    world = sample_world()
+    keys = authenticator(world)
+    principal = await keys.authenticate(bearer(A_KEY), HERE)
+    with keys.watching(principal, lambda: pytest.fail("it has ended")):
+        pass
+    world.revoke(A_KEY)
+    await follow(keys, 2 * REVOCATIONS_EVERY_S)
+
+    assert keys._watchers == {}
+
+
+async def test_a_ticket_stands_for_its_key_once(mock_clock: MockClock) -> None:
+    """The same principal; a second time, too late or made up it is a failed try like a wrong key."""
+    world = sample_world()
+    keys = authenticator(world, failures=3)
+    principal = await keys.authenticate(bearer(A_KEY), HERE)
+    ticket, ttl_s = keys.issue_ticket(bearer(A_KEY))
+    late, _ = keys.issue_ticket(bearer(A_KEY))
+
+    assert await keys.redeem(ticket, HERE) == principal
+    for wrong in (ticket, "made up", late):
+        if wrong is late:
+            mock_clock.jump(ttl_s)
+        with pytest.raises(Problem) as caught:
+            await keys.redeem(wrong, HERE)
+        assert caught.value.kind.code == "unauthorized"
+    with pytest.raises(Problem) as caught:
+        await keys.redeem("made up", HERE)
+    assert caught.value.kind.code == "too_many_failures"
+
+
+async def test_a_ticket_of_a_revoked_key_is_worth_nothing(mock_clock: MockClock) -> None:
+    """It is the key that is looked at."""
+    world = sample_world()
+    keys = authenticator(world)
+    await keys.authenticate(bearer(A_KEY), HERE)
+    ticket, _ = keys.issue_ticket(bearer(A_KEY))
+    world.revoke(A_KEY)
+    mock_clock.jump(FRESH_S)
+
+    with pytest.raises(Problem) as caught:
+        await keys.redeem(ticket, HERE)
+    assert caught.value.kind.code == "unauthorized"
+
+
+def test_tickets_are_bounded() -> None:
+    """One too many is told when the first of them ends; those that have ended make room."""
+    trio.run(_fill_tickets, clock=MockClock())
+
+
+async def _fill_tickets() -> None:
+    clock = trio.lowlevel.current_clock()
+    assert isinstance(clock, MockClock)
+    tickets = Tickets(limit=2, ttl_s=30.0)
+    tickets.issue(b"a")
+    clock.jump(10)
+    tickets.issue(b"a")
+    with pytest.raises(Problem) as caught:
+        tickets.issue(b"a")
+    assert (caught.value.kind.code, caught.value.retry_after_s) == ("too_many_tickets", 20.0)
+    clock.jump(20)
+    tickets.issue(b"a")
