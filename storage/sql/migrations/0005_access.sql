@@ -71,3 +71,6 @@ ALTER TABLE audit_log ALTER COLUMN chain SET NOT NULL;
 CREATE TRIGGER append BEFORE INSERT ON audit_log FOR EACH ROW EXECUTE FUNCTION audit_log_append();
 CREATE TRIGGER refuse BEFORE UPDATE OR DELETE ON audit_log FOR EACH ROW EXECUTE FUNCTION audit_log_refuse();
 CREATE TRIGGER refuse_truncate BEFORE TRUNCATE ON audit_log FOR EACH STATEMENT EXECUTE FUNCTION audit_log_refuse();
+
+-- The triggers hold for every role, a superuser's too; this takes the right from the daemon's own role besides.
+REVOKE UPDATE, DELETE, TRUNCATE ON audit_log FROM CURRENT_USER;
