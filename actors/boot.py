@@ -1,8 +1,9 @@
-"""What must have happened once before anything else: migrations, and the first admin key."""
+"""What must have happened once before anything else: migrations, the master key found fit, and the first admin key."""
 
 from __future__ import annotations
 
 import os
+import stat
 from pathlib import Path
 from typing import final
 
@@ -10,6 +11,7 @@ import structlog
 import trio
 
 from storage import api_keys
+from storage.data_keys import require_master_key
 from storage.errors import StorageUnavailable
 from storage.migrate import migrate
 from storage.pool import Database
@@ -21,9 +23,10 @@ RETRY_S = 0.5
 
 @final
 class BootActor(Actor):
-    """Started means done: the schema is current and there is an admin key. Then it ends (transient).
+    """Started means done: the schema is current, its sealed rows can be opened, and there is an admin key. Then it ends (transient).
 
-    Raises the database's error when Postgres does not answer within `WAIT_FOR_POSTGRES_S`: the daemon then does not start.
+    Raises the database's error when Postgres does not answer within `WAIT_FOR_POSTGRES_S`, and `MasterKeyError`: the daemon then does
+    not start.
     """
 
     def __init__(self, database: Database, *, admin_key_file: Path) -> None:
@@ -35,6 +38,7 @@ class BootActor(Actor):
         applied = await self._migrate()
         if applied:
             self._log.info("migrated", migrations=applied)
+        await self._require_master_key()
         await self._ensure_admin_key()
         self.context.stop()
 
@@ -48,6 +52,20 @@ class BootActor(Actor):
                     raise
                 self._log.warning("waiting_for_postgres", reason=str(error))
             await trio.sleep(RETRY_S)
+
+    async def _require_master_key(self) -> None:
+        """Better no daemon than one that can read no company. Single companies that it cannot read are those companies' trouble."""
+        for kek_id, companies in (await require_master_key(self._database)).items():
+            self._log.error("master_key_missing", kek_id=kek_id, companies=companies)
+        masters = self._database.vault.master_keys
+        if masters is None:
+            self._log.info("auth_state_unencrypted", hint="set master_key_file to have it encrypted")
+        else:
+            self._log.info("auth_state_encrypted", kek_id=masters.ids[0])
+            if masters.file.stat().st_mode & stat.S_IRWXO:
+                self._log.warning(
+                    "master_key_exposed", file=str(masters.file), hint="take others' access away: chmod o="
+                )
 
     async def _ensure_admin_key(self) -> None:
         """An admin key is made when there is none yet; its text is only ever in the file."""

@@ -29,7 +29,9 @@ from actors.stopping import Stopper, leave_at_once
 from config.settings import Settings
 from config.state import Running, announce
 from storage.embedded import EmbeddedPostgres
+from storage.errors import MasterKeyError
 from storage.pool import open_database
+from storage.sealing import Vault
 from supervisor import System, open_system
 from supervisor.errors import StartFailed
 
@@ -58,11 +60,16 @@ async def serve(settings: Settings, config_file: Path | None = None) -> int:
         else:
             dsn = settings.database_url.reveal()
         storage = settings.storage
+        try:
+            vault = Vault.of_file(settings.master_key_file)
+        except MasterKeyError as error:
+            return _not_started(error, log)
         async with open_database(
             dsn,
             size=storage.pool_connections,
             acquire_timeout_s=storage.acquire_timeout_s,
             command_timeout_s=storage.command_timeout_s,
+            vault=vault,
         ) as database:
             registry = CollectorRegistry()
             ProcessCollector(registry=registry)
@@ -80,9 +87,13 @@ async def serve(settings: Settings, config_file: Path | None = None) -> int:
             try:
                 return await _run_tree(parts, config_file, log)
             except StartFailed as error:
-                log.error("not_started", reason=str(error))
-                print(f"wasup: could not start: {error}", file=sys.stderr)  # noqa: T201 - for who started it by hand
-                return 1
+                return _not_started(error, log)
+
+
+def _not_started(error: Exception, log: structlog.BoundLogger) -> int:
+    log.error("not_started", reason=str(error))
+    print(f"wasup: could not start: {error}", file=sys.stderr)  # noqa: T201 - for who started it by hand
+    return 1
 
 
 async def _run_tree(parts: Parts, config_file: Path | None, log: structlog.BoundLogger) -> int:

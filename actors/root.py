@@ -32,8 +32,9 @@ from actors.notify import ServiceManager
 from actors.placement import PlacementActor
 from actors.postgres import PostgresActor
 from actors.storage.actor import StorageActor
+from actors.storage.reading import AuthReader
 from config.settings import Settings
-from storage import auth_state, companies
+from storage import companies
 from storage.embedded import EmbeddedPostgres
 from storage.pool import Database
 from supervisor import (
@@ -172,7 +173,7 @@ def _company_specs(parts: Parts, context: Context) -> Callable[[str, bool], Chil
         directory=context.ref_to("/directory"),
         placement=context.ref_to("/placement"),
         open_link=open_link,
-        load_auth=partial(auth_state.load, parts.database),
+        load_auth=AuthReader(parts.database, wall_clock=time.time).load,
         is_wanted=partial(companies.is_wanted, parts.database),
         connect_gate=parts.connect_gate,
         metrics=parts.metrics,
@@ -238,5 +239,12 @@ def _http(parts: Parts, address: Address, app: Litestar, context: Context) -> Ht
 
 def engine_environment(environment: Mapping[str, str]) -> dict[str, str]:
     """The daemon's environment less its own secrets: the host's proxy, CA and library settings apply to the engine too."""
-    secrets = {"DATABASE_URL", "REDIS_URL", "CREDENTIALS_DIRECTORY", "WASUP_KEY", "NOTIFY_SOCKET"}
+    secrets = {
+        "DATABASE_URL",
+        "REDIS_URL",
+        "WASUP_MASTER_KEY_FILE",
+        "CREDENTIALS_DIRECTORY",
+        "WASUP_KEY",
+        "NOTIFY_SOCKET",
+    }
     return {name: value for name, value in environment.items() if name not in secrets and not name.startswith("PG")}

@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 from config.errors import Problem
+from config.key_file import read_keys
 from config.settings import Settings
 
 Where = Callable[[str], str]
@@ -30,6 +31,7 @@ def check(settings: Settings, where: Where, *, is_root: bool) -> Iterator[Proble
     yield from _check_lease(settings, where)
     yield from _check_bind(settings, where)
     yield from _check_tls(settings, where)
+    yield from _check_master_key(settings, where)
     yield from _check_postgres_user(settings, where, is_root=is_root)
 
 
@@ -78,6 +80,16 @@ def _check_tls(settings: Settings, where: Where) -> Iterator[Problem]:
             yield Problem(where(key), key, f"it is set but {missing[0]} is not", f"set {missing[0]} too")
         if reason := _unreadable(path):
             yield Problem(where(key), key, f"{path} {reason}", "name a PEM file that the daemon may read")
+
+
+def _check_master_key(settings: Settings, where: Where) -> Iterator[Problem]:
+    if settings.master_key_file is None:
+        return
+    try:
+        read_keys(settings.master_key_file)
+    except ValueError as error:
+        wrong, _, right = str(error).partition("; ")
+        yield Problem(where("master_key_file"), "master_key_file", wrong, right)
 
 
 def _unreadable(path: Path) -> str | None:

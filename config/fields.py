@@ -28,6 +28,8 @@ class Field:
     default: Any
     parse: Parse | None
     is_secret: bool
+    credential_file: str | None
+    """The file in ``$CREDENTIALS_DIRECTORY`` that this setting, a path, is set to when it is there."""
 
     @property
     def key(self) -> str:
@@ -79,6 +81,7 @@ def _field(info: msgspec.structs.FieldInfo, hint: object, section: str | None) -
         default=default,
         parse=extra.get("parse"),
         is_secret=extra.get("secret", False),
+        credential_file=extra.get("credential_file"),
     )
 
 

@@ -28,7 +28,7 @@ class Kind(Enum):
 
 _NAMES = """
     action actor address admin_key_file at backend child code company_id device_file engine event_id
-    file file_id from_state host key_id key_name kind lease_owner library_version listener logger
+    file file_id from_state host kek_id key_id key_name kind lease_owner library_version listener logger
     message_type method migration migrations module neonize operation owner path peer phase port
     reason_code request_id route scope signal socket_path source sqlstate state state_dir statement
     status strategy stream subscription table target task to_state type url version webhook_id where

@@ -71,6 +71,8 @@ def _row(field: Field) -> str:
     description = (field.meta.description or "").replace("|", "\\|")
     if field.is_secret:
         description += f" Secret; credential `{field.credential}`."
+    if field.credential_file is not None:
+        description += f" Credential `{field.credential_file}`."
     if field.parse is None:
         description += f" {describe_range(field).capitalize()}."
     return f"| `{field.name}` | `{field.env}` | {_default(field)} | {description} |"

@@ -65,6 +65,14 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
             extra={"parse": parse_postgres_url, "env": "DATABASE_URL", "secret": True},
         ),
     ] = None
+    master_key_file: Annotated[
+        Path | None,
+        Meta(
+            description="File with the master key that auth state is encrypted by in the database: 32 random bytes in base64 or hex, or "
+            "raw. More lines: keys that only open (docs/encryption.md). Without it auth state is stored unencrypted.",
+            extra={"parse": parse_path, "credential_file": "master_key"},
+        ),
+    ] = None
     redis_url: Annotated[
         Secret | None,
         Meta(

@@ -72,7 +72,7 @@ def _take(sources: Sources, file: TomlFile, key: str, value: object, known: Mapp
 
 
 def read_credentials(sources: Sources, directory: str | None) -> None:
-    """Take secrets from systemd's credentials directory; files with other names are left alone."""
+    """Take secrets, and paths of secret files, from systemd's credentials directory; files with other names are left alone."""
     if not directory:
         return
     try:
@@ -83,6 +83,9 @@ def read_credentials(sources: Sources, directory: str | None) -> None:
         sources.problems.append(Problem("environment variable CREDENTIALS_DIRECTORY", directory, text, right))
         return
     for each in all_fields():
+        if each.credential_file is not None and each.credential_file in names:
+            path = str(Path(directory) / each.credential_file)
+            sources.values[each.key] = Found(path, f"credential {each.credential_file}", is_text=True)
         if each.is_secret and each.credential in names:
             _read_credential(sources, each, Path(directory) / each.credential)
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import binascii
 import os
+from pathlib import Path
 from typing import Final, final
 
 import msgspec
@@ -123,6 +124,11 @@ class Vault:
 
     def __init__(self, master_keys: MasterKeys | None = None) -> None:
         self.master_keys = master_keys
+
+    @classmethod
+    def of_file(cls, file: Path | None) -> Vault:
+        """With the keys of this file, or with none. Raises `MasterKeyError`."""
+        return cls(None if file is None else MasterKeys(file))
 
     @property
     def is_sealing(self) -> bool:

@@ -12,8 +12,16 @@ from config.errors import StateDirectoryBusyError
 from config.settings import Settings
 from config.state import hold_state_dir
 from storage.embedded import EmbeddedPostgres
-from storage.errors import EmbeddedPostgresError, MigrationError, QueryFailed, StorageUnavailable
+from storage.errors import (
+    EmbeddedPostgresError,
+    MasterKeyError,
+    MigrationError,
+    QueryFailed,
+    StorageUnavailable,
+    UnreadableState,
+)
 from storage.pool import Database, open_database
+from storage.sealing import Vault
 
 _CONNECTIONS = 2
 
@@ -25,6 +33,7 @@ async def open_for_command(settings: Settings) -> AsyncGenerator[Database]:
     Raises CommandError when it does not answer or what is done with it fails.
     """
     try:
+        vault = Vault.of_file(settings.master_key_file)
         async with (
             _server(settings) as dsn,
             open_database(
@@ -32,12 +41,13 @@ async def open_for_command(settings: Settings) -> AsyncGenerator[Database]:
                 size=_CONNECTIONS,
                 acquire_timeout_s=settings.storage.acquire_timeout_s,
                 command_timeout_s=settings.storage.command_timeout_s,
+                vault=vault,
             ) as database,
         ):
             yield database
     except StorageUnavailable as error:
         raise CommandError(Exit.TRY_LATER, str(error)) from error
-    except (EmbeddedPostgresError, MigrationError) as error:
+    except (EmbeddedPostgresError, MasterKeyError, MigrationError, UnreadableState) as error:
         raise CommandError(Exit.FAILED, str(error)) from error
     except QueryFailed as error:
         raise CommandError(Exit.FAILED, f"the database refused: {error}; `wasup migrate` may be needed") from error

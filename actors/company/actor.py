@@ -234,6 +234,12 @@ class CompanyActor(Actor):
             self.wait_for_retry(S.CONFLICT, why, retry_after_s or self.retry.after_conflict())
             return
         self.ports.metrics.error(code, self.company_id)
+        if (
+            code == "auth_unreadable"
+        ):  # not a state to hurry in: an operator has to look (promise 4: it is not "no credentials")
+            self.announcer.announce("error", code=code)
+            self.wait_for_retry(S.SUSPENDED, why, self.ports.settings.circuit_min_s)
+            return
         self._link_failures += 1
         bound = min(LINK_RETRY_MOST_S, LINK_RETRY_FIRST_S * 2.0 ** min(self._link_failures, 16))
         self.wait_for_retry(S.RECONNECTING, why, self.ports.random.uniform(0.0, bound))

@@ -40,7 +40,8 @@ class CompanyPorts:
     open_link: Callable[[str, str], AbstractAsyncContextManager[EngineLink]]
     """``(socket_path, company_id)`` -> the engine connection (actors.company.link.open_link)."""
     load_auth: Callable[[str], Awaitable[AuthState]]
-    """Reads a company's auth state beside the storage actor; raises storage.errors.StorageUnavailable."""
+    """Reads a company's auth state beside the storage actor; raises storage.errors.StorageUnavailable,
+    and UnreadableState when what is stored cannot be trusted or read."""
     is_wanted: Callable[[str], Awaitable[bool]]
     """Whether the company is recorded as one to run; raises StorageUnavailable."""
     connect_gate: trio.CapacityLimiter

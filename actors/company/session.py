@@ -18,7 +18,7 @@ from actors.groups import first_leaf
 from actors.messages import EnginePlace, LeaseTaken, LeavePlace, PlaceWasFull, Refused, TakePlace
 from actors.storage.requests import AcquireLease, CommitDelta
 from storage.auth_state import AuthState, Delta, KeyChange
-from storage.errors import StorageUnavailable
+from storage.errors import StorageUnavailable, UnreadableState
 from storage.leases import Lease
 from supervisor import ActorRef
 from supervisor.errors import SupervisorError
@@ -73,6 +73,8 @@ class Session:
             first = first_leaf(group)
             assert isinstance(first, Ended)
             ended = first
+        except* UnreadableState as unreadable:
+            ended = Ended("auth_unreadable", str(first_leaf(unreadable)))
         except* StorageUnavailable as unavailable:
             ended = Ended("storage_unavailable", str(first_leaf(unavailable)))
         except* SupervisorError as gone:

@@ -171,10 +171,13 @@ class World:
     settings: CompanySettings = field(default_factory=lambda: CompanySettings(start_jitter_s=0.0))
 
     metrics: NoMetrics = field(default_factory=NoMetrics)
+    load_hook: Callable[[], None] = lambda: None
+    """May raise what reading the auth state raises."""
     connect_gate: trio.CapacityLimiter = field(default_factory=lambda: trio.CapacityLimiter(10))
 
     def ports(self, ref_to: Callable[[str], ActorRef]) -> CompanyPorts:
         async def load_auth(company_id: str) -> AuthState:
+            self.load_hook()
             return AuthState(company_id=company_id, creds=None, file_id=self.engine.file_id, position=0, keys=[])
 
         async def is_wanted(company_id: str) -> bool:

@@ -5,10 +5,14 @@ from __future__ import annotations
 import stat
 from pathlib import Path
 
+import pytest
+
 from actors.boot import BootActor
-from storage import api_keys
+from storage import api_keys, auth_state, leases
 from storage.pool import Database, open_database
 from supervisor import ChildSpec, Restart, SupervisorSpec, open_system
+from supervisor.errors import StartFailed
+from tests.support.master_keys import vault
 
 
 async def boot(database: Database, file: Path) -> str:
@@ -39,3 +43,19 @@ async def test_a_second_boot_makes_no_second_key(empty_dsn: str, tmp_path: Path)
 
         assert len(await api_keys.list_all(database)) == 1
         assert not file.exists()
+
+
+async def test_a_sealed_database_without_its_master_key_is_not_started_on(postgres_dsn: str, tmp_path: Path) -> None:
+    """The start fails with a sentence that says which key is missing, and nothing is made or changed."""
+    file = tmp_path / "admin.key"
+    async with open_database(postgres_dsn, size=1, vault=vault(tmp_path / "master.key", 1)) as sealing:
+        await sealing.write(leases.acquire, "962302", "daemon-1", 30.0)
+        delta = auth_state.Delta("962302", "daemon-1", 1, "file-1", 1, b"{}", (), base=True)
+        await sealing.write(auth_state.commit_deltas, [delta])
+        async with open_database(postgres_dsn, size=1) as keyless:
+            with pytest.raises(StartFailed, match="none is configured: set WASUP_MASTER_KEY_FILE"):
+                await boot(keyless, file)
+            assert await api_keys.list_all(keyless) == []
+
+        assert not file.exists()
+        assert await boot(sealing, file) != "failed"

@@ -4,16 +4,19 @@ from __future__ import annotations
 
 from typing import Any
 
+import pytest
 import trio
 from trio.testing import MockClock
 
 from actors.engine import protocol
 from actors.messages import (
     CompanyState,
+    Initialize,
     LeaseWasLost,
     Refused,
 )
 from actors.storage.requests import AcquireLease, ArchiveAuth
+from storage.errors import BrokenSeal
 from tests.actors.fakes import World
 from tests.actors.running import COMPANY, company
 
@@ -133,6 +136,37 @@ async def test_an_outdated_client_does_not_storm(autojump_clock: MockClock) -> N
 
         assert (await running.status()).status is CompanyState.OUTDATED
         assert world.engine.calls(protocol.Connect) == 1
+
+
+async def test_auth_state_that_cannot_be_read_is_no_missing_identity(autojump_clock: MockClock) -> None:
+    """Promise 4: no engine is asked for anything, no QR code is offered; a probe after five minutes finds it readable again."""
+    world = World()
+    broken = [True]
+
+    def load() -> None:
+        if broken[0]:
+            raise BrokenSeal(COMPANY, "the stored credentials", "it was changed")
+
+    world.load_hook = load
+    async with company(world) as running:
+        waiting = await running.settle()
+        with pytest.raises(Refused):
+            await running.ref.ask(Initialize(method="qr", phone=None))
+        await trio.sleep(200)
+        still = await running.status()
+        asked = world.engine.calls(protocol.Open), world.engine.calls(protocol.Connect)
+        broken[0] = False
+        await trio.sleep(310)
+
+        assert (waiting.status, waiting.reason) == (
+            CompanyState.SUSPENDED,
+            f"company {COMPANY}: the stored credentials: it was changed",
+        )
+        assert still.status is CompanyState.SUSPENDED
+        assert (still.restarts, asked) == (0, (0, 0))
+        assert not [m for m in world.stored if isinstance(m, ArchiveAuth)]
+        assert "error" in world.event_types()
+        assert (await running.status()).status is CompanyState.CONNECTED
 
 
 async def test_another_owner_is_respected(autojump_clock: MockClock) -> None:

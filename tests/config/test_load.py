@@ -102,12 +102,43 @@ def test_environment_names(name: str, value: str, key: str, expected: object) ->
     assert expected == value_of
 
 
+def test_the_master_key_is_a_file_or_a_credential(tmp_path: Path) -> None:
+    """systemd's credential is found by its name; the variable names a file and comes before it."""
+    for name in ("credentials", "elsewhere"):
+        (tmp_path / name).mkdir()
+        (tmp_path / name / "master_key").write_bytes(bytes(range(160, 192)))
+    credential = HOME | {"CREDENTIALS_DIRECTORY": str(tmp_path / "credentials")}
+    named = str(tmp_path / "elsewhere" / "master_key")
+
+    loaded = load_with_origins(environment=credential, is_root=False)
+    other = load(environment=credential | {"WASUP_MASTER_KEY_FILE": named}, is_root=False)
+
+    assert loaded.settings.master_key_file == tmp_path / "credentials" / "master_key"
+    assert loaded.origins["master_key_file"] == "credential master_key"
+    assert other.master_key_file == Path(named)
+
+
+def test_a_master_key_that_cannot_be_used_is_a_problem_of_the_settings(tmp_path: Path) -> None:
+    """Found by check-config, before anything is started."""
+    (tmp_path / "key").write_text("c2hvcnQ=\n")
+
+    found = [problems(None, {"WASUP_MASTER_KEY_FILE": str(tmp_path / name)})[0] for name in ("key", "none")]
+
+    assert [line.replace(str(tmp_path), "DIR") for line in found] == [
+        "environment variable WASUP_MASTER_KEY_FILE: master_key_file: DIR/key:1 is a key of 5 bytes where 32 were expected; "
+        "make one with `openssl rand -base64 32`",
+        "environment variable WASUP_MASTER_KEY_FILE: master_key_file: DIR/none cannot be read (No such file or directory); "
+        "name a file with a master key that the daemon may read",
+    ]
+
+
 def test_every_environment_name_is_its_own() -> None:
     """No two settings share a variable, a key or a credential."""
     fields = all_fields()
 
     assert len(fields) == len({field.env for field in fields}) == len({field.key for field in fields})
     secrets = [field.credential for field in fields if field.is_secret]
+    secrets += [field.credential_file for field in fields if field.credential_file is not None]
     assert len(secrets) == len(set(secrets))
 
 

@@ -1,0 +1,51 @@
+"""Reading auth state beside the storage actor, and telling when it cannot be trusted."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Final, final
+
+import structlog
+
+from storage import audit, auth_state
+from storage.auth_state import AuthState
+from storage.errors import StorageError, UnreadableState
+from storage.pool import Database
+
+ACTOR: Final = "wasup"
+"""Who acts, in the audit log, when nobody's key does."""
+
+ACTION: Final = "auth_state_unreadable"
+
+
+@final
+class AuthReader:
+    """Loads companies' auth state. What cannot be opened is logged and audited once, until it can be or is wrong in another way."""
+
+    def __init__(self, database: Database, *, wall_clock: Callable[[], float]) -> None:
+        self._database = database
+        self._wall_clock = wall_clock
+        self._reported: dict[str, str] = {}
+        """What was last wrong with a company; companies that can be read are not in it."""
+        self._log = structlog.get_logger("wasup.storage")
+
+    async def load(self, company_id: str) -> AuthState:
+        """`auth_state.load`, and raises like it."""
+        try:
+            state = await auth_state.load(self._database, company_id)
+        except UnreadableState as error:
+            if self._reported.get(company_id) != str(error):
+                await self._report(error)
+            raise
+        self._reported.pop(company_id, None)
+        return state
+
+    async def _report(self, error: UnreadableState) -> None:
+        self._log.error("auth_state_unreadable", company_id=error.company_id, reason=str(error))
+        target = f"/companies/{error.company_id}: {error.what}: {error.why}"
+        try:
+            await self._database.write(audit.append, self._wall_clock(), ACTOR, ACTION, target, "")
+        except StorageError as failure:
+            self._log.warning("audit_not_written", reason=type(failure).__name__)
+        else:
+            self._reported[error.company_id] = str(error)
