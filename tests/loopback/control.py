@@ -33,10 +33,12 @@ CALLS: Final = frozenset(
         "devices",
         "drop",
         "expire_qr",
+        "forget_media",
         "freeze",
         "heal",
         "hold",
         "refuse",
+        "refuse_media",
         "release",
         "remove_device",
         "remove_member",
@@ -46,6 +48,7 @@ CALLS: Final = frozenset(
         "stream_error",
         "thaw",
         "unlinked",
+        "uploads",
     }
 )
 """The methods of `Loopback` that may be called from outside."""

@@ -9,6 +9,7 @@ from tests.loopback.accounts import Device, Directory
 from tests.loopback.connection import Connection
 from tests.loopback.groups import Groups, RefusedQuestionError
 from tests.loopback.jid import SERVER
+from tests.loopback.media import HOSTNAME
 from tests.loopback.nodes import MissingPartError, Node, node
 from tests.loopback.pairing import PairingError, Registrations
 from tests.loopback.prekeys import read_signed_key
@@ -103,8 +104,8 @@ class Questions:
         return self._groups.answer(_device(connection).account, iq)
 
     def media(self, _connection: Connection, _iq: Node) -> Node:
-        """Where media would be uploaded."""
-        host = node("host", hostname="mmg.whatsapp.net", type_="primary")
+        """Where media are uploaded and fetched."""
+        host = node("host", hostname=HOSTNAME, type_="primary")
         return node("media_conn", host, auth="loopback", ttl="3600", auth_ttl="3600", max_buckets="12")
 
     def _bundle(self, user: Node) -> Node:

@@ -19,6 +19,7 @@ from tests.loopback.faults import Faults
 from tests.loopback.groups import Addressing, Group, Groups
 from tests.loopback.jid import parse_jid
 from tests.loopback.journal import Journal, Routed
+from tests.loopback.media import MediaHost
 from tests.loopback.nodes import Node, node
 from tests.loopback.pairing import Registrations
 from tests.loopback.phone import Phone
@@ -55,6 +56,7 @@ class Loopback:
         self.faults = Faults()
         self.directory = Directory()
         self.groups = Groups(self.directory)
+        self.media = MediaHost()
         self.registrations = Registrations(self._linked, cut_after=lambda: self.faults.cut_after_pairing)
         self._authority = authority
         self._sessions = Sessions(self.directory, self.groups, self.registrations, self.faults, self.journal)
@@ -154,6 +156,20 @@ class Loopback:
     def routed(self, after: int = 0) -> list[Routed]:
         """The ciphertexts routed so far, from the ``after``-th on."""
         return list(self.journal.routed)[after:]
+
+    # --- media ------------------------------------------------------------------------------------------------------
+
+    def uploads(self) -> list[str]:
+        """The kind of each file that was uploaded: ``image``, ``video``, ``audio``, ``document``."""
+        return list(self.media.uploads)
+
+    def refuse_media(self, status: int, times: int = 1) -> None:
+        """Have the media host answer the next requests with this HTTP status."""
+        self.media.refuse(status, times)
+
+    def forget_media(self) -> None:
+        """Delete every uploaded file, as WhatsApp does after some weeks."""
+        self.media.forget()
 
     # --- faults -----------------------------------------------------------------------------------------------------
 

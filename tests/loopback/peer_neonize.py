@@ -5,6 +5,7 @@ Run as ``python -m tests.loopback.peer_neonize PROXY_URL DIRECTORY``. Ends with 
 
 from __future__ import annotations
 
+import base64
 import contextlib
 import itertools
 import json
@@ -12,6 +13,7 @@ import os
 import sqlite3
 import sys
 import threading
+from collections import OrderedDict
 from collections.abc import Callable
 from importlib import import_module
 from pathlib import Path
@@ -23,6 +25,10 @@ _EVENTS: Final[Any] = import_module("neonize.events")
 _CLIENT: Final[Any] = import_module("neonize.client")
 _NEONIZE: Final[Any] = import_module("neonize.proto.Neonize_pb2")
 _E2E: Final[Any] = import_module("neonize.proto.waE2E.WAWebProtobufsE2E_pb2")
+_JSON: Final[Any] = import_module("google.protobuf.json_format")
+_MEDIA: Final[Any] = import_module("neonize.utils.enum").MediaType
+_KEPT: Final = 200
+"""Messages a process keeps for downloading what they describe."""
 
 
 def _jid(text: str) -> Any:
@@ -55,12 +61,18 @@ def _message(event: Any) -> dict[str, object]:
         "text": content.conversation or extended.text,
         "quoted_id": extended.contextInfo.stanzaID,
         "quoted_text": quoted.conversation or quoted.extendedTextMessage.text,
+        "content": _JSON.MessageToDict(content),
     } | _source(event.Info.MessageSource)
 
 
 def _receipt(event: Any) -> dict[str, object]:
     kind = _NEONIZE.Receipt.ReceiptType.Name(event.Type).lower()
     return {"ids": list(event.MessageIDs), "type": kind} | _source(event.MessageSource)
+
+
+def _chat_state(event: Any) -> dict[str, object]:
+    state = "paused" if event.State == 1 else "recording" if event.Media == 1 else "composing"
+    return {"type": state} | _source(event.MessageSource)
 
 
 def _failure(event: Any) -> dict[str, object]:
@@ -73,6 +85,7 @@ _DESCRIPTIONS: Final[dict[str, tuple[str, Callable[[Any], dict[str, object]]]]] 
     "ConnectedEv": ("connected", lambda _: {}),
     "MessageEv": ("message", _message),
     "ReceiptEv": ("receipt", _receipt),
+    "ChatPresenceEv": ("chat_state", _chat_state),
     "UndecryptableMessageEv": (
         "undecryptable",
         lambda event: {"id": event.Info.ID} | _source(event.Info.MessageSource),
@@ -105,6 +118,7 @@ class Group:
         self._out = out
         self._writing = threading.Lock()
         self._clients: dict[str, Any] = {}
+        self._messages: OrderedDict[str, Any] = OrderedDict()
         self._incarnations = itertools.count(1)
 
     def serve(self, request: dict[str, Any]) -> None:
@@ -158,6 +172,22 @@ class Group:
             content = _E2E.Message(extendedTextMessage=_E2E.ExtendedTextMessage(text=text, contextInfo=context))
         return str(self._clients[client].send_message(_jid(to), content).ID)
 
+    def call_send_content(self, client: str, to: str, content: dict[str, Any]) -> str:
+        """Send any message, given as protobuf's JSON."""
+        return str(self._clients[client].send_message(_jid(to), _JSON.ParseDict(content, _E2E.Message())).ID)
+
+    def call_upload(self, client: str, kind: str, data: str) -> str:
+        """Upload a file (base64) as ``image``, ``video``, ``audio`` or ``document``; the fields for its message, as JSON."""
+        raw = base64.b64decode(data)
+        done = self._clients[client].upload(raw, getattr(_MEDIA, f"Media{kind.capitalize()}"))
+        bytes_ = {"mediaKey": done.MediaKey, "fileEncSHA256": done.FileEncSHA256, "fileSHA256": done.FileSHA256}
+        fields = {name: base64.b64encode(value).decode() for name, value in bytes_.items()}
+        return json.dumps(fields | {"URL": done.url, "directPath": done.DirectPath, "fileLength": str(len(raw))})
+
+    def call_download(self, client: str, id_: str) -> str:
+        """The file of a message that arrived, as base64."""
+        return base64.b64encode(self._clients[client].download_any(self._messages[id_])).decode()
+
     def call_pairing_code(self, client: str, phone: str) -> str:
         """Ask for a pairing code."""
         return str(self._clients[client].PairPhone(phone, show_push_notification=True))
@@ -169,10 +199,17 @@ class Group:
     def _subscribe(self, client: str, new: Any, name: str) -> None:
         kind, describe = _DESCRIPTIONS[name]
 
-        def tell(_: object, event: object) -> None:
+        def tell(_: object, event: Any) -> None:
+            if kind == "message":
+                self._keep(event.Info.ID, event.Message)
             self._emit(kind, client, **describe(event))
 
         new.event(getattr(_EVENTS, name))(tell)
+
+    def _keep(self, id_: str, message: Any) -> None:
+        self._messages[id_] = message
+        if len(self._messages) > _KEPT:
+            self._messages.popitem(last=False)
 
     def _emit(self, event: str, client: str, **fields: object) -> None:
         self._write({"event": event, "client": client} | fields)

@@ -6,6 +6,7 @@ Every kind of child speaks the same protocol. A request is ``{"id": 1, "call": "
 
 from __future__ import annotations
 
+import base64
 import itertools
 import subprocess
 import sys
@@ -13,7 +14,7 @@ from collections import deque
 from collections.abc import AsyncGenerator, Callable, Sequence
 from contextlib import asynccontextmanager
 from pathlib import Path
-from typing import Final, final
+from typing import Any, Final, final
 
 import msgspec
 import trio
@@ -34,7 +35,7 @@ class PeerEvent(msgspec.Struct, frozen=True):
     """Something a client noticed. Which fields are set depends on ``event``."""
 
     event: str
-    """qr, paired, connected, closed, message, receipt, undecryptable."""
+    """qr, paired, connected, closed, message, receipt, chat_state, undecryptable."""
     client: str
     qr: str = ""
     jid: str = ""
@@ -56,8 +57,11 @@ class PeerEvent(msgspec.Struct, frozen=True):
     """The message's text; closed: what the client said about the end."""
     quoted_id: str = ""
     quoted_text: str = ""
+    content: dict[str, Any] = {}
+    """The message itself, as protobuf's JSON."""
     ids: tuple[str, ...] = ()
     type: str = ""
+    """Of a receipt: delivered, read …; chat_state: composing, recording, paused."""
 
 
 class _Answer(msgspec.Struct):
@@ -96,6 +100,19 @@ class Peers:
         """Send text to a phone number (digits) or a full address; the message's id."""
         reply = {"id": quoted.id, "sender": quoted.sender, "text": quoted.text} if quoted else None
         return await self.call("send", client=client, to=to, text=text, quoted=reply)
+
+    async def send_content(self, client: str, to: str, content: dict[str, Any]) -> str:
+        """Send any message: to neonize as protobuf's JSON, to Baileys as it takes it (files as ``{"base64": …}``)."""
+        return await self.call("send_content", client=client, to=to, content=content)
+
+    async def upload(self, client: str, kind: str, data: bytes) -> dict[str, Any]:
+        """Upload a file with neonize; the fields for its message."""
+        answer = await self.call("upload", client=client, kind=kind, data=base64.b64encode(data).decode())
+        return msgspec.json.decode(answer, type=dict[str, Any])
+
+    async def download(self, client: str, message_id: str) -> bytes:
+        """The file of a message that arrived, decrypted."""
+        return base64.b64decode(await self.call("download", client=client, id_=message_id))
 
     async def pairing_code(self, client: str, phone: str) -> str:
         """Ask for a pairing code; the client must have offered a QR code before."""
@@ -185,7 +202,8 @@ async def start_neonize(endpoints: Endpoints, directory: Path) -> AsyncGenerator
 async def start_baileys(endpoints: Endpoints, directory: Path, modules: Path) -> AsyncGenerator[Peers]:
     """A group of Baileys clients; ``modules`` comes from `tests.loopback.node.install.installed`."""
     command = ["node", str(PEER_MJS), str(modules), endpoints.websocket_url, str(directory)]
-    async with _start(command, directory, None, directory / "baileys.log") as peers:
+    environment = endpoints.environment() | {"LOOPBACK_PROXY": endpoints.proxy_url}
+    async with _start(command, directory, environment, directory / "baileys.log") as peers:
         yield peers
 
 

@@ -13,19 +13,27 @@ MAX_HEAD: Final = 16 * 1024
 OPENING_TIMEOUT_S: Final = 20.0
 MAX_MESSAGE: Final = 1 << 24
 CHAT_PATH: Final = "/ws/chat"
+CHAT_HOST: Final = "web.whatsapp.com"
 
 Serve = Callable[[WebSocketConnection], Awaitable[None]]
 
 
-async def serve_proxied(stream: trio.SocketStream, context: ssl.SSLContext, serve: Serve) -> None:
-    """One connection to the proxy, until it ends. Whatever host it asks for, it gets the loopback."""
+ServeMedia = Callable[[trio.abc.Stream], Awaitable[None]]
+
+
+async def serve_proxied(
+    stream: trio.SocketStream, context: ssl.SSLContext, serve: Serve, serve_media: ServeMedia
+) -> None:
+    """One connection to the proxy, until it ends: the chat server by its name, the media host by any other."""
     async with stream:
         try:
             with trio.fail_after(OPENING_TIMEOUT_S):
-                if not await _accept_connect(stream):
-                    return
+                host = await _accept_connect(stream)
             tls = trio.SSLStream(stream, context, server_side=True, https_compatible=True)
-            await serve_plain(tls, serve)
+            if host == CHAT_HOST:
+                await serve_plain(tls, serve)
+            elif host:
+                await serve_media(tls)
         except (trio.BrokenResourceError, trio.ClosedResourceError, trio.TooSlowError, ssl.SSLError):
             return
 
@@ -48,15 +56,16 @@ async def serve_plain(stream: trio.abc.Stream, serve: Serve) -> None:
         await trio.aclose_forcefully(stream)
 
 
-async def _accept_connect(stream: trio.SocketStream) -> bool:
+async def _accept_connect(stream: trio.SocketStream) -> str:
+    """The host that a client wants to be connected with; empty when it wants something else."""
     head = bytearray()
     while b"\r\n\r\n" not in head:
         received = await stream.receive_some(4096)
         if not received or len(head) + len(received) > MAX_HEAD:
-            return False
+            return ""
         head += received
     if not head.startswith(b"CONNECT "):
         await stream.send_all(b"HTTP/1.1 405 Method Not Allowed\r\nAllow: CONNECT\r\nContent-Length: 0\r\n\r\n")
-        return False
+        return ""
     await stream.send_all(b"HTTP/1.1 200 Connection established\r\n\r\n")
-    return True
+    return head.split(b" ")[1].decode("ascii", "replace").rpartition(":")[0]

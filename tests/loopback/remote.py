@@ -71,6 +71,10 @@ class RemoteLoopback:
         """The ciphertexts routed so far, from the ``after``-th on."""
         return await self._call("routed", list[Routed], after=after)
 
+    async def uploads(self) -> list[str]:
+        """The kind of each file that was uploaded."""
+        return await self._call("uploads", list[str])
+
     async def connections(self) -> int:
         """How many streams are open, of any kind."""
         return await self._call("connections", int)

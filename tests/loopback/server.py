@@ -38,7 +38,9 @@ async def open_loopback(
             control=control,
         )
         loopback = Loopback(authority, endpoints)
-        by_proxy = partial(serve_proxied, context=authority.tls_context(), serve=loopback.serve)
+        by_proxy = partial(
+            serve_proxied, context=authority.tls_context(), serve=loopback.serve, serve_media=loopback.media.serve
+        )
         async with trio.open_nursery() as nursery:
             nursery.start_soon(trio.serve_listeners, by_proxy, [proxy])
             nursery.start_soon(trio.serve_listeners, partial(serve_plain, serve=loopback.serve), [plain])

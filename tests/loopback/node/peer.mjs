@@ -1,9 +1,14 @@
 // The child process of `peers.start_baileys`: a group of real Baileys clients, driven over JSON lines on standard input.
 // Run as `node peer.mjs MODULES WEBSOCKET_URL DIRECTORY`. Ends with its standard input.
 
+import { readFileSync } from "node:fs";
+import http from "node:http";
+import https from "node:https";
 import { createRequire } from "node:module";
 import { join } from "node:path";
 import { createInterface } from "node:readline";
+import { Readable } from "node:stream";
+import tls from "node:tls";
 import { pathToFileURL } from "node:url";
 
 const [modules, websocketUrl, directory] = process.argv.slice(2);
@@ -13,6 +18,36 @@ const logger = require("pino")({ level: "warn" }, require("pino").destination(2)
 console.log = console.info = console.error; // libsignal prints to standard output, which must stay clean for answers
 const RESTART_REQUIRED = 515;
 const clients = new Map();
+const messages = new Map();
+const KEPT = 200;
+
+// Media hosts are reached as neonize reaches them: through the loopback's CONNECT proxy, by TLS that its authority signed.
+const proxy = new URL(process.env.LOOPBACK_PROXY);
+const ca = readFileSync(process.env.SSL_CERT_FILE);
+
+class ProxyAgent extends https.Agent {
+  createConnection({ host, port }, connected) {
+    const path = `${host}:${port}`;
+    http
+      .request({ host: proxy.hostname, port: proxy.port, method: "CONNECT", path })
+      .on("connect", (_, socket) => {
+        const secure = tls.connect({ socket, servername: host, ca }, () => connected(null, secure));
+        secure.on("error", connected);
+      })
+      .on("error", connected)
+      .end();
+  }
+}
+
+const agent = new ProxyAgent();
+globalThis.fetch = (url, { headers = {} } = {}) =>
+  new Promise((resolve, reject) => {
+    https
+      .get(url, { agent, headers: Object.fromEntries(Object.entries(headers)) }, (response) =>
+        resolve(new Response(Readable.toWeb(response), { status: response.statusCode })),
+      )
+      .on("error", reject);
+  });
 
 const write = (line) => process.stdout.write(`${JSON.stringify(line)}\n`);
 const emit = (event, client, fields = {}) => write({ event, client, ...fields });
@@ -28,9 +63,13 @@ function closed(client, error) {
 
 function received(client, { key, message }) {
   const extended = message?.extendedTextMessage;
-  const text = message?.conversation || extended?.text;
-  if (!text) {
+  const text = message?.conversation || extended?.text || "";
+  if (!message || (message.senderKeyDistributionMessage && Object.keys(message).length === 1)) {
     return;
+  }
+  messages.set(key.id, { key, message });
+  if (messages.size > KEPT) {
+    messages.delete(messages.keys().next().value);
   }
   const quoted = extended?.contextInfo?.quotedMessage;
   emit("message", client, {
@@ -40,6 +79,7 @@ function received(client, { key, message }) {
     sender_alt: key.participantAlt || key.remoteJidAlt || "",
     from_me: Boolean(key.fromMe),
     text,
+    content: baileys.proto.Message.toObject(message, { bytes: String, longs: String, enums: String }),
     quoted_id: extended?.contextInfo?.stanzaId ?? "",
     quoted_text: quoted?.conversation ?? quoted?.extendedTextMessage?.text ?? "",
   });
@@ -51,6 +91,7 @@ async function connect(client) {
     auth: state,
     logger,
     waWebSocketUrl: websocketUrl,
+    fetchAgent: agent,
     version: [2, 3000, 1],
     syncFullHistory: false,
     shouldSyncHistoryMessage: () => false,
@@ -105,6 +146,16 @@ const calls = {
     };
     const sent = await clients.get(client).sendMessage(jid, { text }, reply ? { quoted: reply } : {});
     return sent.key.id;
+  },
+
+  async send_content({ client, to, content }) {
+    const jid = to.includes("@") ? to : `${to}@s.whatsapp.net`;
+    const file = (_, value) => (value?.base64 === undefined ? value : Buffer.from(value.base64, "base64"));
+    return (await clients.get(client).sendMessage(jid, JSON.parse(JSON.stringify(content), file))).key.id;
+  },
+
+  async download({ id_ }) {
+    return (await baileys.downloadMediaMessage(messages.get(id_), "buffer", {})).toString("base64");
   },
 
   pairing_code: ({ client, phone }) => clients.get(client).requestPairingCode(phone),
