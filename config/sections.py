@@ -279,6 +279,24 @@ class HealthSettings(Section, frozen=True):
     misses_to_restart: Annotated[int, Meta(ge=1, le=1000, description="Misses in a row that restart the company.")] = 3
 
 
+class OutboundSettings(Section, frozen=True):
+    """Requests to hosts that others name: webhooks, media by URL."""
+
+    allow_http: Annotated[
+        bool, Meta(description="Whether http:// is allowed beside https://. Bodies are then readable on the way.")
+    ] = False
+    allowed_networks: Annotated[
+        tuple[Network, ...],
+        Meta(
+            description="Addresses that may be connected to although they are not public, for receivers inside.",
+            extra={"parse": parse_networks},
+        ),
+    ] = ()
+    connect_timeout_s: Annotated[
+        float, Meta(gt=0, le=60, description="Time to resolve a host's name and connect to it, TLS not included.")
+    ] = 5.0
+
+
 class JanitorSettings(Section, frozen=True):
     """The regular clean-up."""
 

@@ -23,6 +23,7 @@ from config.sections import (
     JanitorSettings,
     LeaseSettings,
     LogSettings,
+    OutboundSettings,
     RateLimitSettings,
     StorageSettings,
 )
@@ -131,6 +132,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     events: EventSettings = EventSettings()
     rate_limit: RateLimitSettings = RateLimitSettings()
     health: HealthSettings = HealthSettings()
+    outbound: OutboundSettings = OutboundSettings()
     janitor: JanitorSettings = JanitorSettings()
     log: LogSettings = LogSettings()
 

@@ -1,0 +1,208 @@
+"""HTTP to hosts that others name (webhooks, media by URL), without becoming their way into the network.
+
+A `Policy` says what may be reached, made once from the settings; an `OutboundClient` makes requests under it:
+
+    client = OutboundClient(policy, connections=4)
+    answer = await client.fetch("POST", url, headers=[("Content-Type", "…")], body=body, timeout_s=10, max_bytes=65_536)
+
+https only, unless the operator allows http; every address that the name resolves to is checked, and the connection is made to a checked
+address with the original name in SNI, certificate check and Host; redirects are answers like any other; environment proxies are not
+used; nothing is decompressed; the whole of it has one deadline and one limit of size.
+"""
+
+from __future__ import annotations
+
+import ssl
+from collections.abc import AsyncGenerator, Generator, Iterable, Mapping, Sequence
+from contextlib import asynccontextmanager, contextmanager, suppress
+from dataclasses import dataclass
+from typing import Any, Final, cast, final
+
+import httpcore
+import httpx
+import trio
+
+from actors.outbound.errors import OutboundFailed
+from actors.outbound.guard import GuardedBackend, Resolve, Resolver
+from actors.outbound.urls import Target, read_url
+from config.sections import OutboundSettings
+from config.values import Network
+
+_IDLE_S: Final = 30.0
+_USER_AGENT: Final = "wasup/1"
+_TOO_LATE: Final = "the host did not answer in time"
+
+
+@final
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Policy:
+    """What may be reached, and how."""
+
+    allow_http: bool
+    networks: Sequence[Network]
+    """Not public, and allowed all the same."""
+    connect_timeout_s: float
+    tls: ssl.SSLContext
+
+    def check_url(self, url: str) -> Target:
+        """Take a URL apart before it is stored or used. Raises `OutboundRefused` (`invalid_url`); resolves nothing."""
+        return read_url(url, allow_http=self.allow_http)
+
+
+def policy_of(settings: OutboundSettings, tls: ssl.SSLContext | None = None) -> Policy:
+    """The operator's policy. Certificates are checked against the host's SSL_CERT_FILE or SSL_CERT_DIR, else Mozilla's list."""
+    return Policy(
+        allow_http=settings.allow_http,
+        networks=settings.allowed_networks,
+        connect_timeout_s=settings.connect_timeout_s,
+        tls=tls or httpx.create_ssl_context(),
+    )
+
+
+@final
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """What came back. Header names are in lower case; of a repeated one the last counts."""
+
+    status: int
+    headers: Mapping[str, str]
+    body: bytes
+    is_cut: bool
+    """There was more than was asked for."""
+
+
+@final
+class Incoming:
+    """An answer whose body is still on its way."""
+
+    def __init__(self, response: httpcore.Response) -> None:
+        self.status: int = response.status
+        self.headers = {name.decode("latin-1").lower(): value.decode("latin-1") for name, value in response.headers}
+        self._response = response
+        self._body = aiter(response.aiter_stream())
+        self._is_over = False
+
+    async def receive_some(self) -> bytes:
+        """The next piece as it is on the wire (nothing is decompressed), b"" at the end. Raises `OutboundFailed`."""
+        with _told():
+            try:
+                return await anext(self._body)
+            except StopAsyncIteration:
+                self._is_over = True
+            except BaseException:
+                self._is_over = True
+                raise
+        return b""
+
+    async def abandon(self) -> None:
+        """Give up what has not been read: the connection is closed."""
+        # The library's generators must come to their end by themselves: one that is left to the garbage collector could not close.
+        with trio.CancelScope(shield=True), suppress(OutboundFailed):
+            if not self._is_over:
+                extensions = cast("Mapping[str, Any]", self._response.extensions)
+                await extensions["network_stream"].aclose()
+            while not self._is_over:
+                await self.receive_some()
+
+
+@final
+class OutboundClient:
+    """Makes requests under a `Policy`. At most ``connections`` at once; more wait for one, within their own time."""
+
+    def __init__(
+        self,
+        policy: Policy,
+        *,
+        connections: int,
+        resolve: Resolve | None = None,
+        transport: httpcore.AsyncNetworkBackend | None = None,
+    ) -> None:
+        self._policy = policy
+        self._pool = httpcore.AsyncConnectionPool(
+            ssl_context=policy.tls,
+            max_connections=connections,
+            max_keepalive_connections=connections,
+            keepalive_expiry=_IDLE_S,
+            network_backend=GuardedBackend(policy.networks, resolve or Resolver(), transport or _trio_backend()),
+        )
+
+    async def fetch(
+        self,
+        method: str,
+        url: str,
+        *,
+        headers: Iterable[tuple[str, str]] = (),
+        body: bytes = b"",
+        timeout_s: float,
+        max_bytes: int,
+        may_cut: bool = False,
+    ) -> Answer:
+        """The whole answer, whatever its status; a body above ``max_bytes`` fails with `too_large`, or is cut if it ``may_cut``.
+
+        Raises `OutboundRefused`, `OutboundFailed`. ``timeout_s`` is for everything, from the name's lookup to the last byte.
+        """
+        async with self.stream(method, url, headers=headers, body=body, timeout_s=timeout_s) as incoming:
+            received = bytearray()
+            while len(received) <= max_bytes and (piece := await incoming.receive_some()):
+                received += piece
+            is_cut = len(received) > max_bytes
+            if is_cut and not may_cut:
+                raise OutboundFailed("too_large", f"the answer is larger than {max_bytes} bytes")
+            return Answer(incoming.status, incoming.headers, bytes(received[:max_bytes]), is_cut)
+
+    @asynccontextmanager
+    async def stream(
+        self, method: str, url: str, *, headers: Iterable[tuple[str, str]] = (), body: bytes = b"", timeout_s: float
+    ) -> AsyncGenerator[Incoming]:
+        """An answer to be read within the block, of which ``timeout_s`` is the limit; count the bytes yourself."""
+        target = self._policy.check_url(url)
+        request = httpcore.Request(
+            method.encode("ascii"),
+            httpcore.URL(
+                scheme=target.scheme.encode(), host=target.host.encode(), port=target.port, target=target.path.encode()
+            ),
+            headers=_all_headers(method, target, headers, body),
+            content=body,
+            extensions={"timeout": {"connect": min(timeout_s, self._policy.connect_timeout_s), "pool": timeout_s}},
+        )
+        with trio.move_on_after(timeout_s) as waiting:
+            with _told():
+                response = await self._pool.handle_async_request(request)
+            incoming = Incoming(response)
+            try:
+                yield incoming
+            finally:
+                await incoming.abandon()
+                await response.aclose()
+        if waiting.cancelled_caught:
+            raise OutboundFailed("timed_out", _TOO_LATE)
+
+    async def aclose(self) -> None:
+        """Close the connections that are kept."""
+        await self._pool.aclose()
+
+
+def _trio_backend() -> httpcore.AsyncNetworkBackend:
+    # The library declares a stand-in beside it, for where trio is not installed.
+    return cast("httpcore.AsyncNetworkBackend", httpcore.TrioBackend())
+
+
+def _all_headers(
+    method: str, target: Target, headers: Iterable[tuple[str, str]], body: bytes
+) -> list[tuple[bytes, bytes]]:
+    own = [("Host", target.host_header), ("User-Agent", _USER_AGENT), ("Accept-Encoding", "identity")]
+    length = [("Content-Length", str(len(body)))] if body or method in {"POST", "PUT", "PATCH"} else []
+    return [(name.encode("ascii"), value.encode("ascii")) for name, value in (*own, *headers, *length)]
+
+
+@contextmanager
+def _told() -> Generator[None]:
+    """Whatever the layers below raise, as one of our failures."""
+    try:
+        yield
+    except httpcore.TimeoutException as error:
+        raise OutboundFailed("timed_out", _TOO_LATE) from error
+    except (httpcore.ProtocolError, httpcore.UnsupportedProtocol) as error:
+        raise OutboundFailed("protocol_error", "the host did not answer in HTTP") from error
+    except (httpcore.NetworkError, trio.ClosedResourceError, OSError) as error:
+        raise OutboundFailed("unreachable", "the connection to the host broke") from error

@@ -1,0 +1,127 @@
+"""Connections to checked addresses only: the network side of `OutboundClient`."""
+
+from __future__ import annotations
+
+import socket
+import ssl
+from collections.abc import Awaitable, Callable, Iterable, Sequence
+from typing import Any, Final, final
+
+import httpcore
+import trio
+
+from actors.outbound.addresses import Address, is_allowed, read_address
+from actors.outbound.errors import OutboundFailed, OutboundRefused
+from config.values import Network
+
+MAX_ADDRESSES: Final = 4
+"""Addresses of one host that are tried, one after the other."""
+_LOOKUPS: Final = 2
+"""A lookup that hangs holds a thread until the resolver gives up: so many a client at once, and no other client waits for them."""
+
+Resolve = Callable[[str, int], Awaitable[Sequence[str]]]
+"""``(host, port)`` -> addresses as text. Raises OSError."""
+
+
+class Resolver:
+    """The system's resolver."""
+
+    def __init__(self) -> None:
+        self._limiter = trio.CapacityLimiter(_LOOKUPS)
+
+    async def __call__(self, host: str, port: int) -> Sequence[str]:
+        def look_up() -> list[str]:
+            # As bytes: text would be put through Python's own IDNA codec.
+            found = socket.getaddrinfo(host.encode("ascii"), port, type=socket.SOCK_STREAM)
+            return [str(address[0]) for *_, address in found]
+
+        return await trio.to_thread.run_sync(look_up, limiter=self._limiter, abandon_on_cancel=True)
+
+
+@final
+class GuardedBackend(httpcore.AsyncNetworkBackend):
+    """Resolves once for each connection, checks every address that came back, and connects to a checked address, not to the name.
+
+    One address that is not allowed refuses the host: an answer that mixes public and internal addresses is never an accident
+    worth serving.
+    """
+
+    def __init__(self, networks: Sequence[Network], resolve: Resolve, transport: httpcore.AsyncNetworkBackend) -> None:
+        self._networks = networks
+        self._resolve = resolve
+        self._transport = transport
+
+    async def connect_tcp(
+        self,
+        host: str,
+        port: int,
+        timeout: float | None = None,
+        local_address: str | None = None,
+        socket_options: Iterable[httpcore.SOCKET_OPTION] | None = None,
+    ) -> httpcore.AsyncNetworkStream:
+        """A connection to a checked address of ``host``; ``timeout`` seconds for everything. Raises `OutboundError`."""
+        try:
+            with trio.fail_after(float("inf") if timeout is None else timeout):
+                addresses = await self._addresses(host, port)
+                return await self._connect(addresses, port, socket_options)
+        except trio.TooSlowError:
+            raise OutboundFailed("timed_out", "the host did not answer in time") from None
+
+    async def sleep(self, seconds: float) -> None:
+        await trio.sleep(seconds)
+
+    async def _addresses(self, host: str, port: int) -> list[Address]:
+        literal = read_address(host)
+        found: Sequence[str] = [host] if literal is not None else await self._look_up(host, port)
+        addresses = [read_address(text) for text in dict.fromkeys(found)]
+        allowed = [a for a in addresses if a is not None and is_allowed(a, self._networks)]
+        if len(allowed) < len(addresses):
+            raise OutboundRefused("address_not_allowed", "the host has an address that is not public")
+        if not allowed:
+            raise OutboundFailed("unresolvable", "the host has no address")
+        return allowed[:MAX_ADDRESSES]
+
+    async def _look_up(self, host: str, port: int) -> Sequence[str]:
+        try:
+            return await self._resolve(host, port)
+        except (OSError, UnicodeError):
+            raise OutboundFailed("unresolvable", "the host's name cannot be resolved") from None
+
+    async def _connect(
+        self, addresses: Sequence[Address], port: int, socket_options: Iterable[httpcore.SOCKET_OPTION] | None
+    ) -> httpcore.AsyncNetworkStream:
+        for address in addresses:
+            try:
+                stream = await self._transport.connect_tcp(str(address), port, socket_options=socket_options)
+            except (httpcore.ConnectError, httpcore.ConnectTimeout):
+                continue
+            return _GuardedStream(stream)
+        raise OutboundFailed("unreachable", "the host takes no connection")
+
+
+@final
+class _GuardedStream(httpcore.AsyncNetworkStream):
+    """A stream whose failed handshake is told from a failed connection."""
+
+    def __init__(self, stream: httpcore.AsyncNetworkStream) -> None:
+        self._stream = stream
+
+    async def read(self, max_bytes: int, timeout: float | None = None) -> bytes:
+        return await self._stream.read(max_bytes, timeout)
+
+    async def write(self, buffer: bytes, timeout: float | None = None) -> None:
+        await self._stream.write(buffer, timeout)
+
+    async def aclose(self) -> None:
+        await self._stream.aclose()
+
+    async def start_tls(
+        self, ssl_context: ssl.SSLContext, server_hostname: str | None = None, timeout: float | None = None
+    ) -> httpcore.AsyncNetworkStream:
+        try:
+            return await self._stream.start_tls(ssl_context, server_hostname, timeout)
+        except httpcore.ConnectError as error:
+            raise OutboundFailed("tls_failed", "TLS failed: is the certificate valid for this host?") from error
+
+    def get_extra_info(self, info: str) -> Any:
+        return self._stream.get_extra_info(info)
