@@ -3,26 +3,18 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any, final
+from typing import Any, Final, final
 
-import msgspec
 import structlog
 
 from config.sections import JanitorSettings
-from storage import events
 from storage.errors import StorageUnavailable
-from storage.expiry import sweep_keys
-from storage.idempotency import prune as prune_answers
 from storage.pool import Database
+from storage.sweep import Swept, sweep
 from supervisor import Actor, Request
 
-
-class Swept(msgspec.Struct, frozen=True):
-    """What one sweep removed."""
-
-    keys: int
-    events: int
-    idempotency: int
+FIRST_SWEEP_S: Final = 60.0
+"""After a start: a daemon that is often restarted must sweep too."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,7 +24,7 @@ class Sweep(Request[Swept]):
 
 @final
 class JanitorActor(Actor):
-    """Sweeps every ``interval_s`` seconds, and when asked. A database that is away is left for the next time."""
+    """Sweeps soon after its start, every ``interval_s`` seconds, and when asked. A database that is away is left for the next time."""
 
     def __init__(self, database: Database, *, settings: JanitorSettings, keep_events_s: float) -> None:
         self._database = database
@@ -41,6 +33,7 @@ class JanitorActor(Actor):
         self._log = structlog.get_logger("wasup.janitor")
 
     async def started(self) -> None:
+        self.context.after(min(FIRST_SWEEP_S, self._settings.interval_s), Sweep())
         self.context.every(self._settings.interval_s, Sweep())
 
     async def receive(self, message: Any) -> Any:
@@ -52,13 +45,11 @@ class JanitorActor(Actor):
 
     async def _sweep(self) -> Swept:
         try:
-            swept = Swept(
-                keys=(await sweep_keys(self._database, self._settings.batch_rows)).deleted,
-                events=await events.prune(self._database, self._keep_events_s),
-                idempotency=await prune_answers(self._database),
-            )
+            swept = await sweep(self._database, keep_events_s=self._keep_events_s, batch_rows=self._settings.batch_rows)
         except StorageUnavailable as error:
             self._log.warning("sweep_postponed", reason=str(error))
-            return Swept(0, 0, 0)
-        self._log.info("swept", keys=swept.keys, events=swept.events, idempotency=swept.idempotency)
+            return Swept(keys=0, events=0, idempotency=0, refreshed=0)
+        self._log.info(
+            "swept", keys=swept.keys, refreshed=swept.refreshed, events=swept.events, idempotency=swept.idempotency
+        )
         return swept

@@ -301,7 +301,12 @@ class JanitorSettings(Section, frozen=True):
     """The regular clean-up."""
 
     interval_s: Annotated[
-        float, Meta(gt=0, le=30 * DAY_S, description="How often expired keys and old events are removed.")
+        float,
+        Meta(
+            gt=0,
+            le=3 * DAY_S,
+            description="How often expired keys and old events are removed, and the keys that running sessions need kept from expiring.",
+        ),
     ] = 21_600.0
     batch_rows: Annotated[int, Meta(ge=1, le=1_000_000, description="Rows removed in one statement.")] = 1000
 

@@ -44,6 +44,11 @@ _FIND: LiteralString = """
     WHERE archive.id = $1
 """
 
+_PLAIN: LiteralString = """
+    SELECT id, company_id, creds, keys FROM whatsapp_auth_archive WHERE data_key_id IS NULL ORDER BY id LIMIT $1 FOR UPDATE
+"""
+_PUT: LiteralString = "UPDATE whatsapp_auth_archive SET creds = $2, keys = $3, data_key_id = $4 WHERE id = $1"
+
 
 @final
 class Archived(msgspec.Struct, frozen=True):
@@ -84,12 +89,30 @@ async def load(reader: Reader, archive_id: int) -> Archived | None:
     company_id: str = row["company_id"]
     key = None if row["data_key_id"] is None else reader.vault.unlock(data_keys.from_row(row))
     creds = None if row["creds"] is None else opened(key, company_id, AUTH_TABLE, "creds", "", row["creds"])
-    entries = msgspec.json.decode(row["keys"], type=list[tuple[str, str, msgspec.Raw, str | None]])
     keys = [
         (key_type, key_id, opened(key, company_id, KEYS_TABLE, key_type, key_id, bytes(value)))
-        for key_type, key_id, value, _ in entries
+        for key_type, key_id, value, _ in _entries(row["keys"])
     ]
     return Archived(company_id, creds, keys)
+
+
+async def seal_archives(connection: Connection, most: int) -> int:
+    """Seal up to ``most`` archives from the time before there was a master key, each under a data key of its own; returns how many."""
+    rows = await connection.fetch(_PLAIN, most)
+    for row in rows:
+        company_id: str = row["company_id"]
+        key = await data_keys.create_retired(connection, company_id)
+        creds = None if row["creds"] is None else key.seal(AUTH_TABLE, "creds", "", row["creds"])
+        keys = [
+            (key_type, key_id, msgspec.Raw(key.seal(KEYS_TABLE, key_type, key_id, bytes(value))), expires_at)
+            for key_type, key_id, value, expires_at in _entries(row["keys"])
+        ]
+        await connection.execute(_PUT, row["id"], creds, msgspec.json.encode(keys), key.id)
+    return len(rows)
+
+
+def _entries(keys: bytes) -> list[tuple[str, str, msgspec.Raw, str | None]]:
+    return msgspec.json.decode(keys, type=list[tuple[str, str, msgspec.Raw, str | None]])
 
 
 async def _seal(connection: Connection, company_id: str) -> None:

@@ -15,6 +15,10 @@ _INSERT: LiteralString = """
     INSERT INTO whatsapp_data_keys (company_id, data_key_id, kek_id, wrapped, all_sealed)
     SELECT * FROM unnest($1::text[], $2::text[], $3::text[], $4::bytea[], $5::boolean[])
 """
+_INSERT_RETIRED: LiteralString = """
+    INSERT INTO whatsapp_data_keys (company_id, data_key_id, kek_id, wrapped, all_sealed, retired_at)
+    VALUES ($1, $2, $3, $4, $5, now())
+"""
 _STORED: LiteralString = """
     SELECT company_id FROM whatsapp_auth WHERE company_id = ANY ($1)
     UNION SELECT company_id FROM whatsapp_keys WHERE company_id = ANY ($1)
@@ -57,6 +61,13 @@ async def create(connection: Connection, company_ids: Collection[str]) -> dict[s
     ]
     await _run(connection, _INSERT, [stored for stored, _ in made])
     return {stored.company_id: key for stored, key in made}
+
+
+async def create_retired(connection: Connection, company_id: str) -> DataKey:
+    """Make a data key for an archived identity; nothing else is sealed under it."""
+    stored, key = connection.vault.make(company_id, all_sealed=True)
+    await connection.execute(_INSERT_RETIRED, *(getattr(stored, name) for name in _COLUMNS))
+    return key
 
 
 async def live(connection: Connection, company_id: str) -> StoredDataKey | None:

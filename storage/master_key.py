@@ -6,6 +6,7 @@ import hashlib
 import hmac
 import logging
 import os
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Final, final
 
@@ -50,14 +51,15 @@ class MasterKey:
 
 @final
 class MasterKeys:
-    """The keys of a file: its first one wraps, all of them unwrap.
+    """The keys of a file: its first one wraps, all of them unwrap, and so do those of ``others``.
 
     The file is read again whenever a key is made or an unknown one is met, so that a daemon follows a rotation without a restart. When it
     cannot be read then, what was read last holds.
     """
 
-    def __init__(self, file: Path) -> None:
+    def __init__(self, file: Path, others: Sequence[Path] = ()) -> None:
         self.file = file
+        self._others = tuple(key for other in others for key in _read(other))
         self._keys = _read(file)
 
     def current(self) -> MasterKey:
@@ -76,10 +78,10 @@ class MasterKeys:
     @property
     def ids(self) -> tuple[str, ...]:
         """Ids of the keys as last read, the current one first."""
-        return tuple(key.id for key in self._keys)
+        return tuple(key.id for key in (*self._keys, *self._others))
 
     def _known(self, kek_id: str) -> MasterKey | None:
-        return next((key for key in self._keys if key.id == kek_id), None)
+        return next((key for key in (*self._keys, *self._others) if key.id == kek_id), None)
 
     def _read_again(self) -> None:
         try:

@@ -27,13 +27,15 @@ _CONNECTIONS = 2
 
 
 @asynccontextmanager
-async def open_for_command(settings: Settings) -> AsyncGenerator[Database]:
+async def open_for_command(settings: Settings, vault: Vault | None = None) -> AsyncGenerator[Database]:
     """``DATABASE_URL``'s server, the running daemon's embedded one, or the embedded one started for this command alone.
+
+    Auth state is sealed and opened by ``vault``, or else by the configured master key.
 
     Raises CommandError when it does not answer or what is done with it fails.
     """
     try:
-        vault = Vault.of_file(settings.master_key_file)
+        vault = vault or Vault.of_file(settings.master_key_file)
         async with (
             _server(settings) as dsn,
             open_database(

@@ -36,6 +36,9 @@ def build_parser() -> argparse.ArgumentParser:
     add("run", "run the daemon until SIGTERM")
     add("check-config", "check the settings and print those in effect, secrets hidden", json)
     add("migrate", "bring the database's schema up to date", json)
+    _add_rotate_key(add("rotate-key", "wrap the companies' data keys by a new master key", json))
+    _add_stats(add("stats", "show what auth state is stored", json))
+    add("cleanup", "remove expired keys, old events and old answers now", json)
     _add_keys(add("keys", "create, list and revoke API keys"), settings, json)
     _add_link(add("link", "link a company to WhatsApp; waits until it is linked", client, json))
     add("sessions", "list the companies' sessions", client, json)
@@ -84,6 +87,28 @@ def _add_keys(parser: argparse.ArgumentParser, *parents: argparse.ArgumentParser
     actions.add_parser("list", help="list the keys, revoked ones too", **options)
     revoke = actions.add_parser("revoke", help="revoke a key for good", **options)
     revoke.add_argument("key_id", help="its id, from `keys list`")
+
+
+def _add_rotate_key(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "--new-key-file",
+        type=Path,
+        metavar="FILE",
+        help="its first key is the new master key (default: the first one of WASUP_MASTER_KEY_FILE)",
+    )
+    parser.add_argument(
+        "--old-key-file",
+        type=Path,
+        action="append",
+        default=[],
+        dest="old_key_files",
+        metavar="FILE",
+        help="a file with old master keys, beside those of the other files (repeat)",
+    )
+
+
+def _add_stats(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--company", action="append", type=_company_id, default=[], dest="companies", metavar="COMPANY")
 
 
 def _add_link(parser: argparse.ArgumentParser) -> None:

@@ -23,7 +23,7 @@ async def daemon() -> AsyncGenerator[Daemon, None]:
 @pytest.fixture
 def bare_terminal(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Terminal]:
     """The command line with a state directory of its own and nothing else in its environment."""
-    for name in ("WASUP_URL", "WASUP_KEY", "WASUP_CONFIG", "DATABASE_URL", "REDIS_URL"):
+    for name in ("WASUP_URL", "WASUP_KEY", "WASUP_CONFIG", "DATABASE_URL", "REDIS_URL", "WASUP_MASTER_KEY_FILE"):
         monkeypatch.delenv(name, raising=False)
     state_dir = tmp_path / "state"
     monkeypatch.setenv("WASUP_STATE_DIR", str(state_dir))

@@ -1,0 +1,126 @@
+"""A new master key: every data key wrapped by it, and what is still stored plain sealed.
+
+Each step is a transaction of its own and leaves everything readable by whoever knows both keys: it can be cut off at any point and begun
+anew. Nobody else has to stop meanwhile.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Final, LiteralString, final
+
+import msgspec
+
+from storage import data_keys
+from storage.archive import seal_archives
+from storage.connection import Connection, Reader
+from storage.errors import UnreadableState
+from storage.master_key import MasterKey
+from storage.pool import Database
+from storage.sealed_rows import seal_company
+from storage.sealing import StoredDataKey
+
+BATCH_KEYS: Final = 1000
+COMPANY_TIMEOUT_S: Final = 60.0
+"""For sealing all values of one company in place."""
+
+Progress = Callable[[int, int], None]
+"""``(done, of)``."""
+
+_COUNT: LiteralString = "SELECT count(*) FROM whatsapp_data_keys WHERE kek_id <> $1"
+_NEXT: LiteralString = """
+    SELECT company_id, data_key_id, kek_id, wrapped, all_sealed FROM whatsapp_data_keys
+    WHERE kek_id <> $1 AND (company_id, data_key_id) > ($2, $3)
+    ORDER BY company_id, data_key_id LIMIT $4 FOR UPDATE
+"""
+_PLAIN: LiteralString = """
+    SELECT company_id FROM (SELECT company_id FROM whatsapp_auth UNION SELECT company_id FROM whatsapp_keys) AS known
+    WHERE NOT EXISTS (
+        SELECT FROM whatsapp_data_keys key
+        WHERE key.company_id = known.company_id AND key.retired_at IS NULL AND key.all_sealed
+    )
+    ORDER BY company_id
+"""
+_MASTERS: LiteralString = """
+    SELECT kek_id, count(*) FILTER (WHERE retired_at IS NULL) AS live, count(*) FILTER (WHERE retired_at IS NOT NULL) AS archived
+    FROM whatsapp_data_keys GROUP BY 1 ORDER BY 1
+"""
+
+
+@final
+class Rotated(msgspec.Struct):
+    """What a rotation did."""
+
+    rewrapped: int = 0
+    """Data keys that are wrapped by the new master key now."""
+    sealed_companies: int = 0
+    sealed_values: int = 0
+    sealed_archives: int = 0
+    unreadable: dict[str, str] = msgspec.field(default_factory=dict[str, str])
+    """Companies that were left as they are, and why."""
+
+
+@final
+class MasterKeyUse(msgspec.Struct, frozen=True, rename="camel"):
+    """How many data keys a master key wraps."""
+
+    master_key: str
+    live: int
+    archived: int
+
+
+async def master_key_use(reader: Reader) -> list[MasterKeyUse]:
+    """Which master keys the database needs."""
+    return [MasterKeyUse(row["kek_id"], row["live"], row["archived"]) for row in await reader.fetch(_MASTERS)]
+
+
+async def rewrap_all(db: Database, master: MasterKey, rotated: Rotated, progress: Progress) -> None:
+    """Wrap every data key that is wrapped by another master key by ``master``. The vault knows the others.
+
+    Those that cannot be unwrapped are left as they are and noted in ``rotated.unreadable``.
+    """
+    total: int = await db.fetchval(_COUNT, master.id)
+    while True:
+        before = rotated.rewrapped
+        place = ("", "")
+        while (batch := await db.write(_rewrap_batch, master, place)) is not None:
+            place, done, failed = batch
+            rotated.rewrapped += done
+            rotated.unreadable |= failed
+            progress(min(rotated.rewrapped, total), total)
+        # Once more: a daemon that does not know the new key yet may have made one behind our back.
+        if rotated.rewrapped == before:
+            return
+
+
+async def _rewrap_batch(
+    connection: Connection, master: MasterKey, after: tuple[str, str]
+) -> tuple[tuple[str, str], int, dict[str, str]] | None:
+    rows = await connection.fetch(_NEXT, master.id, *after, BATCH_KEYS)
+    if not rows:
+        return None
+    done: list[StoredDataKey] = []
+    failed: dict[str, str] = {}
+    for row in rows:
+        stored = data_keys.from_row(row)
+        try:
+            done.append(connection.vault.rewrap(stored, master, all_sealed=stored.all_sealed))
+        except UnreadableState as error:
+            failed[stored.company_id] = str(error)
+    await data_keys.replace(connection, done)
+    last = rows[-1]
+    return (last["company_id"], last["data_key_id"]), len(done), failed
+
+
+async def seal_everything(db: Database, rotated: Rotated, progress: Progress) -> None:
+    """Seal what is stored plain: live values company by company, then archives."""
+    companies = [row["company_id"] for row in await db.fetch(_PLAIN)]
+    for number, company_id in enumerate(companies, start=1):
+        try:
+            rotated.sealed_values += await db.write_slowly(COMPANY_TIMEOUT_S, seal_company, company_id)
+            rotated.sealed_companies += 1
+        except UnreadableState as error:
+            rotated.unreadable[company_id] = str(error)
+        progress(number, len(companies))
+    while sealed := await db.write_slowly(COMPANY_TIMEOUT_S, seal_archives, 1):
+        rotated.sealed_archives += sealed

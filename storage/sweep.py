@@ -1,0 +1,49 @@
+"""The regular clean-up: expired keys, old events, old idempotency records."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import LiteralString, final
+
+import msgspec
+
+from storage import events, idempotency
+from storage.expiry import sweep_keys
+from storage.pool import Database
+
+_EXPIRED: LiteralString = "SELECT count(*) FROM whatsapp_keys WHERE expires_at <= now()"
+
+
+@final
+class Swept(msgspec.Struct, frozen=True, kw_only=True):
+    """What one sweep removed, and what it gave more time because a running session needs it."""
+
+    keys: int
+    events: int
+    idempotency: int
+    refreshed: int
+
+
+def _unheard(_done: int, _of: int) -> None:
+    """Nobody wants to know."""
+
+
+async def sweep(
+    db: Database, *, keep_events_s: float, batch_rows: int = 1000, progress: Callable[[int, int], None] = _unheard
+) -> Swept:
+    """Remove what is over, ``batch_rows`` a transaction. ``progress`` is told of the keys, by far the most."""
+    total: int = await db.fetchval(_EXPIRED)
+    done = 0
+
+    def add(rows: int) -> None:
+        nonlocal done
+        done += rows
+        progress(done, max(total, done))
+
+    keys = await sweep_keys(db, batch_rows, progress=add)
+    return Swept(
+        keys=keys.deleted,
+        refreshed=keys.refreshed,
+        events=await events.prune(db, keep_events_s, batch=batch_rows),
+        idempotency=await idempotency.prune(db, batch=batch_rows),
+    )
