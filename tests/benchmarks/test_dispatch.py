@@ -6,7 +6,8 @@ import pytest
 
 from benchmarks.__main__ import WRONG_USAGE, main
 from benchmarks.footprint import PARTS, Footprint
-from benchmarks.sessions import MIB, Figures
+from benchmarks.sessions.bars import judge
+from benchmarks.sessions.figures import MIB, Figures, Latencies
 
 
 def _footprint(**megabytes: int) -> Footprint:
@@ -31,3 +32,22 @@ def test_the_cost_of_a_company_is_the_slope_of_the_last_two_steps() -> None:
 
     assert figures.company_mb() == 2.0
     assert figures.company_mb("engines") == 1.0
+
+
+def test_quantiles_are_of_what_was_acknowledged() -> None:
+    """The 99th of 100 in order, not the slowest; nothing sent is no latency."""
+    latencies = Latencies(tuple(number / 1000 for number in range(101)), failed=3)
+
+    assert (latencies.quantile(0.5), latencies.quantile(0.99)) == (0.05, 0.099)
+    assert Latencies((), failed=1).quantile(0.99) == 0.0
+
+
+def test_a_missed_bar_is_said_and_returned(capsys: pytest.CaptureFixture[str]) -> None:
+    """Bars hold from the number of companies they are for on."""
+    slow = Figures(companies=1000, connected_s=181.0)
+    slow.idle = {10: _footprint(daemon=50), 1000: _footprint(daemon=1000)}
+
+    assert judge([slow]) == 1
+    assert "1000 companies: start to all connected: 181 s, bar 180: MISSED" in capsys.readouterr().out
+    slow.companies = 10
+    assert judge([slow]) == 0
