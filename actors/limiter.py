@@ -1,16 +1,21 @@
-"""The rate limit, counted in memory: a sliding window per company."""
+"""The rate limit: a sliding window per company, counted in memory or, where daemons share one, in Redis."""
 
 from __future__ import annotations
 
-from collections import deque
+from collections import OrderedDict, deque
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Any, final
+from functools import partial
+from random import Random
+from typing import Any, NoReturn, Protocol, final
 
+import structlog
 import trio
 
 from actors.messages import Allowance, SetRateLimit, TakeToken
 from actors.metrics import Metrics
-from supervisor import Actor
+from config.sections import RateLimitSettings
+from supervisor import Actor, ReplyTo
 
 
 class SlidingWindow:
@@ -36,6 +41,11 @@ class SlidingWindow:
             reset_after_s=wait_s,
         )
 
+    def note(self, now: float) -> None:
+        """One was taken elsewhere: it counts here too."""
+        self.forget(now)
+        self._taken.append(now)
+
     def change(self, limit: int, window_s: float) -> None:
         """Another limit for the same takings."""
         self._limit = limit
@@ -48,6 +58,22 @@ class SlidingWindow:
         return not self._taken
 
 
+class SharedWindowsAway(Exception):
+    """The windows that daemons share cannot be used now; the text says why, without addresses."""
+
+
+class SharedWindows(Protocol):
+    """Windows that several daemons take from."""
+
+    async def serve(self, on_ready: Callable[[], None], until: trio.Event) -> None:
+        """Connect, call ``on_ready``, and let `take` work until ``until`` is set. Raises `SharedWindowsAway`."""
+        ...
+
+    async def take(self, company_id: str, *, limit: int, window_s: float, owed_s: Sequence[float]) -> Allowance:
+        """Take one if there is one; ``owed_s`` are the ages of takings to be counted besides. Raises `SharedWindowsAway`."""
+        ...
+
+
 @dataclass(frozen=True, slots=True)
 class _Sweep:
     pass
@@ -55,34 +81,124 @@ class _Sweep:
 
 @final
 class LimiterActor(Actor):
-    """Answers `TakeToken`. Companies that sent nothing for a window cost no memory."""
+    """Answers `TakeToken`. Companies that sent nothing for a window cost no memory.
 
-    def __init__(self, *, limit: int, window_s: float, metrics: Metrics) -> None:
+    With ``shared`` windows it takes from those, and from its own while they are away: a call that takes longer than
+    ``rate_limit.redis_timeout_ms`` is the last one until they answer again. What was taken meanwhile is told them afterwards.
+    """
+
+    def __init__(
+        self,
+        *,
+        limit: int,
+        window_s: float,
+        metrics: Metrics,
+        settings: RateLimitSettings | None = None,
+        shared: SharedWindows | None = None,
+    ) -> None:
         self._limit = limit
         self._metrics = metrics
         self._window_s = window_s
-        self._windows: dict[str, SlidingWindow] = {}
+        self._settings = settings or RateLimitSettings()
+        self._shared = shared
+        self._shared_until: trio.Event | None = None
+        """Set when a call failed; None while the shared windows are away."""
+        self._windows: OrderedDict[str, SlidingWindow] = OrderedDict()
+        self._owed: dict[str, list[float]] = {}
+        self._jitter = Random()  # noqa: S311  spreads retries, guards nothing
+        self._log = structlog.get_logger("wasup.limiter")
 
     async def started(self) -> None:
         self._metrics.rate_limit_is(self._limit, self._window_s)
+        self._metrics.rate_limit_backend = "memory"
         self.context.every(self._window_s, _Sweep())
+        if self._shared is not None:
+            self.context.spawn(self._keep, self._shared, name="shared")
 
     async def receive(self, message: Any) -> Any:
         match message:
             case TakeToken(company_id):
-                window = self._windows.setdefault(company_id, SlidingWindow(self._limit, self._window_s))
-                allowance = window.take(trio.current_time())
-                if not allowance.allowed:
-                    self._metrics.rate_limited()
-                return allowance
+                if self._shared is None or self._shared_until is None:
+                    return self._take_here(company_id)
+                taking = (self._shared, self._shared_until, company_id, self.context.defer())
+                self.context.spawn(self._take_there, *taking, name="take")
             case SetRateLimit(limit, window_s):
                 self._limit, self._window_s = limit, window_s
                 for window in self._windows.values():
                     window.change(limit, window_s)
                 self._metrics.rate_limit_is(limit, window_s)
             case _Sweep():
-                now = trio.current_time()
-                self._windows = {key: window for key, window in self._windows.items() if not window.forget(now)}
+                self._sweep()
             case _:
                 raise TypeError(f"the limiter does not understand {type(message).__name__}")
         return None
+
+    def _take_here(self, company_id: str) -> Allowance:
+        now = trio.current_time()
+        allowance = self._window(company_id).take(now)
+        if not allowance.allowed:
+            self._metrics.rate_limited()
+        elif self._shared is not None:
+            self._owed.setdefault(company_id, []).append(now)
+        return allowance
+
+    async def _take_there(
+        self, shared: SharedWindows, until: trio.Event, company_id: str, reply: ReplyTo[Allowance]
+    ) -> None:
+        owed, now = self._owed.pop(company_id, []), trio.current_time()
+        try:
+            with trio.fail_after(self._settings.redis_timeout_ms / 1000):
+                allowance = await shared.take(
+                    company_id, limit=self._limit, window_s=self._window_s, owed_s=[now - at for at in owed]
+                )
+        except (SharedWindowsAway, trio.TooSlowError) as error:
+            self._owed[company_id] = owed + self._owed.get(company_id, [])
+            self._lose(until, error)
+            reply.reply(self._take_here(company_id))
+            return
+        if allowance.allowed:
+            self._window(company_id).note(now)
+        else:
+            self._metrics.rate_limited()
+        reply.reply(allowance)
+
+    async def _keep(self, shared: SharedWindows) -> NoReturn:
+        """Use the shared windows whenever they can be used; try again and again, more and more seldom, while they are away."""
+        pause = self._settings.redis_retry_min_s
+        while True:
+            until = trio.Event()
+            try:
+                await shared.serve(partial(self._find, until), until)
+                pause = self._settings.redis_retry_min_s
+            except SharedWindowsAway as error:
+                self._lose(until, error)
+            await trio.sleep(pause * self._jitter.uniform(0.5, 1.0))
+            pause = min(2 * pause, self._settings.redis_retry_max_s)
+
+    def _find(self, until: trio.Event) -> None:
+        self._shared_until = until
+        self._metrics.rate_limit_backend = "redis"
+        self._log.info("rate_limit_shared", backend="redis")
+
+    def _lose(self, until: trio.Event, error: Exception) -> None:
+        if self._shared_until is until and not until.is_set():
+            self._shared_until = None
+            self._metrics.rate_limit_backend = "memory"
+            self._metrics.rate_limit_fell_back()
+            self._log.warning("rate_limit_in_memory", backend="memory", reason=str(error) or type(error).__name__)
+        until.set()
+
+    def _window(self, company_id: str) -> SlidingWindow:
+        window = self._windows.get(company_id)
+        if window is None:
+            window = self._windows[company_id] = SlidingWindow(self._limit, self._window_s)
+            if len(self._windows) > self._settings.max_companies:
+                self._windows.popitem(last=False)
+        else:
+            self._windows.move_to_end(company_id)
+        return window
+
+    def _sweep(self) -> None:
+        now = trio.current_time()
+        self._windows = OrderedDict((key, window) for key, window in self._windows.items() if not window.forget(now))
+        self._owed = {key: owed for key, owed in self._owed.items() if key in self._windows}

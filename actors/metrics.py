@@ -107,6 +107,7 @@ class Metrics(Collector):
         self._events_dropped = LabelledCount("wasup_events_dropped", "Events lost because too many waited", [])
         self._leases_lost = LabelledCount("wasup_leases_lost", "Leases that ended here against our will", ["why"])
         self._rate_limited = LabelledCount("wasup_rate_limited", "Sends refused by the rate limit", ["backend"])
+        self._fell_back = LabelledCount("wasup_rate_limit_fallbacks", "Times Redis went away and memory counted on", [])
         self._dropped = LabelledCount("wasup_events_subscribers_dropped", "Live subscribers closed by us", ["reason"])
         self._auth_failures = LabelledCount("wasup_auth_failures", "Requests refused for their key", ["reason"])
         self._request_s = Distribution("wasup_http_request_seconds", "Time to answer a request", SECONDS)
@@ -192,6 +193,10 @@ class Metrics(Collector):
         """A send was refused by the rate limit."""
         self._rate_limited.add(self.rate_limit_backend)
 
+    def rate_limit_fell_back(self) -> None:
+        """Redis went away: from now on memory counts."""
+        self._fell_back.add()
+
     # --- what HTTP reports --------------------------------------------------------------------------------------------
 
     def request_answered(self, method: str, route: str, status: int, seconds: float) -> None:
@@ -256,6 +261,7 @@ class Metrics(Collector):
             self._errors,
             self._transitions,
             self._rate_limited,
+            self._fell_back,
             self._events_dropped,
             self._leases_lost,
             self._requests,

@@ -25,7 +25,7 @@ from actors.http.actor import Address, HttpActor
 from actors.http.app import build_app
 from actors.http.stores import database_stores
 from actors.janitor import JanitorActor
-from actors.limiter import LimiterActor
+from actors.limiter import LimiterActor, SharedWindows
 from actors.live_settings import LiveSettings
 from actors.metrics import Metrics
 from actors.notify import ServiceManager
@@ -136,7 +136,22 @@ def _events(parts: Parts, context: Context) -> EventsActor:
 
 def _limiter(parts: Parts, _: Context) -> LimiterActor:
     limits = parts.live.now.rate_limit
-    return LimiterActor(limit=limits.max_requests, window_s=limits.window_ms / 1000, metrics=parts.metrics)
+    return LimiterActor(
+        limit=limits.max_requests,
+        window_s=limits.window_ms / 1000,
+        metrics=parts.metrics,
+        settings=limits,
+        shared=_shared_windows(parts.settings),
+    )
+
+
+def _shared_windows(settings: Settings) -> SharedWindows | None:
+    if settings.redis_url is None:
+        return None
+    # Its client library takes 12 MB of memory, and most daemons have no Redis.
+    from actors.redis_windows import RedisWindows
+
+    return RedisWindows(settings.redis_url)
 
 
 def _placement(parts: Parts, context: Context) -> PlacementActor:

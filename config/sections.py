@@ -258,6 +258,16 @@ class RateLimitSettings(Section, frozen=True):
     max_companies: Annotated[
         int, Meta(ge=1, le=10_000_000, description="Companies counted in memory; the longest idle is forgotten.")
     ] = 100_000
+    redis_timeout_ms: Annotated[
+        int,
+        Meta(ge=1, le=10_000, description="Time Redis has to answer; then memory counts until it answers again."),
+    ] = 100
+    redis_retry_min_s: Annotated[
+        float, Meta(gt=0, le=60, description="First pause before a Redis that is away is tried again; it doubles.")
+    ] = 0.5
+    redis_retry_max_s: Annotated[
+        float, Meta(gt=0, le=3600, description="Longest pause before a Redis that is away is tried again.")
+    ] = 10.0
 
 
 class HealthSettings(Section, frozen=True):
