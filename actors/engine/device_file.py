@@ -6,6 +6,7 @@ beside the old one and put in its place in one step.
 
 from __future__ import annotations
 
+import time
 import uuid
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
@@ -28,6 +29,11 @@ Fault = Literal["missing", "foreign", "behind", "discarded", "damaged"]
 
 KEPT_MESSAGE_SECRETS: Final = 20_000
 """The library keeps one for each message for ever; the oldest beyond this go when the file is opened."""
+
+LID_MAPPINGS_LAST_S: Final = 3 * 86_400.0
+"""The record keeps them for longer than this after a session has ended (storage/expiry.py); after that they may be gone there."""
+_TAKEN_UP_EXACT_S: Final = 86_400.0
+"""Not every restart has to write."""
 
 _SIDE_FILES: Final = ("-wal", "-shm", "-journal")
 
@@ -109,6 +115,14 @@ class DeviceFile:
         self.announce()
         self.journal.cut(position)
         self._connection.script("PRAGMA shrink_memory")  # the pages that a large delta went through
+
+    def take_up(self, now: float) -> None:
+        """A session begins with this file. LID mappings that the record may have let expire meanwhile are to be shipped again."""
+        age_s = now - int(self._meta("taken_up_at") or 0)
+        if not 0 <= age_s < LID_MAPPINGS_LAST_S:
+            self.journal.note_lid_mappings()
+        if not 0 <= age_s < _TAKEN_UP_EXACT_S:
+            self._set_meta("taken_up_at", str(int(now)))
 
     def trim(self) -> None:
         """Drop what the library lets grow for ever."""
@@ -241,6 +255,7 @@ def _fill(connection: Connection, template: Template, rows: list[TableRow], outb
         for statement in triggers():
             connection.script(statement)
         connection.execute("INSERT INTO wasup_meta (name, value) VALUES ('file_id', ?)", (uuid.uuid4().hex,))
+        connection.execute("INSERT INTO wasup_meta (name, value) VALUES ('taken_up_at', ?)", (str(int(time.time())),))
 
 
 def _insert(connection: Connection, table: str, row: dict[str, SqlValue]) -> None:

@@ -87,6 +87,14 @@ class Journal:
         """Forget everything up to ``position``."""
         self._connection.execute("DELETE FROM wasup_journal WHERE seq <= ?", (position,))
 
+    def note_lid_mappings(self) -> None:
+        """Note every LID mapping as changed, so that it is shipped again."""
+        self._connection.execute(
+            "INSERT INTO wasup_journal (kind, k1, k2) SELECT ?, pn, NULL FROM whatsmeow_lid_map"
+            " UNION ALL SELECT ?, lid, NULL FROM whatsmeow_lid_map",
+            (LID_MAPPING, LID_MAPPING + REVERSE),
+        )
+
     def compact(self) -> None:
         """Keep only the newest entry of each key, when there are many entries."""
         if int(str(self._connection.scalar("SELECT count(*) FROM wasup_journal"))) > COMPACT_BEYOND:

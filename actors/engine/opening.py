@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import time
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from typing import Final
@@ -61,6 +62,7 @@ async def open_device(host: Host, request: Open, send: Send, receive: Receive, l
     except BadAuthState as error:
         raise Refusal("bad_auth_state", str(error)) from error
     await trio.to_thread.run_sync(ready.file.trim)
+    await trio.to_thread.run_sync(ready.file.take_up, time.time())
     await send(await trio.to_thread.run_sync(_opened, ready))
     return ready
 

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import time
 from pathlib import Path
 
 import pytest
 
 from actors.engine import device_file as module
-from actors.engine.device_file import Ending, build, fault_of, open_file
+from actors.engine.device_file import DeviceFile, Ending, build, fault_of, open_file
 from actors.engine.errors import BadAuthState, DamagedFile
 from actors.engine.outbox import Item
 from actors.engine.schema import Template
@@ -186,6 +187,37 @@ def test_a_file_is_used_only_if_it_is_the_recorded_one_and_not_behind(
     put_pre_keys(file._connection, 1, 3)
 
     assert fault_of(file, file.file_id if file_id == "same" else file_id, position) == fault
+
+
+DAY_S = 86_400.0
+MAPPINGS = [("lid-mapping", "79000000002", b'"2"'), ("lid-mapping", "2_reverse", b'"79000000002"')]
+
+
+def shipped_on_reuse(file: DeviceFile, days: float) -> list[tuple[str, str, bytes | None]]:
+    """What a session that begins so many days after the last one began ships, with nothing changed in between."""
+    file.take_up(time.time() + days * DAY_S)
+    batch = file.journal.read(0)
+    return [] if batch is None else sorted(batch.changes)
+
+
+@pytest.mark.parametrize(
+    ("days", "expected"),
+    [(0.0, []), (2.9, []), (3.1, sorted(MAPPINGS)), (30.0, sorted(MAPPINGS)), (-1.0, sorted(MAPPINGS))],
+)
+def test_mappings_that_may_have_expired_in_the_record_are_shipped_again(
+    build_file: BuildFile, days: float, expected: list[tuple[str, str, bytes]]
+) -> None:
+    """After days without a session, or with a clock that went back; not after every restart."""
+    assert shipped_on_reuse(build_file(MAPPINGS), days) == expected
+
+
+def test_sessions_that_begin_every_day_ship_no_mappings_again(build_file: BuildFile) -> None:
+    """The record's own refreshing is enough for them."""
+    file = build_file(MAPPINGS)
+    for day in range(1, 20):
+        file.take_up(time.time() + day * DAY_S)
+
+    assert file.journal.read(0) is None
 
 
 def test_a_missing_file_is_none(sqlite: Sqlite, tmp_path: Path) -> None:
