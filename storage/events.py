@@ -1,4 +1,4 @@
-"""The event log: a growing ``seq``, replay from any point, pruning by age."""
+"""The event log: a ``seq`` that grows by one, replay from any point, pruning by age."""
 
 from __future__ import annotations
 
@@ -10,18 +10,23 @@ import msgspec
 from storage.connection import Connection, Reader
 from storage.pool import Database
 
-# The lock makes the order of seq the order of commits, across daemons too: without it a reader that remembers the last
-# seq it saw could pass over a smaller one that is committed later. An id that is stored already (the retry of an in-
-# doubt commit) keeps its seq.
+# The lock on the counter's row, held until the commit, makes the order of seq the order of commits, across daemons too: without it
+# a reader that remembers the last seq it saw could pass over a smaller one that is committed later. It is taken in a statement of its
+# own, so that the next one sees what the one that held it before has committed. An id that is stored already (the retry of an
+# in-doubt commit) keeps its seq.
+_LOCK: LiteralString = "SELECT last FROM whatsapp_event_counter FOR NO KEY UPDATE"
 _APPEND: LiteralString = """
-    WITH turn AS MATERIALIZED (SELECT pg_advisory_xact_lock(7283190046)),
-    new AS (
-        INSERT INTO whatsapp_events (id, type, company_id, occurred_at, payload)
-        SELECT id, type, company_id, to_timestamp(at), payload
-        FROM turn, unnest($1::text[], $2::text[], $3::text[], $4::float8[], $5::json[]) WITH ORDINALITY
+    WITH fresh AS MATERIALIZED (
+        SELECT event.*, row_number() OVER (ORDER BY n) AS place
+        FROM unnest($1::text[], $2::text[], $3::text[], $4::float8[], $5::json[]) WITH ORDINALITY
             AS event (id, type, company_id, at, payload, n)
-        ORDER BY n
-        ON CONFLICT (id) DO NOTHING
+        WHERE NOT EXISTS (SELECT FROM whatsapp_events stored WHERE stored.id = event.id)
+    ),
+    counted AS (UPDATE whatsapp_event_counter SET last = last + (SELECT count(*) FROM fresh) WHERE EXISTS (SELECT FROM fresh)),
+    new AS (
+        INSERT INTO whatsapp_events (seq, id, type, company_id, occurred_at, payload)
+        SELECT counter.last + place, id, type, company_id, to_timestamp(at), payload
+        FROM fresh, whatsapp_event_counter counter
         RETURNING id, seq
     )
     SELECT id, seq FROM new
@@ -33,7 +38,7 @@ _READ: LiteralString = """
     WHERE seq > $1 AND ($3::text[] IS NULL OR company_id = ANY ($3)) AND ($4::text[] IS NULL OR type = ANY ($4))
     ORDER BY seq LIMIT $2
 """
-_LAST: LiteralString = "SELECT coalesce(max(seq), 0) FROM whatsapp_events"
+_LAST: LiteralString = "SELECT last FROM whatsapp_event_counter"
 # seq and age grow together, so the oldest batch is at the head; looking there needs no index by age.
 _PRUNE: LiteralString = """
     DELETE FROM whatsapp_events WHERE seq IN (
@@ -67,19 +72,22 @@ class StoredEvent(msgspec.Struct, frozen=True):
 
 
 async def append(connection: Connection, events: Sequence[NewEvent]) -> list[int]:
-    """Store events and return the seq of each, in their order, growing. Storing an event again (same id) answers its
-    first seq."""
+    """Store events and return the seq of each, in their order, growing by one from event to event. Storing an event again
+    (same id) answers its first seq."""
     ids = [event.id for event in events]
+    once = {event.id: event for event in reversed(events)}
+    new = [event for event in events if once[event.id] is event]
+    await connection.fetchval(_LOCK)
     rows = await connection.fetch(
         _APPEND,
-        ids,
-        [event.type for event in events],
-        [event.company_id for event in events],
-        [event.timestamp for event in events],
-        [event.payload for event in events],
+        [event.id for event in new],
+        [event.type for event in new],
+        [event.company_id for event in new],
+        [event.timestamp for event in new],
+        [event.payload for event in new],
     )
     seqs: dict[str, int] = {row["id"]: row["seq"] for row in rows}
-    if len(seqs) < len(events):
+    if len(seqs) < len(new):
         seqs |= {row["id"]: row["seq"] for row in await connection.fetch(_SEQS, ids)}
     return [seqs[event_id] for event_id in ids]
 
@@ -101,7 +109,7 @@ async def read(
 
 
 async def last_seq(reader: Reader) -> int:
-    """The greatest seq in the log, 0 when it is empty."""
+    """The seq given out last, 0 before the first; also when that event is pruned."""
     seq: int = await reader.fetchval(_LAST)
     return seq
 

@@ -18,7 +18,7 @@ from actors.metrics import Metrics
 from actors.storage.requests import AppendEvents
 from config.sections import EventSettings
 from storage import events as log
-from storage.errors import StorageUnavailable
+from storage.errors import StorageError, StorageUnavailable
 from storage.pool import Database
 from supervisor import Actor, ActorRef, ExitReason, ReplyTo
 from supervisor.errors import SupervisorError
@@ -30,7 +30,11 @@ STORE_TIMEOUT_S = 10.0
 
 @final
 class EventsActor(Actor):
-    """Takes `Publish`, `Subscribe`, `ReadEvents`. An event is in Postgres before anyone is told."""
+    """Takes `Publish`, `Subscribe`, `ReadEvents`. An event is in Postgres before anyone is told.
+
+    Everybody is told every event in the order of the log. Those that another daemon stored are found there, at the latest after
+    ``follow_interval_s``; what this daemon stored behind one of those waits for it.
+    """
 
     def __init__(self, storage: ActorRef, database: Database, settings: EventSettings, metrics: Metrics) -> None:
         self._settings = settings
@@ -41,11 +45,13 @@ class EventsActor(Actor):
         self._waiting: deque[tuple[tuple[Event, ...], ReplyTo[Any] | None]] = deque()
         self._waiting_events = 0
         self._wake = trio.Event()
+        self._is_behind = trio.Event()
         self._log = structlog.get_logger("wasup.events")
 
     async def started(self) -> None:
         self._metrics.set_source("events", self._samples)
         self.context.spawn(self._store, name="store")
+        self.context.spawn(self._follow, name="follow")
 
     async def stopping(self, reason: ExitReason) -> None:
         """Readers are told; they resume by ``after``."""
@@ -57,8 +63,8 @@ class EventsActor(Actor):
                 self._publish(events)
             case Announce(events):
                 self._announce(events)
-            case Subscribe(after, company_ids, types):
-                return await self._subscribe(after, Filter(company_ids, types))
+            case Subscribe(after, company_ids, types, is_own):
+                return await self._subscribe(after, Filter(company_ids, types), is_own=is_own)
             case ReadEvents(after, limit, company_ids, types):
                 found, following = await self._read_or_refuse(after, limit, Filter(company_ids, types))
                 return EventPage(events=found, next=following)
@@ -99,10 +105,38 @@ class EventsActor(Actor):
                 batch.append(self._waiting.popleft())
             stored = await self._append(tuple(event for events, _ in batch for event in events))
             self._waiting_events -= sum(len(events) for events, _ in batch)
-            self._hub.broadcast(sorted(stored, key=lambda event: event.seq))
+            self._tell(sorted(stored, key=lambda event: event.seq))
             for _, reply in batch:
                 if reply is not None:
                     reply.reply(None)
+
+    def _tell(self, stored: list[Event]) -> None:
+        for event in stored:
+            if self._hub.is_next(event):
+                self._hub.broadcast([event])
+        if stored and stored[-1].seq != self._hub.last_seq:
+            self._is_behind.set()
+
+    async def _follow(self) -> None:
+        """Tell what is in the log and was not told yet."""
+        while True:
+            with trio.move_on_after(self._settings.follow_interval_s):
+                await self._is_behind.wait()
+            self._is_behind = trio.Event()
+            try:
+                await self._catch_up()
+            except StorageError as error:
+                self._log.warning("log_not_followed", reason=type(error).__name__)
+                await trio.sleep(RETRY_S)
+
+    async def _catch_up(self) -> None:
+        newest = await log.last_seq(self._database)
+        self._hub.begin(newest)
+        while (last := self._hub.last_seq) is not None and last < newest:
+            events, following = await self._read(last, BATCH, Filter())
+            self._hub.broadcast(events)
+            if not events:
+                self._hub.skip_to(following)
 
     async def _append(self, events: tuple[Event, ...]) -> list[Event]:
         """Store them, however long Postgres is away: their ids make repeating harmless."""
@@ -125,17 +159,16 @@ class EventsActor(Actor):
             return []
         return [stored for event in events for stored in await self._append((event,))]
 
-    async def _subscribe(self, after: int | None, wanted: Filter) -> Subscription:
-        if after is None:
-            after = self._hub.last_seq
-        if after is None:
+    async def _subscribe(self, after: int | None, wanted: Filter, *, is_own: bool) -> Subscription:
+        if self._hub.last_seq is None:
             try:
-                after = await log.last_seq(self._database)
+                self._hub.begin(await log.last_seq(self._database))
             except StorageUnavailable as error:
                 raise Refused("storage_unavailable", str(error), retry_after_s=5.0) from error
-        if self._hub.is_full:
+        if self._hub.is_full and not is_own:
             raise Refused("too_many_subscribers", "no more subscribers can be served", retry_after_s=10.0)
-        return Subscription(self._hub, wanted, self._read, after)
+        start = (self._hub.last_seq or 0) if after is None else after
+        return Subscription(self._hub, wanted, self._read, start, is_own=is_own)
 
     async def _read_or_refuse(self, after: int, limit: int, wanted: Filter) -> tuple[tuple[Event, ...], int]:
         try:

@@ -36,25 +36,36 @@ class Feed:
     def __init__(self, wanted: Filter, capacity: int) -> None:
         self._capacity = capacity
         self.wanted = wanted
+        self.after = 0
+        """Events up to this one its reader has from the log, or was offered."""
         self.closed: str | None = None
         """Why it was closed; None while it is open."""
         self._queue: deque[Event] = deque()
         self._news = trio.Event()
 
     def offer(self, event: Event) -> None:
-        """Queue ``event``, or close when the reader is too far behind."""
-        if self.closed is not None or not self.wanted.wants(event):
+        """Queue ``event``, or close when the reader is too far behind; passes over what it has."""
+        if self.closed is not None or event.seq <= self.after:
+            return
+        if not self.wanted.wants(event):
+            self.after = event.seq
             return
         if len(self._queue) >= self._capacity:
             self.close("slow_consumer")
             return
         self._queue.append(event)
+        self.after = event.seq
         self._news.set()
 
     def close(self, why: str) -> None:
         """No more events; what is queued can still be read."""
         self.closed = self.closed or why
         self._news.set()
+
+    @property
+    def is_empty(self) -> bool:
+        """Whether everything offered was taken."""
+        return not self._queue
 
     async def take(self) -> tuple[Event, ...]:
         """All queued events, waiting for one; empty once closed and read out."""
@@ -68,16 +79,18 @@ class Feed:
 
 @final
 class Hub:
-    """Fans stored events out, in the order of their ``seq``."""
+    """Fans stored events out, in the order of their ``seq``. At most ``max_feeds`` may be open, those of the daemon itself aside."""
 
     def __init__(self, max_feeds: int, feed_capacity: int) -> None:
         self._max_feeds = max_feeds
         self._feed_capacity = feed_capacity
         self.last_seq: int | None = None
-        """Of the newest event seen; None before the first."""
+        """Of the newest event told; None before the first, unless it was set by `begin`."""
         self._recent: deque[Event] = deque(maxlen=RECENT)
         self._feeds: set[Feed] = set()
-        """All that are open."""
+        """All that are open and count."""
+        self._own: set[Feed] = set()
+        """All that are open and do not."""
         self._live: set[Feed] = set()
         """Those that are attached."""
 
@@ -86,10 +99,25 @@ class Hub:
         """Whether no more feeds are taken."""
         return len(self._feeds) >= self._max_feeds
 
-    def feed(self, wanted: Filter) -> Feed:
-        """A new feed, not attached yet; it counts until it is detached."""
+    def begin(self, last_seq: int) -> None:
+        """Events up to this one are in the log only; harmless once something was told."""
+        if self.last_seq is None:
+            self.last_seq = last_seq
+
+    def skip_to(self, seq: int) -> None:
+        """Nothing up to this one is left to be told: it was pruned."""
+        if self.last_seq is None or seq > self.last_seq:
+            self.last_seq = seq
+            self._recent.clear()
+
+    def is_next(self, event: Event) -> bool:
+        """Whether it follows what was told last."""
+        return self.last_seq is not None and event.seq == self.last_seq + 1
+
+    def feed(self, wanted: Filter, *, is_own: bool = False) -> Feed:
+        """A new feed, not attached yet; it counts until it is detached, unless it is the daemon's own."""
         feed = Feed(wanted, self._feed_capacity)
-        self._feeds.add(feed)
+        (self._own if is_own else self._feeds).add(feed)
         return feed
 
     @property
@@ -116,6 +144,7 @@ class Hub:
         """
         if self.last_seq is None and not caught_up:
             return False
+        feed.after = max(feed.after, after)
         if self.last_seq is not None and after < self.last_seq:
             if not self._recent or self._recent[0].seq > after + 1:
                 return False
@@ -128,11 +157,13 @@ class Hub:
     def detach(self, feed: Feed) -> None:
         """Forget ``feed``."""
         self._feeds.discard(feed)
+        self._own.discard(feed)
         self._live.discard(feed)
 
     def close(self, why: str) -> None:
         """Close every feed."""
-        for feed in tuple(self._feeds):
+        for feed in (*self._feeds, *self._own):
             feed.close(why)
         self._feeds.clear()
+        self._own.clear()
         self._live.clear()

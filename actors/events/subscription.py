@@ -28,9 +28,9 @@ class SubscriptionClosed(Exception):
 class Subscription:
     """Iterate it for events with growing ``seq``. Ends by SubscriptionClosed (`slow_consumer`, `restarting`), never silently."""
 
-    def __init__(self, hub: Hub, wanted: Filter, read_log: ReadLog, after: int) -> None:
+    def __init__(self, hub: Hub, wanted: Filter, read_log: ReadLog, after: int, *, is_own: bool = False) -> None:
         self._hub = hub
-        self._feed = hub.feed(wanted)
+        self._feed = hub.feed(wanted, is_own=is_own)
         self._read_log = read_log
         self._after = after
         self._last_seq = after
@@ -41,6 +41,13 @@ class Subscription:
     def last_seq(self) -> int:
         """Of the event read last; before the first, where reading begins."""
         return self._last_seq
+
+    @property
+    def position(self) -> int:
+        """Everything wanted up to this ``seq`` was handed out."""
+        if self._ready or not self._feed.is_empty:
+            return self._last_seq
+        return max(self._last_seq, self._feed.after if self._is_live else self._after)
 
     def __aiter__(self) -> Subscription:
         return self

@@ -43,6 +43,8 @@ class Subscribe(Request[Any]):
     after: int | None = None
     company_ids: frozenset[str] | None = None
     types: frozenset[str] | None = None
+    is_own: bool = False
+    """The daemon itself subscribes: it does not count against ``events.max_subscribers``."""
 
 
 class EventPage(Answer, frozen=True, kw_only=True):

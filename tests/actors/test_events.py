@@ -194,3 +194,67 @@ async def test_subscribers_are_bounded(database: Database) -> None:
         await log.publish(event("one"))
 
         assert refusal.value.code == "too_many_subscribers"
+
+
+async def test_a_follower_hears_what_another_daemon_stored(database: Database) -> None:
+    """Both daemons' events in the order of the log, each once, whoever stored them, without a gap a reader could resume behind."""
+    quick = 0.02
+    async with (
+        events_actor(database, follow_interval_s=quick) as here,
+        events_actor(database, follow_interval_s=quick) as there,
+    ):
+        subscription = await here.follow()
+        seqs: list[int] = []
+        async with trio.open_nursery() as nursery:
+
+            async def publish(log: Log) -> None:
+                for _ in range(30):
+                    await log.publish(event(), event())
+
+            nursery.start_soon(publish, here)
+            nursery.start_soon(publish, there)
+            with trio.fail_after(30):
+                async for found in subscription:
+                    seqs.append(found.seq)
+                    if len(seqs) == 120:
+                        break
+
+        assert seqs == list(range(1, 121))
+
+
+async def test_a_follower_is_offered_nothing_it_has_read(database: Database) -> None:
+    """An event that is in the log and not told yet when the reader gets to the log's end is not given twice."""
+    async with events_actor(database, follow_interval_s=60.0) as log, events_actor(database) as other:
+        await other.publish(event("one"))
+        subscription = await log.follow(after=0)
+        await other.publish(event("two"))
+        assert await take(subscription, 2) == ["one", "two"]
+        await log.publish(event("three"))
+
+        assert await take(subscription, 1) == ["three"]
+        assert subscription.position == 3
+
+
+async def test_a_position_goes_on_over_what_is_not_wanted(database: Database) -> None:
+    """A reader of one type knows how far it has come although nothing arrives."""
+    async with events_actor(database) as log:
+        await log.publish(event("old", type_="status"), event("wanted"), event("old", type_="status"))
+        subscription = await log.follow(after=0, types=frozenset({"message"}))
+        assert await take(subscription, 1) == ["wanted"]
+        assert subscription.position == 3
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(take, subscription, 1)
+            await trio.testing.wait_all_tasks_blocked()
+            await log.publish(event("new", type_="status"))
+            assert subscription.position == 4
+            nursery.cancel_scope.cancel()
+
+
+async def test_the_daemons_own_subscriptions_take_nobodys_place(database: Database) -> None:
+    """They do not count against the limit, and are served beyond it."""
+    async with events_actor(database, max_subscribers=1) as log:
+        await log.follow(is_own=True)
+        await log.follow()
+        await log.follow(is_own=True)
+        with pytest.raises(Refused):
+            await log.follow()

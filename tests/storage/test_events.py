@@ -2,9 +2,16 @@
 
 from __future__ import annotations
 
+import random
+from contextlib import suppress
+
+import pytest
+import trio
+
 from storage import events
+from storage.connection import Connection
 from storage.events import NewEvent
-from storage.pool import Database
+from storage.pool import Database, open_database
 
 
 def event(event_id: str, *, company_id: str = "962302", kind: str = "message") -> NewEvent:
@@ -35,6 +42,74 @@ async def test_an_event_stored_twice_keeps_its_seq(database: Database) -> None:
 
     assert [again[2], again[0]] == first
     assert len(await events.read(database)) == 3
+
+
+async def test_seqs_have_no_gaps(database: Database) -> None:
+    """Neither a write that is rolled back nor an event that is there already nor one named twice uses a number up."""
+
+    async def fail(connection: Connection) -> None:
+        await events.append(connection, [event("lost"), event("lost too")])
+        raise RuntimeError("rolled back")
+
+    await database.write(events.append, [event("a")])
+    with pytest.raises(RuntimeError):
+        await database.write(fail)
+    await database.write(events.append, [event("a"), event("b"), event("b")])
+    await database.write(events.append, [event("a"), event("b")])
+    await database.write(events.append, [event("c")])
+
+    assert [(each.seq, each.id) for each in await events.read(database)] == [(1, "a"), (2, "b"), (3, "c")]
+
+
+async def test_a_reader_that_pages_misses_nothing_of_concurrent_writers(postgres_dsn: str) -> None:
+    """Eight writers, some of whose transactions stay open for a while or are rolled back; a reader that only ever asks for what is
+    after the last it saw has every number, once, in order, each the moment it is committed."""
+    chance = random.Random(7)
+    writers, rounds = 8, 40
+    seen: list[int] = []
+    stored: list[int] = []
+
+    async def transaction(connection: Connection, name: str, size: int, pause_ms: int, fails: bool) -> list[int]:
+        seqs = await events.append(connection, [event(f"{name}.{number}") for number in range(size)])
+        await connection.execute("SELECT pg_sleep($1)", pause_ms / 1000)
+        if fails:
+            raise RuntimeError("rolled back")
+        return seqs
+
+    async def write(database: Database, writer: int) -> None:
+        for turn in range(rounds):
+            size, pause_ms, fails = chance.randint(1, 4), chance.choice([0, 0, 2]), chance.random() < 0.2
+            with suppress(RuntimeError):
+                stored.extend(await database.write(transaction, f"{writer}-{turn}", size, pause_ms, fails))
+
+    async def read(database: Database, until: trio.Event) -> None:
+        while True:
+            is_last = until.is_set()
+            page = await events.read(database, after=seen[-1] if seen else 0, limit=7)
+            seen.extend(each.seq for each in page)
+            if is_last and not page:
+                return
+
+    async with open_database(postgres_dsn, size=writers + 1) as database, trio.open_nursery() as nursery:
+        done = trio.Event()
+        nursery.start_soon(read, database, done)
+        async with trio.open_nursery() as writing:
+            for writer in range(writers):
+                writing.start_soon(write, database, writer)
+        done.set()
+
+    assert len(stored) > writers * rounds  # something was written
+    assert seen == list(range(1, len(stored) + 1))
+    assert seen == sorted(stored)
+
+
+async def test_numbers_go_on_after_everything_was_pruned(database: Database) -> None:
+    """A reader's cursor stays good: no number is given twice."""
+    await database.write(events.append, [event("a"), event("b")])
+    await database.execute("DELETE FROM whatsapp_events")
+
+    assert await events.last_seq(database) == 2
+    assert await database.write(events.append, [event("c")]) == [3]
 
 
 async def test_reading_filters_and_pages(database: Database) -> None:
