@@ -7,7 +7,10 @@ from typing import Final, TypeVar, final
 
 import trio
 
+from actors.engine import inquiries as q
+from actors.engine.asking import Asking, Inquiry
 from actors.engine.client import Client
+from actors.engine.contents import Edit
 from actors.engine.errors import CallRefused, EngineError
 from actors.engine.host import Host
 from actors.engine.logs import EngineLog
@@ -23,11 +26,12 @@ from actors.engine.protocol import (
     PairingCode,
     Ping,
     RequestPairingCode,
+    SendContent,
     SendText,
     Sent,
     ToEngine,
 )  # fmt: skip
-from actors.engine.sending import build_text
+from actors.engine.sending import build
 from actors.engine.session import Session
 
 LOGOUT_S: Final = 20.0
@@ -37,12 +41,13 @@ CALLS_AT_ONCE: Final = 16
 SENDS_WAITING: Final = 64
 
 M = TypeVar("M")
-Call = Connect | RequestPairingCode | Ping | Logout | Disconnect
+Message = SendText | SendContent
+Call = Connect | RequestPairingCode | Ping | Logout | Disconnect | Inquiry
 
 
 @final
 class Calls:
-    """Texts are sent one after another, in the order they came; everything else runs beside."""
+    """Messages are sent one after another, in the order they came; everything else runs beside."""
 
     def __init__(
         self, host: Host, session: Session, send: Callable[[FromEngine], Awaitable[None]], log: EngineLog
@@ -52,15 +57,16 @@ class Calls:
         self._send = send
         self._log = log
         self._running = 0
-        self._texts, self._texts_waiting = trio.open_memory_channel[SendText](SENDS_WAITING)
+        self._asking = Asking(host.library)
+        self._messages, self._messages_waiting = trio.open_memory_channel[Message](SENDS_WAITING)
         self._nursery: trio.Nursery | None = None
 
     async def run(self) -> None:
         """Work until cancelled."""
         async with trio.open_nursery() as nursery:
             self._nursery = nursery
-            async for request in self._texts_waiting:
-                await self._answer(request.call, self._send_text, request)
+            async for request in self._messages_waiting:
+                await self._answer(request.call, self._send_message, request)
 
     async def take(self, message: ToEngine) -> None:
         """One message of the daemon; returns without waiting for the work."""
@@ -69,16 +75,26 @@ class Calls:
                 self._session.shipper.committed(position)
             case EventsStored(number=number):
                 self._session.shipper.events_stored(number)
-            case SendText():
-                await self._take_text(message)
+            case SendText() | SendContent():
+                await self._take_message(message)
             case Connect() | RequestPairingCode() | Ping() | Logout() | Disconnect():
+                await self._take_call(message)
+            case (
+                q.Upload()
+                | q.Download()
+                | q.CheckNumber()
+                | q.ListGroups()
+                | q.GetGroup()
+                | q.MarkRead()
+                | q.SetTyping()
+            ):
                 await self._take_call(message)
             case _:
                 self._log.caution(f"a {type(message).__name__} has no place on a company's connection")
 
-    async def _take_text(self, message: SendText) -> None:
+    async def _take_message(self, message: Message) -> None:
         try:
-            self._texts.send_nowait(message)
+            self._messages.send_nowait(message)
         except trio.WouldBlock:
             await self._send(
                 Failed(call=message.call, code="engine_error", text=f"{SENDS_WAITING} messages are waiting already")
@@ -127,6 +143,8 @@ class Calls:
                 await self._logout()
             case RequestPairingCode():
                 return PairingCode(call=message.call, code=await self._pairing_code(message.phone))
+            case _:
+                return await self._asking.answer(self._logged_in_client(), message)
         return Done(call=message.call)
 
     async def _ping(self, timeout_s: float) -> None:
@@ -147,10 +165,27 @@ class Calls:
             raise CallRefused("rejected", "the phone number must be digits only, in international form")
         return await self._session.client().call(self._host.library.pair_phone, phone, deadline_s=PAIRING_CODE_S)
 
-    async def _send_text(self, request: SendText) -> FromEngine:
+    async def _send_message(self, request: Message) -> FromEngine:
         client = self._logged_in_client()
         library = self._host.library
-        to, message = build_text(library.protobufs, library.messages, request)
-        answer = await client.call(library.send_message, to, message, deadline_s=request.timeout_s)
+        to, message = build(library.protobufs, library.messages, request)
+        if isinstance(request, SendContent) and isinstance(request.content, Edit):
+            await self._require_own(request.content.message_id)
+        try:
+            answer = await client.call(library.send_message, to, message, deadline_s=request.timeout_s)
+        except CallRefused as refused:
+            raise _refused_by_group(refused) if request.to.endswith("@g.us") else refused from refused
         position = await self._session.shipper.ship()
         return Sent(call=request.call, message_id=str(answer.ID), timestamp=float(answer.Timestamp), position=position)
+
+    async def _require_own(self, message_id: str) -> None:
+        if not await trio.to_thread.run_sync(self._session.file.has_sent, message_id):
+            raise CallRefused("no_such_message", "this company has sent no message with this id, or too long ago")
+
+
+def _refused_by_group(refused: CallRefused) -> CallRefused:
+    """The library may not have heard yet that this account was taken out of the group, or that the group is gone."""
+    codes = {"403": "not_in_group", "404": "no_such_group"}
+    if refused.code == "rejected" and (code := codes.get(refused.text.rpartition(" ")[2])):
+        return CallRefused(code, refused.text)
+    return refused

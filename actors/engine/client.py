@@ -293,6 +293,10 @@ def _code_of(text: str) -> str:
         return "timeout"  # while it waited for an answer: what was asked for may have been done
     if "doesn't contain a device" in lowered or "not logged in" in lowered:
         return "not_linked"
+    if "not participating in that group" in lowered:
+        return "not_in_group"
+    if "that group does not exist" in lowered:
+        return "no_such_group"
     if "no lid found" in lowered:
         return "no_such_recipient"
     if "timed out" in lowered or "deadline" in lowered:

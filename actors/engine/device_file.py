@@ -83,6 +83,15 @@ class DeviceFile:
             lid = self._look_up("SELECT lid FROM whatsmeow_lid_map WHERE pn = ?", party["pn"])
             party["lid"] = f"{lid}@lid" if lid is not None else None
 
+    def has_sent(self, message_id: str) -> bool:
+        """Whether this account has sent a message of this id: of the latest, the library keeps what it needs to change them."""
+        identity = self.identity()
+        if identity is None:
+            return False
+        own = [_bare(jid) for jid in (identity.jid, identity.lid or "")]
+        query = "SELECT count(*) FROM whatsmeow_message_secrets WHERE message_id = ? AND sender_jid IN (?, ?)"
+        return bool(self._connection.scalar(query, (message_id, *own)))
+
     def _look_up(self, query: str, jid: str) -> str | None:
         found = self._connection.scalar(query, (jid.partition("@")[0],))
         return found if isinstance(found, str) else None
@@ -143,6 +152,12 @@ class DeviceFile:
             "INSERT INTO wasup_meta (name, value) VALUES (?, ?) ON CONFLICT (name) DO UPDATE SET value = excluded.value",
             (name, value),
         )
+
+
+def _bare(jid: str) -> str:
+    """Without agent and device."""
+    user, at, server = jid.partition("@")
+    return user.partition(":")[0].partition(".")[0] + at + server
 
 
 def open_file(sqlite: Sqlite, path: Path) -> DeviceFile | None:

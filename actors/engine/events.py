@@ -6,7 +6,9 @@ from dataclasses import dataclass
 from typing import Any, Final
 
 from actors.engine import payloads
+from actors.engine.arrivals import media_of
 from actors.engine.closing import REASON_CODES, Closing
+from actors.engine.inquiries import MediaArrived
 
 SUBSCRIBED: Final = bytes((2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 17, 18, 44))
 """What the library is to tell us."""
@@ -42,6 +44,8 @@ class Incoming:
 
     type: str
     payload: dict[str, Any]
+    media: MediaArrived | None = None
+    """The file that a message announces; the payload names it."""
 
 
 Event = PairSucceeded | LoggedIn | KeepAliveFailed | KeepAliveRestored | Closing | Incoming
@@ -101,11 +105,20 @@ def _pair_status(event: Any) -> Event:
 
 def _incoming(protobufs: Any, number: int, data: bytes) -> Incoming | None:
     if number == 17:
-        payload = payloads.message_payload(_parse(protobufs.Message, data))
-        return None if payload is None else Incoming("message", payload)
+        return _message(_parse(protobufs.Message, data))
     if number == 18:
         return Incoming("receipt", payloads.receipt_payload(_parse(protobufs.Receipt, data)))
     return Incoming("undecryptable", payloads.undecryptable_payload(_parse(protobufs.UndecryptableMessage, data)))
+
+
+def _message(event: Any) -> Incoming | None:
+    payload = payloads.message_payload(event)
+    if payload is None:
+        return None
+    media = media_of(event) if "media" in payload else None
+    if media is not None:
+        payload["media"]["id"] = media.media_id
+    return Incoming("message", payload, media)
 
 
 def _parse(kind: Any, data: bytes) -> Any:

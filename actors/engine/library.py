@@ -18,33 +18,18 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final, Protocol, final
 
-from actors.engine.errors import EngineError, LibraryError
+from actors.engine.errors import EngineError
+from actors.engine.foreign import EVENT_CALLBACK, LOG_CALLBACK, TEXT_CALLBACK, Proxy, raise_error
+from actors.engine.library_inquiries import Inquiries, InquiryLibrary
 from actors.engine.sqlite import CACHE_KIB
 
 VERSION: Final = "0.5.2"
-
-_TEXT_CALLBACK = ctypes.CFUNCTYPE(None, ctypes.c_void_p, ctypes.c_void_p)
-_EVENT_CALLBACK = ctypes.CFUNCTYPE(None, ctypes.c_char_p, ctypes.c_void_p, ctypes.c_size_t, ctypes.c_int)
-_LOG_CALLBACK = ctypes.CFUNCTYPE(None, ctypes.c_void_p, ctypes.c_size_t)
 
 _LOG_LEVEL: Final = b"INFO"
 """whatsmeow tells some endings of a connection at this level only (actors/engine/closing.py)."""
 
 _FILE_OPTIONS: Final = f"?_foreign_keys=on&_cache_size=-{CACHE_KIB}&ignored="
 """The library appends its own ``?_foreign_keys=on`` to the file's name, which thereby becomes the value of the last option."""
-
-
-class _Bytes(ctypes.Structure):
-    _fields_ = [("data", ctypes.c_void_p), ("size", ctypes.c_size_t)]
-
-
-class _Proxy(ctypes.Structure):
-    _fields_ = [
-        ("address", ctypes.c_char_p),
-        ("no_websocket", ctypes.c_bool),
-        ("only_login", ctypes.c_bool),
-        ("no_media", ctypes.c_bool),
-    ]
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,7 +45,7 @@ class Callbacks:
     """Level, logger, text."""
 
 
-class WhatsAppLibrary(Protocol):
+class WhatsAppLibrary(InquiryLibrary, Protocol):
     """What the engine asks of a library; `Library` has the contracts."""
 
     @property
@@ -107,17 +92,14 @@ def library_path() -> Path:
 
 
 @final
-class Library:
+class Library(Inquiries):
     """The loaded library."""
 
     def __init__(self) -> None:
-        path = str(library_path())
-        self._go: Any = ctypes.CDLL(path)
-        self.path = path
+        super().__init__(str(library_path()))
         self.protobufs: Any = load_protobufs()
         self.messages: Any = importlib.import_module("neonize.proto.waE2E.WAWebProtobufsE2E_pb2")
-        self._silent = _LOG_CALLBACK(_ignore)
-        self._declare()
+        self._silent = LOG_CALLBACK(_ignore)
         found = ctypes.string_at(self._go.GetVersion()).decode()
         if found != VERSION:
             raise EngineError(f"neonize {found} is installed where {VERSION} was expected")
@@ -134,17 +116,17 @@ class Library:
         keep = _wrap(callbacks, self.protobufs)
         properties = self._device_properties(device_name)
         buffer = (ctypes.c_char * len(subscribed)).from_buffer(bytearray(subscribed))
-        settings = ctypes.byref(_Proxy(proxy.encode(), False, False, False)) if proxy else None
+        settings = ctypes.byref(Proxy(proxy.encode(), False, False, False)) if proxy else None
         qr, status, event, log = keep
         result = self._go.Neonize(
             (file + _FILE_OPTIONS).encode(), client.encode(), b"", 0, 0, _LOG_LEVEL, qr, status, event, log, buffer, len(subscribed),
             properties, len(properties), b"", 0, settings,
         )  # fmt: skip
-        return self._take_text(result)
+        return self.take_text(result)
 
     def stop(self, client: str) -> None:
         """Disconnect and forget the client; harmless for one it does not know."""
-        self._take_text(self._go.Stop(client.encode()))
+        self.take_text(self._go.Stop(client.encode()))
 
     def disconnect(self, client: str) -> None:
         """Leave WhatsApp and switch the library's own reconnecting off. Waits for a dial that is under way."""
@@ -154,13 +136,8 @@ class Library:
 
     def send_message(self, client: str, to: bytes, message: bytes) -> Any:
         """Send a message (serialised JID and message); the response protobuf, or LibraryError."""
-        answer = self.protobufs.SendMessageReturnFunction()
-        answer.ParseFromString(
-            self._take_bytes(self._go.SendMessage(client.encode(), to, len(to), message, len(message)))
-        )
-        if answer.Error:
-            raise LibraryError(answer.Error)
-        return answer.SendResponse
+        pointer = self._go.SendMessage(client.encode(), to, len(to), message, len(message))
+        return self.take_answer(self.protobufs.SendMessageReturnFunction(), pointer).SendResponse
 
     def pair_phone(self, client: str, phone: str) -> str:
         """The code for ``phone`` (digits), as the phone asks for it; LibraryError when WhatsApp refuses."""
@@ -168,23 +145,20 @@ class Library:
         parameters = self.protobufs.PairPhoneParams(
             phone=phone, showPushNotification=True, clientType=1, clientDisplayName="Chrome (Linux)"
         ).SerializeToString()
-        answer = self.protobufs.PairPhoneReturnFunction()
-        answer.ParseFromString(self._take_bytes(self._go.PairPhone(client.encode(), parameters, len(parameters))))
-        if answer.Error:
-            raise LibraryError(answer.Error)
-        return str(answer.Code)
+        pointer = self._go.PairPhone(client.encode(), parameters, len(parameters))
+        return str(self.take_answer(self.protobufs.PairPhoneReturnFunction(), pointer).Code)
 
     def round_trip(self, client: str) -> None:
         """One iq there and back: ``<iq xmlns="passive"><active/>``, which only restates what log-in already said."""
-        self._raise(self._take_text(self._go.SetPassive(client.encode(), False)))
+        raise_error(self.take_text(self._go.SetPassive(client.encode(), False)))
 
     def logout(self, client: str) -> None:
         """Unlink this device; the library deletes its rows and disconnects."""
-        self._raise(self._take_text(self._go.Logout(client.encode())))
+        raise_error(self.take_text(self._go.Logout(client.encode())))
 
     def make_database(self, path: Path) -> None:
         """Make a database with the library's present schema. Its handle is never closed by the library: use it once a process."""
-        text = self._take_text(self._go.GetAllDevices(str(path).encode(), self._silent))
+        text = self.take_text(self._go.GetAllDevices(str(path).encode(), self._silent))
         if text.startswith("error:"):
             raise EngineError(f"the library cannot make a database: {text}")
 
@@ -194,51 +168,6 @@ class Library:
         companion = importlib.import_module("neonize.proto.waCompanionReg.WAWebProtobufsCompanionReg_pb2")
         properties: Any = companion.DeviceProps(os=device_name, platformType=companion.DeviceProps.CHROME)
         return bytes(properties.SerializeToString())
-
-    def _declare(self) -> None:
-        text, number, pointer = ctypes.c_char_p, ctypes.c_int, ctypes.c_void_p
-        signatures: dict[str, tuple[Any, list[Any]]] = {
-            "GetVersion": (pointer, []),
-            "Neonize": (
-                pointer,
-                [text, text, text, number, number, text, _TEXT_CALLBACK, _TEXT_CALLBACK, _EVENT_CALLBACK, _LOG_CALLBACK,
-                 pointer, number, text, number, text, number, pointer],
-            ),
-            "Stop": (pointer, [text]),
-            "Disconnect": (None, [text]),
-            "SendMessage": (ctypes.POINTER(_Bytes), [text, text, number, text, number]),
-            "PairPhone": (ctypes.POINTER(_Bytes), [text, text, number]),
-            "SetPassive": (pointer, [text, ctypes.c_bool]),
-            "Logout": (pointer, [text]),
-            "GetAllDevices": (pointer, [text, _LOG_CALLBACK]),
-            "FreeString": (None, [pointer]),
-            "FreeBytesStruct": (None, [ctypes.POINTER(_Bytes)]),
-        }  # fmt: skip
-        for name, (result, arguments) in signatures.items():
-            function = getattr(self._go, name)
-            function.restype = result
-            function.argtypes = arguments
-
-    def _take_text(self, address: int | None) -> str:
-        if not address:
-            return ""
-        try:
-            return ctypes.string_at(address).decode("utf-8", "replace")
-        finally:
-            self._go.FreeString(address)
-
-    def _take_bytes(self, pointer: Any) -> bytes:
-        if not pointer:
-            return b""
-        try:
-            return ctypes.string_at(pointer.contents.data, pointer.contents.size) if pointer.contents.data else b""
-        finally:
-            self._go.FreeBytesStruct(pointer)
-
-    @staticmethod
-    def _raise(text: str) -> None:
-        if text:
-            raise LibraryError(text)
 
 
 def _ignore(_data: int, _size: int) -> None:
@@ -262,4 +191,4 @@ def _wrap(callbacks: Callbacks, protobufs: Any) -> tuple[Any, Any, Any, Any]:
         entry.ParseFromString(ctypes.string_at(data, size))
         callbacks.log(entry.Level, entry.Name, entry.Message)
 
-    return _TEXT_CALLBACK(qr), _TEXT_CALLBACK(status), _EVENT_CALLBACK(event), _LOG_CALLBACK(log)
+    return TEXT_CALLBACK(qr), TEXT_CALLBACK(status), EVENT_CALLBACK(event), LOG_CALLBACK(log)

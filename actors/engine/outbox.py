@@ -29,10 +29,21 @@ class Outbox:
         self._connection = connection
         self._kept = self._count()
 
-    def put(self, type_: str, payload: bytes) -> None:
-        """Keep an event. Called on the library's thread, before anybody else hears of it. `OutboxFull` beyond `MAX_KEPT`."""
+    def put(self, type_: str, payload: bytes, *, media: bytes | None = None) -> None:
+        """Keep an event. Called on the library's thread, before anybody else hears of it. `OutboxFull` beyond `MAX_KEPT`.
+
+        With ``media`` an event of that type comes right before it: both are kept, or neither.
+        """
         if self._kept >= MAX_KEPT:
             raise OutboxFull(f"{MAX_KEPT} events wait to be stored")
+        if media is None:
+            self._insert(type_, payload)
+            return
+        with self._connection.transaction():
+            self._insert("media", media)
+            self._insert(type_, payload)
+
+    def _insert(self, type_: str, payload: bytes) -> None:
         self._connection.execute(
             "INSERT INTO wasup_outbox (type, payload, position) VALUES (?, ?, "
             "coalesce((SELECT seq FROM sqlite_sequence WHERE name = 'wasup_journal'), 0))",

@@ -1,7 +1,8 @@
 """Messages and receipts of the library as the event payloads applications see. Pure; reads protobuf objects, writes JSON.
 
 A payload holds: messageId, chat ``{id, pn, lid, kind}``, sender ``{id, pn, lid}``, fromMe, pushName, timestamp (unix seconds), kind, and
-by kind ``text`` or ``media``; ``quotedId`` for a reply. Ids are JIDs without device part.
+by kind ``text``, ``media``, ``location``, ``contact``, ``poll`` …; ``quotedId`` for a reply, ``mentions``. Ids are JIDs without device
+part.
 """
 
 from __future__ import annotations
@@ -12,6 +13,9 @@ import msgspec
 
 MAX_TEXT_CHARACTERS: Final = 65_536
 """WhatsApp's own limit for a text message; a peer may send more, the rest is cut."""
+
+MAX_MENTIONS: Final = 256
+MAX_OPTIONS: Final = 32
 
 _WRAPPERS: Final = (
     "ephemeralMessage", "viewOnceMessage", "viewOnceMessageV2", "viewOnceMessageV2Extension", "documentWithCaptionMessage", "editedMessage",
@@ -56,8 +60,21 @@ def message_payload(event: Any) -> dict[str, Any] | None:
     if content is None:
         return None
     payload = _envelope(event.Info) | content
-    quoted = _quoted_id(message)
-    return payload | {"quotedId": quoted} if quoted else payload
+    context = _context(message)
+    if context is None:
+        return payload
+    if context.stanzaID:
+        payload["quotedId"] = _clean(context.stanzaID)
+    if context.mentionedJID:
+        payload["mentions"] = [_clean(jid) for jid in context.mentionedJID[:MAX_MENTIONS]]
+    return payload
+
+
+def find_media(message: Any) -> tuple[Any, Any] | None:
+    """The kind and the part of a message that describes a file; None when it has none."""
+    message = _unwrap(message)
+    field = next((name for name in _MEDIA if message.HasField(name)), None)
+    return None if field is None else (_MEDIA[field], getattr(message, field))
 
 
 def receipt_payload(event: Any) -> dict[str, Any]:
@@ -179,14 +196,18 @@ def _other(kind: str, content: Any) -> dict[str, Any] | None:
         case "location":
             return {
                 "kind": kind,
-                "location": {"latitude": content.degreesLatitude, "longitude": content.degreesLongitude},
+                "location": {"latitude": content.degreesLatitude, "longitude": content.degreesLongitude}
+                | _place(content),
             }
         case "contact":
-            return {"kind": kind, "text": _text(content.displayName)}
+            vcard = {"vcard": _text(content.vcard)} if hasattr(content, "vcard") else {}
+            return {"kind": kind, "text": _text(content.displayName)} | vcard
         case "reaction":
             return {"kind": kind, "text": _text(content.text), "reactionTo": _clean(content.key.ID)}
         case "poll":
-            return {"kind": kind, "text": _text(content.name)}
+            options = [_text(option.optionName) for option in content.options[:MAX_OPTIONS]]
+            poll = {"options": options, "selectable": content.selectableOptionsCount}
+            return {"kind": kind, "text": _text(content.name), "poll": poll}
         case "protocol":
             return _protocol(content)
         case _:
@@ -203,14 +224,20 @@ def _protocol(content: Any) -> dict[str, Any] | None:
     return None
 
 
-def _quoted_id(message: Any) -> str | None:
+def _place(content: Any) -> dict[str, str]:
+    named = {name: _text(getattr(content, name, "")) for name in ("name", "address")}
+    return {name: text for name, text in named.items() if text}
+
+
+def _context(message: Any) -> Any:
+    """What a message refers to; None when its kind cannot refer to anything, or it does not."""
     for descriptor, value in message.ListFields():
         if (
             descriptor.message_type is not None
             and "contextInfo" in descriptor.message_type.fields_by_name
             and descriptor.name != "messageContextInfo"
         ):
-            return _clean(value.contextInfo.stanzaID) or None
+            return value.contextInfo
     return None
 
 

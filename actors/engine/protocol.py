@@ -13,12 +13,53 @@ from typing import ClassVar, Literal
 
 import msgspec
 
+from actors.engine.contents import AnyContent
+from actors.engine.inquiries import (
+    CheckNumber as CheckNumber,
+)
+from actors.engine.inquiries import (
+    Download as Download,
+)
+from actors.engine.inquiries import (
+    GetGroup as GetGroup,
+)
+from actors.engine.inquiries import (
+    GroupDescription as GroupDescription,
+)
+from actors.engine.inquiries import (
+    GroupMember as GroupMember,
+)
+from actors.engine.inquiries import (
+    Groups as Groups,
+)
+from actors.engine.inquiries import (
+    ListGroups as ListGroups,
+)
+from actors.engine.inquiries import (
+    MarkRead as MarkRead,
+)
+from actors.engine.inquiries import (
+    MediaArrived as MediaArrived,
+)
+from actors.engine.inquiries import (
+    NumberChecked as NumberChecked,
+)
+from actors.engine.inquiries import (
+    SetTyping as SetTyping,
+)
+from actors.engine.inquiries import (
+    TypingState as TypingState,
+)
+from actors.engine.inquiries import (
+    Upload as Upload,
+)
+from actors.engine.inquiries import (
+    Uploaded as Uploaded,
+)
+from actors.engine.wire import Message as Message
+
 MAX_FRAME_BYTES: int = 16 * 1024 * 1024
 """Larger frames end the connection. A whole auth state (1,313 keys) is about 0.6 MB."""
-
-
-class Message(msgspec.Struct, frozen=True, tag_field="t", forbid_unknown_fields=True):
-    """Base of everything on the wire; the tag is the class name."""
 
 
 class KeyRow(msgspec.Struct, frozen=True, array_like=True):
@@ -80,6 +121,20 @@ class SendText(Message, frozen=True, tag=True):
     quoted: QuotedMessage | None = None
     timeout_s: float = 45.0
     """`Failed` with code `timeout` after so long; it may still be sent then."""
+    mentions: tuple[str, ...] = ()
+    """Full JIDs of who is mentioned in the text."""
+
+
+class SendContent(Message, frozen=True, tag=True):
+    """Send anything else; in every other respect as `SendText`. `no_such_message` when the text of an unknown one is to change."""
+
+    call: int
+    to: str
+    content: AnyContent
+    message_id: str
+    quoted: QuotedMessage | None = None
+    timeout_s: float = 45.0
+    mentions: tuple[str, ...] = ()
 
 
 class QuotedMessage(msgspec.Struct, frozen=True):
@@ -171,7 +226,8 @@ class Done(Message, frozen=True, tag=True):
 class Failed(Message, frozen=True, tag=True):
     """A call failed.
 
-    ``code``: `not_connected`, `not_linked`, `already_linked`, `timeout`, `no_such_recipient`, `rejected`, `engine_error`.
+    ``code``: `not_connected`, `not_linked`, `already_linked`, `timeout`, `no_such_recipient`, `not_in_group`, `no_such_group`,
+    `no_such_message`, `upload_failed`, `media_gone`, `download_failed`, `rejected`, `engine_error`.
     """
 
     call: int
@@ -250,7 +306,8 @@ class KeepAlive(Message, frozen=True, tag=True):
 class OutboxEvent(Message, frozen=True, tag=True):
     """Something an application wants to know, kept in the engine's outbox until `EventsStored`: WhatsApp will not send it again."""
 
-    TYPES: ClassVar[frozenset[str]] = frozenset({"message", "receipt", "undecryptable"})
+    TYPES: ClassVar[frozenset[str]] = frozenset({"message", "receipt", "undecryptable", "media"})
+    """`media` comes before the message that it belongs to, and is for the daemon alone (`MediaArrived`)."""
     number: int
     type: str
     payload: bytes
@@ -289,12 +346,12 @@ class EngineShutdown(Message, frozen=True, tag=True):
 
 
 ToEngine = (
-    Open | AuthStateChunk | Connect | RequestPairingCode | SendText | Ping | Logout | Disconnect | Committed | EventsStored
-    | EngineStatisticsRequest | EngineShutdown
+    Open | AuthStateChunk | Connect | RequestPairingCode | SendText | SendContent | Upload | Download | CheckNumber | ListGroups | GetGroup
+    | MarkRead | SetTyping | Ping | Logout | Disconnect | Committed | EventsStored | EngineStatisticsRequest | EngineShutdown
 )  # fmt: skip
 FromEngine = (
-    NeedAuthState | Opened | OpenRefused | JournalDelta | Done | Failed | Sent | PairingCode | Qr | Paired | Connected | Closed
-    | KeepAlive | OutboxEvent | EngineHello | EngineStatistics
+    NeedAuthState | Opened | OpenRefused | JournalDelta | Done | Failed | Sent | Uploaded | NumberChecked | Groups | PairingCode
+    | Qr | Paired | Connected | Closed | KeepAlive | OutboxEvent | EngineHello | EngineStatistics
 )  # fmt: skip
 
 

@@ -7,6 +7,7 @@ from collections.abc import Awaitable, Callable
 from functools import partial
 from typing import Final, final
 
+import msgspec
 import trio
 
 from actors.engine import events, payloads
@@ -160,7 +161,8 @@ class Session:
         """On the library's thread."""
         for name in ("chat", "sender"):
             self.file.complete(event.payload[name])
-        self.file.outbox.put(event.type, payloads.encode(event.payload))
+        media = None if event.media is None else msgspec.json.encode(event.media)
+        self.file.outbox.put(event.type, payloads.encode(event.payload), media=media)
 
     # --- what it reports ----------------------------------------------------------------------------------------------
 

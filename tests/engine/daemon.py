@@ -84,7 +84,7 @@ class Link:
                 pass
         return message
 
-    async def call(self, kind: Any, **fields: Any) -> Any:
+    async def call(self, kind: Any, /, **fields: Any) -> Any:
         """Make a call and wait for its answer."""
         self._call += 1
         await self.send(kind(call=self._call, **fields))

@@ -6,6 +6,7 @@ import threading
 from collections.abc import Callable
 from typing import Any
 
+from actors.engine.contents import StoredFile
 from actors.engine.errors import LibraryError
 from actors.engine.library import Callbacks, Library
 
@@ -24,6 +25,7 @@ class FakeLibrary:
         self.on_stop: Callable[[], None] = lambda: None
         self.on_send: Callable[[bytes, bytes], None] = lambda to, message: None
         self.on_round_trip: Callable[[], None] = lambda: None
+        self.on_inquiry: Callable[[], None] = lambda: None
         self.never_returns = False
         self._stopped: dict[str, threading.Event] = {}
 
@@ -63,6 +65,42 @@ class FakeLibrary:
     def round_trip(self, client: str) -> None:
         self.done.append(("ping", client))
         self.on_round_trip()
+
+    def upload(self, client: str, data: bytes, kind: str) -> Any:
+        self.done.append(("upload", kind))
+        self.on_inquiry()
+        names = ("url", "DirectPath", "Handle", "MediaKey", "FileEncSHA256", "FileSHA256")
+        values = {name: b"" if name[0] in "FM" else "" for name in names}
+        return self.protobufs.UploadResponse(FileLength=len(data), **values)
+
+    def download(self, client: str, file: StoredFile) -> bytes:
+        self.done.append(("download", file.kind))
+        self.on_inquiry()
+        return b"file"
+
+    def is_on_whatsapp(self, client: str, phone: str) -> Any:
+        self.done.append(("check", phone))
+        self.on_inquiry()
+        jid = self.protobufs.JID(User=phone, Server="s.whatsapp.net", RawAgent=0, Device=0, Integrator=0)
+        return self.protobufs.IsOnWhatsAppResponse(Query=phone, IsIn=True, JID=jid)
+
+    def joined_groups(self, client: str) -> Any:
+        self.done.append(("groups", client))
+        self.on_inquiry()
+        return []
+
+    def group(self, client: str, jid: bytes) -> Any:
+        self.done.append(("group", client))
+        self.on_inquiry()
+        raise LibraryError("that group does not exist")
+
+    def mark_read(self, client: str, message_ids: tuple[str, ...], chat: bytes, sender: bytes) -> None:
+        self.done.append(("read", " ".join(message_ids)))
+        self.on_inquiry()
+
+    def set_typing(self, client: str, chat: bytes, state: str) -> None:
+        self.done.append(("typing", state))
+        self.on_inquiry()
 
     def logout(self, client: str) -> None:
         self.done.append(("logout", client))

@@ -27,6 +27,7 @@ _NEONIZE: Final[Any] = import_module("neonize.proto.Neonize_pb2")
 _E2E: Final[Any] = import_module("neonize.proto.waE2E.WAWebProtobufsE2E_pb2")
 _JSON: Final[Any] = import_module("google.protobuf.json_format")
 _MEDIA: Final[Any] = import_module("neonize.utils.enum").MediaType
+_PRESENCE: Final[Any] = _NEONIZE.ChatPresence
 _KEPT: Final = 200
 """Messages a process keeps for downloading what they describe."""
 
@@ -71,7 +72,9 @@ def _receipt(event: Any) -> dict[str, object]:
 
 
 def _chat_state(event: Any) -> dict[str, object]:
-    state = "paused" if event.State == 1 else "recording" if event.Media == 1 else "composing"
+    state = (
+        "paused" if event.State == _PRESENCE.PAUSED else "recording" if event.Media == _PRESENCE.AUDIO else "composing"
+    )
     return {"type": state} | _source(event.MessageSource)
 
 

@@ -1,0 +1,84 @@
+"""What a message can be beside plain text, as it is handed from the API to the engine."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+import msgspec
+
+MediaKind = Literal["image", "video", "audio", "document", "sticker"]
+
+
+class Content(msgspec.Struct, frozen=True, tag_field="t", forbid_unknown_fields=True):
+    """Base of the kinds."""
+
+
+class StoredFile(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """A file on WhatsApp's servers: where it is, and the key that opens it. WhatsApp deletes it after some weeks."""
+
+    kind: MediaKind
+    direct_path: str
+    media_key: bytes
+    file_sha256: bytes
+    file_enc_sha256: bytes
+    size: int
+    """Bytes of the plain file."""
+    url: str = ""
+    mimetype: str = ""
+    file_name: str = ""
+    seconds: int = 0
+    """Of audio, 0 when it is not known."""
+
+
+class Media(Content, frozen=True, tag="media"):
+    """A file that was uploaded, as an image, video, audio, document or sticker."""
+
+    file: StoredFile
+    caption: str = ""
+    voice: bool = False
+    """Audio that is shown as a voice note."""
+
+
+class Location(Content, frozen=True, tag="location"):
+    latitude: float
+    longitude: float
+    name: str = ""
+    address: str = ""
+
+
+class Contact(Content, frozen=True, tag="contact"):
+    name: str
+    vcard: str
+
+
+class Poll(Content, frozen=True, tag="poll"):
+    question: str
+    options: tuple[str, ...]
+    selectable: int
+    """How many options one may choose; 0: any number."""
+
+
+class Reaction(Content, frozen=True, tag="reaction"):
+    message_id: str
+    emoji: str
+    """Empty: takes an earlier reaction back."""
+    sender: str | None
+    """Full JID of who wrote the message; None: this company."""
+
+
+class Edit(Content, frozen=True, tag="edit"):
+    """A new text for a message of this company."""
+
+    message_id: str
+    text: str
+
+
+class Delete(Content, frozen=True, tag="delete"):
+    """Takes a message back for everybody."""
+
+    message_id: str
+    sender: str | None
+    """Full JID of who wrote it (an admin may delete others' messages in a group); None: this company."""
+
+
+AnyContent = Media | Location | Contact | Poll | Reaction | Edit | Delete
