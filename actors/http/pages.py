@@ -17,18 +17,22 @@ from actors.http.problems import KINDS, Kind
 
 CONTENT_SECURITY_POLICY: Final = (
     "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data:; connect-src 'self'; "
-    "base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
+    "base-uri 'none'; form-action 'none'; frame-ancestors 'none'; require-trusted-types-for 'script'; trusted-types 'none'"
 )
 _HEADERS: Final[Mapping[str, str]] = {
     "Content-Security-Policy": CONTENT_SECURITY_POLICY,
     "Cache-Control": "no-cache",
     "Cross-Origin-Opener-Policy": "same-origin",
 }
+_HTML, _JS, _CSS = (f"text/{kind}; charset=utf-8" for kind in ("html", "javascript", "css"))
+_SCRIPTS: Final = (
+    "actor.js", "actors.js", "ages.js", "api.js", "app.js", "company.js", "dialogs.js", "docs.js", "dom.js", "events.js",
+    "facts.js", "link.js", "rows.js", "send.js", "sessions.js", "stream.js",
+)  # fmt: skip
 _FILES: Final[Mapping[str, tuple[str, str]]] = {
-    "/": ("index.html", "text/html; charset=utf-8"),
-    "/static/app.js": ("app.js", "text/javascript; charset=utf-8"),
-    "/static/docs.js": ("docs.js", "text/javascript; charset=utf-8"),
-    "/static/style.css": ("style.css", "text/css; charset=utf-8"),
+    "/": ("index.html", _HTML),
+    **{f"/static/{name}": (name, _JS) for name in _SCRIPTS},
+    **{f"/static/{name}": (name, _CSS) for name in ("style.css", "dashboard.css")},
 }
 
 

@@ -211,6 +211,7 @@ async def test_a_key_of_one_company_sees_only_that_one(quick: Daemon) -> None:
     assert (hello["admin"], hello["companies"]) == (False, [COMPANY_A])
     assert event["companyId"] == COMPANY_A
     assert set(page.tables["sessions"]) == {COMPANY_A}
+    assert {data["total"] for kind, data in page.seen if kind == "sessions"} == {1}
     assert not {"tree", "facts"} & {kind for kind, _ in page.seen}
 
 
@@ -325,7 +326,7 @@ async def test_a_reader_that_does_not_read_is_cut_off_and_hurts_nobody(quick: Da
         await page.until(lambda: page.last_id == "900")
         await until(lambda: quick.world.hub.subscriptions == 1)
 
-    assert b'wasup_http_connections_total{outcome="cut"} 1.0' in quick.metrics.exposition()
+        await until(lambda: b'wasup_http_connections_total{outcome="cut"} 1.0' in quick.metrics.exposition())
 
 
 async def test_a_thousand_companies_come_in_parts_and_then_as_differences() -> None:

@@ -8,11 +8,15 @@ from importlib.resources import files
 
 import pytest
 
+from actors.http.admin import ACTIONS
+from actors.http.dashboard import stream as streaming
 from actors.http.problems import KINDS
 from tests.http.world import Daemon
 
 PAGES = ("/", "/docs", "/docs/errors")
-STATIC = ("index.html", "app.js", "style.css", "docs.html", "docs.js")
+STATIC = files("actors.http").joinpath("static")
+NAMES = sorted(file.name for file in STATIC.iterdir())
+SCRIPTS = [name for name in NAMES if name.endswith(".js")]
 
 
 class References(HTMLParser):
@@ -66,44 +70,58 @@ async def test_a_page_loads_only_what_is_served_here(daemon: Daemon, page: str) 
     assert "http" not in policy
 
 
-@pytest.mark.parametrize("name", STATIC)
+@pytest.mark.parametrize("name", NAMES)
 def test_no_file_names_another_host(name: str) -> None:
     """Nothing is fetched from elsewhere, not even a picture."""
-    text = files("actors.http").joinpath("static", name).read_text()
+    text = STATIC.joinpath(name).read_text()
 
     assert re.findall(r"(?:https?:)?//[a-z0-9.-]+\.[a-z]{2,}", text) == []
 
 
-def test_the_script_finds_every_element_it_asks_for() -> None:
-    """An id that is in one file only is a page that breaks at run time; every input has a label."""
-    static = files("actors.http").joinpath("static")
-    page = References()
-    page.feed(static.joinpath("index.html").read_text())
-    asked = set(re.findall(r'byId\("([\w-]+)"\)', static.joinpath("app.js").read_text()))
+def scripts() -> dict[str, str]:
+    """The text of every script."""
+    return {name: STATIC.joinpath(name).read_text() for name in SCRIPTS}
 
-    assert asked - set(page.ids) == set()
+
+def test_the_scripts_find_every_element_they_ask_for() -> None:
+    """An id that is in one file only is a page that breaks at run time; every label is for an input."""
+    page = References()
+    page.feed(STATIC.joinpath("index.html").read_text())
+    asked = set(re.findall(r'byId\("([\w-]+)"\)', "".join(scripts().values()))) - {"company-link"}  # made by company.js
+
+    assert len(asked) > 40
+    assert asked - set(page.ids) - {"operations"} == set()
     assert len(page.ids) == len(set(page.ids))
     assert set(page.labelled) - set(page.ids) == set()
 
 
 def test_the_scripts_never_write_markup() -> None:
-    """Text from the daemon (a crash's message, a company's id) is set as text."""
-    for name in ("app.js", "docs.js"):
-        script = files("actors.http").joinpath("static", name).read_text()
+    """Text from the daemon (a crash's message, a company's id) is set as text; the policy forbids the rest to the browser too."""
+    for script in scripts().values():
         for risky in ("innerHTML", "outerHTML", "insertAdjacentHTML", "document.write", "eval(", "new Function"):
             assert risky not in script
 
 
 async def test_every_path_the_dashboard_calls_exists(daemon: Daemon) -> None:
-    """The words of its buttons too."""
-    script = files("actors.http").joinpath("static", "app.js").read_text()
+    """What its buttons order too."""
     document = (await daemon.client.get("/docs/openapi.json")).json()
-    orders = set(re.findall(r'order\("(\w+)"\)', script))
+    orders = set(re.findall(r'order\("[\w ]+", "(\w+)"', scripts()["company.js"]))
+    actions = set(re.findall(r'order\("(\w+)"', scripts()["actor.js"])) | {"resume"}
 
-    assert {"/api/whatsapp/sessions", "/admin/tree"} <= set(document["paths"])
-    for word in orders & {"start", "stop", "restart"}:
+    assert orders == {"start", "stop", "restart"}
+    for word in orders | {"initialize", "status", "qr", "send", "logout"}:
         assert f"/api/whatsapp/sessions/{{company_id}}/{word}" in document["paths"]
-    assert orders - {"start", "stop", "restart"} == {"kill"}
+    assert actions == set(ACTIONS)
+    assert f'"{streaming.PATH}"' in scripts()["stream.js"]
+
+
+async def test_every_script_that_is_imported_is_served(daemon: Daemon) -> None:
+    """A script that is missing in the list of pages is a page that stays empty."""
+    imported = set(re.findall(r'from "(/static/[\w.]+)"', "".join(scripts().values())))
+
+    assert imported
+    for path in imported:
+        assert (await daemon.client.get(path)).status_code == 200
 
 
 async def test_every_problem_type_leads_to_its_row(daemon: Daemon) -> None:

@@ -7,6 +7,7 @@ stream ends.
 
 from __future__ import annotations
 
+import time
 from collections import deque
 from collections.abc import Awaitable, Callable, Iterable, Sequence
 from typing import Any, Final, Protocol, final
@@ -32,6 +33,8 @@ from supervisor.errors import SupervisorError
 PATH: Final = "/dashboard/stream"
 LATEST: Final = 50
 """Events a new page is shown of what happened before."""
+HEARTBEAT_S: Final = 5.0
+"""A page that hears nothing for much longer takes its connection for lost; a page that is gone is found by writing to it."""
 ROWS_AT_ONCE: Final = 200
 WAITING_EVENTS: Final = 200
 """Events read for a page and not sent yet; then the subscription's own bound begins to count."""
@@ -149,15 +152,27 @@ class Stream:
 
     async def _pump(self) -> None:
         """The only one who writes. It is never cancelled to make it end: half a message would hide the reason."""
-        hello = {"version": VERSION, "admin": self._principal.is_admin, "companies": self._companies()}
+        hello = {
+            "version": VERSION,
+            "now": round(time.time(), 3),
+            "admin": self._principal.is_admin,
+            "companies": self._companies(),
+        }
         await self._send([message("hello", hello)])
         while self._ending is None:
             self._wake = trio.Event()
             for part in self._news():
                 await self._send(part)
-            await self._wake.wait()
+            await self._wait_for_news()
         await self._send([message("bye", {"reason": self._ending})])
         await self._answer.send({"type": "http.response.body", "body": b"", "more_body": False})
+
+    async def _wait_for_news(self) -> None:
+        while not self._wake.is_set():
+            with trio.move_on_after(HEARTBEAT_S):
+                await self._wake.wait()
+                return
+            await self._send([b":\n\n"])
 
     def _companies(self) -> list[str] | None:
         companies = self._principal.companies
@@ -289,14 +304,16 @@ def _parts(kind: str, table: Table[Any], view: View, chosen: Chooser | None) -> 
     difference = table.difference(view, chosen)
     if not difference:
         return
-    yield [_part(kind, table, difference, difference.rows[:ROWS_AT_ONCE])]
+    # How many there are that a key may not see is not its business either.
+    total = table.total if chosen is None else len(view.names)
+    yield [_part(kind, total, difference, difference.rows[:ROWS_AT_ONCE])]
     rest = Difference(is_whole=False, rows=difference.rows[ROWS_AT_ONCE:], gone=())
     for start in range(0, len(rest.rows), ROWS_AT_ONCE):
-        yield [_part(kind, table, rest, rest.rows[start : start + ROWS_AT_ONCE])]
+        yield [_part(kind, total, rest, rest.rows[start : start + ROWS_AT_ONCE])]
 
 
-def _part(kind: str, table: Table[Any], difference: Difference, rows: tuple[msgspec.Raw, ...]) -> bytes:
-    return message(kind, {"isWhole": difference.is_whole, "rows": rows, "gone": difference.gone, "total": table.total})
+def _part(kind: str, total: int, difference: Difference, rows: tuple[msgspec.Raw, ...]) -> bytes:
+    return message(kind, {"isWhole": difference.is_whole, "rows": rows, "gone": difference.gone, "total": total})
 
 
 def _last_event_id(headers: Iterable[tuple[bytes, bytes]]) -> int | None:

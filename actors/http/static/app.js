@@ -1,256 +1,108 @@
-"use strict";
+// The dashboard: signs in, follows the daemon's stream and passes its news to those who show them.
+import { ActorDialog } from "/static/actor.js";
+import { Actors } from "/static/actors.js";
+import { setClock } from "/static/ages.js";
+import { dropKey, keepKey, key } from "/static/api.js";
+import { CompanyDialog } from "/static/company.js";
+import { notice, prepare } from "/static/dialogs.js";
+import { byId, setClass, setText } from "/static/dom.js";
+import { Events } from "/static/events.js";
+import { showFacts } from "/static/facts.js";
+import { LinkDialog } from "/static/link.js";
+import { SendDialog } from "/static/send.js";
+import { Sessions } from "/static/sessions.js";
+import { Stream } from "/static/stream.js";
 
-// The key lives in this tab only; every piece of text from the daemon is set as text, never as markup.
-const KEY = "wasup-key";
-const REFRESH_MS = 2000;
-const byId = (id) => document.getElementById(id);
-let refreshing = null;
-let linking = null;
+let stream = null;
+let isAdmin = false;
 
-class Failure extends Error {
-  constructor(problem, status) {
-    super(problem.error || `the daemon answered ${status}`);
-    this.code = problem.code || "";
-    this.status = status;
-  }
+const linkDialog = new LinkDialog();
+const sendDialog = new SendDialog();
+const actorDialog = new ActorDialog();
+const actors = new Actors(
+  (path) => actorDialog.show(path, actors.get(path)),
+  (path, row) => actorDialog.update(path, row),
+);
+const companyDialog = new CompanyDialog({
+  link: (company) => linkDialog.show(company),
+  send: (company) => sendDialog.show(company),
+  actor: (path) => actorDialog.show(path, actors.get(path)),
+  isAdmin: () => isAdmin,
+});
+const sessions = new Sessions(
+  (company) => companyDialog.show(company, sessions.get(company)),
+  (company, row) => companyDialog.update(company, row),
+);
+const events = new Events((event) => linkDialog.news(event.companyId, event));
+
+const TAKE = {
+  hello(hello) {
+    setClock(hello.now);
+    isAdmin = hello.admin;
+    sessions.isLimited = !hello.admin;
+    byId("tree-section").hidden = !hello.admin;
+    byId("to-tree").hidden = !hello.admin;
+    showDashboard(true);
+  },
+  facts: showFacts,
+  tree: (difference) => actors.rows.apply(difference),
+  sessions: (difference) => sessions.rows.apply(difference),
+  event: (event) => events.add(event),
+  log: ({ available }) => events.showLog(available),
+};
+
+function showDashboard(isIn) {
+  byId("dashboard").hidden = !isIn;
+  byId("forget-key").hidden = !isIn;
+  byId("sections").hidden = !isIn;
+  byId("sign-in").hidden = isIn;
+  byId("connection").hidden = !isIn && stream === null;
 }
 
-async function call(method, path, body) {
-  const headers = { Authorization: `Bearer ${sessionStorage.getItem(KEY)}` };
-  if (body !== undefined) headers["Content-Type"] = "application/json";
-  const answer = await fetch(path, { method, headers, body: body === undefined ? undefined : JSON.stringify(body) });
-  const content = await answer.json();
-  if (!answer.ok && content.code) throw new Failure(content, answer.status);
-  return content;
+function showConnection(word, seconds, why) {
+  const text = { connecting: "Connecting …", live: "Live", waiting: `Reconnecting in ${Math.ceil(seconds)} s. ${why}` }[word];
+  byId("connection").hidden = false;
+  setClass(byId("connection"), `connection ${word}`);
+  setText(byId("connection"), text);
+  byId("dashboard").classList.toggle("stale", word === "waiting");
 }
 
-function element(name, text, className) {
-  const made = document.createElement(name);
-  if (text !== undefined) made.textContent = text;
-  if (className) made.className = className;
-  return made;
-}
-
-function button(text, label, action) {
-  const made = element("button", text);
-  made.type = "button";
-  made.setAttribute("aria-label", label);
-  made.addEventListener("click", () => act(action));
-  return made;
-}
-
-function notice(text, isError) {
-  byId("notice").textContent = text;
-  byId("notice").className = isError ? "error" : "";
-}
-
-async function act(action) {
-  try {
-    await action();
-    await refresh();
-  } catch (error) {
-    notice(error.message, true);
-  }
-}
-
-function row(cells) {
-  const made = element("tr");
-  for (const cell of cells) {
-    if (cell instanceof Node) { const td = element("td"); td.append(cell); made.append(td); }
-    else made.append(element("td", cell));
-  }
-  return made;
-}
-
-function group(...parts) {
-  const made = document.createDocumentFragment();
-  made.append(...parts);
-  const holder = element("span", undefined, "actions");
-  holder.append(made);
-  return holder;
-}
-
-// Buttons are rebuilt at each refresh: keep the focus where it was.
-function replaceRows(body, rows) {
-  const focused = body.contains(document.activeElement) ? document.activeElement.getAttribute("aria-label") : null;
-  body.replaceChildren(...rows);
-  if (focused) body.querySelector(`[aria-label="${CSS.escape(focused)}"]`)?.focus();
-}
-
-function sessionRow(session) {
-  const base = `/api/whatsapp/sessions/${encodeURIComponent(session.companyId)}`;
-  const order = (word) => button(word, `${word} ${session.companyId}`, () => call("POST", `${base}/${word}`));
-  const state = element("span", session.status, `state ${session.status}`);
-  return row([session.companyId, state, session.health, group(order("start"), order("stop"), order("restart"))]);
-}
-
-async function showSessions() {
-  const rows = [];
-  let after = null;
-  let page;
-  do {
-    const query = after === null ? "" : `&after=${encodeURIComponent(after)}`;
-    page = await call("GET", `/api/whatsapp/sessions?limit=1000${query}`);
-    rows.push(...page.sessions.map(sessionRow));
-    after = page.next;
-  } while (after !== null && rows.length < 5000);
-  const m = page.metrics;
-  byId("totals").textContent =
-    `${m.totalSessions} known, ${m.activeConnections} connected, ${m.messagesSent} sent, ${m.messagesReceived} received`;
-  replaceRows(byId("sessions"), rows);
-}
-
-function actorRows(actor, rows) {
-  const order = (word) => button(word, `${word} ${actor.path}`, () => call("POST", `/admin/actors${actor.path}/${word}`));
-  const crash = actor.lastCrash === null ? "" : `${actor.lastCrash.type}: ${actor.lastCrash.text}`.slice(0, 120);
-  const isActor = actor.kind === "actor";
-  const actions = isActor
-    ? group(order("kill"), order(actor.state === "suspended" ? "resume" : "suspend"))
-    : element("span");
-  rows.push(row([
-    actor.path,
-    element("span", actor.isStuck ? `${actor.state}, stuck` : actor.state, `state ${actor.state}`),
-    isActor ? `${actor.mailboxDepth} of ${actor.mailboxCapacity}` : "",
-    isActor ? String(actor.processed) : "",
-    String(actor.restarts),
-    crash,
-    actions,
-  ]));
-  for (const child of actor.children) actorRows(child, rows);
-  return rows;
-}
-
-async function showTree() {
-  try {
-    const { tree } = await call("GET", "/admin/tree");
-    byId("tree-section").hidden = false;
-    replaceRows(byId("tree"), actorRows(tree, []));
-  } catch (error) {
-    if (error.status !== 403) throw error;
-    byId("tree-section").hidden = true;
-  }
-}
-
-async function refresh() {
-  await showSessions();
-  await showTree();
-}
-
-async function refreshLoop() {
-  clearTimeout(refreshing);
-  if (!sessionStorage.getItem(KEY)) return;
-  try {
-    if (!document.hidden) await refresh();
-    if (byId("notice").className === "error" && byId("notice").dataset.from === "refresh") notice("");
-  } catch (error) {
-    if (error.status === 401) { forgetKey(); notice("This key is not valid.", true); return; }
-    notice(error.message, true);
-    byId("notice").dataset.from = "refresh";
-  }
-  refreshing = setTimeout(refreshLoop, REFRESH_MS);
-}
-
-async function useKey() {
-  try {
-    await refresh();
-  } catch (error) {
-    forgetKey();
-    notice(error.message, true);
-    return;
-  }
-  for (const id of ["sessions-section", "link-section", "send-section", "forget-key"]) byId(id).hidden = false;
-  byId("key").value = "";
-  notice("");
-  refreshing = setTimeout(refreshLoop, REFRESH_MS);
-}
-
-function forgetKey() {
-  sessionStorage.removeItem(KEY);
-  clearTimeout(refreshing);
-  stopLinking("");
-  for (const id of ["sessions-section", "link-section", "send-section", "tree-section", "forget-key"]) byId(id).hidden = true;
-}
-
-function stopLinking(text) {
-  clearTimeout(linking);
-  linking = null;
-  byId("link-state").textContent = text;
-  byId("link-code").textContent = "";
-  byId("link-qr").hidden = true;
-  byId("link-qr").removeAttribute("src");
-  byId("link-stop").hidden = true;
-}
-
-function showOffer(offer) {
-  const seconds = Math.max(0, Math.round(offer.expiresAt - Date.now() / 1000));
-  byId("link-state").textContent = `${offer.message} It is good for ${seconds} s.`;
-  byId("link-code").textContent = offer.pairingCode || "";
-  byId("link-qr").hidden = !offer.qrDataUrl;
-  if (offer.qrDataUrl) byId("link-qr").src = offer.qrDataUrl;
-  byId("link-stop").hidden = false;
-}
-
-// The QR code changes every 20 s: fetch the present one until the company is connected or stops pairing.
-async function followLinking(company, usesQr) {
-  const base = `/api/whatsapp/sessions/${encodeURIComponent(company)}`;
-  try {
-    const status = await call("GET", `${base}/status`);
-    if (status.status === "connected") { stopLinking(`${company} is linked and connected.`); return; }
-    if (!["pairing", "connecting", "reconnecting"].includes(status.status)) {
-      stopLinking(`${company} is ${status.status}: ${status.reason}`);
-      return;
-    }
-    if (status.status !== "pairing") byId("link-state").textContent = `${company}: ${status.status}`;
-    else if (usesQr) await showPresentQr(base);
-  } catch (error) {
-    byId("link-state").textContent = error.message;
-  }
-  if (linking !== null) linking = setTimeout(() => followLinking(company, usesQr), 1500);
-}
-
-async function showPresentQr(base) {
-  const answer = await fetch(`${base}/qr`, {
-    headers: { Authorization: `Bearer ${sessionStorage.getItem(KEY)}`, Accept: "image/svg+xml" },
+function follow() {
+  stream?.stop();
+  stream = new Stream({
+    onMessage: (kind, data) => TAKE[kind]?.(data),
+    onState: showConnection,
+    onRefused: (failure) => signOut(failure.status === 401 ? "This key is not valid." : failure.message),
   });
-  if (!answer.ok) return;
-  byId("link-qr").src = `data:image/svg+xml,${encodeURIComponent(await answer.text())}`;
-  byId("link-qr").hidden = false;
+}
+
+function signOut(problem = "") {
+  stream?.stop();
+  stream = null;
+  dropKey();
+  for (const dialog of document.querySelectorAll("dialog[open]")) dialog.close();
+  for (const part of [sessions.rows, actors.rows, events]) part.clear();
+  byId("facts").hidden = true;
+  setText(byId("key-error"), problem);
+  notice("");
+  showDashboard(false);
+  byId("key").focus();
 }
 
 byId("key-form").addEventListener("submit", (event) => {
   event.preventDefault();
-  sessionStorage.setItem(KEY, byId("key").value.trim());
-  useKey();
+  keepKey(byId("key").value.trim());
+  byId("key").value = "";
+  setText(byId("key-error"), "");
+  follow();
 });
+byId("forget-key").addEventListener("click", () => signOut());
+byId("notice-close").addEventListener("click", () => notice(""));
+byId("open-link").addEventListener("click", () => linkDialog.show());
+byId("open-send").addEventListener("click", () => sendDialog.show());
+addEventListener("online", () => stream?.hurry());
+document.addEventListener("visibilitychange", () => { if (!document.hidden) stream?.hurry(); });
 
-byId("forget-key").addEventListener("click", () => { forgetKey(); notice("The key is forgotten."); });
-byId("link-stop").addEventListener("click", () => stopLinking(""));
-
-byId("link-form").addEventListener("submit", async (event) => {
-  event.preventDefault();
-  const company = byId("company").value.trim();
-  const phone = byId("phone").value.trim();
-  stopLinking("Asking WhatsApp …");
-  try {
-    const body = phone ? { method: "code", phone } : { method: "qr" };
-    showOffer(await call("POST", `/api/whatsapp/sessions/${encodeURIComponent(company)}/initialize`, body));
-    linking = setTimeout(() => followLinking(company, !phone), 1500);
-  } catch (error) {
-    stopLinking(error.message);
-  }
-});
-
-byId("send-form").addEventListener("submit", async (event) => {
-  event.preventDefault();
-  const company = byId("send-company").value.trim();
-  const body = { phone: byId("send-phone").value, message: byId("send-text").value };
-  byId("send-state").textContent = "Sending …";
-  try {
-    const sent = await call("POST", `/api/whatsapp/sessions/${encodeURIComponent(company)}/send`, body);
-    byId("send-state").textContent = `Sent to ${sent.phone} as ${sent.messageId}.`;
-  } catch (error) {
-    byId("send-state").textContent = error.message;
-  }
-});
-
-if (sessionStorage.getItem(KEY)) useKey();
+prepare();
+if (key()) follow();
+else byId("key").focus();

@@ -1,0 +1,135 @@
+// Linking a company: the QR code of the moment, or a code to type, until WhatsApp says connected or no.
+import { now } from "/static/ages.js";
+import { call, request, session } from "/static/api.js";
+import { open } from "/static/dialogs.js";
+import { byId } from "/static/dom.js";
+
+const UNDER_WAY = new Set(["pairing", "connecting", "reconnecting"]);
+const LOOK_MS = 3000; // beside the stream's news, which come at once
+
+export class LinkDialog {
+  #company = null; // whose linking is followed
+  #usesQr = true;
+  #timer = null;
+  #expiresAt = null;
+  #looks = 0;
+
+  constructor() {
+    byId("link-form").addEventListener("submit", (event) => { event.preventDefault(); this.#begin(); });
+    for (const id of ["method-qr", "method-code"]) byId(id).addEventListener("change", () => this.#showMethod());
+    byId("link-dialog").addEventListener("close", () => this.#forget());
+    setInterval(() => this.#count(), 1000);
+  }
+
+  show(company = "") {
+    this.#forget();
+    this.#say("");
+    byId("company").value = company;
+    open("link-dialog");
+    byId(company ? "link-start" : "company").focus();
+  }
+
+  // Something happened to a company: a new code is on offer, or its state changed.
+  news(company, event) {
+    if (company === this.#company && ["qr", "pairing_code", "status", "connected"].includes(event.type)) this.#look();
+  }
+
+  #showMethod() {
+    const byCode = byId("method-code").checked;
+    byId("phone-field").hidden = !byCode;
+    byId("phone").required = byCode;
+    if (byCode) byId("phone").focus();
+  }
+
+  async #begin() {
+    this.#forget();
+    const company = byId("company").value.trim();
+    this.#usesQr = !byId("method-code").checked;
+    const body = this.#usesQr ? { method: "qr" } : { method: "code", phone: byId("phone").value.trim() };
+    this.#say("Asking WhatsApp for a code …");
+    byId("link-start").disabled = true;
+    try {
+      const offer = await call("POST", `${session(company)}/initialize`, body);
+      if (!byId("link-dialog").open) return;
+      this.#company = company;
+      this.#show(offer);
+      this.#timer = setTimeout(() => this.#look(), LOOK_MS);
+    } catch (error) {
+      this.#say(error.message, true);
+    } finally {
+      byId("link-start").disabled = false;
+    }
+  }
+
+  #show({ qrDataUrl, pairingCode, expiresAt }) {
+    this.#expiresAt = expiresAt;
+    byId("link-steps").hidden = false;
+    byId("link-qr").hidden = !qrDataUrl;
+    if (qrDataUrl) byId("link-qr").src = qrDataUrl;
+    byId("link-code").hidden = !pairingCode;
+    byId("link-code").textContent = pairingCode ? `${pairingCode.slice(0, 4)} ${pairingCode.slice(4)}` : "";
+    this.#count();
+  }
+
+  #count() {
+    if (this.#company === null || this.#expiresAt === null) return;
+    const left = Math.max(0, Math.round(this.#expiresAt - now()));
+    const what = this.#usesQr ? "Scan the code with the phone" : "Type the code into the phone";
+    this.#say(left ? `${what}: good for ${left} s${this.#usesQr ? ", then a new one comes" : ""}.` : "Waiting for a new code …");
+  }
+
+  async #look() {
+    clearTimeout(this.#timer);
+    const company = this.#company;
+    const look = (this.#looks += 1);
+    if (company === null) return;
+    try {
+      const status = await call("GET", `${session(company)}/status`);
+      if (company !== this.#company || look !== this.#looks) return;
+      if (status.status === "connected") return this.#end(`${company} is linked and connected.`);
+      if (!UNDER_WAY.has(status.status)) return this.#end(`${company} is ${status.status.replaceAll("_", " ")}: ${status.reason}`, true);
+      if (status.status !== "pairing") {
+        this.#hideOffer();
+        this.#say("The phone has answered. Connecting …");
+      } else if (this.#usesQr) await this.#renew(company);
+    } catch (error) {
+      this.#say(error.message, true);
+    }
+    if (company === this.#company) this.#timer = setTimeout(() => this.#look(), LOOK_MS);
+  }
+
+  async #renew(company) {
+    const answer = await request(`${session(company)}/qr`, { headers: { Accept: "image/svg+xml" } });
+    if (!answer.ok || company !== this.#company) return;
+    const picture = `data:image/svg+xml,${encodeURIComponent(await answer.text())}`;
+    if (byId("link-qr").dataset.shown !== picture && byId("link-qr").dataset.shown) this.#expiresAt = now() + 20;
+    byId("link-qr").dataset.shown = picture;
+    byId("link-qr").src = picture;
+    byId("link-qr").hidden = false;
+  }
+
+  #end(text, isProblem = false) {
+    this.#forget();
+    this.#say(text, isProblem);
+  }
+
+  #forget() {
+    clearTimeout(this.#timer);
+    this.#company = null;
+    this.#hideOffer();
+  }
+
+  #hideOffer() {
+    this.#expiresAt = null;
+    byId("link-qr").hidden = true;
+    byId("link-qr").removeAttribute("src");
+    delete byId("link-qr").dataset.shown;
+    byId("link-code").hidden = true;
+    byId("link-steps").hidden = true;
+  }
+
+  #say(text, isProblem = false) {
+    byId("link-state").textContent = text;
+    byId("link-state").className = isProblem ? "problem" : "";
+  }
+}
