@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from typing import Final
+from typing import Any, Final
 
 import trio
 from playwright.sync_api import Page, expect
@@ -37,7 +37,7 @@ new MutationObserver(() => {
 """
 
 
-async def visit(chromium: Chromium, site: Site, do: Visit, **options: object) -> None:
+async def visit(chromium: Chromium, site: Site, do: Visit, **options: Any) -> None:
     """The dashboard with the admin key typed in."""
     await chromium.visit(site.daemon.url, do, key=site.daemon.key, **options)
 
