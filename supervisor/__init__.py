@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from supervisor.actor import Actor, Ignore, Refusal, Request
 from supervisor.backoff import Backoff
+from supervisor.blocking import report_blocking
 from supervisor.call import ReplyTo
 from supervisor.choices import BRUTAL_KILL, IGNORE, INFINITY, AutoShutdown, Overflow, Restart, Strategy
 from supervisor.context import Context
@@ -71,4 +72,5 @@ __all__ = [
     "Timer",
     "TraceEvent",
     "open_system",
+    "report_blocking",
 ]

@@ -225,6 +225,8 @@ class ActorCell(Node):
 
     def fail_calls(self, reason: ExitReason) -> None:
         """Fail the ask in hand and those whose answer was put off."""
+        if self.call is None and self.belongings is None:
+            return
         call, self.call = self.call, None
         calls: tuple[Call, ...] = (call,) if call is not None else ()
         if self.belongings is not None:

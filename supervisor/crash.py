@@ -77,17 +77,21 @@ def _before(exc: BaseException) -> tuple[BaseException | None, str]:
 
 
 def _one(exc: BaseException, skip: int) -> str:
-    lines = ["Traceback (most recent call last):\n"]
     steps = _steps(exc.__traceback__)[skip:]
+    text = "Traceback (most recent call last):\n"
     if len(steps) > _MAX_FRAMES:
-        lines.append(f"  ({len(steps) - _MAX_FRAMES} frames left out)\n")
+        text += f"  ({len(steps) - _MAX_FRAMES} frames left out)\n"
         del steps[:-_MAX_FRAMES]
-    lines += (_step(code, line) for code, line in steps)
-    lines.append(f"{type(exc).__qualname__}: {_text(exc)}\n")
+    for step in steps:
+        text += _step(step.tb_frame.f_code, step.tb_lineno)
+    text += f"{type(exc).__qualname__}: {_text(exc)}\n"
     inner = _inner(exc)
-    for number, one in enumerate(inner[:_MAX_CHAIN], start=1):
-        lines.append(f"-- {number} of {len(inner)} --\n{_one(one, 0)}")
-    return "".join(lines)
+    return text + _members(inner) if inner else text
+
+
+def _members(inner: tuple[BaseException, ...]) -> str:
+    shown = enumerate(inner[:_MAX_CHAIN], start=1)
+    return "".join(f"-- {number} of {len(inner)} --\n{_one(one, 0)}" for number, one in shown)
 
 
 @lru_cache(maxsize=512)
@@ -97,10 +101,10 @@ def _step(code: CodeType, line: int) -> str:
     return f"{place}    {source}\n" if source else place
 
 
-def _steps(tb: TracebackType | None) -> list[tuple[CodeType, int]]:
-    steps: list[tuple[CodeType, int]] = []
+def _steps(tb: TracebackType | None) -> list[TracebackType]:
+    steps: list[TracebackType] = []
     while tb is not None:
-        steps.append((tb.tb_frame.f_code, tb.tb_lineno))
+        steps.append(tb)
         tb = tb.tb_next
     return steps
 

@@ -102,7 +102,8 @@ class ReactingSupervisor(SupervisorCell):
 
     def _child_halted(self, node: Node, reason: ExitReason) -> None:
         self.emit("terminated" if node.halting else _how(reason), node, reason=reason)
-        self.fail_starters(node, ActorStopped(node.path, "was terminated before it was ready"))
+        if node.start_slots is not None:
+            self.fail_starters(node, ActorStopped(node.path, "was terminated before it was ready"))
         returns = node.returning if node.halting else self.returns or self.ending is None
         if returns and not self.forgets(node) and (self.ending is None or self.outlives(node)):
             node.enter(Phase.PENDING)

@@ -1,4 +1,4 @@
-"""Why an incarnation ended, as immutable records that msgspec can encode."""
+"""Why an incarnation ended, as immutable records that msgspec can encode. Text and numbers all the way down: no cycles to collect."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from typing import Final, Literal
 import msgspec
 
 
-class CrashReport(msgspec.Struct, frozen=True, kw_only=True):
+class CrashReport(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     """One crash. Holds text only: no exception, no frame, nothing of the message but the name of its type."""
 
     type: str
@@ -24,7 +24,7 @@ class CrashReport(msgspec.Struct, frozen=True, kw_only=True):
     """Unix seconds."""
 
 
-class ExitReason(msgspec.Struct, frozen=True):
+class ExitReason(msgspec.Struct, frozen=True, gc=False):
     """Why an incarnation ended. Compare ``kind`` rather than the whole: ``text`` is for people."""
 
     kind: Literal["normal", "shutdown", "killed", "crashed", "noproc"]
@@ -52,7 +52,7 @@ EventKind = Literal[
 ]
 
 
-class LifecycleEvent(msgspec.Struct, frozen=True):
+class LifecycleEvent(msgspec.Struct, frozen=True, gc=False):
     """Something happened to an incarnation.
 
     ``started``/``restarted``: it is ready. ``crashed``: it ended abnormally, or did not start. ``stopped``: it ended in order,

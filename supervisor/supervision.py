@@ -188,7 +188,8 @@ class SupervisorCell(Node):
         reason = self.ending
         assert reason is not None
         for node in tuple(self.children.values()):
-            self.fail_starters(node, ActorStopped(self.path, "ended before it started the child"))
+            if node.start_slots is not None:
+                self.fail_starters(node, ActorStopped(self.path, "ended before it started the child"))
             if not self.outlives(node):
                 self.drop(node)
             elif node.phase in (Phase.PENDING, Phase.BACKOFF):

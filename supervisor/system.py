@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import time
 from collections.abc import Awaitable, Callable
 from contextvars import copy_context
@@ -50,6 +51,7 @@ class System:
         seed: int | None,
         shutdown_timeout: float,
         stuck_after: float,
+        freeze_gc: bool,
     ) -> None:
         self.now = fast_clock(trio.lowlevel.current_clock())
         """The clock of all deadlines and ages; only differences mean something."""
@@ -58,6 +60,7 @@ class System:
         self._context = copy_context()
         self._unix_offset = time.time() - self.now()
         self.quantum = QUANTUM
+        self._freeze_gc = freeze_gc
         self.stuck_after = stuck_after
         self.random = Random(seed)  # noqa: S311 - jitter, not secrets
         self.timers = Timers(self.now)
@@ -160,6 +163,8 @@ class System:
 
     async def stop(self, reason: ExitReason = SHUTDOWN) -> None:
         """Stop the whole tree in order and wait until it is done."""
+        if self._freeze_gc:
+            gc.freeze()  # what ends is freed without the collector, which would look through all of it meanwhile
         self.root.halt(reason, returning=False)
         await self._terminated.wait()
 

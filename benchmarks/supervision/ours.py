@@ -63,9 +63,9 @@ def _spec(child_id: str, mailbox: MailboxSpec = UNBOUNDED) -> ChildSpec:
 
 
 @asynccontextmanager
-async def _system(*children: ChildSpec, traced: bool = False) -> AsyncGenerator[System]:
+async def _system(*children: ChildSpec, traced: bool = False, freeze_gc: bool = False) -> AsyncGenerator[System]:
     spec = SupervisorSpec(children, intensity=Intensity(1_000_000, 1.0))
-    async with open_system(spec, on_event=_ignore) as system:
+    async with open_system(spec, on_event=_ignore, freeze_gc=freeze_gc) as system:
         if traced:
             for child in children:
                 system.trace(f"/{child.id}", _ignore)
@@ -113,15 +113,18 @@ async def ask(count: int, *, timeout: float = inf, traced: bool = False) -> floa
 
 
 @asynccontextmanager
-async def _dynamic() -> AsyncGenerator[System]:
+async def _dynamic(*, freeze_gc: bool = False) -> AsyncGenerator[System]:
     spec = DynamicSupervisorSpec(intensity=Intensity(1_000_000, 1.0))
-    async with _system(ChildSpec("dyn", spec)) as system:
+    async with _system(ChildSpec("dyn", spec), freeze_gc=freeze_gc) as system:
         yield system
 
 
-async def _fill(system: System, count: int) -> list[ActorRef]:
+async def _fill(system: System, count: int, *, traced: bool = False) -> list[ActorRef]:
     start_child = system.supervisor("/dyn").start_child
-    return [await start_child(_spec(f"w{number}")) for number in range(count)]
+    refs = [await start_child(_spec(f"w{number}")) for number in range(count)]
+    for ref in refs if traced else ():
+        system.trace(ref.path, _ignore)
+    return refs
 
 
 async def spawn(count: int) -> float:
@@ -132,7 +135,8 @@ async def spawn(count: int) -> float:
 
 
 async def stop_together(count: int) -> float:
-    async with _dynamic() as system:
+    """With ``freeze_gc``, as wasup itself runs."""
+    async with _dynamic(freeze_gc=True) as system:
         await _fill(system, count)
         begun = time.process_time()
         await system.stop()
@@ -140,16 +144,17 @@ async def stop_together(count: int) -> float:
 
 
 async def stop_in_reverse(count: int) -> float:
-    async with _system(*(_spec(f"w{number}") for number in range(count))) as system:
+    """With ``freeze_gc``, as wasup itself runs."""
+    async with _system(*(_spec(f"w{number}") for number in range(count)), freeze_gc=True) as system:
         begun = time.process_time()
         await system.stop()
         return time.process_time() - begun
 
 
-async def restart(siblings: int, count: int) -> float:
+async def restart(siblings: int, count: int, *, traced: bool = False) -> float:
     """Median CPU seconds from a crash to the answer of the next incarnation."""
     async with _dynamic() as system:
-        refs = await _fill(system, siblings)
+        refs = await _fill(system, siblings, traced=traced)
         ref, taken = refs[0], list[float]()
         for _ in range(count):
             begun = time.process_time()
@@ -159,10 +164,10 @@ async def restart(siblings: int, count: int) -> float:
         return statistics.median(taken)
 
 
-async def storm(count: int) -> float:
+async def storm(count: int, *, traced: bool = False) -> float:
     """CPU seconds until all of ``count`` actors that crash at once answer again."""
     async with _dynamic() as system:
-        refs = await _fill(system, count)
+        refs = await _fill(system, count, traced=traced)
         begun = time.process_time()
         for ref in refs:
             ref.tell(CRASH)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import gc
 import logging
 from contextvars import ContextVar
 from typing import Any
@@ -321,15 +320,6 @@ async def test_a_snapshot_does_not_wait_for_anybody(autojump_clock: MockClock) -
         seen = system.snapshot("/a")
 
         assert (seen.state, seen.current_message, trio.current_time()) == ("running", "Run", 0)
-
-
-async def test_the_garbage_collector_passes_over_a_started_tree() -> None:
-    """With ``freeze_gc`` what is there after the start is frozen until the block is left."""
-    before = gc.get_freeze_count()
-    async with open_system(two(), freeze_gc=True):
-        assert gc.get_freeze_count() > before
-
-    assert gc.get_freeze_count() == 0
 
 
 async def test_a_supervisor_that_ends_leaves_no_deadline_behind(autojump_clock: MockClock) -> None:

@@ -1,0 +1,45 @@
+"""Who holds up everything else: a task that lets no other run for too long is reported by its name, an actor's by its path."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import final
+
+import trio
+
+Report = Callable[[str, float], object]
+"""Called with the name of the task and how many seconds it let no other run. Must not block."""
+
+
+@contextmanager
+def report_blocking(after: float, report: Report, *, clock: Callable[[], float] = time.perf_counter) -> Iterator[None]:
+    """Within the block, have ``report`` called after each step of a task of this event loop that took ``after`` seconds or more.
+
+    A task's step is what it does from one checkpoint to the next. It is reported when it is over: whoever has to notice a step that
+    does not end needs a watchdog outside of the process.
+    """
+    watch = _Watch(after, report, clock)
+    trio.lowlevel.add_instrument(watch)
+    try:
+        yield
+    finally:
+        trio.lowlevel.remove_instrument(watch)
+
+
+@final
+class _Watch(trio.abc.Instrument):
+    def __init__(self, after: float, report: Report, clock: Callable[[], float]) -> None:
+        self._after = after
+        self._report = report
+        self._clock = clock
+        self._begun = clock()
+
+    def before_task_step(self, task: trio.lowlevel.Task) -> None:
+        self._begun = self._clock()
+
+    def after_task_step(self, task: trio.lowlevel.Task) -> None:
+        lasted = self._clock() - self._begun
+        if lasted >= self._after:
+            self._report(task.name, lasted)
