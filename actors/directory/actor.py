@@ -73,6 +73,8 @@ class DirectoryActor(Actor):
         self._leases = LeaseBook(lease.ttl_s, margin_s=lease.ttl_s / 6)
         self._states: dict[str, m.CompanyState] = {}
         self._healthy: dict[str, bool] = {}
+        self._is_loaded = False
+        """Whether every company on record is in ``_states``."""
         self._metrics = metrics
         self._log = structlog.get_logger("wasup.directory")
 
@@ -107,7 +109,8 @@ class DirectoryActor(Actor):
     def _on_company_notice(self, notice: Any) -> None:
         match notice:
             case m.StatusChanged(company_id, status, _):
-                self._states[company_id] = status
+                if company_id in self._states:  # the last word of one that was forgotten does not bring it back
+                    self._states[company_id] = status
             case m.HealthChanged(company_id, healthy):
                 self._healthy[company_id] = healthy
             case m.LeaseTaken(company_id):
@@ -124,6 +127,7 @@ class DirectoryActor(Actor):
             case _CheckLeases():
                 self._drop(self._leases.expired(trio.current_time()), elsewhere=False)
             case _Loaded(records):
+                self._is_loaded = True
                 self.context.monitor(self.context.ref_to(self._running.path))
                 await self._start_recorded(records)
             case Down():  # their supervisor was ended, and every company with it; it comes back without any
@@ -179,6 +183,9 @@ class DirectoryActor(Actor):
         try:
             return self._running.child(company_id)
         except NoSuchActor as error:
+            if company_id in self._states or not self._is_loaded:
+                # It is, or may be, on record: an answer of "no such company" would be believed.
+                raise m.Refused("restarting", f"{company_id} is being started", retry_after_s=1.0) from error
             raise m.Refused("no_such_company", f"there is no company {company_id}", company_id=company_id) from error
 
     async def _ensure(self, company_id: str) -> ActorRef:

@@ -109,13 +109,20 @@ async def test_recorded_companies_are_started_at_boot(database: Database) -> Non
     assert fleet.started == {COMPANY: True, "962303": False}
 
 
+async def refusal(system: System, company_id: str) -> str:
+    """The code that asking for a company is refused with; once the directory knows what is on record."""
+    while True:
+        with pytest.raises(m.Refused) as refused:
+            await system.ref("/directory").ask(m.FindCompany(company_id))
+        if refused.value.code != "restarting":
+            return refused.value.code
+        await trio.sleep(0.01)
+
+
 async def test_an_unknown_company_is_refused(database: Database) -> None:
     """404, and nothing is made."""
     async with directory(database, Fleet()) as system:
-        with pytest.raises(m.Refused) as refusal:
-            await system.ref("/directory").ask(m.FindCompany(COMPANY))
-
-        assert refusal.value.code == "no_such_company"
+        assert await refusal(system, COMPANY) == "no_such_company"
         assert (await system.ref("/directory").ask(m.ListSessions())).count == 0
 
 
@@ -130,6 +137,34 @@ async def test_ensuring_twice_makes_one_company_and_records_it(database: Databas
         await until_started(again, 1)
 
     assert again.started == {COMPANY: True}
+
+
+async def test_a_known_company_is_never_said_not_to_exist(database: Database) -> None:
+    """Before its actor is up, at boot and after the supervisor of all was ended, it is `restarting`: ask again."""
+    await database.write(companies.ensure, COMPANY, "running")
+    fleet = Fleet()
+    async with directory(database, fleet) as system:
+        with pytest.raises(m.Refused) as refused:
+            await system.ref("/directory").ask(m.FindCompany(COMPANY))
+        assert (refused.value.code, refused.value.retry_after_s) == ("restarting", 1.0)
+        await until_started(fleet, 1)
+        fleet.started.clear()
+        system.kill("/companies")
+        while not fleet.started:
+            try:
+                await system.ref("/directory").ask(m.FindCompany(COMPANY))
+            except m.Refused as error:
+                assert error.code == "restarting"  # noqa: PT017 - any other answer fails
+            await trio.sleep(0.01)
+
+
+async def test_the_last_word_of_a_forgotten_company_does_not_bring_it_back(database: Database) -> None:
+    """A status that was told while it was stopped is no company."""
+    async with directory(database, Fleet()) as system:
+        assert await refusal(system, COMPANY) == "no_such_company"
+        system.ref("/directory").tell(m.StatusChanged(COMPANY, m.CompanyState.STOPPED, False))
+
+        assert (await system.ref("/directory").ask(m.ListSessions())).count == 0
 
 
 async def test_a_forgotten_company_is_gone(database: Database) -> None:
