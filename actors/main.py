@@ -26,6 +26,7 @@ COMMANDS: Final = MappingProxyType(
         "rotate-key": "actors.cli.rotate_key",
         "stats": "actors.cli.stats",
         "cleanup": "actors.cli.cleanup",
+        "audit": "actors.cli.audit",
         "keys": "actors.cli.keys",
         "link": "actors.cli.link",
         "sessions": "actors.cli.sessions",

@@ -39,6 +39,7 @@ def build_parser() -> argparse.ArgumentParser:
     _add_rotate_key(add("rotate-key", "wrap the companies' data keys by a new master key", json))
     _add_stats(add("stats", "show what auth state is stored", json))
     add("cleanup", "remove expired keys, old events and old answers now", json)
+    _add_audit(add("audit", "show the newest audit records and verify the whole log", json))
     _add_keys(add("keys", "create, list and revoke API keys"), settings, json)
     _add_link(add("link", "link a company to WhatsApp; waits until it is linked", client, json))
     add("sessions", "list the companies' sessions", client, json)
@@ -109,6 +110,10 @@ def _add_rotate_key(parser: argparse.ArgumentParser) -> None:
 
 def _add_stats(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--company", action="append", type=_company_id, default=[], dest="companies", metavar="COMPANY")
+
+
+def _add_audit(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--limit", type=_count, default=20, metavar="N", help="show this many (20)")
 
 
 def _add_link(parser: argparse.ArgumentParser) -> None:
