@@ -31,11 +31,11 @@ test: check-python
 
 test-long: check-python
 	@$(PYTHON) deploy/venv.py dev
-	@$(BIN)/python -m pytest -m long $(PYTEST_ARGS)
+	@$(BIN)/python -m pytest -m long -o faulthandler_timeout=0 $(PYTEST_ARGS)
 
 chaos: check-python
 	@$(PYTHON) deploy/venv.py dev
-	@CHAOS_SEED="$(SEED)" $(BIN)/python -m pytest -m chaos -s $(PYTEST_ARGS)
+	@CHAOS_SEED="$(SEED)" $(BIN)/python -m pytest -m chaos -s -o faulthandler_timeout=0 $(PYTEST_ARGS)
 
 lint: lint-ruff lint-mypy lint-basedpyright lint-imports
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import AsyncGenerator, Callable, Collection, Sequence
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from pathlib import Path
@@ -34,6 +35,10 @@ class Peer:
     def received(self) -> dict[str, PeerEvent]:
         """The messages it decrypted, by id."""
         return {event.id: event for event in self._peers.pending(self.user.phone, "message")}
+
+    def arrivals(self) -> Counter[str]:
+        """How often each message arrived, by id."""
+        return Counter(event.id for event in self._peers.pending(self.user.phone, "message"))
 
     async def message(self, message_id: str) -> PeerEvent:
         """The message of this id, waiting for it."""

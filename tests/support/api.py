@@ -56,6 +56,10 @@ class Api:
         """A GET, whatever it is answered with. A broken connection is an answer of status 0."""
         return await self._try("GET", path, None)
 
+    async def try_post(self, path: str) -> httpx.Response:
+        """A POST without a body, whatever it is answered with. A broken connection is an answer of status 0."""
+        return await self._try("POST", path, None)
+
     async def _try(self, method: str, path: str, json: Mapping[str, object] | None) -> httpx.Response:
         try:
             return await self.call(method, path, json=json)

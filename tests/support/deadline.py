@@ -14,6 +14,8 @@ import pytest
 
 DEADLINE_S: Final = 300.0
 """For each of set-up, test and tear-down. The slowest takes a tenth of it on a busy machine."""
+LONG_DEADLINE_S: Final = 7200.0
+"""For those that ``make test`` leaves out."""
 
 
 @contextmanager
@@ -41,19 +43,24 @@ def deadline(what: str, seconds: float = DEADLINE_S) -> Generator[None]:
 @pytest.hookimpl(wrapper=True)
 def pytest_runtest_setup(item: pytest.Item) -> Generator[None, object, object]:
     """The fixtures of a test."""
-    with deadline(f"setting up {item.nodeid}"):
+    with deadline(f"setting up {item.nodeid}", _limit(item)):
         return (yield)
 
 
 @pytest.hookimpl(wrapper=True)
 def pytest_runtest_call(item: pytest.Item) -> Generator[None, object, object]:
     """A test."""
-    with deadline(item.nodeid):
+    with deadline(item.nodeid, _limit(item)):
         return (yield)
 
 
 @pytest.hookimpl(wrapper=True)
 def pytest_runtest_teardown(item: pytest.Item) -> Generator[None, object, object]:
     """Taking down the fixtures of a test."""
-    with deadline(f"tearing down {item.nodeid}"):
+    with deadline(f"tearing down {item.nodeid}", _limit(item)):
         return (yield)
+
+
+def _limit(item: pytest.Item) -> float:
+    is_long = any(item.get_closest_marker(name) for name in ("chaos", "long"))
+    return LONG_DEADLINE_S if is_long else DEADLINE_S

@@ -1,0 +1,88 @@
+"""Everything breaks, at random, under traffic. ``make chaos SEED=7`` repeats a run; the suite has a short one."""
+
+from __future__ import annotations
+
+import os
+from random import Random
+
+import pytest
+
+from tests.acceptance.peer import Peer
+from tests.acceptance.traffic import flowing
+from tests.acceptance.witness import witness
+from tests.chaos.checker import Checker, holdings
+from tests.chaos.nemesis import DEEDS, History, Stage, torment
+from tests.loopback.remote import RemoteLoopback
+from tests.support.api import Api
+from tests.support.site import Plan, Site, User
+
+A, B, C, D, LISTENER, TALKER = (User(number) for number in range(1, 7))
+COMPANIES = (A, B, C, D)
+PLAN = Plan(
+    companies=COMPANIES,
+    others=(LISTENER, TALKER),
+    settings={
+        "WASUP_SESSIONS_PER_ENGINE": "2",
+        "RATE_LIMIT_MAX_REQUESTS": "100000",
+        # The shapes are those of the defaults, the waits are shorter: the run is to be spent on faults.
+        "WASUP_COMPANY_RECONNECT_MIN_S": "0.2",
+        "WASUP_COMPANY_RECONNECT_MAX_S": "2",
+        "WASUP_COMPANY_CIRCUIT_MIN_S": "2",
+        "WASUP_COMPANY_CIRCUIT_MAX_S": "4",
+        "WASUP_COMPANY_CONFLICT_MIN_S": "1",
+        "WASUP_COMPANY_CONFLICT_MAX_S": "2",
+        "WASUP_COMPANY_PING_TIMEOUT_S": "5",
+        "WASUP_COMPANY_MAX_RESTARTS": "1000",
+        "HEALTH_CHECK_INTERVAL": "2000",
+    },
+)
+SHORT_SEED = 962302
+SHORT = ("kill_actor", "kill_engine", "drop_everyone", "kill_postgres")
+DEEDS_IN_ALL = 60
+
+
+async def torment_and_check(
+    site: Site,
+    api: Api,
+    loopback: RemoteLoopback,
+    peers: tuple[Peer, Peer],
+    seed: int,
+    deeds: int,
+    names: tuple[str, ...],
+) -> None:
+    """One run: traffic, faults, recovery, proof."""
+    listener, talker = peers
+    print(f"chaos: seed {seed}, {deeds} deeds of {len(names)} kinds", flush=True)
+    await api.wait_connected(*(user.company for user in COMPANIES))
+    before, held = await witness(api, loopback), holdings(site)
+    checker = Checker(site, api, loopback, COMPANIES, before)
+    history = History()
+    async with flowing(api, listener, talker, COMPANIES) as traffic:
+        await traffic.wait_acknowledged(20)
+        await torment(Stage(site, api, loopback, COMPANIES, Random(seed)), history, deeds=deeds, names=names)
+        await loopback.fault("heal")
+        await checker.everyone_is_back()
+        await traffic.wait_acknowledged(40, within=60.0)
+    await checker.every_acknowledged_send_arrived_once(traffic, listener)
+    await checker.nobody_was_asked_to_pair()
+    await checker.one_socket_a_company()
+    await checker.nothing_is_held(held)
+    await checker.postgres_has_everything(listener)
+    print(
+        f"chaos: seed {seed}: {len(traffic.account.acknowledged)} sends acknowledged, all arrived once; "
+        f"{dict(traffic.account.codes())}",
+        flush=True,
+    )
+
+
+async def test_a_short_torment(site: Site, api: Api, loopback: RemoteLoopback, listener: Peer, talker: Peer) -> None:
+    """Six deeds of four kinds: nothing acknowledged is lost, nobody pairs again, everything is back, nothing is left."""
+    await torment_and_check(site, api, loopback, (listener, talker), SHORT_SEED, 6, SHORT)
+
+
+@pytest.mark.chaos
+@pytest.mark.parametrize("turn", range(3))
+async def test_torment(site: Site, api: Api, loopback: RemoteLoopback, listener: Peer, talker: Peer, turn: int) -> None:
+    """All kinds of deeds, three seeds in a row."""
+    seed = int(os.environ.get("CHAOS_SEED") or Random().randrange(1_000_000)) + turn
+    await torment_and_check(site, api, loopback, (listener, talker), seed, DEEDS_IN_ALL, tuple(DEEDS))
