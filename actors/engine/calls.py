@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
-from typing import Final, TypeVar, final
+from typing import Any, Final, TypeVar, final
 
 import trio
 
@@ -33,12 +33,15 @@ from actors.engine.protocol import (
 )  # fmt: skip
 from actors.engine.sending import build
 from actors.engine.session import Session
+from actors.engine.session_guard import STALE
 
 LOGOUT_S: Final = 20.0
 PAIRING_CODE_S: Final = 20.0
 
 CALLS_AT_ONCE: Final = 16
 SENDS_WAITING: Final = 64
+SEND_ATTEMPTS: Final = 10
+"""How often a send is tried that the session guard refuses: each time something of the same session was received meanwhile."""
 
 M = TypeVar("M")
 Message = SendText | SendContent
@@ -172,11 +175,23 @@ class Calls:
         if isinstance(request, SendContent) and isinstance(request.content, Edit):
             await self._require_own(request.content.message_id)
         try:
-            answer = await client.call(library.send_message, to, message, deadline_s=request.timeout_s)
+            answer = await self._hand_over(client, to, message, deadline=trio.current_time() + request.timeout_s)
         except CallRefused as refused:
             raise _refused_by_group(refused) if request.to.endswith("@g.us") else refused from refused
         position = await self._session.shipper.ship()
         return Sent(call=request.call, message_id=str(answer.ID), timestamp=float(answer.Timestamp), position=position)
+
+    async def _hand_over(self, client: Client, to: bytes, message: bytes, *, deadline: float) -> Any:
+        """Have the library send; again when the session guard refused it, for then nothing has left this machine."""
+        attempts = SEND_ATTEMPTS
+        while True:
+            attempts -= 1
+            try:
+                left_s = max(0.0, deadline - trio.current_time())
+                return await client.call(self._host.library.send_message, to, message, deadline_s=left_s)
+            except CallRefused as refused:
+                if STALE not in refused.text or not attempts:
+                    raise
 
     async def _require_own(self, message_id: str) -> None:
         if not await trio.to_thread.run_sync(self._session.file.has_sent, message_id):

@@ -20,6 +20,7 @@ from actors.engine.errors import BadAuthState, DamagedFile, SqliteError
 from actors.engine.journal import Journal
 from actors.engine.outbox import Item, Outbox
 from actors.engine.schema import OWN_TABLES, Template, require_version, triggers
+from actors.engine.session_guard import GUARDS
 from actors.engine.sqlite import Connection, Sqlite
 from storage.codec import CodecError
 from storage.whatsmeow import DEVICE_TABLE, LID_TABLE, TableRow, rows_of, session_fault
@@ -267,7 +268,7 @@ def _fill(connection: Connection, template: Template, rows: list[TableRow], outb
             )
         if rows:
             connection.execute("INSERT INTO wasup_meta (name, value) VALUES ('linked', '1')")
-        for statement in triggers():
+        for statement in (*triggers(), *GUARDS):
             connection.script(statement)
         connection.execute("INSERT INTO wasup_meta (name, value) VALUES ('file_id', ?)", (uuid.uuid4().hex,))
         connection.execute("INSERT INTO wasup_meta (name, value) VALUES ('taken_up_at', ?)", (str(int(time.time())),))
