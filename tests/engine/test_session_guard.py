@@ -57,7 +57,8 @@ def write(connection: Connection, *values: Session) -> Session:
         put_session(connection, session=json.dumps(value).encode())
     found = connection.scalar("SELECT session FROM whatsmeow_sessions WHERE our_jid = ? AND their_id = ?", (JID, PEER))
     assert isinstance(found, bytes)
-    return json.loads(found)
+    written: Session = json.loads(found)
+    return written
 
 
 START = session(state("b", chain("s", 3), chain("r", 5)))
