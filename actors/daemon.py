@@ -17,6 +17,7 @@ import structlog
 import trio
 from prometheus_client import CollectorRegistry, ProcessCollector
 
+from actors.blocking import log_blocking
 from actors.boot import write_private
 from actors.lifecycle import LifecycleObserver
 from actors.live_settings import LiveSettings
@@ -85,7 +86,8 @@ async def serve(settings: Settings, config_file: Path | None = None) -> int:
                 manager=ServiceManager.of_environment(os.environ, os.getpid()),
             )
             try:
-                return await _run_tree(parts, config_file, log)
+                with log_blocking(settings.log.blocked_after_s):
+                    return await _run_tree(parts, config_file, log)
             except StartFailed as error:
                 return _not_started(error, log)
 
@@ -98,7 +100,7 @@ def _not_started(error: Exception, log: structlog.BoundLogger) -> int:
 
 async def _run_tree(parts: Parts, config_file: Path | None, log: structlog.BoundLogger) -> int:
     manager = parts.manager
-    async with open_system(build_tree(parts)) as system, trio.open_nursery() as nursery:
+    async with open_system(build_tree(parts), freeze_gc=True) as system, trio.open_nursery() as nursery:
         observer = LifecycleObserver(
             events=system.ref("/events"), directory=system.ref("/directory"), metrics=parts.metrics
         )

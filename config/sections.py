@@ -333,3 +333,6 @@ class LogSettings(Section, frozen=True):
     repeat_interval_s: Annotated[
         float, Meta(ge=0, le=3600, description="A library's message is logged at most this often.")
     ] = 10.0
+    blocked_after_s: Annotated[
+        float, Meta(gt=0, le=3600, description="A task that lets no other run for this long is named in the log.")
+    ] = 0.2

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator
 from contextlib import contextmanager
 from typing import final
 
@@ -14,7 +14,7 @@ Report = Callable[[str, float], object]
 
 
 @contextmanager
-def report_blocking(after: float, report: Report, *, clock: Callable[[], float] = time.perf_counter) -> Iterator[None]:
+def report_blocking(after: float, report: Report, *, clock: Callable[[], float] = time.perf_counter) -> Generator[None]:
     """Within the block, have ``report`` called after each step of a task of this event loop that took ``after`` seconds or more.
 
     A task's step is what it does from one checkpoint to the next. It is reported when it is over: whoever has to notice a step that

@@ -10,7 +10,7 @@ from trio.lowlevel import current_task, wait_task_rescheduled
 from supervisor.actor import Request
 from supervisor.call import Call
 from supervisor.choices import Overflow
-from supervisor.errors import WouldDeadlock
+from supervisor.errors import SpecError, WouldDeadlock
 from supervisor.mailbox import Mailbox
 from supervisor.slot import WOKEN, reschedule
 
@@ -64,8 +64,10 @@ class ActorRef:
 
         Raises `AskTimeout` after ``timeout`` seconds (`math.inf`: never), `ActorCrashed` when the incarnation that held the
         request crashed, `ActorStopped`, `MailboxFull`, or the actor's own `Refusal`. A request whose caller has given up
-        before the actor came to it is not handled.
+        before the actor came to it is not handled. `SpecError`: the timeout makes no sense, nothing was sent.
         """
+        if not timeout >= 0:
+            raise SpecError("timeout", f"must be a number of seconds of at least 0, or inf, not {timeout!r}")
         box = self._box
         task = current_task()
         if task is self._cell.task:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from math import nan
 from typing import Any
 
 import pytest
@@ -10,7 +11,7 @@ import trio
 from trio.testing import MockClock
 
 from supervisor import NORMAL, Actor, ChildSpec, Intensity, Refusal, Request, SupervisorSpec, open_system
-from supervisor.errors import ActorCrashed, ActorStopped, AskTimeout, WouldDeadlock
+from supervisor.errors import ActorCrashed, ActorStopped, AskTimeout, SpecError, WouldDeadlock
 from tests.supervisor.probes import Crash, Journal, Ping, Run, Stop, nap, probe
 
 
@@ -207,3 +208,14 @@ async def test_a_tick_comes_again_and_again(autojump_clock: MockClock) -> None:
         await trio.sleep(10)
 
     assert journal.lines.count("a got tick") == 3
+
+
+@pytest.mark.parametrize("timeout", [nan, -1.0])
+async def test_a_timeout_that_makes_no_sense_is_refused_before_anything_is_sent(timeout: float) -> None:
+    """Not a number would put the heap of all deadlines out of order."""
+    async with open_system(SupervisorSpec([probe("a")])) as system:
+        with pytest.raises(SpecError, match="timeout: must be a number of seconds of at least 0, or inf, not"):
+            await system.ref("/a").ask(Ping(), timeout=timeout)
+
+        assert await system.ref("/a").ask(Ping()) == 1
+        assert system.snapshot("/a").handled == 1

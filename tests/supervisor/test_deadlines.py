@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from math import nan
 from typing import Any
 
 import pytest
@@ -22,6 +23,7 @@ from supervisor.errors import (
     ActorCrashed,
     ActorStopped,
     ChildStuck,
+    SpecError,
     StartFailed,
 )
 from tests.supervisor.probes import Boom, Journal, Ping, Run, nap, probe
@@ -197,3 +199,10 @@ async def test_an_actor_may_stop_in_its_start() -> None:
             await ref.ask(Ping())
 
     assert (journal.lines, journal.kinds("/brief")) == ([], ["started", "stopped"])
+
+
+@pytest.mark.parametrize("seconds", [nan, -1.0])
+def test_the_time_after_which_a_task_is_stuck_has_to_make_sense(seconds: float) -> None:
+    """It is refused before anything runs."""
+    with pytest.raises(SpecError, match="stuck_after: must be a number of seconds of at least 0, or inf, not"):
+        open_system(SupervisorSpec([]), stuck_after=seconds)
