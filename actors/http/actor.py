@@ -5,7 +5,7 @@ from __future__ import annotations
 import ssl
 from collections.abc import Iterable
 from dataclasses import dataclass
-from typing import Any, Final, cast, final
+from typing import Any, Final, final
 
 import structlog
 from litestar import Litestar
@@ -26,7 +26,7 @@ from actors.http.live import LiveEvents
 from actors.http.monitoring import actor_samples
 from actors.http.peers import Peers
 from actors.http.server import Server
-from actors.http.tasks import AsgiApp
+from actors.http.verbs import Verbs
 from actors.messages import GetHttpAddress, ReloadFiles
 from actors.metrics import Metrics
 from config.settings import Settings
@@ -126,8 +126,14 @@ class HttpActor(Actor):
         http = self._settings.http
         tls = self._tls()
         peers = Peers(http.trusted_proxies, is_encrypted=tls is not None)
-        app = cast("AsgiApp", self._app)
-        front = Front(app, self._live, self._dashboards, peers, self._metrics, request_timeout_s=http.request_timeout_s)
+        front = Front(
+            Verbs(self._app),
+            self._live,
+            self._dashboards,
+            peers,
+            self._metrics,
+            request_timeout_s=http.request_timeout_s,
+        )
         address = self._address
         listener = await listen(address.host, address.port, user_timeout_s=http.tcp_user_timeout_s)
         server = Server(

@@ -15,6 +15,7 @@ from actors.http.audit import note_denial
 from actors.http.auth import Authenticator
 from actors.http.backends import Backends
 from actors.http.bodies import ApiRequest
+from actors.http.document import Document
 from actors.http.events import EventsController, TicketsController
 from actors.http.failures import problem_of, where
 from actors.http.monitoring import ExpositionController, MetricsController, ProbesController
@@ -48,7 +49,7 @@ def build_app(settings: HttpSettings) -> Litestar:
         request_class=ApiRequest,
         request_max_body_size=settings.max_body_bytes,
         state=State({"settings": settings}),
-        openapi_config=openapi.config(OfflineDocs(), DocsRouter()),
+        openapi_config=openapi.config([OfflineDocs(), Document()], DocsRouter()),
         logging_config=None,
         debug=False,
     )

@@ -19,7 +19,8 @@ from actors.http.replies import EventsReply, TicketReply, succeed
 from actors.messages import ReadEvents
 
 MAX_PAGE: Final = 1000
-MAX_SEQ: Final = 2**63 - 1
+MAX_SEQ: Final = 2**53 - 1
+"""What every JSON reader keeps exactly."""
 MAX_CHOICES: Final = 100
 """Companies or types named in one request."""
 

@@ -10,7 +10,7 @@ from actors.counting import Sample
 from actors.http.backends import Injected
 from actors.http.bodies import ApiRequest
 from actors.http.guards import needs_admin, needs_key
-from actors.http.openapi import may_answer
+from actors.http.openapi import NOT_READY, may_answer
 from actors.http.problems import Problem
 from actors.http.replies import Done, MetricsReply, succeed
 from actors.messages import GetDaemonHealth
@@ -65,7 +65,7 @@ class ProbesController(Controller):
         """Whoever can answer this is alive."""
         return Done()
 
-    @get("/readyz", summary="Ready")
+    @get("/readyz", summary="Ready", responses=NOT_READY)
     async def readyz(self, backends: Injected) -> Done:
         """200 when the daemon can do its work, 503 `not_ready` otherwise."""
         try:

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import msgspec
 from litestar.openapi import OpenAPIConfig, ResponseSpec
 from litestar.openapi.plugins import OpenAPIRenderPlugin
 from litestar.openapi.spec import Components, Example, SecurityScheme
 from litestar.router import Router
 
+from actors.http.document import operation_id
 from actors.http.problems import KINDS, MEDIA_TYPE, Problem, ProblemBody, body_of
 
 VERSION = "1"
@@ -35,6 +38,9 @@ def may_answer(*codes: str) -> dict[int, ResponseSpec]:
     return {status: _spec(found) for status, found in sorted(by_status.items())}
 
 
+NOT_READY = {503: ResponseSpec(ProblemBody, description=KINDS["not_ready"].meaning, media_type=MEDIA_TYPE)}
+
+
 def _spec(codes: list[str]) -> ResponseSpec:
     return ResponseSpec(
         data_container=ProblemBody,
@@ -47,8 +53,8 @@ def _spec(codes: list[str]) -> ResponseSpec:
     )
 
 
-def config(page: OpenAPIRenderPlugin, router: Router) -> OpenAPIConfig:
-    """The document's head; ``page`` shows it below ``router``."""
+def config(plugins: Sequence[OpenAPIRenderPlugin], router: Router) -> OpenAPIConfig:
+    """The document's head; ``plugins`` show it below ``router``."""
     return OpenAPIConfig(
         title="wasup",
         version=VERSION,
@@ -65,6 +71,7 @@ def config(page: OpenAPIRenderPlugin, router: Router) -> OpenAPIConfig:
             }
         ),
         use_handler_docstrings=True,
-        render_plugins=[page],
+        operation_id_creator=operation_id,
+        render_plugins=plugins,
         openapi_router=router,
     )

@@ -6,10 +6,13 @@ import re
 from html.parser import HTMLParser
 from importlib.resources import files
 
+import msgspec
 import pytest
 
+from actors.http import bodies, replies
 from actors.http.admin import ACTIONS
 from actors.http.dashboard import stream as streaming
+from actors.http.examples import EXAMPLES
 from actors.http.problems import KINDS
 from tests.http.world import Daemon
 
@@ -149,3 +152,37 @@ async def test_the_openapi_document_lists_the_api(daemon: Daemon) -> None:
     assert document["components"]["securitySchemes"]
     problem = document["paths"][f"{sessions}/send"]["post"]["responses"]["429"]["content"]
     assert list(problem) == ["application/problem+json"]
+
+
+async def test_every_operation_has_a_name_of_its_own(daemon: Daemon) -> None:
+    """That a client generator can use."""
+    document = (await daemon.client.get("/docs/openapi.json")).json()
+    names = [operation["operationId"] for item in document["paths"].values() for operation in item.values()]
+
+    assert len(names) == len(set(names))
+    assert all(re.fullmatch(r"[a-z][A-Za-z]*(_[a-z]+)?", name) for name in names), names
+    assert {"listSessions", "send", "initialize", "readEvents"} <= set(names)
+
+
+async def test_the_examples_are_of_their_types(daemon: Daemon) -> None:
+    """Each says what the type it stands for really is, and every answer of the API for applications has one."""
+    document = (await daemon.client.get("/docs/openapi.json")).json()
+    types = {
+        type_.__name__: type_ for type_ in (*vars(replies).values(), *vars(bodies).values()) if isinstance(type_, type)
+    }
+    answers = {
+        operation["responses"]["200"]["content"]["application/json"]["schema"]["$ref"].rpartition("/")[2]
+        for path, item in document["paths"].items()
+        for operation in item.values()
+        if path.startswith("/api/") and "application/json" in operation["responses"].get("200", {}).get("content", {})
+    }
+
+    assert answers
+    assert answers - set(EXAMPLES) - ELSEWHERE == set()
+    for name, example in EXAMPLES.items():
+        assert document["components"]["schemas"][name]["examples"], name
+        msgspec.json.decode(msgspec.json.encode(example), type=types[name], strict=True)
+
+
+ELSEWHERE: frozenset[str] = frozenset()
+"""Answers whose examples stand at their own fields."""

@@ -1,0 +1,138 @@
+"""The OpenAPI document: what the framework makes of the routes' types, completed by what types cannot say."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from typing import Any, Final, cast
+
+import msgspec
+from litestar import Request
+from litestar.handlers import HTTPRouteHandler
+from litestar.openapi.plugins import JsonRenderPlugin
+from litestar.types import Method
+from litestar.types.internal_types import PathParameterDefinition
+
+from actors.http.bodies import Body
+from actors.http.examples import EXAMPLES
+
+Json = dict[str, Any]
+
+COMPANY: Final = r"^[A-Za-z0-9_-]{1,64}$"
+IDEMPOTENCY_KEY: Final = r"^[!-~]{1,128}$"
+PHONE: Final = "phone-number"
+"""A format of its own: what phonenumbers takes for a number that can exist, which no pattern says."""
+RECIPIENT: Final = "whatsapp-recipient"
+
+_WHOLE: Final[Json] = {"schema": {"type": "integer", "minimum": 0}}
+_RATE_LIMIT: Final[Json] = {
+    "RateLimit-Limit": {"description": "Messages a window", **_WHOLE},
+    "RateLimit-Remaining": {"description": "Messages left in this window", **_WHOLE},
+    "RateLimit-Reset": {"description": "Seconds until one more is allowed; 0 when it is", **_WHOLE},
+}
+_RETRY_AFTER: Final[Json] = {"Retry-After": {"description": "Seconds", **_WHOLE}}
+_PICTURE: Final[Json] = {
+    "image/png": {"schema": {"type": "string", "contentMediaType": "image/png"}},
+    "image/svg+xml": {"schema": {"type": "string", "contentMediaType": "image/svg+xml"}},
+}
+
+
+class Document(JsonRenderPlugin):
+    """Serves the completed document."""
+
+    def render(self, request: Request[Any, Any, Any], openapi_schema: Json) -> bytes:
+        """The document as JSON."""
+        return msgspec.json.encode(complete(openapi_schema))
+
+
+def operation_id(
+    handler: HTTPRouteHandler, _method: Method, path_components: list[str | PathParameterDefinition]
+) -> str:
+    """The handler's name in camelCase, with the last word of the path where it has several paths."""
+    name = re.sub(r"_(\w)", lambda found: found[1].upper(), handler.handler_name)
+    if len(handler.paths) < 2:
+        return name
+    last = path_components[-1]
+    return f"{name}_{last if isinstance(last, str) else last.name}"
+
+
+def complete(document: Json) -> Json:
+    """Add examples, patterns, headers and media types. ``document`` is changed."""
+    schemas = document["components"]["schemas"]
+    for name, example in EXAMPLES.items():
+        if name in schemas:
+            schemas[name].setdefault("examples", [example])
+    _complete_bodies(schemas)
+    for path, item in document["paths"].items():
+        for operation in item.values():
+            _complete_operation(path, operation)
+    return document
+
+
+def _complete_bodies(schemas: Mapping[str, Json]) -> None:
+    for name in _names_below(Body) & schemas.keys():
+        schemas[name]["additionalProperties"] = False
+    send, quoted, link = schemas["SendBody"], schemas["QuotedBody"], schemas["InitializeBody"]
+    send["properties"]["phone"]["format"] = RECIPIENT
+    send["properties"]["message"] |= {
+        "minLength": 1,
+        "maxLength": 4096,
+        "pattern": r"^[^\u0000]*[^\s\u0000][^\u0000]*$",
+    }
+    _non_null(quoted["properties"]["sender"])["format"] = RECIPIENT
+    # By QR code there is no phone to name, by code there must be one.
+    phone = {"type": "string", "format": PHONE, "examples": ["+79000000001"]}
+    link["oneOf"] = [
+        {"properties": {"method": {"const": "qr"}, "phone": {"type": "null"}}},
+        {"properties": {"method": {"const": "code"}, "phone": phone}, "required": ["method", "phone"]},
+    ]
+
+
+def _names_below(base: type) -> set[str]:
+    below: list[type] = base.__subclasses__()
+    return {base.__name__}.union(*map(_names_below, below))
+
+
+def _non_null(schema: Json) -> Json:
+    return next(cast("Json", each) for each in schema["oneOf"] if each.get("type") != "null")
+
+
+def _complete_operation(path: str, operation: Json) -> None:
+    for parameter in operation.get("parameters", ()):
+        _complete_parameter(parameter)
+    responses = operation["responses"]
+    if path.endswith("/qr"):
+        responses["200"]["content"] = _PICTURE
+    if path.endswith("/send"):
+        responses["200"]["headers"] = {
+            **_RATE_LIMIT,
+            "Idempotency-Replayed": {
+                "description": "`true`: the answer of an earlier request",
+                "schema": {"const": "true"},
+            },
+        }
+        responses["429"]["headers"] = {**_RATE_LIMIT, **_RETRY_AFTER}
+    if path.endswith("/initialize"):
+        operation["requestBody"]["required"] = False
+    if "503" in responses:
+        responses["503"].setdefault("headers", _RETRY_AFTER)
+
+
+def _complete_parameter(parameter: Json) -> None:
+    schema = parameter["schema"]
+    match parameter["name"]:
+        case "company_id":
+            schema |= {"pattern": COMPANY, "examples": ["962302"]}
+        case "Idempotency-Key":
+            parameter["schema"] = {"type": "string", "pattern": IDEMPOTENCY_KEY, "examples": ["order-17"]}
+        case "companyId":
+            one = COMPANY.strip("^$")
+            items = {"type": "string", "pattern": f"^({one})?(,({one})?)*$"}
+            parameter["schema"] = {"type": "array", "maxItems": 10, "items": items}
+        case "type":
+            items = {"type": "string", "pattern": r"^[^\u0000,]*$"}
+            parameter["schema"] = {"type": "array", "maxItems": 100, "items": items}
+        case "after" if "oneOf" in schema:
+            parameter["schema"] = {"type": "string", "maxLength": 64}
+        case _:
+            pass

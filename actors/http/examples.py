@@ -1,0 +1,96 @@
+"""Examples of what the API answers, by the name of the type: shown in the documentation, held against the types by a test."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, Final
+
+_COMPANY: Final = "962302"
+_AT: Final = 1_790_000_000.0
+_STATUS: Final[Mapping[str, Any]] = {
+    "companyId": _COMPANY,
+    "status": "connected",
+    "reason": "logged in",
+    "connected": True,
+    "since": _AT,
+    "phoneNumber": "+79000000001",
+    "lid": "100000000000001@lid",
+    "reconnectAttempts": 0,
+    "nextAttemptAt": None,
+    "restarts": 0,
+    "engine": "/engines/engine-0",
+    "leaseEpoch": 3,
+    "evidence": {
+        "connectedAgeS": 3600.5,
+        "roundTripAgeS": 12.1,
+        "roundTripS": 0.08,
+        "messageAgeS": 47.0,
+        "commitAgeS": 46.9,
+    },
+    "success": True,
+}
+_EVENT: Final[Mapping[str, Any]] = {
+    "id": "b2c1a0f4e5d64c0f9d0e3a5f7c9b1d2e",
+    "seq": 4711,
+    "type": "message",
+    "companyId": _COMPANY,
+    "timestamp": _AT,
+    "payload": {"messageId": "3EB0C767D097B7C7E0F1", "kind": "text", "text": "Hello"},
+}
+
+EXAMPLES: Final[Mapping[str, Mapping[str, Any]]] = {
+    "SendBody": {"phone": "+79000000002", "message": "Hello"},
+    "SentReply": {
+        "companyId": _COMPANY,
+        "phone": "+79000000002",
+        "messageId": "3EB0C767D097B7C7E0F1",
+        "timestamp": _AT,
+        "success": True,
+    },
+    "InitializeBody": {"method": "code", "phone": "+79000000001"},
+    "OfferReply": {
+        "companyId": _COMPANY,
+        "method": "code",
+        "qr": None,
+        "pairingCode": "ABCD1234",
+        "expiresAt": _AT,
+        "qrDataUrl": None,
+        "qrTerminal": None,
+        "message": "Type this code on the phone.",
+        "success": True,
+    },
+    "StatusReply": _STATUS,
+    "HealthReply": {
+        "companyId": _COMPANY,
+        "healthy": True,
+        "status": "connected",
+        "phoneNumber": "+79000000001",
+        "checks": {"lease": True, "engine": True, "connected": True, "roundTrip": True, "storage": True},
+        "success": True,
+    },
+    "ForgottenReply": {"companyId": _COMPANY, "loggedOut": True, "success": True},
+    "SessionsReply": {
+        "count": 1,
+        "sessions": [{"companyId": _COMPANY, "connected": True, "status": "connected", "health": "healthy"}],
+        "next": None,
+        "metrics": {"totalSessions": 1, "activeConnections": 1, "messagesSent": 12, "messagesReceived": 7},
+        "success": True,
+    },
+    "EventsReply": {"events": [_EVENT], "next": 4711, "success": True},
+    "TicketReply": {"ticket": "wasup_ticket_…", "expiresAt": _AT, "success": True},
+    "MetricsReply": {
+        "totalSessions": 1,
+        "activeConnections": 1,
+        "failedReconnects": 0,
+        "messagesSent": 12,
+        "messagesReceived": 7,
+        "qrCodesGenerated": 1,
+        "errors": 0,
+        "lastError": None,
+        "sessions": {"total": 1, "connected": 1, "disconnected": 0},
+        "timestamp": _AT,
+        "success": True,
+    },
+    "Done": {"success": True},
+}
+"""What is not here has an example of its own in the document, or none."""

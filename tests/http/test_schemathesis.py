@@ -1,0 +1,53 @@
+"""What the OpenAPI document allows works, and what it does not allow is refused: asked by schemathesis, all checks, two keys."""
+
+from __future__ import annotations
+
+import os
+import re
+import sys
+from pathlib import Path
+
+import pytest
+import trio
+
+from config.sections import HttpSettings
+from tests.http.world import A_KEY, ADMIN_KEY, running, sample_world
+
+ROOT = Path(__file__).parents[2]
+SEED = 20261121
+EXAMPLES = int(os.environ.get("WASUP_SCHEMATHESIS_EXAMPLES", "4"))
+"""For each operation, beside those that cover its parameters; more by hand: the suite has to end soon."""
+PATIENT = HttpSettings(auth_failures_per_minute=10_000)
+"""It tries wrong keys by the dozen, and is to be told 401 each time."""
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("key", [ADMIN_KEY, A_KEY], ids=["admin", "company"])
+async def test_the_api_is_what_its_description_says(key: str, tmp_path: Path) -> None:
+    """No check fails: no 5xx, no undocumented status, header, type or shape, nothing valid refused, nothing invalid taken."""
+    world = sample_world()
+    world.limit = 1_000_000
+    async with running(world, PATIENT) as daemon:
+        with trio.fail_after(240):
+            done = await trio.run_process(
+                [
+                    *(str(Path(sys.executable).with_name("st")), "run", f"{daemon.url}/docs/openapi.json"),
+                    *("--checks", "all", "--max-examples", str(EXAMPLES), "--seed", str(SEED), "--no-color"),
+                    *("--continue-on-failure", "--generation-database", "none"),
+                    *("-H", f"Authorization: Bearer {key}"),
+                ],
+                cwd=tmp_path,
+                env={**os.environ, "SCHEMATHESIS_HOOKS": "tests.http.openapi_formats", "PYTHONPATH": str(ROOT)},
+                capture_stdout=True,
+                capture_stderr=True,
+                check=False,
+            )
+        text = done.stdout.decode() + done.stderr.decode()
+        alive = (await daemon.client.get("/livez")).status_code
+
+    counted = re.search(r"^ *([0-9,]+) generated", text, re.MULTILINE)
+    assert done.returncode == 0, text[-8000:]
+    assert counted is not None, text[-2000:]
+    print(f"E7: {counted[1]} cases, all checks, seed {SEED}: no failure")
+    assert alive == 200
+    assert daemon.system.snapshot("/http").restarts == 0
