@@ -13,7 +13,7 @@ import msgspec
 
 from storage import data_keys
 from storage.connection import Connection, Reader, Row
-from storage.errors import InvalidValue, LeaseLost, StorageError, UnknownDeviceFile, UnreadableState
+from storage.errors import InvalidValue, LeaseLost, MasterKeyError, StorageError, UnknownDeviceFile, UnreadableState
 from storage.json_values import fault
 from storage.sealing import (
     AUTH_TABLE,
@@ -120,8 +120,8 @@ class CommitResult(msgspec.Struct, frozen=True):
     file_id: str
     position: int
     error: StorageError | None = None
-    """None: durable. `LeaseLost`, `UnknownDeviceFile`, `InvalidValue` or `UnreadableState` (its data key cannot be used):
-    refused, nothing of it is written."""
+    """None: durable. `LeaseLost`, `UnknownDeviceFile`, `InvalidValue` or `UnreadableState` or `MasterKeyError` (it cannot be
+    sealed as it should be): refused, nothing of it is written."""
     repeated: bool = False
     """It had been committed before; nothing was written again."""
 
@@ -170,7 +170,7 @@ class _Fence:
         self.file_id: str | None = row["file_id"]
         self.position: int = row["position"]
         self.key: DataKey | None = None
-        self.fault: UnreadableState | None = None
+        self.fault: UnreadableState | MasterKeyError | None = None
         """Why nothing can be sealed for this company."""
         if row["data_key_id"] is not None:
             try:
@@ -189,6 +189,10 @@ async def commit_deltas(connection: Connection, deltas: Sequence[Delta]) -> list
     """
     rows = await connection.fetch(_FENCE, sorted({delta.company_id for delta in deltas}))
     fences = {row["company_id"]: _Fence(row, connection.vault) for row in rows}
+    beginning = fences.keys() & {delta.company_id for delta in deltas if delta.base}
+    if beginning and (fault := await data_keys.why_not_plain(connection)) is not None:
+        for company_id in beginning:
+            fences[company_id].fault = fences[company_id].fault or fault
     batch = _Batch()
     results = [_accept(batch, fences.get(delta.company_id), delta) for delta in deltas]
     await _write(connection, batch, await _keys(connection, batch, fences))

@@ -41,6 +41,7 @@ _FORGET: LiteralString = """
         WHERE kept.company_id = gone.company_id AND kept.data_key_id = gone.data_key_id
     )
 """
+_SEALED: LiteralString = "SELECT EXISTS (SELECT FROM whatsapp_data_keys WHERE retired_at IS NULL)"
 _MASTERS: LiteralString = """
     SELECT kek_id, count(*) AS companies FROM whatsapp_data_keys WHERE retired_at IS NULL GROUP BY 1 ORDER BY 1
 """
@@ -104,6 +105,16 @@ async def require_master_key(reader: Reader) -> dict[str, int]:
             f"{needed}, and none is configured: set WASUP_MASTER_KEY_FILE or the systemd credential master_key"
         )
     raise MasterKeyError(f"{needed}, but {masters.file} holds {' and '.join(masters.ids)}: name the file with that key")
+
+
+async def why_not_plain(reader: Reader) -> MasterKeyError | None:
+    """Why nothing may be stored plain for a company that is new here, None when it may (or is going to be sealed): beside sealed
+    companies a plain one is somebody's mistake."""
+    if reader.vault.is_sealing or not await reader.fetchval(_SEALED):
+        return None
+    return MasterKeyError(
+        "other companies' state in this database is sealed, and no master key is configured: set WASUP_MASTER_KEY_FILE"
+    )
 
 
 async def _run(connection: Connection, sql: LiteralString, keys: Sequence[StoredDataKey]) -> None:

@@ -190,6 +190,22 @@ async def test_without_the_master_key_a_sealed_company_is_neither_read_nor_writt
     assert isinstance(refused.error, UnknownMasterKey)
 
 
+async def test_beside_sealed_companies_no_new_one_is_stored_plain(sealing: Database, database: Database) -> None:
+    """By a command or a daemon that was not told of the master key; a company that is plain already goes on as it is."""
+    await link(database, B)
+    await link(sealing, A)
+
+    await database.write(leases.acquire, "new", "daemon-1", 60.0)
+    new = Delta("new", "daemon-1", 1, "file-1", 1, CREDS, (SESSION,), base=True)
+    other = Delta(B, "daemon-1", 1, "file-1", 2, None, (SESSION,))
+    refused, written = await database.write(auth_state.commit_deltas, [new, other])
+
+    assert isinstance(refused.error, MasterKeyError)
+    assert "set WASUP_MASTER_KEY_FILE" in str(refused.error)
+    assert written.error is None
+    assert (await auth_state.load(database, "new")).keys == []
+
+
 @pytest.mark.parametrize("value", [b'{"wasupSealed":"1.x.y"}', b' {"a":1, "\\u0077asupSealed":2, "wasupSealed":3}'])
 async def test_a_plain_value_may_not_look_sealed(database: Database, sealing: Database, value: bytes) -> None:
     """It is refused like any other value that cannot be stored, with a master key and without."""
