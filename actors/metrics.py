@@ -114,7 +114,23 @@ class Metrics(Collector):
         self._commit_s = Distribution("wasup_storage_commit_seconds", "Time of a group commit", SECONDS)
         self._commit_keys = Distribution("wasup_storage_commit_keys", "Keys in a group commit", SIZES)
         self._send_s = Distribution("wasup_send_seconds", "From a send's request to its acknowledgement", SECONDS)
+        self._begin_at_zero()
         registry.register(self)
+
+    def _begin_at_zero(self) -> None:
+        """Prometheus cannot see a counter grow that was not there before its first count: `increase` would stay 0."""
+        for count, labels in (
+            (self._leases_lost, ("elsewhere", "expired")),
+            (self._rate_limited, RATE_LIMIT_BACKENDS),
+            (self._auth_failures, ("missing", "wrong", "limited")),
+            (self._connections, ("accepted", "refused", "cut", "crashed")),
+            (self._transitions, CompanyState),
+            (self._dropped, ("slow_consumer", "restarting", "key_revoked")),
+        ):
+            for label in labels:
+                count.add(label, by=0)
+        for count in (self._events_dropped, self._fell_back):
+            count.add(by=0)
 
     # --- what actors report -------------------------------------------------------------------------------------------
 

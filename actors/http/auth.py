@@ -145,20 +145,6 @@ class Authenticator:
         """Believe no key any more that the database has not confirmed from now on."""
         self._known.clear()
 
-    async def is_still_valid(self, headers: Iterable[tuple[bytes, bytes]]) -> bool:
-        """For long-lived streams: whether the key that opened this one would still open it."""
-        key = key_in(headers)
-        if key is None:
-            return False
-        digest = hashlib.sha256(key).digest()
-        known = self._known.get(digest)
-        if known is not None and trio.current_time() < known.ask_again_at:
-            return True
-        try:
-            return await self._verify(digest, known) is not None
-        except (Problem, StorageUnavailable):
-            return True  # it was valid, and nothing says otherwise
-
     @contextmanager
     def watching(self, principal: Principal, on_revoked: Callable[[], None]) -> Generator[None]:
         """Within this block ``on_revoked`` is called when the holder's key is revoked, here or anywhere."""

@@ -11,7 +11,6 @@ import trio
 from playwright.sync_api import Page, expect
 
 from actors import messages as m
-from actors.http import auth
 from actors.http.dashboard import stream as streaming
 from config.sections import HttpSettings
 from supervisor import Actor, ChildSpec
@@ -251,16 +250,14 @@ async def test_without_postgres_the_page_says_so_and_goes_on(
     await visit(chromium, quick, look)
 
 
-async def test_a_revoked_key_signs_out(quick: Daemon, chromium: Chromium, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_a_revoked_key_signs_out(quick: Daemon, chromium: Chromium) -> None:
     """The stream ends, coming back is refused, and nothing stays on the screen."""
-    monkeypatch.setattr(auth, "FRESH_S", 0.1)
-    monkeypatch.setattr(streaming, "FRESH_S", 0.1)
     token = trio.lowlevel.current_trio_token()
 
     def look(page: Page) -> None:
         expect(page.locator("#sessions tr")).to_have_count(2)
         page.click("#sessions button.open >> nth=0")
-        trio.from_thread.run_sync(quick.world.keys.clear, trio_token=token)
+        trio.from_thread.run_sync(quick.world.revoke, ADMIN_KEY, trio_token=token)
         expect(page.locator("#key-error")).to_have_text("This key is not valid.")
         expect(page.locator("#company-dialog")).to_be_hidden()
         expect(page.locator("#dashboard")).to_be_hidden()

@@ -12,7 +12,6 @@ import pytest
 import trio
 
 from actors import messages as m
-from actors.http import auth
 from actors.http.dashboard import stream as streaming
 from config.sections import HttpSettings
 from tests.http.fakes import Company
@@ -249,13 +248,11 @@ async def test_dashboards_are_limited() -> None:
     assert answer.headers["retry-after"]
 
 
-async def test_a_revoked_key_closes_the_page(quick: Daemon, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_a_revoked_key_closes_the_page(quick: Daemon) -> None:
     """It is told why."""
-    monkeypatch.setattr(auth, "FRESH_S", 0.05)
-    monkeypatch.setattr(streaming, "FRESH_S", 0.05)
     async with opened(quick) as page:
         await page.next("hello")
-        quick.world.keys.clear()
+        quick.world.revoke(ADMIN_KEY)
         assert await page.next("bye") == {"reason": "key_revoked"}
         with pytest.raises(EndOfStreamError):
             await page.read()

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import time
 from collections import deque
-from collections.abc import Awaitable, Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any, Final, Protocol, final
 
 import msgspec
@@ -17,7 +17,7 @@ import structlog
 import trio
 
 from actors.events.subscription import Subscription, SubscriptionClosed
-from actors.http.auth import FRESH_S, Authenticator, Principal
+from actors.http.auth import Authenticator, Principal
 from actors.http.backends import Backends
 from actors.http.dashboard.board import Board
 from actors.http.dashboard.table import Chooser, Difference, Table, View, of_companies
@@ -77,8 +77,9 @@ class DashboardStreams:
             await answer.tell(problem, scope)
             return
         try:
-            async with self._board.watched():
-                await stream.run(lambda: self._authenticator.is_still_valid(scope["headers"]))
+            with self._authenticator.watching(stream.principal, lambda: stream.end("key_revoked")):
+                async with self._board.watched():
+                    await stream.run()
         finally:
             self._streams.discard(stream)
 
@@ -121,7 +122,7 @@ class Stream:
         answer: Answering,
     ) -> None:
         self._board = board
-        self._principal = principal
+        self.principal = principal
         self._receive = receive
         self._answer = answer
         self._events = EventFeed(backends, principal.companies, after, self._wake_up)
@@ -139,12 +140,11 @@ class Stream:
         """Follow the events anew, from where they were left."""
         self._events.follow_again()
 
-    async def run(self, is_allowed: Callable[[], Awaitable[bool]]) -> None:
-        """Send what is new until either side ends it; ``is_allowed`` is asked again and again."""
+    async def run(self) -> None:
+        """Send what is new until either side ends it."""
         await self._answer.send({"type": "http.response.start", "status": 200, "headers": list(_HEADERS)})
         async with trio.open_nursery() as nursery:
             nursery.start_soon(self._listen, nursery.cancel_scope)
-            nursery.start_soon(self._watch_key, is_allowed)
             nursery.start_soon(self._watch_board)
             nursery.start_soon(self._events.run)
             await self._pump()
@@ -155,7 +155,7 @@ class Stream:
         hello = {
             "version": VERSION,
             "now": round(time.time(), 3),
-            "admin": self._principal.is_admin,
+            "admin": self.principal.is_admin,
             "companies": self._companies(),
         }
         await self._send([message("hello", hello)])
@@ -175,18 +175,18 @@ class Stream:
             await self._send([b":\n\n"])
 
     def _companies(self) -> list[str] | None:
-        companies = self._principal.companies
+        companies = self.principal.companies
         return None if companies is None else sorted(companies)
 
     def _news(self) -> Iterable[list[bytes]]:
         """What the page does not have yet, in parts of bounded size."""
         yield self._events.take()
-        if self._principal.is_admin:
+        if self.principal.is_admin:
             if self._board.facts is not None and self._board.facts is not self._facts:
                 self._facts = self._board.facts
                 yield [message("facts", self._facts)]
             yield from _parts("tree", self._board.tree, self._tree, None)
-        yield from _parts("sessions", self._board.sessions, self._sessions, of_companies(self._principal.companies))
+        yield from _parts("sessions", self._board.sessions, self._sessions, of_companies(self.principal.companies))
 
     async def _send(self, messages: Sequence[bytes]) -> None:
         if messages:
@@ -199,11 +199,6 @@ class Stream:
         while (await self._receive())["type"] != "http.disconnect":
             pass
         everything.cancel()
-
-    async def _watch_key(self, is_allowed: Callable[[], Awaitable[bool]]) -> None:
-        while await is_allowed():
-            await trio.sleep(FRESH_S)
-        self.end("key_revoked")
 
     async def _watch_board(self) -> None:
         while True:
