@@ -39,6 +39,16 @@ def _jid(text: str) -> Any:
     return _NEONIZE.JID(User=user, Server=server, Device=int(device or 0), RawAgent=0, Integrator=0, IsEmpty=False)
 
 
+def to_jid(text: str) -> Any:
+    """A phone number (digits) or full address as the library takes it."""
+    return _jid(text)
+
+
+def text_message(text: str) -> Any:
+    """A text as the library takes it."""
+    return _E2E.Message(conversation=text)
+
+
 def _text(jid: Any) -> str:
     device = f":{jid.Device}" if jid.Device else ""
     return f"{jid.User}{device}@{jid.Server}" if jid.User else ""
@@ -158,6 +168,10 @@ class Group:
         except Exception as exc:  # noqa: BLE001 - the thread's end is all that would be seen of it
             text = str(exc)
         self._emit("closed", client, reason="end", text=text)
+
+    def client(self, name: str) -> Any:
+        """The client itself."""
+        return self._clients[name]
 
     def call_close(self, client: str) -> None:
         """Stop the client."""

@@ -191,9 +191,11 @@ class Peers:
 
 
 @asynccontextmanager
-async def start_neonize(endpoints: Endpoints, directory: Path) -> AsyncGenerator[Peers]:
+async def start_neonize(
+    endpoints: Endpoints, directory: Path, *, module: str = "tests.loopback.peer_neonize"
+) -> AsyncGenerator[Peers]:
     """A group of neonize clients whose state lies in ``directory``. Inside the block the process runs."""
-    command = [sys.executable, "-m", "tests.loopback.peer_neonize", endpoints.proxy_url, str(directory)]
+    command = [sys.executable, "-m", module, endpoints.proxy_url, str(directory)]
     async with _start(command, ROOT, endpoints.environment(), directory / "neonize.log") as peers:
         yield peers
 
