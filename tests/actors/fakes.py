@@ -143,10 +143,11 @@ class FakeEngine:
 
 
 class NoMetrics:
-    """Counts nothing but remembers states."""
+    """Counts nothing but remembers states and errors."""
 
     def __init__(self) -> None:
         self.states: list[CompanyState] = []
+        self.errors: list[str] = []
 
     def message_sent(self, company_id: str, seconds: float | None = None) -> None: ...
     def status_changed(self, company_id: str, status: CompanyState) -> None:
@@ -156,7 +157,8 @@ class NoMetrics:
     def qr_generated(self, company_id: str) -> None: ...
     def reconnect_failed(self, company_id: str) -> None: ...
     def reconnect_attempted(self, company_id: str) -> None: ...
-    def error(self, code: str, company_id: str | None = None) -> None: ...
+    def error(self, code: str, company_id: str | None = None) -> None:
+        self.errors.append(code)
 
 
 @dataclass
