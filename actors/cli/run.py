@@ -27,7 +27,6 @@ def raise_descriptor_limit() -> None:
 
 def run(arguments: Namespace) -> int:
     """Returns what the daemon returned: 0 after a stop that was asked for."""
-    faulthandler.enable()  # what the watchdog's SIGABRT, or a crash of a library, interrupted: on standard error
     settings = load(config_file=arguments.config)
     logging.configure(settings.log_level, settings.log)
     # After the settings: a mistake in them is reported in a tenth of a second, not after the daemon's libraries are loaded.
@@ -35,4 +34,6 @@ def run(arguments: Namespace) -> int:
 
     raise_descriptor_limit()
     with hold_state_dir(settings.state_dir):
+        # What the watchdog's SIGABRT, or a crash of a library, interrupted: on standard error.
+        faulthandler.enable()
         return trio.run(serve, settings, arguments.config)

@@ -143,6 +143,11 @@ async def test_the_metrics_show_the_processes_that_run(tmp_path: Path) -> None:
 
 def test_an_engine_is_not_told_where_the_daemons_secrets_are() -> None:
     """Its environment is the daemon's without them."""
-    environment = {"WASUP_MASTER_KEY_FILE": "/k", "DATABASE_URL": "d", "CREDENTIALS_DIRECTORY": "/c", "HTTPS_PROXY": "p"}
+    environment = {
+        "WASUP_MASTER_KEY_FILE": "/k",
+        "DATABASE_URL": "d",
+        "CREDENTIALS_DIRECTORY": "/c",
+        "HTTPS_PROXY": "p",
+    }
 
     assert engine_environment(environment) == {"HTTPS_PROXY": "p"}
