@@ -21,7 +21,6 @@ from tests.support.browser import (
     sign_in,
     tab_to,
 )
-from tests.support.eventually import eventually
 from tests.support.site import Plan, Site, User
 
 __all__ = ["chromium"]
@@ -83,6 +82,7 @@ async def test_it_is_good_on_a_phone_in_the_dark(site: Site, chromium: Chromium)
 
 async def test_a_company_is_linked_by_qr(site: Site, chromium: Chromium, api: Api, loopback: RemoteLoopback) -> None:
     """The QR appears; once the phone has scanned it, the page says connected and lists the company."""
+    is_shown, token = trio.Event(), trio.lowlevel.current_trio_token()
 
     def link(page: Page) -> None:
         page.click("#open-link")
@@ -90,6 +90,7 @@ async def test_a_company_is_linked_by_qr(site: Site, chromium: Chromium, api: Ap
         page.press("#company", "Enter")
         expect(page.locator("#link-qr")).to_be_visible()
         keep(page, "link-qr")
+        trio.from_thread.run_sync(is_shown.set, trio_token=token)
         expect(page.locator("#link-state")).to_have_text(f"{BY_QR.company} is linked and connected.")
         expect(page.locator("#link-qr")).to_be_hidden()
         page.keyboard.press("Escape")
@@ -97,13 +98,16 @@ async def test_a_company_is_linked_by_qr(site: Site, chromium: Chromium, api: Ap
 
     async with trio.open_nursery() as nursery:
         nursery.start_soon(visit, chromium, site, link)
-        shown = await eventually("the QR event", lambda: api.events(company=BY_QR.company, kind="qr"), within=60)
-        await loopback.scan(BY_QR.phone, shown[-1]["payload"]["qr"])
+        with trio.fail_after(60):
+            await is_shown.wait()
+        offered = await api.events(company=BY_QR.company, kind="qr")
+        await loopback.scan(BY_QR.phone, offered[-1]["payload"]["qr"])
 
 
 async def test_a_company_is_linked_by_code(site: Site, chromium: Chromium, api: Api, loopback: RemoteLoopback) -> None:
     """The code on the page is the one that the phone takes."""
     codes: list[str] = []
+    is_shown, token = trio.Event(), trio.lowlevel.current_trio_token()
 
     def link(page: Page) -> None:
         page.click("#open-link")
@@ -113,13 +117,13 @@ async def test_a_company_is_linked_by_code(site: Site, chromium: Chromium, api: 
         page.press("#phone", "Enter")
         expect(page.locator("#link-code")).to_be_visible()
         codes.append(page.locator("#link-code").inner_text().replace(" ", ""))
+        trio.from_thread.run_sync(is_shown.set, trio_token=token)
         expect(page.locator("#link-state")).to_have_text(f"{BY_CODE.company} is linked and connected.")
 
     async with trio.open_nursery() as nursery:
         nursery.start_soon(visit, chromium, site, link)
         with trio.fail_after(60):
-            while not codes:
-                await trio.sleep(0.02)
+            await is_shown.wait()
         await loopback.confirm_code(BY_CODE.phone, codes[0])
 
 

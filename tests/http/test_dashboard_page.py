@@ -263,3 +263,15 @@ async def test_a_revoked_key_signs_out(quick: Daemon, chromium: Chromium) -> Non
         expect(page.locator("#dashboard")).to_be_hidden()
 
     await visit(chromium, quick, look, expected="401")
+
+
+@pytest.mark.parametrize("path", ["/docs", "/docs/errors"])
+async def test_the_other_pages_fit_and_break_no_rule(quick: Daemon, chromium: Chromium, path: str) -> None:
+    """On a phone: nothing sideways, nothing in the console, nobody else asked."""
+
+    def look(page: Page) -> None:
+        expect(page.locator("main")).to_contain_text("access_denied" if path.endswith("errors") else "initialize")
+        assert_fits(page)
+        keep(page, path.strip("/").replace("/", "-"))
+
+    await chromium.visit(f"{quick.url}{path}", look, viewport=PHONE)

@@ -91,9 +91,10 @@ def chromium() -> Generator[Chromium]:
 @contextmanager
 def _opened(browser: Browser, url: str, expected: str, options: dict[str, Any]) -> Generator[Page]:
     complaints: list[str] = []
+    origin = "/".join(url.split("/")[:3]) + "/"
 
     def note_request(request: Request) -> None:
-        if not request.url.startswith((url, "data:", "blob:")):
+        if not request.url.startswith((origin, "data:", "blob:")):
             complaints.append(f"asked {request.url}")
 
     def note_console(message: ConsoleMessage) -> None:
