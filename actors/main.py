@@ -33,6 +33,8 @@ COMMANDS: Final = MappingProxyType(
         "tree": "actors.cli.tree",
         "send": "actors.cli.send",
         "events": "actors.cli.events",
+        "import-baileys": "actors.cli.import_baileys",
+        "export-baileys": "actors.cli.export_baileys",
     }
 )
 

@@ -221,6 +221,20 @@ class StorageSettings(Section, frozen=True):
     postgres_stop_timeout_s: Annotated[
         float, Meta(gt=0, le=60, description="Time the embedded server has to stop before it is killed.")
     ] = 3.0
+    import_quiet_s: Annotated[
+        float,
+        Meta(
+            ge=0,
+            le=3600,
+            description="A Baileys directory written to less than this ago is not imported: it is in use.",
+        ),
+    ] = 10.0
+    move_lease_wait_s: Annotated[
+        float, Meta(ge=0, le=600, description="Time an import or export waits for a company that was stopped just now.")
+    ] = 5.0
+    move_timeout_s: Annotated[
+        float, Meta(gt=0, le=3600, description="Time the transaction of an import or an export may take.")
+    ] = 120.0
     idempotency_ttl_s: Annotated[
         float, Meta(ge=60, le=30 * DAY_S, description="How long an Idempotency-Key is remembered.")
     ] = DAY_S

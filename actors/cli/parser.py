@@ -46,6 +46,8 @@ def build_parser() -> argparse.ArgumentParser:
     _add_tree(add("tree", "show the actor tree", client, json))
     _add_send(add("send", "send a text message", client, json))
     _add_events(add("events", "print events", client, json))
+    _add_import(add("import-baileys", "move a company in from a Baileys directory, without a QR code", json))
+    _add_export(add("export-baileys", "move a company out into a Baileys directory", json))
     return parser
 
 
@@ -149,6 +151,19 @@ def _add_events(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--type", action="append", default=[], dest="types", metavar="TYPE", help="only this type (repeat)"
     )
+
+
+def _add_import(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "directory", type=Path, metavar="DIR", help="of Baileys' useMultiFileAuthState; nobody uses it any more"
+    )
+    parser.add_argument("company", type=_company_id, metavar="COMPANY")
+    parser.add_argument("--dry-run", action="store_true", help="only read the directory and report; change nothing")
+
+
+def _add_export(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("company", type=_company_id, metavar="COMPANY", help="stopped")
+    parser.add_argument("directory", type=Path, metavar="DIR", help="to be made")
 
 
 def _company_id(text: str) -> str:

@@ -93,7 +93,7 @@ class DirectoryActor(Actor):
             case m.ListSessions(after, limit, only):
                 return self._list(after, limit, only)
             case m.FindCompany(company_id):
-                return self._find(company_id)
+                return await self._find_recorded(company_id)
             case m.EnsureCompany(company_id):
                 return await self._ensure(company_id)
             case m.SetDesired(company_id, desired):
@@ -187,6 +187,17 @@ class DirectoryActor(Actor):
                 # It is, or may be, on record: an answer of "no such company" would be believed.
                 raise m.Refused("restarting", f"{company_id} is being started", retry_after_s=1.0) from error
             raise m.Refused("no_such_company", f"there is no company {company_id}", company_id=company_id) from error
+
+    async def _find_recorded(self, company_id: str) -> ActorRef:
+        """The company's actor; made first, stopped, when the company was recorded behind our back, as an import does."""
+        try:
+            return self._find(company_id)
+        except m.Refused as refused:
+            with contextlib.suppress(StorageUnavailable):
+                if refused.code == "no_such_company" and await companies.find(self._database, company_id) is not None:
+                    self._states.setdefault(company_id, m.CompanyState.STOPPED)
+                    return await self._start(company_id, running=False)
+            raise
 
     async def _ensure(self, company_id: str) -> ActorRef:
         try:

@@ -192,6 +192,21 @@ async def test_sessions_are_listed_in_pages_and_by_key(database: Database) -> No
     assert (first.next, second.next, own.count) == ("c1", None, 1)
 
 
+async def test_a_company_that_was_imported_beside_the_daemon_is_found(database: Database) -> None:
+    """Recorded by somebody else since boot: it gets its actor, which waits to be started. Others are still nobody."""
+    fleet = Fleet()
+    async with directory(database, fleet) as system:
+        assert await refusal(system, COMPANY) == "no_such_company"
+        await database.write(companies.ensure, COMPANY, "running")
+        found = await system.ref("/directory").ask(m.FindCompany(COMPANY))
+        page = await system.ref("/directory").ask(m.ListSessions())
+        assert await refusal(system, "962303") == "no_such_company"
+
+    assert found.path == f"/companies/{COMPANY}"
+    assert fleet.started == {COMPANY: False}
+    assert [session.company_id for session in page.sessions] == [COMPANY]
+
+
 async def test_a_lease_that_another_daemon_took_is_told_to_its_company(database: Database) -> None:
     """The renewal does not confirm it: drop the socket."""
     fleet, metrics = Fleet(), Metrics(CollectorRegistry())

@@ -13,6 +13,8 @@ from pathlib import Path
 from typing import Final
 
 HERE: Final = Path(__file__).parent
+SIX: Final = HERE / "six"
+"""The manifests of Baileys 6, an installation of its own."""
 CACHE: Final = HERE.parents[2] / ".cache" / "node"
 MANIFESTS: Final = ("package.json", "package-lock.json")
 OLDEST_NODE: Final = 20
@@ -38,28 +40,28 @@ def require_node() -> None:
         raise NodeMissingError(f"node is {version}: a real Baileys needs {OLDEST_NODE} or newer")
 
 
-def installed(cache: Path = CACHE) -> Path:
+def installed(cache: Path = CACHE, manifests: Path = HERE) -> Path:
     """The directory that holds ``node_modules``, installing it first when needed; NodeMissingError or InstallError."""
     require_node()
-    target = cache / _fingerprint()
+    target = cache / _fingerprint(manifests)
     if not target.exists():
         cache.mkdir(parents=True, exist_ok=True)
-        _install(cache, target)
+        _install(cache, target, manifests)
     return target
 
 
-def _fingerprint() -> str:
-    manifests = b"".join((HERE / name).read_bytes() for name in MANIFESTS)
+def _fingerprint(directory: Path) -> str:
+    manifests = b"".join((directory / name).read_bytes() for name in MANIFESTS)
     return hashlib.sha256(manifests + " ".join(COMMAND).encode()).hexdigest()[:16]
 
 
-def _install(cache: Path, target: Path) -> None:
+def _install(cache: Path, target: Path, manifests: Path) -> None:
     """Install beside the target and rename: a broken or parallel installation is never taken for a whole one."""
     with tempfile.TemporaryDirectory(dir=cache, prefix="installing-") as temporary:
         workplace = Path(temporary) / "node"
         workplace.mkdir()
         for name in MANIFESTS:
-            shutil.copy(HERE / name, workplace)
+            shutil.copy(manifests / name, workplace)
         done = subprocess.run(
             COMMAND, cwd=workplace, capture_output=True, text=True, timeout=INSTALL_TIMEOUT_S, check=False
         )
@@ -71,3 +73,4 @@ def _install(cache: Path, target: Path) -> None:
 
 if __name__ == "__main__":
     print(installed())
+    print(installed(manifests=SIX))

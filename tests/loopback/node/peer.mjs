@@ -13,7 +13,8 @@ import { pathToFileURL } from "node:url";
 
 const [modules, websocketUrl, directory] = process.argv.slice(2);
 const require = createRequire(join(modules, "package.json"));
-const baileys = await import(pathToFileURL(join(modules, "node_modules/baileys/lib/index.js")));
+const loaded = await import(pathToFileURL(join(modules, "node_modules/baileys/lib/index.js")));
+const baileys = loaded.proto ? loaded : loaded.default; // Baileys 6 is no ES module
 const logger = require("pino")({ level: "warn" }, require("pino").destination(2));
 console.log = console.info = console.error; // libsignal prints to standard output, which must stay clean for answers
 const RESTART_REQUIRED = 515;
@@ -101,7 +102,11 @@ async function connect(client) {
   });
   clients.set(client, socket);
   socket.ev.on("creds.update", saveCreds);
-  socket.ev.on("connection.update", ({ qr, isNewLogin, connection, lastDisconnect }) => {
+  socket.ev.on("connection.update", ({ qr, isNewLogin, connection, lastDisconnect, receivedPendingNotifications }) => {
+    if (receivedPendingNotifications) {
+      // Baileys 6 keeps every event back until the phone shares its app-state key, which a simulated phone never does.
+      setImmediate(() => socket.ev.flush());
+    }
     if (qr) {
       emit("qr", client, { qr });
     }

@@ -1,0 +1,177 @@
+"""The part of an import that changes something: lease, backup, seal, commit, and the way back from each of them."""
+
+from __future__ import annotations
+
+from contextlib import suppress
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Final, final
+
+import msgspec
+import trio
+
+from actors.cli.moving import hold_lease
+from actors.cli.outcome import CommandError, Exit
+from actors.cli.progress import ProgressBar
+from config.settings import Settings
+from storage import moving
+from storage.baileys_directory import BaileysError, Source, read_directory
+from storage.baileys_import import Plan
+from storage.baileys_sealing import Tombstone, back_up, mark_done, moved_name, seal, unseal
+from storage.errors import LeaseLost, StorageError, StorageUnavailable
+from storage.moving import Arrival, MoveRefused
+from storage.pool import Database
+
+_SETTLE_TRIES: Final = 10
+_SETTLE_PAUSE_S: Final = 0.5
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """Where the directory is."""
+
+    path: Path
+    """Where it was, and Baileys would look for it."""
+    directory: Path
+    """Where it is now."""
+    tombstone: Tombstone | None
+    """Sealed by an earlier run."""
+
+    @property
+    def is_sealed(self) -> bool:
+        return self.directory != self.path
+
+
+class Outcome(msgspec.Struct, rename="camel"):
+    """What `--json` prints, the report beside it."""
+
+    company_id: str
+    state: str
+    """``checked``, ``imported``, or ``imported before``."""
+    directory: str
+    moved_to: str | None = None
+    backup: str | None = None
+    digest: str | None = None
+    jid: str | None = None
+
+
+@final
+class TakingIn:
+    """The part that changes something."""
+
+    def __init__(self, place: Place, source: Source, plan: Plan, outcome: Outcome, settings: Settings) -> None:
+        self._place = place
+        self._source = source
+        self._outcome = outcome
+        self._settings = settings.storage
+        self._arrival = Arrival(outcome.company_id, source.digest, plan.identity.creds, plan.changes)
+        self._stamp = datetime.now(UTC).strftime("%Y%m%dT%H%M%SZ")
+        self._tombstone = place.tombstone
+
+    async def run(self, database: Database) -> None:
+        """Store, unless that has been done. BaileysError or CommandError with everything as it was."""
+        company_id = self._arrival.company_id
+        async with hold_lease(database, company_id, self._place.path, self._settings) as lease:
+            if await self._is_stored(database):
+                self._finish("imported before")
+                return
+            backup = self._put_away()
+            try:
+                bar = ProgressBar("storing")
+                await database.write_slowly(
+                    self._settings.move_timeout_s,
+                    moving.take_in,
+                    self._arrival,
+                    lease,
+                    lambda stored: bar(stored, len(self._arrival.changes)),
+                )
+                bar.close()
+            except BaseException as error:
+                landed = False
+                with trio.CancelScope(shield=True):  # bounded by the tries
+                    landed = await self._settle(database, error)
+                if not landed:
+                    self._put_back(backup)
+                    self._explain(error)
+                    raise
+            self._finish("imported")
+
+    async def _is_stored(self, database: Database) -> bool:
+        """Whether an earlier run has stored it. BaileysError when the company cannot take it."""
+        elsewhere = await moving.owner_of_source(database, self._arrival)
+        if elsewhere is not None:
+            raise BaileysError(f"this directory has been imported into company {elsewhere}; one device has one company")
+        found = await moving.standing(database, self._arrival)
+        if found == "taken":
+            raise BaileysError(
+                f"company {self._arrival.company_id} is linked to another device; log it out first "
+                f"(POST /api/whatsapp/sessions/{self._arrival.company_id}/logout)"
+            )
+        if found == "moved on" and not self._place.is_sealed:
+            raise BaileysError(
+                f"company {self._arrival.company_id} runs this very device already and has used it since: this directory is an "
+                "old copy, and using it again would fork the device's sessions; delete it"
+            )
+        return found != "free"
+
+    def _put_away(self) -> Path | None:
+        """Back the directory up and seal it; what is found sealed is only checked."""
+        path, place = self._place.path, self._place
+        if place.is_sealed:
+            if place.tombstone is not None and place.tombstone.digest != self._source.digest:
+                raise BaileysError(f"{place.directory} was changed after it was sealed; import the backup instead")
+            self._outcome.moved_to = str(place.directory)
+            return None
+        backup = back_up(self._source, self._stamp)
+        self._tombstone = self._new_tombstone(moved_name(path, self._stamp), backup.name)
+        try:
+            moved = seal(path, self._tombstone)
+        except BaseException:
+            backup.unlink()
+            raise
+        self._outcome.moved_to, self._outcome.backup = str(moved), str(backup)
+        if read_directory(moved).digest != self._source.digest:
+            self._put_back(backup)
+            raise BaileysError(f"{path} changed while it was imported: stop the Baileys that uses it, for good")
+        return backup
+
+    def _new_tombstone(self, moved_to: str, backup: str) -> Tombstone:
+        return Tombstone(self._arrival.company_id, self._source.digest, moved_to, backup, self._stamp)
+
+    def _put_back(self, backup: Path | None) -> None:
+        if backup is not None and self._outcome.moved_to is not None:
+            unseal(self._place.path, Path(self._outcome.moved_to))
+            backup.unlink()
+            self._outcome.moved_to = self._outcome.backup = None
+
+    async def _settle(self, database: Database, error: BaseException) -> bool:
+        """Whether the state was stored all the same: a connection that breaks at COMMIT does not say."""
+        if isinstance(error, MoveRefused | LeaseLost) or (isinstance(error, StorageUnavailable) and not error.in_doubt):
+            return False
+        for _ in range(_SETTLE_TRIES):
+            with suppress(StorageError):
+                return await moving.standing(database, self._arrival) != "free"
+            await trio.sleep(_SETTLE_PAUSE_S)
+        raise CommandError(
+            Exit.TRY_LATER,
+            f"the database went away and does not say whether company {self._arrival.company_id} was stored; {self._place.path} stays "
+            "sealed: run the same command again when the database is back",
+        ) from error
+
+    def _explain(self, error: BaseException) -> None:
+        """Turn what an operator can do something about into a sentence."""
+        if isinstance(error, MoveRefused | LeaseLost):
+            raise CommandError(Exit.TRY_LATER, f"{error}; nothing was changed, run it again") from error
+
+    def _finish(self, state: str) -> None:
+        """Say in the directory's place that its state is stored."""
+        self._outcome.state = state
+        path, place = self._place.path, self._place
+        tombstone = self._tombstone
+        if tombstone is None:  # stored by an earlier run, which did not get as far as to leave one
+            moved_to = place.directory.name if place.is_sealed else moved_name(path, self._stamp)
+            tombstone = self._new_tombstone(moved_to, "")
+            if not place.is_sealed:
+                self._outcome.moved_to = str(seal(path, tombstone))
+        mark_done(path, tombstone)
