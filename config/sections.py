@@ -204,6 +204,22 @@ class StorageSettings(Section, frozen=True):
     pool_connections: Annotated[int, Meta(ge=2, le=1000, description="Connections to Postgres.")] = 10
     acquire_timeout_s: Annotated[float, Meta(gt=0, le=60, description="Time to get a connection from the pool.")] = 2.0
     command_timeout_s: Annotated[float, Meta(gt=0, le=600, description="Time one statement may take.")] = 10.0
+    lock_timeout_s: Annotated[
+        float,
+        Meta(
+            ge=0.01,
+            le=60,
+            description="Time a commit waits for rows that somebody else has locked; then their company waits by itself.",
+        ),
+    ] = 0.25
+    stalled_after_s: Annotated[
+        float,
+        Meta(
+            gt=0,
+            le=60,
+            description="A commit under way for so long counts as Postgres being away: nothing new is sent.",
+        ),
+    ] = 1.0
     retry_min_s: Annotated[
         float, Meta(gt=0, le=60, description="First pause before Postgres is tried again; it doubles.")
     ] = 0.05

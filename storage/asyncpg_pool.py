@@ -100,7 +100,9 @@ class AsyncpgPool:
         finally:
             await self._release(connection)
 
-    async def write(self, timeout_s: float, work: Callable[[Connection], Awaitable[T]]) -> T:
+    async def write(
+        self, timeout_s: float, work: Callable[[Connection], Awaitable[T]], lock_timeout_s: float | None = None
+    ) -> T:
         self._writes += 1
         connection = await self._acquire()
         stage = _Stage()
@@ -110,8 +112,7 @@ class AsyncpgPool:
                     connection,
                     lambda: work(_Transaction(connection, self.vault)),
                     stage,
-                    timeout_s,
-                    self.command_timeout_s,
+                    _begin(timeout_s if timeout_s > self.command_timeout_s else None, lock_timeout_s),
                 )
         except Exception as exc:
             in_commit = stage.committing and not isinstance(exc, _DEFINITE)
@@ -193,13 +194,16 @@ class _Transaction:
         return await self._held.execute(sql, *args)
 
 
-async def _in_transaction(
-    connection: Held, work: Callable[[], Awaitable[T]], stage: _Stage, timeout_s: float, default_s: float
-) -> T:
-    await connection.execute("BEGIN")
+def _begin(statement_timeout_s: float | None, lock_timeout_s: float | None) -> str:
+    """What begins a transaction, in one message to the server."""
+    limits = {"statement_timeout": statement_timeout_s, "lock_timeout": lock_timeout_s}
+    changed = [f"SET LOCAL {name} = {max(1, int(s * 1000))}" for name, s in limits.items() if s is not None]
+    return "; ".join(["BEGIN", *changed])
+
+
+async def _in_transaction(connection: Held, work: Callable[[], Awaitable[T]], stage: _Stage, begin: str) -> T:
+    await connection.execute(begin)
     try:
-        if timeout_s > default_s:
-            await connection.execute(f"SET LOCAL statement_timeout = {int(timeout_s * 1000)}")
         result = await work()
     except Exception:
         if _is_usable(connection):

@@ -34,17 +34,20 @@ _HOLDER: LiteralString = """
 
 _JOURNAL: LiteralString = "INSERT INTO whatsapp_journal (company_id) VALUES ($1) ON CONFLICT DO NOTHING"
 
-# Rows are locked in one order everywhere, so that a renewal and a commit of several companies never wait for each other
-# in a circle.
+# A row that somebody has locked is passed over: waiting for it would cost all other companies their leases.
 _RENEW: LiteralString = """
     WITH ours AS (
         SELECT company_id FROM whatsapp_leases
         WHERE company_id = ANY ($1) AND owner = $2 AND expires_at > now()
-        ORDER BY company_id FOR NO KEY UPDATE
+        ORDER BY company_id FOR NO KEY UPDATE SKIP LOCKED
     )
     UPDATE whatsapp_leases lease SET expires_at = now() + make_interval(secs => $3)
     FROM ours WHERE lease.company_id = ours.company_id
     RETURNING lease.company_id
+"""
+
+_OURS: LiteralString = """
+    SELECT company_id FROM whatsapp_leases WHERE company_id = ANY ($1) AND owner = $2 AND expires_at > now()
 """
 
 _RELEASE: LiteralString = """
@@ -60,6 +63,20 @@ class Lease(msgspec.Struct, frozen=True):
     owner: str
     epoch: int
     ttl_s: float
+
+
+def usable_s(ttl_s: float) -> float:
+    """For how long a holder may use a lease from the moment it asked for it: the rest is for leaving WhatsApp before another may come."""
+    return ttl_s * 5 / 6
+
+
+@final
+class Renewal(msgspec.Struct, frozen=True):
+    """What became of leases that were asked for again."""
+
+    renewed: frozenset[str]
+    locked: frozenset[str]
+    """Still ours, but somebody has locked their rows: not renewed, not lost. Ask again."""
 
 
 async def acquire(connection: Connection, company_id: str, owner: str, ttl_s: float) -> Lease:
@@ -79,14 +96,16 @@ async def acquire(connection: Connection, company_id: str, owner: str, ttl_s: fl
     return Lease(company_id, owner, epoch, ttl_s)
 
 
-async def renew(connection: Connection, owner: str, company_ids: Collection[str], ttl_s: float) -> set[str]:
-    """Extend the leases that ``owner`` still holds to ``ttl_s`` from now and return their companies; the rest is lost
-    to it.
+async def renew(connection: Connection, owner: str, company_ids: Collection[str], ttl_s: float) -> Renewal:
+    """Extend the leases that ``owner`` still holds to ``ttl_s`` from now; what the answer names nowhere is lost to it.
 
     An expired lease is lost even if nobody took it since: `acquire` it again, with a new epoch.
     """
-    rows = await connection.fetch(_RENEW, list(company_ids), owner, ttl_s)
-    return {row["company_id"] for row in rows}
+    asked = list(company_ids)
+    renewed = frozenset(row["company_id"] for row in await connection.fetch(_RENEW, asked, owner, ttl_s))
+    passed_over = [company_id for company_id in asked if company_id not in renewed]
+    rows = await connection.fetch(_OURS, passed_over, owner) if passed_over else []
+    return Renewal(renewed, frozenset(row["company_id"] for row in rows))
 
 
 async def release(connection: Connection, company_id: str, owner: str, epoch: int) -> None:

@@ -66,7 +66,17 @@ class Database:
         cancelled meanwhile. `StorageUnavailable.in_doubt` is True when the connection broke at COMMIT, so that the
         write may have landed.
         """
-        return await self._shielded(self._pool.command_timeout_s, fn, *args, **kwargs)
+        return await self._shielded(self._pool.command_timeout_s, None, fn, *args, **kwargs)
+
+    async def write_unless_locked(
+        self,
+        lock_timeout_s: float,
+        fn: Callable[Concatenate[Connection, P], Awaitable[T]],
+        *args: P.args,
+        **kwargs: P.kwargs,
+    ) -> T:
+        """Like `write`, but raises `StorageBusy` when somebody else holds a lock it needs for longer than ``lock_timeout_s``."""
+        return await self._shielded(self._pool.command_timeout_s, lock_timeout_s, fn, *args, **kwargs)
 
     async def write_slowly(
         self,
@@ -77,7 +87,7 @@ class Database:
     ) -> T:
         """Like `write`, with ``timeout_s`` for the transaction instead of the pool's command time-out (migrations,
         sweeps)."""
-        return await self._shielded(timeout_s, fn, *args, **kwargs)
+        return await self._shielded(timeout_s, None, fn, *args, **kwargs)
 
     def statistics(self) -> PoolStatistics:
         """What the pool has and has been through. Never blocks."""
@@ -94,6 +104,7 @@ class Database:
     async def _shielded(
         self,
         timeout_s: float,
+        lock_timeout_s: float | None,
         fn: Callable[Concatenate[Connection, P], Awaitable[T]],
         *args: P.args,
         **kwargs: P.kwargs,
@@ -102,7 +113,7 @@ class Database:
             return await fn(connection, *args, **kwargs)
 
         try:
-            return await self._bridge.call_shielded(self._pool.write, timeout_s, work)
+            return await self._bridge.call_shielded(self._pool.write, timeout_s, work, lock_timeout_s)
         except BridgeClosed:
             raise StorageUnavailable("it was closed", in_doubt=True) from None
 

@@ -22,6 +22,7 @@ from actors.messages import (
     GetOffer,
     GetStatus,
     Initialize,
+    LeaseExtended,
     LeaseWasLost,
     Logout,
     Refused,
@@ -149,6 +150,9 @@ class CompanyActor(Actor):
                 self.try_again("trying again")
             case notices.DeadlineReached(serial) if serial == self.condition.serial:
                 self._on_deadline()
+            case LeaseExtended(until):
+                if self.session is not None:
+                    await self.session.extend_lease(until)
             case LeaseWasLost(why, elsewhere):
                 await self.close_session(drain=False)
                 self._on_session_ended("lease_lost" if elsewhere else "lease_expired", why, None)
@@ -202,16 +206,18 @@ class CompanyActor(Actor):
         self._session_task = self.context.spawn(self.session.run, name="session")
 
     async def close_session(self, *, drain: bool) -> None:
-        """End the session: with ``drain``, after everything it had to ship is committed (bounded)."""
+        """End the session: with ``drain``, after everything it had to ship is committed (bounded).
+
+        The lease is given back only when WhatsApp has certainly been left: else another daemon could come too early.
+        """
         session, task = self.session, self._session_task
         self.session = self._session_task = None
         self._session_number += 1
         if session is None or task is None:
             return
-        if drain:
-            await session.drain()
+        has_left = await session.drain() if drain else False
         task.cancel()
-        await orders.release(session, self.ports)
+        await orders.release(session, self.ports, give_back=has_left)
 
     def _on_opened(self, opened: protocol.Opened) -> None:
         self._link_failures = 0

@@ -189,13 +189,15 @@ async def stop(actor: CompanyActor) -> None:
         actor.enter(S.STOPPED, "stopped by an operator")
 
 
-async def release(session: Session, ports: CompanyPorts) -> None:
-    """Give lease and place back; bounded, and harmless when storage is away (the lease runs out by itself)."""
+async def release(session: Session, ports: CompanyPorts, *, give_back: bool) -> None:
+    """Give the place back, and the lease if wanted; bounded, and harmless when storage is away (the lease runs out by itself)."""
     session.leave_place()
     if session.lease is None:
         return
     with contextlib.suppress(SupervisorError):  # at shutdown the directory is gone before the companies
         ports.directory.tell(LeaseDropped(session.company_id))
+    if not give_back:
+        return
     try:
         await ports.storage.ask(
             ReleaseLease(session.company_id, session.lease.epoch), timeout=ports.settings.stop_timeout_s

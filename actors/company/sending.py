@@ -35,7 +35,7 @@ def new_message_id() -> str:
 async def send_text(session: Session, request: SendText, ports: CompanyPorts) -> Sent:
     """Send and wait until it is durable; raises Refused with the code of the problem catalogue."""
     with trio.move_on_after(ports.settings.send_timeout_s):
-        await _require_storage(ports)
+        await _require_storage(session.company_id, ports)
         answer = await _ask_engine(session, request, ports)
         await _require_commit(session, answer.position, ports)
         return Sent(
@@ -47,9 +47,9 @@ async def send_text(session: Session, request: SendText, ports: CompanyPorts) ->
     raise Refused("send_timeout", "the message was not confirmed in time; it may still arrive")
 
 
-async def _require_storage(ports: CompanyPorts) -> None:
+async def _require_storage(company_id: str, ports: CompanyPorts) -> None:
     try:
-        await ports.storage.ask(CheckWritable(), timeout=ports.storage_timeout_s)
+        await ports.storage.ask(CheckWritable(company_id), timeout=ports.storage_timeout_s)
     except SupervisorError as error:
         raise _storage_unavailable() from error
 
@@ -88,7 +88,8 @@ async def _require_commit(session: Session, position: int, ports: CompanyPorts) 
             text = f"the session ended before the message was durable, it may still arrive: {error}"
             raise Refused("engine_unavailable", text, retry_after_s=ENGINE_RETRY_AFTER_S) from error
         return
-    raise _storage_unavailable()
+    text = "WhatsApp has taken the message, but Postgres does not take writes at the moment: it is on its way, and not durable"
+    raise Refused("storage_unavailable", text, retry_after_s=STORAGE_RETRY_AFTER_S)
 
 
 def _storage_unavailable() -> Refused:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import time
 from contextlib import AsyncExitStack
 from typing import final
 
@@ -19,12 +20,13 @@ from actors.messages import EnginePlace, LeaseTaken, LeavePlace, PlaceWasFull, R
 from actors.storage.requests import AcquireLease, CommitDelta
 from storage.auth_state import AuthState, Delta, KeyChange
 from storage.errors import StorageUnavailable, UnreadableState
-from storage.leases import Lease
+from storage.leases import Lease, usable_s
 from supervisor import ActorRef
 from supervisor.errors import SupervisorError
 
 COMMIT_RETRY_S = 0.5
 AUTH_CHUNK_KEYS = 500
+TELL_LEASE_S = 1.0
 
 
 class Ended(Exception):
@@ -56,6 +58,8 @@ class Session:
         self._discard = discard
         self.settled = trio.Event()
         """Set by the actor when the first attempt to log in has succeeded or failed."""
+        self.lease_until = 0.0
+        """On trio's clock."""
         self._file_id = ""
 
     async def run(self) -> None:
@@ -99,6 +103,7 @@ class Session:
         opened = await self._open_device(link)
         self.link = link
         nursery.start_soon(self._read, link)
+        await self.extend_lease(self.lease_until)  # it may have been renewed while the device was made ready
         await self._actor.send(SessionOpened(self.number, opened))
         if opened.jid is not None:
             await self.connect()
@@ -127,12 +132,21 @@ class Session:
                 lambda call: protocol.Disconnect(call=call), timeout_s=self._ports.settings.stop_timeout_s
             )
 
+    async def extend_lease(self, until: float) -> None:
+        """The company is ours until then: the engine, which leaves WhatsApp by itself when that time is over, is told."""
+        self.lease_until = max(self.lease_until, until)
+        if self.link is not None:
+            with contextlib.suppress(LinkLost), trio.move_on_after(TELL_LEASE_S):
+                await self.link.tell(protocol.LeaseExtended(until=_monotonic(self.lease_until)))
+
     async def _take_lease(self) -> Lease:
+        asked_at = trio.current_time()
         try:
             lease = await self._ports.storage.ask(AcquireLease(self.company_id), timeout=self._ports.storage_timeout_s)
         except Refused as error:
             raise Ended(error.code, error.text, error.retry_after_s) from error
-        await self._ports.directory.send(LeaseTaken(self.company_id))
+        self.lease_until = asked_at + usable_s(lease.ttl_s)
+        await self._ports.directory.send(LeaseTaken(self.company_id, asked_at))
         return lease
 
     async def _take_place(self) -> EnginePlace:
@@ -151,6 +165,7 @@ class Session:
                 proxy=self._ports.proxy_of(self.company_id),
                 device_name=self._ports.device_name,
                 discard_file=self._discard,
+                lease_until=_monotonic(self.lease_until),
             )
         )
         answer = await link.receive()
@@ -221,19 +236,27 @@ class Session:
             return False
         return True
 
-    async def drain(self) -> None:
-        """Leave WhatsApp and wait until everything the engine had to ship is committed. Bounded; raises nothing for a lost engine."""
+    async def drain(self) -> bool:
+        """Leave WhatsApp and wait until everything the engine had to ship is committed. Bounded; raises nothing for a lost engine.
+
+        True when the company has certainly left WhatsApp.
+        """
+        if self.place is None:
+            return True
         link, shipment = self.link, self.shipment
         if link is None or shipment is None:
-            return
+            return False
+        has_left = False
         with trio.move_on_after(self._ports.settings.stop_timeout_s):
             try:
                 await link.call(
                     lambda call: protocol.Disconnect(call=call), timeout_s=self._ports.settings.stop_timeout_s
                 )
+                has_left = True
                 await shipment.wait_all_committed()
             except (LinkLost, EngineRefused, ShippingStopped):
-                return
+                return has_left
+        return has_left
 
     def leave_place(self) -> None:
         """Give the place in the engine process back."""
@@ -242,6 +265,11 @@ class Session:
     def _tell_placement(self, notice: LeavePlace | PlaceWasFull) -> None:
         with contextlib.suppress(SupervisorError):  # full or gone: placement only learns a little later
             self._ports.placement.tell(notice)
+
+
+def _monotonic(at: float) -> float:
+    """A time on trio's clock as the machine's monotonic clock, which other processes share."""
+    return time.monotonic() + (at - trio.current_time())
 
 
 async def _send_auth_state(link: EngineLink, state: AuthState) -> None:

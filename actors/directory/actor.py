@@ -18,6 +18,7 @@ from actors.storage.requests import ArchiveAuth, RecordCompany, RemoveCompany, R
 from config.sections import LeaseSettings
 from storage import companies
 from storage.errors import StorageUnavailable
+from storage.leases import usable_s
 from storage.pool import Database
 from supervisor import Actor, ActorRef, ChildSpec, Down, SupervisorRef
 from supervisor.errors import (
@@ -31,6 +32,8 @@ from supervisor.errors import (
 
 STORAGE_S = 10.0
 BOOT_RETRY_S = 2.0
+LOCKED_PAUSES_S = (0.0, 0.1, 0.2, 0.4)
+"""Before each attempt at the renewals of one round: leases whose rows somebody has locked are asked for again soon."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,8 +43,8 @@ class _Loaded:
 
 @dataclass(frozen=True, slots=True)
 class _Renewed:
-    asked: frozenset[str]
     owned: frozenset[str]
+    lost: frozenset[str]
     asked_at: float
 
 
@@ -70,7 +73,7 @@ class DirectoryActor(Actor):
         self._company_spec = company_spec
         self._renew_every_s = lease.renew_interval_s
         self._lease_ttl_s = lease.ttl_s
-        self._leases = LeaseBook(lease.ttl_s, margin_s=lease.ttl_s / 6)
+        self._leases = LeaseBook(usable_s(lease.ttl_s))
         self._states: dict[str, m.CompanyState] = {}
         self._healthy: dict[str, bool] = {}
         self._is_loaded = False
@@ -82,7 +85,7 @@ class DirectoryActor(Actor):
         self._metrics.set_source("directory", self._samples)
         self.context.spawn(self._load, name="load")
         self.context.spawn(self._renew, name="renew")
-        self.context.every(1.0, _CheckLeases())
+        self.context.every(min(1.0, self._lease_ttl_s / 60), _CheckLeases())
 
     async def receive(self, message: Any) -> Any:
         match message:
@@ -113,8 +116,8 @@ class DirectoryActor(Actor):
                     self._states[company_id] = status
             case m.HealthChanged(company_id, healthy):
                 self._healthy[company_id] = healthy
-            case m.LeaseTaken(company_id):
-                self._leases.taken(company_id, trio.current_time())
+            case m.LeaseTaken(company_id, asked_at):
+                self._leases.taken(company_id, asked_at)
             case m.LeaseDropped(company_id):
                 self._leases.dropped(company_id)
             case _:
@@ -122,8 +125,10 @@ class DirectoryActor(Actor):
 
     async def _on_notice(self, notice: Any) -> None:
         match notice:
-            case _Renewed(asked, owned, asked_at):
-                self._drop(self._leases.renewed(asked, owned, asked_at), elsewhere=True)
+            case _Renewed(owned, lost, asked_at):
+                self._drop(self._leases.lost(lost), elsewhere=True)
+                for company_id, until in self._leases.renewed(owned, asked_at).items():
+                    self._tell_company(company_id, m.LeaseExtended(until))
             case _CheckLeases():
                 self._drop(self._leases.expired(trio.current_time()), elsewhere=False)
             case _Loaded(records):
@@ -175,7 +180,8 @@ class DirectoryActor(Actor):
             return  # it tells its next transition itself
         await self.context.ref.send(m.StatusChanged(company_id, status.status, status.connected))
         if status.lease_epoch is not None:
-            await self.context.ref.send(m.LeaseTaken(company_id))
+            # The engine has the real end of it (actors/engine/leash.py); here it counts from now until the next renewal.
+            await self.context.ref.send(m.LeaseTaken(company_id, trio.current_time()))
 
     # --- finding ---
 
@@ -253,15 +259,23 @@ class DirectoryActor(Actor):
         """Ask for renewal again and again; what cannot be renewed is dropped by `_CheckLeases` in time."""
         while True:
             await trio.sleep(self._renew_every_s)
-            asked, asked_at = self._leases.companies, trio.current_time()
-            if not asked:
-                continue
-            try:
-                owned = await self._storage.ask(RenewLeases(asked), timeout=self._renew_every_s)
-            except (SupervisorError, m.Refused) as error:
-                self._log.warning("leases_not_renewed", companies=len(asked), reason=str(error))
-            else:
-                await self.context.ref.send(_Renewed(asked, owned, asked_at))
+            asked = self._leases.companies
+            for pause_s in LOCKED_PAUSES_S:
+                if asked:
+                    await trio.sleep(pause_s)
+                    asked = await self._renew_once(asked)
+
+    async def _renew_once(self, asked: frozenset[str]) -> frozenset[str]:
+        """Those whose rows were locked: nothing is known of them, and they are worth asking for again."""
+        asked_at = trio.current_time()
+        try:
+            renewal = await self._storage.ask(RenewLeases(asked), timeout=self._renew_every_s)
+        except (SupervisorError, m.Refused) as error:
+            self._log.warning("leases_not_renewed", companies=len(asked), reason=str(error))
+            return frozenset()
+        lost = asked - renewal.renewed - renewal.locked
+        await self.context.ref.send(_Renewed(renewal.renewed, lost, asked_at))
+        return renewal.locked
 
     def _samples(self) -> Iterator[Sample]:
         unhealthy = sum(not healthy for healthy in self._healthy.values())
@@ -277,7 +291,8 @@ class DirectoryActor(Actor):
         for company_id in company_ids:
             self._log.error("lease_lost", company_id=company_id, elsewhere=elsewhere)
             why = "another daemon owns this company" if elsewhere else "the lease could not be renewed in time"
-            try:
-                self._find(company_id).tell(m.LeaseWasLost(why, elsewhere=elsewhere))
-            except (m.Refused, SupervisorError):
-                continue
+            self._tell_company(company_id, m.LeaseWasLost(why, elsewhere=elsewhere))
+
+    def _tell_company(self, company_id: str, news: m.LeaseExtended | m.LeaseWasLost) -> None:
+        with contextlib.suppress(m.Refused, SupervisorError):
+            self._find(company_id).tell(news)

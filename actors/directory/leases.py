@@ -9,9 +9,8 @@ from typing import final
 class LeaseBook:
     """Counts a lease from the moment its renewal was *asked for*, so that it ends here before it can end in Postgres."""
 
-    def __init__(self, ttl_s: float, margin_s: float) -> None:
-        self._ttl_s = ttl_s
-        self._margin_s = margin_s
+    def __init__(self, usable_s: float) -> None:
+        self._usable_s = usable_s
         self._until: dict[str, float] = {}
 
     @property
@@ -23,22 +22,26 @@ class LeaseBook:
         """Seconds until the first lease must be dropped here unless it is renewed; None when none is held."""
         return min(self._until.values()) - now if self._until else None
 
-    def taken(self, company_id: str, now: float) -> None:
-        """A company reports that it holds its lease."""
-        self._until.setdefault(company_id, now + self._ttl_s - self._margin_s)
+    def taken(self, company_id: str, asked_at: float) -> None:
+        """A company reports that it holds its lease, for which it asked at ``asked_at``."""
+        self._until[company_id] = max(asked_at + self._usable_s, self._until.get(company_id, 0.0))
 
     def dropped(self, company_id: str) -> None:
         """A company gave its lease back."""
         self._until.pop(company_id, None)
 
-    def renewed(self, asked: frozenset[str], owned: frozenset[str], asked_at: float) -> frozenset[str]:
-        """Renewals ``asked`` for at ``asked_at`` were answered with ``owned``; returns those that are lost."""
-        lost = frozenset(company_id for company_id in asked - owned if company_id in self._until)
+    def renewed(self, owned: frozenset[str], asked_at: float) -> dict[str, float]:
+        """These, asked for at ``asked_at``, are ours for longer; until when each that is still held is."""
         for company_id in owned & self.companies:
-            self._until[company_id] = asked_at + self._ttl_s - self._margin_s
-        for company_id in lost:
+            self._until[company_id] = max(asked_at + self._usable_s, self._until[company_id])
+        return {company_id: self._until[company_id] for company_id in owned & self.companies}
+
+    def lost(self, company_ids: frozenset[str]) -> frozenset[str]:
+        """These are another daemon's; they are forgotten, and returned as far as they were held."""
+        gone = company_ids & self.companies
+        for company_id in gone:
             del self._until[company_id]
-        return lost
+        return gone
 
     def expired(self, now: float) -> frozenset[str]:
         """Those whose time is over; they are forgotten."""

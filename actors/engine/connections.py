@@ -16,6 +16,7 @@ import trio_websocket
 from actors.engine.calls import Calls
 from actors.engine.file_lock import FileLock
 from actors.engine.host import Host
+from actors.engine.leash import Leash
 from actors.engine.library import VERSION
 from actors.engine.logs import EngineLog
 from actors.engine.opening import COMPANY_ID, Ready, Refusal, open_device
@@ -26,6 +27,7 @@ from actors.engine.protocol import (
     EngineStatistics,
     EngineStatisticsRequest,
     FromEngine,
+    LeaseExtended,
     Open,
     OpenRefused,
     ToEngine,
@@ -195,12 +197,18 @@ class Server:
         shipper = Shipper(ready.file, socket.send, log, position=ready.position, base=ready.base)
         session = Session(self._host, request, ready.file, socket.send, shipper, log)
         calls = Calls(self._host, session, socket.send, log)
+        leash = Leash(request.lease_until)
         async with trio.open_nursery() as nursery:
             nursery.start_soon(session.run)
             nursery.start_soon(calls.run)
             nursery.start_soon(self._leave_in_order, session, socket, nursery.cancel_scope)
+            nursery.start_soon(_end_with_lease, leash, nursery.cancel_scope, log)
             while True:
-                await calls.take(await socket.receive())
+                message = await socket.receive()
+                if isinstance(message, LeaseExtended):
+                    leash.extend(message.until)
+                else:
+                    await calls.take(message)
 
     async def _leave_in_order(self, session: Session, socket: Socket, scope: trio.CancelScope) -> None:
         """At a shutdown: stop the client, ship what it left, then let the connection end."""
@@ -230,6 +238,12 @@ class Server:
             self._host.companies.discard(company_id)
             del self._closed[company_id]
             gone.set()
+
+
+async def _end_with_lease(leash: Leash, scope: trio.CancelScope, log: EngineLog) -> None:
+    await leash.wait_expired()
+    log.caution("the daemon has not renewed this company's lease in time: leaving WhatsApp")
+    scope.cancel()
 
 
 async def _take(lock: FileLock, company_id: str) -> None:

@@ -86,6 +86,15 @@ class Open(Message, frozen=True, tag=True):
     device_name: str = "wasup"
     discard_file: bool = False
     """Operator's `initialize` after a logout: forget whatever lies in the file."""
+    lease_until: float | None = None
+    """Until when the company is this daemon's, by the machine's monotonic clock; `LeaseExtended` moves it. None: for ever."""
+
+
+class LeaseExtended(Message, frozen=True, tag=True):
+    """The company is this daemon's until then, by the machine's monotonic clock. When that passes without another of these, the engine
+    leaves WhatsApp and ends the connection by itself: a daemon that was stopped cannot say so."""
+
+    until: float
 
 
 class AuthStateChunk(Message, frozen=True, tag=True):
@@ -347,7 +356,8 @@ class EngineShutdown(Message, frozen=True, tag=True):
 
 ToEngine = (
     Open | AuthStateChunk | Connect | RequestPairingCode | SendText | SendContent | Upload | Download | CheckNumber | ListGroups | GetGroup
-    | MarkRead | SetTyping | Ping | Logout | Disconnect | Committed | EventsStored | EngineStatisticsRequest | EngineShutdown
+    | MarkRead | SetTyping | Ping | Logout | Disconnect | Committed | EventsStored | LeaseExtended | EngineStatisticsRequest
+    | EngineShutdown
 )  # fmt: skip
 FromEngine = (
     NeedAuthState | Opened | OpenRefused | JournalDelta | Done | Failed | Sent | Uploaded | NumberChecked | Groups | PairingCode

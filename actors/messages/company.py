@@ -102,6 +102,14 @@ class Logout(Request[CompanyStatus]):
 
 
 @dataclass(frozen=True, slots=True)
+class LeaseExtended:
+    """To a company from the directory: it may stay with WhatsApp until then."""
+
+    until: float
+    """On trio's clock."""
+
+
+@dataclass(frozen=True, slots=True)
 class LeaseWasLost:
     """To a company from the directory: drop the socket now."""
 

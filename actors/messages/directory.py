@@ -74,6 +74,8 @@ class LeaseTaken:
     """From a company to the directory, which renews the lease from now on."""
 
     company_id: str
+    asked_at: float
+    """On trio's clock: the lease counts from then."""
 
 
 @dataclass(frozen=True, slots=True)

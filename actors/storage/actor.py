@@ -2,20 +2,25 @@
 
 from __future__ import annotations
 
-from collections import deque
-from collections.abc import Callable, Iterable
-from typing import Any, Protocol, final
+from collections.abc import Callable, Iterable, Sequence
+from typing import Any, Final, Protocol, final
 
+import structlog
 import trio
 
 from actors.counting import Sample
 from actors.messages import Refused
 from actors.storage.requests import CheckWritable
+from actors.storage.waiting import Entry, Waiting, by_lane, size_of
 from actors.storage.work import Work, perform
 from config.sections import StorageSettings
-from storage.errors import StorageError, StorageUnavailable
+from storage.errors import StorageBusy, StorageError, StorageUnavailable
 from storage.pool import Database
-from supervisor import Actor, ReplyTo
+from supervisor import Actor
+
+LANES_ASIDE: Final = 8
+"""More companies than this behind locks is no trouble of companies: then everything waits. Each may hold a connection."""
+ASIDE_DRAIN_S: Final = 1.0
 
 
 class StorageMetrics(Protocol):
@@ -31,7 +36,8 @@ class StorageActor(Actor):
     """Takes `actors.storage.requests`, commits what is waiting in one transaction, answers after the commit.
 
     While Postgres is away it keeps what it has taken and tries again with back-off; new requests wait too, until
-    ``queue_deltas`` do, and are refused then.
+    ``queue_deltas`` or ``queue_bytes`` do, and are refused then. A company whose rows somebody else has locked waits by itself,
+    and the others go on.
     A caller that stops waiting does not undo its write. If this actor crashes, its callers are told at once and repeat.
     """
 
@@ -43,9 +49,12 @@ class StorageActor(Actor):
         self._database = database
         self._owner = owner
         self._lease_ttl_s = lease_ttl_s
-        self._waiting: deque[tuple[Any, ReplyTo[Any]]] = deque()
+        self._waiting = Waiting()
         self._wake = trio.Event()
         self._failing: str | None = None
+        self._began: float | None = None
+        """When the attempt to commit that is under way began."""
+        self._log = structlog.get_logger("wasup.storage")
 
     async def started(self) -> None:
         self._metrics.set_source("storage", self._samples)
@@ -53,21 +62,37 @@ class StorageActor(Actor):
 
     async def receive(self, message: Any) -> Any:
         if isinstance(message, CheckWritable):
-            if self._failing is not None:
-                raise _unavailable(self._failing)
-            return
-        if len(self._waiting) >= self._settings.queue_deltas:
+            return self._check_writable(message.company_id)
+        size = size_of(message)
+        if self._waiting.count >= self._settings.queue_deltas or (
+            self._waiting.bytes and self._waiting.bytes + size > self._settings.queue_bytes
+        ):
             raise _unavailable("too many writes are waiting")
-        self._waiting.append((message, self.context.defer()))
+        self._waiting.put(Entry(message, self.context.defer(), size))
         self._wake.set()
+        return None
 
     async def stopping(self, reason: object) -> None:
-        """Commit what was taken; the supervisor's deadline is the bound."""
-        while self._waiting and self._failing is None:
+        """Commit what was taken; the supervisor's deadline is the bound, and a second for what is behind locks."""
+        while self._waiting.has_main and self._failing is None:
             await trio.sleep(0.01)
+        with trio.move_on_after(ASIDE_DRAIN_S):
+            while self._waiting.lanes_aside and self._failing is None:
+                await trio.sleep(0.01)
+
+    def _check_writable(self, company_id: str | None) -> None:
+        if self._failing is not None:
+            raise _unavailable(self._failing)
+        if self._began is not None and trio.current_time() - self._began > self._settings.stalled_after_s:
+            raise _unavailable("a commit hangs")
+        if company_id is not None and self._waiting.is_aside(company_id):
+            raise _unavailable("somebody else has locked this company's rows")
 
     def _samples(self) -> Iterable[Sample]:
-        yield Sample("wasup_storage_waiting", "Writes that wait for their commit", len(self._waiting))
+        yield Sample("wasup_storage_waiting", "Writes that wait for their commit", self._waiting.count)
+        yield Sample("wasup_storage_waiting_bytes", "What they carry", self._waiting.bytes)
+        aside = "Companies that wait by themselves because somebody else has locked their rows"
+        yield Sample("wasup_storage_locked_companies", aside, self._waiting.lanes_aside)
         yield Sample("wasup_storage_available", "1: Postgres takes writes", float(self._failing is None))
         pool = self._database.statistics()
         yield Sample("wasup_postgres_connections", "Connections open now", pool.size)
@@ -76,43 +101,92 @@ class StorageActor(Actor):
         unavailable = "Reads and writes that the database was away for"
         yield Sample("wasup_postgres_unavailable", unavailable, pool.unavailable, kind="counter")
 
+    # --- the writer ---
+
     async def _write(self) -> None:
         while True:
-            while not self._waiting:
+            while not self._waiting.has_main:
                 self._wake = trio.Event()
                 await self._wake.wait()
-            batch = [self._waiting[index] for index in range(min(self._settings.batch_deltas, len(self._waiting)))]
-            work = Work(tuple(request for request, _ in batch), self._owner, self._lease_ttl_s)
-            outcomes = await self._perform(work)
-            for (_, reply), outcome in zip(batch, outcomes, strict=True):
-                self._waiting.popleft()
-                if isinstance(outcome, Exception):
-                    reply.fail(outcome)
-                else:
-                    reply.reply(outcome)
+            await self._commit_batch()
 
-    async def _perform(self, work: Work) -> list[Any]:
-        """One transaction, repeated until Postgres takes it: every request in it may be repeated without harm.
+    async def _commit_batch(self) -> None:
+        """Commit the oldest entries, trying again until Postgres takes them: each may be repeated without harm."""
+        wait_s = self._settings.retry_min_s
+        while entries := self._waiting.main(self._settings.batch_deltas):
+            try:
+                await self._commit(entries)
+            except StorageBusy as busy:
+                if await self._sort_out(entries):
+                    return
+                self._failing = str(busy)
+            except StorageUnavailable as error:
+                self._failing = str(error)
+            else:
+                return
+            await trio.sleep(wait_s)
+            wait_s = min(self._settings.retry_max_s, wait_s * 2)
+
+    async def _commit(self, entries: Sequence[Entry]) -> None:
+        """What the writer does with entries; its state is what `CheckWritable` looks at."""
+        self._began = trio.current_time()
+        try:
+            await self._transact(entries)
+        finally:
+            self._began = None
+        self._failing = None
+
+    async def _transact(self, entries: Sequence[Entry]) -> None:
+        """One transaction, then the answers. `StorageUnavailable` when it has to be tried again.
 
         When Postgres refuses what one request wants to write, each is tried by itself, so that it hurts only its own caller.
         """
-        wait_s = self._settings.retry_min_s
+        work = Work(tuple(entry.request for entry in entries), self._owner, self._lease_ttl_s)
         began = trio.current_time()
-        while True:
+        try:
+            outcomes = await self._database.write_unless_locked(self._settings.lock_timeout_s, perform, work)
+        except StorageUnavailable:
+            raise
+        except StorageError as error:
+            if len(entries) > 1:
+                for entry in entries:
+                    await self._transact([entry])
+                return
+            outcomes = [Refused("storage_rejected", f"Postgres cannot store this: {error}")]
+        self._metrics.committed(trio.current_time() - began, work.keys)
+        for entry, outcome in zip(entries, outcomes, strict=True):
+            self._waiting.answer(entry, outcome)
+
+    # --- rows that somebody else has locked ---
+
+    async def _sort_out(self, entries: Sequence[Entry]) -> bool:
+        """Commit each lane by itself and set aside those that are locked; False when that is no trouble of a few lanes."""
+        locked: list[str] = []
+        for lane, own in by_lane([entry for entry in entries if not entry.answered]).items():
             try:
-                outcomes = await self._database.write(perform, work)
-            except StorageUnavailable as error:
-                self._failing = str(error)
+                await self._commit(own)
+            except StorageBusy:
+                locked.append(lane)
+                if len(locked) + self._waiting.lanes_aside > LANES_ASIDE:
+                    return False
+            except StorageUnavailable:
+                return False
+        for lane in locked:
+            self._waiting.set_aside(lane)
+            self._log.warning("rows_locked", company_id=lane)
+            self.context.spawn(self._write_aside, lane, name=f"aside {lane}")
+        return True
+
+    async def _write_aside(self, lane: str) -> None:
+        """Commit what waits in a lane, until it has caught up."""
+        wait_s = self._settings.retry_min_s
+        while not self._waiting.rejoin(lane):
+            try:
+                await self._transact(self._waiting.aside(lane, self._settings.batch_deltas))
+            except StorageUnavailable:
                 await trio.sleep(wait_s)
                 wait_s = min(self._settings.retry_max_s, wait_s * 2)
-            except StorageError as error:
-                if len(work.requests) == 1:
-                    return [Refused("storage_rejected", f"Postgres cannot store this: {error}")]
-                return [outcome for single in work.singles() for outcome in await self._perform(single)]
-            else:
-                self._failing = None
-                self._metrics.committed(trio.current_time() - began, work.keys)
-                return outcomes
+        self._log.info("rows_free", company_id=lane)
 
 
 def _unavailable(why: str) -> Refused:

@@ -7,7 +7,7 @@ from typing import Literal
 
 from actors.messages import Event
 from storage.auth_state import Delta
-from storage.leases import Lease
+from storage.leases import Lease, Renewal
 from supervisor import Request
 
 
@@ -33,8 +33,8 @@ class AcquireLease(Request[Lease]):
 
 
 @dataclass(frozen=True, slots=True)
-class RenewLeases(Request[frozenset[str]]):
-    """Answered with those that are still ours."""
+class RenewLeases(Request[Renewal]):
+    """Answered with those that were renewed and those of which nothing can be said now; the rest is lost."""
 
     company_ids: frozenset[str]
 
@@ -72,4 +72,7 @@ class RemoveCompany(Request[None]):
 
 @dataclass(frozen=True, slots=True)
 class CheckWritable(Request[None]):
-    """Refused `storage_unavailable` while commits fail: do not begin what could not be made durable."""
+    """Refused `storage_unavailable` while commits fail or hang, or while somebody else has locked this company's rows: do not begin
+    what could not be made durable."""
+
+    company_id: str | None = None

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -18,11 +18,6 @@ class Work:
     requests: tuple[Any, ...]
     owner: str
     lease_ttl_s: float
-
-    def singles(self) -> Iterator[Work]:
-        """Each request as work of its own."""
-        for request in self.requests:
-            yield Work((request,), self.owner, self.lease_ttl_s)
 
     @property
     def keys(self) -> int:
@@ -74,7 +69,7 @@ async def _perform_one(connection: Connection, request: Any, work: Work) -> Any:
             except LeaseHeld as held:
                 return Refused("owned_elsewhere", str(held), retry_after_s=held.expires_in_s, company_id=company_id)
         case requests.RenewLeases(company_ids):
-            return frozenset(await leases.renew(connection, work.owner, company_ids, work.lease_ttl_s))
+            return await leases.renew(connection, work.owner, company_ids, work.lease_ttl_s)
         case requests.ReleaseLease(company_id, epoch):
             await leases.release(connection, company_id, work.owner, epoch)
         case requests.ArchiveAuth(company_id, reason, epoch):

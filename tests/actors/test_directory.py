@@ -214,7 +214,7 @@ async def test_a_lease_that_another_daemon_took_is_told_to_its_company(database:
     async with directory(database, fleet, lease=lease, metrics=metrics) as system:
         await system.ref("/directory").ask(m.EnsureCompany(COMPANY))
         await system.ref("/storage").ask(AcquireLease(COMPANY))
-        system.ref("/directory").tell(m.LeaseTaken(COMPANY))
+        system.ref("/directory").tell(m.LeaseTaken(COMPANY, trio.current_time()))
         while b"wasup_leases_held 1.0" not in metrics.exposition():
             await trio.sleep(0.01)
         await database.execute("UPDATE whatsapp_leases SET owner = 'there/1', epoch = epoch + 1")
@@ -234,7 +234,7 @@ async def test_a_lease_that_cannot_be_renewed_is_given_up_before_it_ends(databas
         await system.ref("/directory").ask(m.EnsureCompany(COMPANY))
         system.suspend("/storage")
         began = trio.current_time()
-        system.ref("/directory").tell(m.LeaseTaken(COMPANY))
+        system.ref("/directory").tell(m.LeaseTaken(COMPANY, trio.current_time()))
         while not any(isinstance(message, m.LeaseWasLost) for _, message in fleet.told):
             await trio.sleep(0.01)
         system.resume("/storage")

@@ -60,10 +60,10 @@ class FlakyDatabase:
         self._database = database
         self.away = False
 
-    async def write(self, fn: Callable[..., Awaitable[Any]], *args: Any) -> Any:
+    async def write_unless_locked(self, lock_timeout_s: float, fn: Callable[..., Awaitable[Any]], *args: Any) -> Any:
         if self.away:
             raise StorageUnavailable("switched off")
-        return await self._database.write(fn, *args)
+        return await self._database.write_unless_locked(lock_timeout_s, fn, *args)
 
     def statistics(self) -> PoolStatistics:
         return self._database.statistics()
@@ -175,7 +175,7 @@ async def test_renewing_and_releasing(database: Database) -> None:
 
         again = await storage.ask(RenewLeases(frozenset({COMPANY})))
 
-        assert (sorted(held), sorted(again)) == ([COMPANY], [])
+        assert (sorted(held.renewed), sorted(again.renewed), sorted(again.locked)) == ([COMPANY], [], [])
 
 
 async def test_while_postgres_is_away_work_waits_and_is_kept(database: Database) -> None:

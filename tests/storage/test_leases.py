@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import pytest
+import trio
 
 from storage import leases
+from storage.connection import Connection
 from storage.errors import LeaseHeld
 from storage.pool import Database
+from tests.support.held_write import HeldWrite
 
 A = "962302"
 
@@ -50,7 +53,25 @@ async def test_renewal_names_what_is_still_owned(database: Database) -> None:
 
     renewed = await database.write(leases.renew, "daemon-1", ["mine", "expired", "another", "unknown"], 60.0)
 
-    assert renewed == {"mine"}
+    assert renewed == leases.Renewal(frozenset({"mine"}), frozenset())
+
+
+async def test_a_renewal_passes_over_rows_that_somebody_has_locked(database: Database) -> None:
+    """It says of which leases it knows nothing, and the others are renewed meanwhile."""
+    for company_id in ("free", "locked"):
+        await database.write(leases.acquire, company_id, "daemon-1", 30.0)
+    held = HeldWrite(_lock, "locked")
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(database.write, held)
+        await held.entered.wait()
+        renewal = await database.write(leases.renew, "daemon-1", ["free", "locked"], 60.0)
+        held.release()
+
+    assert renewal == leases.Renewal(frozenset({"free"}), frozenset({"locked"}))
+
+
+async def _lock(connection: Connection, company_id: str) -> None:
+    await connection.execute("SELECT FROM whatsapp_leases WHERE company_id = $1 FOR UPDATE", company_id)
 
 
 async def test_releasing_an_old_epoch_does_nothing(database: Database) -> None:

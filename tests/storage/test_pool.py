@@ -178,7 +178,7 @@ async def test_an_exhausted_pool_is_given_up(postgres_dsn: str) -> None:
     """With every connection taken, a call fails after the acquire time-out."""
     held: HeldWrite[int] = HeldWrite(insert, 1)
 
-    async with open_database(postgres_dsn, size=1, acquire_timeout_s=0.2) as database, table(database):
+    async with open_database(postgres_dsn, size=1, acquire_timeout_s=2.0) as database, table(database):
         async with trio.open_nursery() as nursery:
             nursery.start_soon(database.write, held)
             await held.entered.wait()

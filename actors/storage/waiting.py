@@ -1,0 +1,126 @@
+"""What waits to be committed: one queue, and beside it one for each company whose rows somebody else has locked. Pure."""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Sequence
+from dataclasses import dataclass
+from itertools import islice
+from typing import Any, final
+
+from actors.storage import requests
+from supervisor import ReplyTo
+
+EVENTS = "/events"
+LEASES = "/leases"
+"""Lanes of what belongs to no company; no company's id has a slash."""
+
+
+@dataclass(slots=True, eq=False)
+class Entry:
+    """A request and whoever waits for its answer."""
+
+    request: Any
+    reply: ReplyTo[Any]
+    bytes: int
+    answered: bool = False
+
+
+def lane_of(request: Any) -> str:
+    """Requests of one lane are committed in the order they came; those of different lanes need not wait for each other."""
+    match request:
+        case requests.CommitDelta(delta):
+            return delta.company_id
+        case requests.AppendEvents():
+            return EVENTS
+        case requests.RenewLeases():
+            return LEASES
+        case _:
+            return str(request.company_id)
+
+
+def size_of(request: Any) -> int:
+    """The bytes of what a request carries."""
+    match request:
+        case requests.CommitDelta(delta):
+            return len(delta.creds or b"") + sum(len(row.key_id) + len(row.value or b"") for row in delta.changes)
+        case requests.AppendEvents(events):
+            return sum(len(bytes(event.payload)) for event in events)
+        case _:
+            return 0
+
+
+@final
+class Waiting:
+    """Entries stay until they are answered: what is being committed still counts."""
+
+    def __init__(self) -> None:
+        self._main: deque[Entry] = deque()
+        self._aside: dict[str, deque[Entry]] = {}
+        self.count = 0
+        self.bytes = 0
+
+    @property
+    def lanes_aside(self) -> int:
+        """How many lanes wait by themselves."""
+        return len(self._aside)
+
+    @property
+    def has_main(self) -> bool:
+        """Whether anything waits in the common queue."""
+        return bool(self._main)
+
+    def is_aside(self, lane: str) -> bool:
+        """Whether the lane waits by itself."""
+        return lane in self._aside
+
+    def put(self, entry: Entry) -> None:
+        """Queue an entry behind all others of its lane."""
+        self._aside.get(lane_of(entry.request), self._main).append(entry)
+        self.count += 1
+        self.bytes += entry.bytes
+
+    def main(self, most: int) -> list[Entry]:
+        """The oldest entries of the common queue; they stay in it."""
+        return _oldest(self._main, most)
+
+    def aside(self, lane: str, most: int) -> list[Entry]:
+        """The oldest entries of a lane that waits by itself; they stay in it."""
+        return _oldest(self._aside[lane], most)
+
+    def set_aside(self, lane: str) -> None:
+        """From now on this lane's entries wait by themselves."""
+        self._aside[lane] = deque(entry for entry in self._main if lane_of(entry.request) == lane)
+        self._main = deque(entry for entry in self._main if lane_of(entry.request) != lane)
+
+    def rejoin(self, lane: str) -> bool:
+        """End a lane's waiting by itself, unless something still waits in it; whether it has ended."""
+        if self._aside[lane]:
+            return False
+        del self._aside[lane]
+        return True
+
+    def answer(self, entry: Entry, outcome: Any) -> None:
+        """Answer one entry, with an exception as a failure."""
+        entry.answered = True
+        self.count -= 1
+        self.bytes -= entry.bytes
+        queue = self._aside.get(lane_of(entry.request), self._main)
+        while queue and queue[0].answered:
+            queue.popleft()
+        if isinstance(outcome, Exception):
+            entry.reply.fail(outcome)
+        else:
+            entry.reply.reply(outcome)
+
+
+def _oldest(queue: deque[Entry], most: int) -> list[Entry]:
+    return list(islice((entry for entry in queue if not entry.answered), most))
+
+
+def by_lane(entries: Sequence[Entry]) -> dict[str, list[Entry]]:
+    """The entries of each lane, in their order."""
+    lanes: dict[str, list[Entry]] = {}
+    for entry in entries:
+        lanes.setdefault(lane_of(entry.request), []).append(entry)
+    return lanes
