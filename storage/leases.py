@@ -104,8 +104,8 @@ async def renew(connection: Connection, owner: str, company_ids: Collection[str]
     asked = list(company_ids)
     renewed = frozenset(row["company_id"] for row in await connection.fetch(_RENEW, asked, owner, ttl_s))
     passed_over = [company_id for company_id in asked if company_id not in renewed]
-    rows = await connection.fetch(_OURS, passed_over, owner) if passed_over else []
-    return Renewal(renewed, frozenset(row["company_id"] for row in rows))
+    locked = await connection.fetch(_OURS, passed_over, owner)
+    return Renewal(renewed, frozenset(row["company_id"] for row in locked))
 
 
 async def release(connection: Connection, company_id: str, owner: str, epoch: int) -> None:
