@@ -1,4 +1,4 @@
-"""The janitor: expired keys, old events and old idempotency records go every few hours."""
+"""The janitor: expired keys, old events, idempotency records and dead letters go every few hours."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from typing import Any, Final, final
 
 import structlog
 
-from config.sections import JanitorSettings
+from config.sections import JanitorSettings, WebhookSettings
 from storage.errors import StorageUnavailable
 from storage.pool import Database
 from storage.sweep import Swept, sweep
@@ -26,9 +26,12 @@ class Sweep(Request[Swept]):
 class JanitorActor(Actor):
     """Sweeps soon after its start, every ``interval_s`` seconds, and when asked. A database that is away is left for the next time."""
 
-    def __init__(self, database: Database, *, settings: JanitorSettings, keep_events_s: float) -> None:
+    def __init__(
+        self, database: Database, *, settings: JanitorSettings, webhooks: WebhookSettings, keep_events_s: float
+    ) -> None:
         self._database = database
         self._settings = settings
+        self._webhooks = webhooks
         self._keep_events_s = keep_events_s
         self._log = structlog.get_logger("wasup.janitor")
 
@@ -45,11 +48,21 @@ class JanitorActor(Actor):
 
     async def _sweep(self) -> Swept:
         try:
-            swept = await sweep(self._database, keep_events_s=self._keep_events_s, batch_rows=self._settings.batch_rows)
+            swept = await sweep(
+                self._database,
+                keep_events_s=self._keep_events_s,
+                webhooks=self._webhooks,
+                batch_rows=self._settings.batch_rows,
+            )
         except StorageUnavailable as error:
             self._log.warning("sweep_postponed", reason=str(error))
-            return Swept(keys=0, events=0, idempotency=0, refreshed=0)
+            return Swept(keys=0, events=0, idempotency=0, refreshed=0, dead_letters=0)
         self._log.info(
-            "swept", keys=swept.keys, refreshed=swept.refreshed, events=swept.events, idempotency=swept.idempotency
+            "swept",
+            keys=swept.keys,
+            refreshed=swept.refreshed,
+            events=swept.events,
+            idempotency=swept.idempotency,
+            dead_letters=swept.dead_letters,
         )
         return swept

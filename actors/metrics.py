@@ -113,6 +113,10 @@ class Metrics(Collector):
         self._request_s = Distribution("wasup_http_request_seconds", "Time to answer a request", SECONDS)
         self._commit_s = Distribution("wasup_storage_commit_seconds", "Time of a group commit", SECONDS)
         self._commit_keys = Distribution("wasup_storage_commit_keys", "Keys in a group commit", SIZES)
+        self._deliveries = LabelledCount("wasup_webhook_deliveries", "Attempts to deliver an event", ["outcome"])
+        self._delivery_failures = LabelledCount("wasup_webhook_failures", "Attempts that failed", ["reason"])
+        self._dead_letters = LabelledCount("wasup_webhook_dead_letters", "Events put among the dead letters", [])
+        self._delivery_s = Distribution("wasup_webhook_delivery_seconds", "Time of an attempt to deliver", SECONDS)
         self._send_s = Distribution("wasup_send_seconds", "From a send's request to its acknowledgement", SECONDS)
         self._begin_at_zero()
         registry.register(self)
@@ -213,6 +217,17 @@ class Metrics(Collector):
         """Redis went away: from now on memory counts."""
         self._fell_back.add()
 
+    def webhook_tried(self, seconds: float, reason: str | None) -> None:
+        """An attempt to deliver an event took so long and failed for ``reason``, a stable word, or not at all (None)."""
+        self._delivery_s.observe(seconds)
+        self._deliveries.add("delivered" if reason is None else "failed")
+        if reason is not None:
+            self._delivery_failures.add(reason)
+
+    def webhook_gave_up(self) -> None:
+        """An event was put among the dead letters."""
+        self._dead_letters.add()
+
     # --- what HTTP reports --------------------------------------------------------------------------------------------
 
     def request_answered(self, method: str, route: str, status: int, seconds: float) -> None:
@@ -284,10 +299,13 @@ class Metrics(Collector):
             self._connections,
             self._dropped,
             self._auth_failures,
+            self._deliveries,
+            self._delivery_failures,
+            self._dead_letters,
         )
         for count in counts:
             yield count.family()
-        for distribution in (self._request_s, self._commit_s, self._commit_keys, self._send_s):
+        for distribution in (self._request_s, self._commit_s, self._commit_keys, self._send_s, self._delivery_s):
             yield distribution.family()
         sampled = [sample for source in self._sources.values() for sample in source()]
         yield from families([*self._engine_samples(), *self._own_samples(), *sampled])

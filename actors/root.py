@@ -29,10 +29,15 @@ from actors.limiter import LimiterActor, SharedWindows
 from actors.live_settings import LiveSettings
 from actors.metrics import Metrics
 from actors.notify import ServiceManager
+from actors.outbound.client import OutboundClient, Policy, policy_of
 from actors.placement import PlacementActor
 from actors.postgres import PostgresActor
 from actors.storage.actor import StorageActor
 from actors.storage.reading import AuthReader
+from actors.webhooks.actor import FINISH_S, WebhookActor
+from actors.webhooks.board import Board
+from actors.webhooks.keeper import KeeperActor
+from actors.webhooks.ports import WebhookPorts
 from config.settings import Settings
 from storage import companies
 from storage.embedded import EmbeddedPostgres
@@ -74,6 +79,8 @@ class Parts:
 def build_tree(parts: Parts) -> SupervisorSpec:
     """The tree of docs/ARCHITECTURE.md, in start order."""
     settings = parts.settings
+    outbound = policy_of(settings.outbound)
+    webhook_board = Board()
     children = [
         ChildSpec(id="boot", start=partial(_boot, parts), restart=Restart.TRANSIENT),
         ChildSpec(id="storage", start=partial(_storage, parts), mailbox=MailboxSpec(capacity=20_000), backoff=QUICK),
@@ -90,6 +97,8 @@ def build_tree(parts: Parts) -> SupervisorSpec:
             id="directory", start=partial(_directory, parts), mailbox=MailboxSpec(capacity=20_000), backoff=QUICK
         ),
         ChildSpec(id="health", start=partial(_health, parts), backoff=QUICK),
+        ChildSpec(id="webhooks", start=DynamicSupervisorSpec(intensity=WEBHOOKS, intensity_per_child=True)),
+        ChildSpec(id="keeper", start=partial(_keeper, parts, webhook_board, outbound), backoff=QUICK),
         ChildSpec(id="janitor", start=partial(_janitor, parts), backoff=QUICK),
         ChildSpec(
             id="http",
@@ -106,6 +115,7 @@ def build_tree(parts: Parts) -> SupervisorSpec:
 
 
 ENGINES = Intensity(max_restarts=20, within=60.0)
+WEBHOOKS = Intensity(max_restarts=10, within=60.0)
 
 
 def _companies(settings: Settings) -> Intensity:
@@ -230,9 +240,37 @@ def _health(parts: Parts, context: Context) -> HealthActor:
     )
 
 
+def _keeper(parts: Parts, board: Board, policy: Policy, context: Context) -> KeeperActor:
+    ports = WebhookPorts(
+        database=parts.database,
+        events=context.ref_to("/events"),
+        make_client=lambda connections: OutboundClient(policy, connections=connections),
+        settings=parts.settings.webhooks,
+        metrics=parts.metrics,
+        board=board,
+        owner=parts.owner,
+        random=SystemRandom(),
+    )
+
+    def spec(webhook_id: str) -> ChildSpec:
+        return ChildSpec(
+            id=webhook_id,
+            start=lambda _: WebhookActor(webhook_id, ports),
+            restart=Restart.TRANSIENT,
+            shutdown=FINISH_S + 3.0,
+            backoff=QUICK,
+            mailbox=MailboxSpec(capacity=100),
+        )
+
+    return KeeperActor(context.supervisor("/webhooks"), spec, ports)
+
+
 def _janitor(parts: Parts, _: Context) -> JanitorActor:
     return JanitorActor(
-        parts.database, settings=parts.settings.janitor, keep_events_s=parts.settings.events.retention_s
+        parts.database,
+        settings=parts.settings.janitor,
+        webhooks=parts.settings.webhooks,
+        keep_events_s=parts.settings.events.retention_s,
     )
 
 

@@ -20,6 +20,8 @@ _ORDERED = (
     ("company.conflict_min_s", "company.conflict_max_s"),
     ("company.restart_min_s", "company.restart_max_s"),
     ("storage.retry_min_s", "storage.retry_max_s"),
+    ("webhooks.retry_min_s", "webhooks.retry_max_s"),
+    ("webhooks.circuit_min_s", "webhooks.circuit_max_s"),
     ("health.misses_to_report", "health.misses_to_restart"),
 )
 _RENEWALS_PER_LEASE = 3
@@ -29,6 +31,7 @@ def check(settings: Settings, where: Where, *, is_root: bool) -> Iterator[Proble
     """Every contradiction, with the place where its key was set."""
     yield from _check_order(settings, where)
     yield from _check_lease(settings, where)
+    yield from _check_webhook_lease(settings, where)
     yield from _check_bind(settings, where)
     yield from _check_tls(settings, where)
     yield from _check_master_key(settings, where)
@@ -54,6 +57,16 @@ def _check_lease(settings: Settings, where: Where) -> Iterator[Problem]:
         wrong = f"{lease.renew_interval_s:g} leaves no time for a renewal to fail within lease.ttl_s, {lease.ttl_s:g}"
         right = f"write at most {lease.ttl_s / _RENEWALS_PER_LEASE:g} or raise lease.ttl_s"
         yield Problem(where("lease.renew_interval_s"), "lease.renew_interval_s", wrong, right)
+
+
+def _check_webhook_lease(settings: Settings, where: Where) -> Iterator[Problem]:
+    hooks = settings.webhooks
+    # A lease is renewed when a third of it is over, and a delivery is begun only if it ends within the lease.
+    needed = 2 * (hooks.timeout_s + hooks.survey_interval_s)
+    if hooks.lease_ttl_s < needed:
+        wrong = f"{hooks.lease_ttl_s:g} leaves no time for a delivery of webhooks.timeout_s, {hooks.timeout_s:g}"
+        right = f"write at least {needed:g} or lower webhooks.timeout_s"
+        yield Problem(where("webhooks.lease_ttl_s"), "webhooks.lease_ttl_s", wrong, right)
 
 
 def _check_bind(settings: Settings, where: Where) -> Iterator[Problem]:

@@ -340,6 +340,63 @@ class OutboundSettings(Section, frozen=True):
     ] = 5.0
 
 
+class WebhookSettings(Section, frozen=True):
+    """Deliveries of events to applications."""
+
+    max_endpoints: Annotated[int, Meta(ge=0, le=100_000, description="Webhooks at once.")] = 1000
+    timeout_s: Annotated[
+        float, Meta(gt=0, le=120, description="Time one delivery may take, from the name's lookup to the last byte.")
+    ] = 10.0
+    concurrency: Annotated[
+        int, Meta(ge=1, le=100, description="Deliveries to one endpoint at once, each of another company.")
+    ] = 8
+    max_answer_bytes: Annotated[
+        int,
+        Meta(ge=0, le=16 * MIB, description="How much of an endpoint's answer is read; its status counts, no more."),
+    ] = 64 * KIB
+    window_events: Annotated[
+        int,
+        Meta(ge=1, le=100_000, description="Events of one endpoint in memory, the oldest undelivered one included."),
+    ] = 1000
+    max_attempts: Annotated[
+        int, Meta(ge=1, le=1000, description="Attempts after which an event is put among the dead letters.")
+    ] = 12
+    retry_min_s: Annotated[
+        float, Meta(gt=0, le=3600, description="First pause before an event is tried again; it doubles, with jitter.")
+    ] = 1.0
+    retry_max_s: Annotated[
+        float, Meta(gt=0, le=86_400, description="Longest pause before an event is tried again.")
+    ] = 300.0
+    circuit_failures: Annotated[int, Meta(ge=1, le=1000, description="Failures in a row that suspend an endpoint.")] = 5
+    circuit_min_s: Annotated[
+        float, Meta(gt=0, le=86_400, description="First pause before a suspended endpoint is tried again; it doubles.")
+    ] = 30.0
+    circuit_max_s: Annotated[
+        float, Meta(gt=0, le=604_800, description="Longest pause before a suspended endpoint is tried again.")
+    ] = 900.0
+    lease_ttl_s: Annotated[
+        float,
+        Meta(
+            ge=1, le=3600, description="Time after which another daemon may deliver in the place of one that is gone."
+        ),
+    ] = 30.0
+    survey_interval_s: Annotated[
+        float, Meta(gt=0, le=60, description="How often leases are renewed and changes of webhooks looked for.")
+    ] = 2.0
+    save_interval_s: Annotated[
+        float, Meta(gt=0, le=60, description="How often cursors are written while deliveries succeed.")
+    ] = 0.5
+    secret_overlap_s: Annotated[
+        float, Meta(ge=0, le=30 * DAY_S, description="How long the old secret stays valid when it is rotated.")
+    ] = DAY_S
+    dead_letter_retention_s: Annotated[
+        float, Meta(ge=60, le=3650 * DAY_S, description="How long dead letters are kept.")
+    ] = 30 * DAY_S
+    max_dead_letters: Annotated[
+        int, Meta(ge=1, le=10_000_000, description="Dead letters of one webhook; the oldest are dropped.")
+    ] = 10_000
+
+
 class JanitorSettings(Section, frozen=True):
     """The regular clean-up."""
 

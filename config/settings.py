@@ -26,6 +26,7 @@ from config.sections import (
     OutboundSettings,
     RateLimitSettings,
     StorageSettings,
+    WebhookSettings,
 )
 from config.values import (
     Bind,
@@ -133,6 +134,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     rate_limit: RateLimitSettings = RateLimitSettings()
     health: HealthSettings = HealthSettings()
     outbound: OutboundSettings = OutboundSettings()
+    webhooks: WebhookSettings = WebhookSettings()
     janitor: JanitorSettings = JanitorSettings()
     log: LogSettings = LogSettings()
 

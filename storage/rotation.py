@@ -11,7 +11,7 @@ from typing import Final, LiteralString, final
 
 import msgspec
 
-from storage import data_keys
+from storage import data_keys, webhook_secrets
 from storage.archive import seal_archives
 from storage.connection import Connection, Reader
 from storage.errors import UnreadableState
@@ -43,7 +43,10 @@ _PLAIN: LiteralString = """
 """
 _MASTERS: LiteralString = """
     SELECT kek_id, count(*) FILTER (WHERE retired_at IS NULL) AS live, count(*) FILTER (WHERE retired_at IS NOT NULL) AS archived
-    FROM whatsapp_data_keys GROUP BY 1 ORDER BY 1
+    FROM (
+        SELECT kek_id, retired_at FROM whatsapp_data_keys
+        UNION ALL SELECT kek_id, NULL FROM webhooks WHERE kek_id IS NOT NULL
+    ) AS wrapped GROUP BY 1 ORDER BY 1
 """
 
 
@@ -53,6 +56,8 @@ class Rotated(msgspec.Struct):
 
     rewrapped: int = 0
     """Data keys that are wrapped by the new master key now."""
+    webhooks: int = 0
+    """Webhooks whose secrets are wrapped by it now, and were not before."""
     sealed_companies: int = 0
     sealed_values: int = 0
     sealed_archives: int = 0
@@ -62,7 +67,7 @@ class Rotated(msgspec.Struct):
 
 @final
 class MasterKeyUse(msgspec.Struct, frozen=True, rename="camel"):
-    """How many data keys a master key wraps."""
+    """How many data keys, and secrets of webhooks, a master key wraps."""
 
     master_key: str
     live: int
@@ -91,6 +96,12 @@ async def rewrap_all(db: Database, master: MasterKey, rotated: Rotated, progress
         # Once more: a daemon that does not know the new key yet may have made one behind our back.
         if rotated.rewrapped == before:
             return
+
+
+async def rewrap_webhooks(db: Database, rotated: Rotated) -> None:
+    """Wrap the secrets of all webhooks by the vault's current master key."""
+    rotated.webhooks, failed = await db.write(webhook_secrets.wrap_all)
+    rotated.unreadable |= failed
 
 
 async def _rewrap_batch(

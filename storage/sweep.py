@@ -1,4 +1,4 @@
-"""The regular clean-up: expired keys, old events, old idempotency records."""
+"""The regular clean-up: expired keys, old events, old idempotency records, old dead letters of webhooks."""
 
 from __future__ import annotations
 
@@ -7,7 +7,8 @@ from typing import LiteralString, final
 
 import msgspec
 
-from storage import events, idempotency
+from config.sections import WebhookSettings
+from storage import events, idempotency, webhook_dead_letters
 from storage.expiry import sweep_keys
 from storage.pool import Database
 
@@ -22,6 +23,7 @@ class Swept(msgspec.Struct, frozen=True, kw_only=True):
     events: int
     idempotency: int
     refreshed: int
+    dead_letters: int
 
 
 def _unheard(_done: int, _of: int) -> None:
@@ -29,7 +31,12 @@ def _unheard(_done: int, _of: int) -> None:
 
 
 async def sweep(
-    db: Database, *, keep_events_s: float, batch_rows: int = 1000, progress: Callable[[int, int], None] = _unheard
+    db: Database,
+    *,
+    keep_events_s: float,
+    webhooks: WebhookSettings,
+    batch_rows: int = 1000,
+    progress: Callable[[int, int], None] = _unheard,
 ) -> Swept:
     """Remove what is over, ``batch_rows`` a transaction. ``progress`` is told of the keys, by far the most."""
     total: int = await db.fetchval(_EXPIRED)
@@ -46,4 +53,7 @@ async def sweep(
         refreshed=keys.refreshed,
         events=await events.prune(db, keep_events_s, batch=batch_rows),
         idempotency=await idempotency.prune(db, batch=batch_rows),
+        dead_letters=await webhook_dead_letters.prune(
+            db, webhooks.dead_letter_retention_s, webhooks.max_dead_letters, batch=batch_rows
+        ),
     )

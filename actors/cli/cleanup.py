@@ -25,7 +25,8 @@ def run(arguments: Namespace) -> int:
         print_json(msgspec.to_builtins(swept))
     else:
         print_line(
-            f"deleted {swept.keys} expired keys, {swept.events} old events, {swept.idempotency} old answers; "
+            f"deleted {swept.keys} expired keys, {swept.events} old events, {swept.idempotency} old answers, "
+            f"{swept.dead_letters} old dead letters of webhooks; "
             f"refreshed {swept.refreshed} keys of running sessions"
         )
     return Exit.DONE
@@ -38,6 +39,7 @@ async def _sweep(settings: Settings) -> Swept:
         swept = await sweep(
             database,
             keep_events_s=settings.events.retention_s,
+            webhooks=settings.webhooks,
             batch_rows=settings.janitor.batch_rows,
             progress=bar,
         )

@@ -16,7 +16,7 @@ from config.settings import Settings
 from storage.errors import MasterKeyError
 from storage.master_key import MasterKeys
 from storage.migrate import migrate
-from storage.rotation import Rotated, rewrap_all, seal_everything
+from storage.rotation import Rotated, rewrap_all, rewrap_webhooks, seal_everything
 from storage.sealing import Vault
 
 
@@ -68,6 +68,7 @@ async def _rotate(settings: Settings, keys: MasterKeys) -> Rotated:
         bar = ProgressBar("data keys")
         await rewrap_all(database, keys.current(), rotated, bar)
         bar.close()
+        await rewrap_webhooks(database, rotated)
         bar = ProgressBar("companies")
         await seal_everything(database, rotated, bar)
         bar.close()
@@ -78,6 +79,7 @@ def _described(rotated: Rotated, keys: MasterKeys) -> dict[str, object]:
     return {
         "masterKey": keys.ids[0],
         "rewrapped": rotated.rewrapped,
+        "webhooks": rotated.webhooks,
         "sealed": {
             "companies": rotated.sealed_companies,
             "values": rotated.sealed_values,
@@ -89,6 +91,8 @@ def _described(rotated: Rotated, keys: MasterKeys) -> dict[str, object]:
 
 def _print(rotated: Rotated, keys: MasterKeys) -> None:
     print_line(f"{rotated.rewrapped} data keys are wrapped by master key {keys.ids[0]} now")
+    if rotated.webhooks:
+        print_line(f"and so are the secrets of {rotated.webhooks} webhooks")
     if rotated.sealed_companies or rotated.sealed_archives:
         print_line(
             f"sealed {rotated.sealed_values} values of {rotated.sealed_companies} companies "

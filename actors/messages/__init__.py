@@ -69,6 +69,7 @@ from actors.messages.services import (
     SetRateLimit,
     TakeToken,
 )
+from actors.messages.webhooks import StopDelivering, WebhooksChanged, WebhookStands
 
 __all__ = [
     "Allowance",
@@ -115,9 +116,12 @@ __all__ = [
     "SetRateLimit",
     "StartSession",
     "StatusChanged",
+    "StopDelivering",
     "StopSession",
     "Subscribe",
     "TakePlace",
     "TakeToken",
     "WaitReady",
+    "WebhookStands",
+    "WebhooksChanged",
 ]

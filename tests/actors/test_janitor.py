@@ -9,7 +9,7 @@ import trio
 from trio.testing import MockClock
 
 from actors.janitor import JanitorActor
-from config.sections import JanitorSettings
+from config.sections import JanitorSettings, WebhookSettings
 from storage.errors import StorageUnavailable
 from storage.pool import Database
 from supervisor import ChildSpec, SupervisorSpec, open_system
@@ -39,7 +39,9 @@ async def test_it_sweeps_soon_after_a_start_and_every_six_hours(autojump_clock: 
     database = CountingDatabase()
 
     def make(_: Any) -> JanitorActor:
-        return JanitorActor(cast("Database", database), settings=JanitorSettings(), keep_events_s=60.0)
+        return JanitorActor(
+            cast("Database", database), settings=JanitorSettings(), webhooks=WebhookSettings(), keep_events_s=60.0
+        )
 
     async with open_system(SupervisorSpec([ChildSpec(id="janitor", start=make)])):
         began = trio.current_time()

@@ -70,6 +70,7 @@ async def test_every_data_key_is_wrapped_anew(configured: Terminal, postgres_dsn
         assert first.json == {
             "masterKey": key_id(2),
             "rewrapped": 3,
+            "webhooks": 0,
             "sealed": {"companies": 0, "values": 0, "archives": 0},
             "unreadable": {},
         }

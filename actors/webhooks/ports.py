@@ -1,0 +1,32 @@
+"""What a webhook's actor works with."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from random import Random
+from typing import final
+
+from actors.metrics import Metrics
+from actors.outbound.client import OutboundClient
+from actors.webhooks.board import Board
+from config.sections import WebhookSettings
+from storage.pool import Database
+from supervisor import ActorRef
+
+
+@final
+@dataclass(frozen=True, slots=True, kw_only=True)
+class WebhookPorts:
+    """The collaborators of all webhooks' actors."""
+
+    database: Database
+    events: ActorRef
+    make_client: Callable[[int], OutboundClient]
+    """A client of its own for each endpoint, with so many connections: what one endpoint holds up, no other waits for."""
+    settings: WebhookSettings
+    metrics: Metrics
+    board: Board
+    owner: str
+    """This daemon, as leases know it."""
+    random: Random

@@ -1,0 +1,91 @@
+"""Dead letters as their readers see them: list, ask for a replay, prune."""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+from datetime import datetime
+from typing import LiteralString, final
+
+import msgspec
+
+from storage.connection import Connection, Reader
+from storage.pool import Database
+
+_LIST: LiteralString = """
+    SELECT seq, event_id, type, company_id, attempts, failure, status, died_at, replay_at, body FROM webhook_dead_letters
+    WHERE webhook_id = $1 AND seq > $2 ORDER BY seq LIMIT $3
+"""
+_REPLAY: LiteralString = """
+    UPDATE webhook_dead_letters SET replay_at = now()
+    WHERE webhook_id = $1 AND replay_at IS NULL AND ($2::bigint[] IS NULL OR seq = ANY ($2))
+"""
+_DISCARD: LiteralString = (
+    "DELETE FROM webhook_dead_letters WHERE webhook_id = $1 AND ($2::bigint[] IS NULL OR seq = ANY ($2))"
+)
+_PRUNE_OLD: LiteralString = """
+    DELETE FROM webhook_dead_letters WHERE (webhook_id, seq) IN (
+        SELECT webhook_id, seq FROM webhook_dead_letters WHERE died_at < now() - make_interval(secs => $1) ORDER BY died_at LIMIT $2
+    )
+"""
+_PRUNE_MANY: LiteralString = """
+    DELETE FROM webhook_dead_letters WHERE (webhook_id, seq) IN (
+        SELECT webhook_id, seq FROM (
+            SELECT webhook_id, seq, row_number() OVER (PARTITION BY webhook_id ORDER BY seq DESC) AS place FROM webhook_dead_letters
+        ) placed WHERE place > $1 LIMIT $2
+    )
+"""
+
+
+@final
+class ListedLetter(msgspec.Struct, frozen=True, kw_only=True):
+    """One dead letter."""
+
+    seq: int
+    event_id: str
+    type: str
+    company_id: str
+    attempts: int
+    failure: str
+    status: int | None
+    died_at: datetime
+    replay_at: datetime | None
+    body: bytes
+
+
+async def list_page(reader: Reader, webhook_id: str, *, after: int = 0, limit: int = 100) -> list[ListedLetter]:
+    """Dead letters of a webhook by seq."""
+    rows = await reader.fetch(_LIST, webhook_id, after, limit)
+    return [ListedLetter(**{name: row[name] for name in ListedLetter.__struct_fields__}) for row in rows]
+
+
+async def ask_for_replay(connection: Connection, webhook_id: str, seqs: Collection[int] | None) -> int:
+    """Have these (None: all) sent again; how many that are. Those whose replay was asked for already do not count again."""
+    return _count(await connection.execute(_REPLAY, webhook_id, None if seqs is None else list(seqs)))
+
+
+async def discard(connection: Connection, webhook_id: str, seqs: Collection[int] | None) -> int:
+    """Remove these (None: all) for good; how many that were."""
+    return _count(await connection.execute(_DISCARD, webhook_id, None if seqs is None else list(seqs)))
+
+
+async def prune(database: Database, older_than_s: float, most: int, *, batch: int = 1000) -> int:
+    """Delete those that are old, and of each webhook the oldest above ``most``; how many that were."""
+    old = await _prune(database, _PRUNE_OLD, older_than_s, batch)
+    return old + await _prune(database, _PRUNE_MANY, most, batch)
+
+
+async def _prune(database: Database, sql: LiteralString, limit: float, batch: int) -> int:
+    total = 0
+    while True:
+        deleted = await database.write(_delete, sql, limit, batch)
+        total += deleted
+        if deleted < batch:
+            return total
+
+
+async def _delete(connection: Connection, sql: LiteralString, limit: float, batch: int) -> int:
+    return _count(await connection.execute(sql, limit, batch))
+
+
+def _count(tag: str) -> int:
+    return int(tag.rpartition(" ")[2])

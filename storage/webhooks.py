@@ -1,0 +1,180 @@
+"""Webhooks: endpoints that events are delivered to. What they are; storage/webhook_deliveries.py has how far each is."""
+
+from __future__ import annotations
+
+import secrets
+from collections.abc import Collection, Sequence
+from datetime import datetime
+from typing import Any, LiteralString, final
+
+import msgspec
+from msgspec import UNSET, UnsetType
+
+from storage.connection import Connection, Reader, Row
+from storage.webhook_secrets import Secrets, new_secret, seal, unseal
+
+_LIST: LiteralString = """
+    SELECT * FROM webhook_overview WHERE webhook_is_visible(companies, $1) AND webhook_id > $2 ORDER BY webhook_id LIMIT $3
+"""
+_COUNT: LiteralString = "SELECT count(*) FROM webhooks WHERE webhook_is_visible(companies, $1)"
+_FIND: LiteralString = "SELECT * FROM webhook_overview WHERE webhook_is_visible(companies, $1) AND webhook_id = $2"
+_LOCK: LiteralString = """
+    SELECT secrets, kek_id FROM webhooks WHERE webhook_is_visible(companies, $1) AND webhook_id = $2 FOR UPDATE
+"""
+_TURN: LiteralString = "SELECT pg_advisory_xact_lock(7283190047)"
+_TOTAL: LiteralString = "SELECT count(*) FROM webhooks"
+_CREATE: LiteralString = """
+    INSERT INTO webhooks (webhook_id, url, companies, types, enabled, description, secrets, kek_id, cursor)
+    SELECT $1, $2, $3, $4, $5, $6, $7, $8, last FROM whatsapp_event_counter
+"""
+_CHANGE: LiteralString = """
+    UPDATE webhooks SET url = coalesce($2, url), enabled = coalesce($3, enabled), description = coalesce($4, description),
+        companies = CASE WHEN $5 THEN $6::text[] ELSE companies END, types = CASE WHEN $7 THEN $8::text[] ELSE types END,
+        version = version + 1, updated_at = now()
+    WHERE webhook_id = $1
+"""
+_ROTATE: LiteralString = """
+    UPDATE webhooks SET secrets = $2, kek_id = $3, version = version + 1, updated_at = now(),
+        previous_until = CASE WHEN $4::float8 IS NULL THEN NULL ELSE now() + make_interval(secs => $4) END
+    WHERE webhook_id = $1
+"""
+_REMOVE: LiteralString = "DELETE FROM webhooks WHERE webhook_is_visible(companies, $1) AND webhook_id = $2"
+_SECRETS: LiteralString = (
+    "SELECT secrets, kek_id, previous_until > now() AS has_previous FROM webhooks WHERE webhook_id = $1"
+)
+
+
+@final
+class Webhook(msgspec.Struct, frozen=True, kw_only=True):
+    """One endpoint, as anybody may see it who may see it at all."""
+
+    webhook_id: str
+    url: str
+    companies: tuple[str, ...] | None
+    """None: all."""
+    types: tuple[str, ...] | None
+    """None: all."""
+    enabled: bool
+    description: str
+    created_at: datetime
+    updated_at: datetime
+    version: int
+    cursor: int
+    previous_until: datetime | None
+    """Until when deliveries are signed with the secret before the current one too."""
+    delivered_at: datetime | None
+    failed_at: datetime | None
+    failure: str | None
+    suspended_until: datetime | None
+    """The circuit is open."""
+    dead_letters: int
+    behind: int
+    """Events of the log after the cursor, wanted or not."""
+
+
+@final
+class Change(msgspec.Struct, frozen=True, kw_only=True):
+    """What to change of a webhook; UNSET stays as it is."""
+
+    url: str | UnsetType = UNSET
+    companies: Sequence[str] | UnsetType | None = UNSET
+    types: Sequence[str] | UnsetType | None = UNSET
+    enabled: bool | UnsetType = UNSET
+    description: str | UnsetType = UNSET
+
+
+async def create(connection: Connection, change: Change, *, secret: str | None, most: int) -> tuple[str, str] | None:
+    """Make a webhook that gets what happens from now on; its id and its secret. None when there are ``most`` already."""
+    await connection.fetchval(_TURN)
+    total: int = await connection.fetchval(_TOTAL)
+    if total >= most:
+        return None
+    webhook_id = f"wh_{secrets.token_hex(8)}"
+    secret = secret or new_secret()
+    sealed, kek_id = seal(connection.vault, webhook_id, Secrets(secret))
+    given: dict[str, Any] = msgspec.structs.asdict(change)
+    companies, types = (_array(given[name]) for name in ("companies", "types"))
+    enabled, description = change.enabled is not False, change.description or ""
+    await connection.execute(_CREATE, webhook_id, change.url, companies, types, enabled, description, sealed, kek_id)
+    return webhook_id, secret
+
+
+async def list_page(
+    reader: Reader, only: Collection[str] | None, *, after: str = "", limit: int = 100
+) -> tuple[int, list[Webhook]]:
+    """How many there are that a key for ``only`` these companies sees (None: all), and a page of them in the order of their ids."""
+    array = _array(only)
+    count: int = await reader.fetchval(_COUNT, array)
+    return count, [_webhook(row) for row in await reader.fetch(_LIST, array, after, limit)]
+
+
+async def find(reader: Reader, only: Collection[str] | None, webhook_id: str) -> Webhook | None:
+    """One of them; None when there is none or it is not for such a key."""
+    row = await reader.fetchrow(_FIND, _array(only), webhook_id)
+    return None if row is None else _webhook(row)
+
+
+async def change(connection: Connection, only: Collection[str] | None, webhook_id: str, what: Change) -> bool:
+    """Change a webhook; its cursor stays. False when there is none for such a key."""
+    if await connection.fetchrow(_LOCK, _array(only), webhook_id) is None:
+        return False
+    await connection.execute(
+        _CHANGE,
+        webhook_id,
+        *(None if value is UNSET else value for value in (what.url, what.enabled, what.description)),
+        what.companies is not UNSET,
+        _array(what.companies),
+        what.types is not UNSET,
+        _array(what.types),
+    )
+    return True
+
+
+async def rotate(
+    connection: Connection, only: Collection[str] | None, webhook_id: str, *, secret: str | None, overlap_s: float
+) -> str | None:
+    """Give a webhook a new secret and return it; the present one stays valid beside it for ``overlap_s``. None as for `change`."""
+    row = await connection.fetchrow(_LOCK, _array(only), webhook_id)
+    if row is None:
+        return None
+    new = secret or new_secret()
+    present = unseal(connection.vault, webhook_id, row["secrets"], row["kek_id"])
+    sealed, kek_id = seal(connection.vault, webhook_id, Secrets(new, present.current if overlap_s > 0 else None))
+    await connection.execute(_ROTATE, webhook_id, sealed, kek_id, overlap_s if overlap_s > 0 else None)
+    return new
+
+
+async def retire_previous(connection: Connection, only: Collection[str] | None, webhook_id: str) -> bool:
+    """Sign with the current secret only, from now on. False as for `change`."""
+    row = await connection.fetchrow(_LOCK, _array(only), webhook_id)
+    if row is None:
+        return False
+    present = unseal(connection.vault, webhook_id, row["secrets"], row["kek_id"])
+    sealed, kek_id = seal(connection.vault, webhook_id, Secrets(present.current))
+    await connection.execute(_ROTATE, webhook_id, sealed, kek_id, None)
+    return True
+
+
+async def remove(connection: Connection, only: Collection[str] | None, webhook_id: str) -> bool:
+    """Remove a webhook with its dead letters. False as for `change`."""
+    return await connection.execute(_REMOVE, _array(only), webhook_id) == "DELETE 1"
+
+
+async def valid_secrets(reader: Reader, webhook_id: str) -> Secrets | None:
+    """What deliveries are to be signed with now; None when there is no such webhook."""
+    row = await reader.fetchrow(_SECRETS, webhook_id)
+    if row is None:
+        return None
+    found = unseal(reader.vault, webhook_id, row["secrets"], row["kek_id"])
+    return found if row["has_previous"] else Secrets(found.current)
+
+
+def _webhook(row: Row) -> Webhook:
+    values: dict[str, Any] = {name: row[name] for name in Webhook.__struct_fields__}
+    for name in ("companies", "types"):
+        values[name] = None if values[name] is None else tuple(values[name])
+    return Webhook(**values)
+
+
+def _array(values: Collection[str] | UnsetType | None) -> list[str] | None:
+    return None if values is None or values is UNSET else sorted(set(values))
