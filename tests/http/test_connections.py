@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import socket
 import time
 
@@ -119,6 +120,12 @@ async def test_five_hundred_slow_clients_do_not_slow_a_good_one() -> None:
                 assert (await daemon.client.get("/livez")).status_code == 200
                 took.append(time.perf_counter() - began)
 
+    print(
+        f"E8: 500 slow clients: all closed, the last after {max(ended):.1f} s (limit 2 s here, 15 s by default); a good client's"
+    )
+    print(
+        f"    answers meanwhile: p50 {sorted(took)[10] * 1000:.1f} ms, worst but one {sorted(took)[-2] * 1000:.1f} ms (bar 200)"
+    )
     assert len(ended) == 500
     assert max(ended) < 5
     assert sorted(took)[-2] < 0.2
@@ -174,7 +181,8 @@ async def test_a_client_that_leaves_does_not_stop_its_send() -> None:
             reset(stream)
         go_on.set()
         await until(lambda: len(world.companies[COMPANY_A].sent) == 1)
-        await until(lambda: b'outcome="crashed"' not in daemon.metrics.exposition())
+        await until(lambda: b"wasup_http_open_connections 0.0" in daemon.metrics.exposition())
+        assert not re.search(rb'outcome="crashed"} [1-9]', daemon.metrics.exposition())
 
 
 @pytest.mark.slow
