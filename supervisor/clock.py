@@ -4,8 +4,11 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
+from typing import Final
 
 from trio.abc import Clock
+
+QUANTUM: Final = 250e-6
 
 
 def fast_clock(clock: Clock) -> Callable[[], float]:
@@ -14,4 +17,16 @@ def fast_clock(clock: Clock) -> Callable[[], float]:
     trio's own clock is `time.perf_counter` behind an offset; reading that directly takes half the time, and every message is
     stamped. Any other clock (a test's) is asked itself.
     """
-    return time.perf_counter if type(clock).__name__ == "SystemClock" else clock.current_time
+    return time.perf_counter if _is_real(clock) else clock.current_time
+
+
+def turn_seconds(clock: Clock) -> float:
+    """How long an actor or a supervisor may go on without letting others run.
+
+    A test's clock may stand still, and such a turn would never be over: there it is one message.
+    """
+    return QUANTUM if _is_real(clock) else 0.0
+
+
+def _is_real(clock: Clock) -> bool:
+    return type(clock).__name__ == "SystemClock"

@@ -7,13 +7,13 @@ import time
 from collections.abc import Awaitable, Callable
 from contextvars import copy_context
 from random import Random
-from typing import Any, Final, TypeVar, final
+from typing import Any, TypeVar, final
 
 import trio
 
 from supervisor.actor import Actor
 from supervisor.cell import ActorCell
-from supervisor.clock import fast_clock
+from supervisor.clock import fast_clock, turn_seconds
 from supervisor.crash import killed
 from supervisor.dynamic import DynamicSupervisor
 from supervisor.errors import ActorStopped, AskTimeout, NoSuchActor, NotSupported
@@ -35,8 +35,6 @@ from supervisor.timers import Timers
 from supervisor.trace import Tracer
 
 T = TypeVar("T")
-QUANTUM: Final = 250e-6
-"""Seconds an actor or a supervisor may go on without letting others run."""
 
 
 @final
@@ -59,7 +57,7 @@ class System:
         self._served_at_once = 0
         self._context = copy_context()
         self._unix_offset = time.time() - self.now()
-        self.quantum = QUANTUM
+        self.quantum = turn_seconds(trio.lowlevel.current_clock())
         self._freeze_gc = freeze_gc
         self.stuck_after = stuck_after
         self.random = Random(seed)  # noqa: S311 - jitter, not secrets
@@ -196,7 +194,7 @@ class System:
     def _cell(self, path: str) -> ActorCell:
         node = self.node(path)
         if not isinstance(node, ActorCell):
-            raise NotSupported(f"{path} is a supervisor and can be neither suspended nor resumed")
+            raise NotSupported(f"{path} is a supervisor; suspend, resume, get_state, inquire and trace are for actors")
         return node
 
     # --- the life of the tree -----------------------------------------------------------------------------------------

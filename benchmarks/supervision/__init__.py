@@ -27,7 +27,7 @@ def main(arguments: Sequence[str]) -> int:
     options = _options(arguments)
     print_origin("supervision", arguments)
     others = competitors(install=options.peers)
-    rows = _measure(options.rounds, options.scale, others) + _memory()
+    rows = _measure(options.rounds, options.scale, others) + _memory(int(10_000 * options.scale))
     print_load("after")
     show(rows, others)
     missed = [each.name for each in rows if not each.holds]
@@ -61,7 +61,7 @@ def _measure(rounds: int, scale: float, others: Competitors) -> list[Row]:
     return [*(row(measure, times[measure.name]) for measure in table), flat(times[FEW], times[MANY])]
 
 
-def _memory(count: int = 10_000) -> list[Row]:
+def _memory(count: int) -> list[Row]:
     """Bytes of resident memory each, in processes of their own."""
     sizes: dict[str, float] = {}
     for kind in ("raw", "ours", "used"):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from contextlib import suppress
 from typing import Any
 
@@ -255,12 +256,31 @@ async def test_a_suspended_actor_stops_in_order(autojump_clock: MockClock) -> No
 
 async def test_supervisors_cannot_be_suspended() -> None:
     """suspend, resume, get_state and trace are for actors."""
+    actions: list[Callable[[], object]] = []
     async with open_system(one()) as system:
-        for action in (system.suspend, system.resume):
-            with pytest.raises(NotSupported):
-                action("/")
+        actions += (lambda: system.suspend("/"), lambda: system.resume("/"), lambda: system.trace("/", None))
+        for action in actions:
+            with pytest.raises(NotSupported, match="/ is a supervisor; suspend, resume, get_state"):
+                action()
         with pytest.raises(NotSupported):
             await system.get_state("/")
+
+
+async def test_system_requests_overtake_queued_messages(autojump_clock: MockClock) -> None:
+    """With five hundred slow messages queued, a look inside, a suspension and a stop come after the one in hand."""
+    async with open_system(one()) as system:
+        for _ in range(500):
+            system.ref("/a").tell(nap(1))
+        await wait_all_tasks_blocked()
+        await system.get_state("/a")
+        assert (trio.current_time(), system.snapshot("/a").mailbox_depth) == (1, 498)
+        system.suspend("/a")
+        await trio.sleep(10)
+        assert system.snapshot("/a").mailbox_depth == 498
+        system.resume("/a")
+        await system.supervisor().terminate_child("a")
+
+    assert trio.current_time() <= 13
 
 
 async def test_an_inquiry_of_a_busy_actor_times_out_and_of_a_stopped_one_fails(autojump_clock: MockClock) -> None:
