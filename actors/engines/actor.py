@@ -186,6 +186,8 @@ async def _why(process: subprocess.Popen[bytes], error: BaseException) -> str:
 
 
 async def _wait_exit(process: subprocess.Popen[bytes]) -> int:
+    if process.poll() is not None:  # reaped already by another who waited: there is no such process any more
+        return process.returncode
     descriptor = os.pidfd_open(process.pid)
     try:
         while process.poll() is None:
