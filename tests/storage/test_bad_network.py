@@ -1,0 +1,119 @@
+"""storage/pool.py over a network that is slow, chopped, torn or silent: calls end in time, and the pool heals (P5)."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import AsyncGenerator
+from contextlib import asynccontextmanager, suppress
+from urllib.parse import unquote
+
+import pytest
+import trio
+
+from storage.errors import StorageUnavailable
+from storage.pool import Database, open_database
+from tests.support.eventually import eventually
+from tests.support.postgres import PostgresServer
+from tests.support.toxic import ToxicProxy, toxic_proxy
+
+ACQUIRE_S = 1.0
+COMMAND_S = 1.5
+ENDED_WITHIN_S = ACQUIRE_S + COMMAND_S + 1.0 + 3.0
+"""The deadline and a second, and what a busy machine may take."""
+HEALED_WITHIN_S = 10.0
+CONNECTIONS = 4
+BIG = "SELECT repeat('x', 1000000)"
+
+
+@asynccontextmanager
+async def far_away(server: PostgresServer) -> AsyncGenerator[tuple[Database, ToxicProxy]]:
+    """The suite's server behind a proxy."""
+    directory = unquote(server.dsn.partition("host=")[2].partition("&")[0])
+    async with (
+        toxic_proxy(f"{directory}/.s.PGSQL.5432") as proxy,
+        open_database(
+            f"postgresql://postgres@127.0.0.1:{proxy.port}/postgres",
+            size=CONNECTIONS,
+            acquire_timeout_s=ACQUIRE_S,
+            command_timeout_s=COMMAND_S,
+        ) as database,
+    ):
+        assert await database.fetchval("SELECT 1") == 1
+        yield database, proxy
+
+
+async def all_at_once(database: Database) -> bool:
+    """Whether as many calls as the pool has connections succeed together."""
+    done: list[int] = []
+
+    async def call() -> None:
+        with suppress(StorageUnavailable):
+            done.append(await database.fetchval("SELECT 1"))
+
+    async with trio.open_nursery() as nursery:
+        for _ in range(CONNECTIONS):
+            nursery.start_soon(call)
+    return len(done) == CONNECTIONS
+
+
+async def test_latency_makes_calls_slow_and_nothing_else(postgres_server: PostgresServer) -> None:
+    """A fifth of a second for each round trip is within the command's time."""
+    async with far_away(postgres_server) as (database, proxy):
+        proxy.toxics.latency_s = 0.1
+
+        assert await database.fetchval("SELECT 2") == 2
+
+
+async def test_single_bytes_make_the_same_rows(postgres_server: PostgresServer) -> None:
+    """The driver puts together what the network took apart."""
+    async with far_away(postgres_server) as (database, proxy):
+        proxy.toxics.slice_bytes = 1
+
+        assert await database.fetchval("SELECT repeat('y', 2000)") == "y" * 2000
+
+
+async def test_a_black_hole_ends_every_call_in_time(postgres_server: PostgresServer) -> None:
+    """More callers than connections, all of them answered; once it is over the pool is whole again."""
+    async with far_away(postgres_server) as (database, proxy):
+        proxy.toxics.is_black_hole = True
+        taken: list[float] = []
+
+        async def call() -> None:
+            began = time.monotonic()
+            with pytest.raises(StorageUnavailable):
+                await database.fetchval("SELECT 1")
+            taken.append(time.monotonic() - began)
+
+        async with trio.open_nursery() as nursery:
+            for _ in range(3 * CONNECTIONS):
+                nursery.start_soon(call)
+        proxy.toxics.heal()
+
+        await eventually("the pool to be whole", lambda: all_at_once(database), within=HEALED_WITHIN_S)
+        assert len(taken) == 3 * CONNECTIONS
+        assert max(taken) < ENDED_WITHIN_S
+        print(
+            f"P5 black hole: slowest call {max(taken):.2f} s with {ACQUIRE_S:g} s to acquire and {COMMAND_S:g} s a command"
+        )
+
+
+async def test_a_reset_in_the_middle_of_a_result_is_unavailable(postgres_server: PostgresServer) -> None:
+    """Half a result is none; the next call has a new connection."""
+    async with far_away(postgres_server) as (database, proxy):
+        proxy.toxics.reset_after_bytes = 100_000
+        with pytest.raises(StorageUnavailable):
+            await database.fetchval(BIG)
+        proxy.toxics.heal()
+
+        await eventually("the pool to be whole", lambda: all_at_once(database), within=HEALED_WITHIN_S)
+        assert len(await database.fetchval(BIG)) == 1_000_000
+
+
+async def test_a_narrow_line_is_cut_at_the_commands_end(postgres_server: PostgresServer) -> None:
+    """A result that would take ten seconds is given up after its time; a small one gets through."""
+    async with far_away(postgres_server) as (database, proxy):
+        proxy.toxics.bytes_per_s = 100_000
+        with pytest.raises(StorageUnavailable):
+            await database.fetchval(BIG)
+
+        assert await database.fetchval("SELECT 3") == 3
