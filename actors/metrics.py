@@ -129,6 +129,7 @@ class Metrics(Collector):
             (self._auth_failures, ("missing", "wrong", "limited")),
             (self._connections, ("accepted", "refused", "cut", "crashed")),
             (self._transitions, CompanyState),
+            (self._errors, ("send_timeout", "engine_unavailable", "storage_unavailable")),
             (self._dropped, ("slow_consumer", "restarting", "key_revoked")),
         ):
             for label in labels:
