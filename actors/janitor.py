@@ -64,5 +64,6 @@ class JanitorActor(Actor):
             events=swept.events,
             idempotency=swept.idempotency,
             dead_letters=swept.dead_letters,
+            media=swept.media,
         )
         return swept

@@ -205,6 +205,8 @@ def _company_specs(parts: Parts, context: Context) -> Callable[[str, bool], Chil
         settings=settings.company,
         storage_timeout_s=settings.storage.command_timeout_s,
         engine_timeout_s=settings.engine.start_timeout_s,
+        file_timeout_s=settings.media.transfer_timeout_s,
+        media_retention_s=settings.media.retention_s,
         random=SystemRandom(),
         wall_clock=time.time,
         owner=parts.owner,

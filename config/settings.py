@@ -23,6 +23,7 @@ from config.sections import (
     JanitorSettings,
     LeaseSettings,
     LogSettings,
+    MediaSettings,
     OutboundSettings,
     RateLimitSettings,
     StorageSettings,
@@ -135,6 +136,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     health: HealthSettings = HealthSettings()
     outbound: OutboundSettings = OutboundSettings()
     webhooks: WebhookSettings = WebhookSettings()
+    media: MediaSettings = MediaSettings()
     janitor: JanitorSettings = JanitorSettings()
     log: LogSettings = LogSettings()
 

@@ -1,4 +1,6 @@
-"""The regular clean-up: expired keys, old events, old idempotency records, old dead letters of webhooks."""
+"""The regular clean-up: expired keys, old events, idempotency records, dead letters, files that WhatsApp has deleted meanwhile."""
+
+"""The regular clean-up: expired keys, old events, old idempotency records, files that WhatsApp has deleted meanwhile."""
 
 from __future__ import annotations
 
@@ -8,7 +10,7 @@ from typing import LiteralString, final
 import msgspec
 
 from config.sections import WebhookSettings
-from storage import events, idempotency, webhook_dead_letters
+from storage import events, idempotency, media, webhook_dead_letters
 from storage.expiry import sweep_keys
 from storage.pool import Database
 
@@ -22,6 +24,7 @@ class Swept(msgspec.Struct, frozen=True, kw_only=True):
     keys: int
     events: int
     idempotency: int
+    media: int = 0
     refreshed: int
     dead_letters: int
 
@@ -56,4 +59,5 @@ async def sweep(
         dead_letters=await webhook_dead_letters.prune(
             db, webhooks.dead_letter_retention_s, webhooks.max_dead_letters, batch=batch_rows
         ),
+        media=await media.prune(db, batch=batch_rows),
     )

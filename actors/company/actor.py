@@ -6,7 +6,7 @@ from typing import Any, final
 
 import trio
 
-from actors.company import notices, orders
+from actors.company import inquiring, notices, orders
 from actors.company.announcer import Announcer
 from actors.company.closings import Credentials, Verdict, judge
 from actors.company.condition import Condition, EvidenceLog
@@ -17,20 +17,28 @@ from actors.company.session import Session
 from actors.company.status import phone_number_of, status_of
 from actors.engine import protocol
 from actors.messages import (
+    CheckContact,
     CheckHealth,
     CompanyState,
+    DownloadFile,
+    GetGroup,
     GetOffer,
     GetStatus,
     Initialize,
     LeaseExtended,
     LeaseWasLost,
+    ListGroups,
     Logout,
+    MarkRead,
     Refused,
     RestartSession,
+    SendContent,
     SendText,
+    SetTyping,
     StartSession,
     StatusChanged,
     StopSession,
+    UploadFile,
 )
 from storage.errors import StorageUnavailable
 from supervisor import Actor, ExitReason, Helper, ReplyTo, Timer
@@ -60,6 +68,7 @@ class CompanyActor(Actor):
         self.lid: str | None = None
         self.next_attempt_at: float | None = None
         self.sends_in_flight = 0
+        self.inquiries_in_flight = 0
         self.archiving: list[ReplyTo[Any]] | None = None
         """Who waits for the identity to be archived; None when it is not being archived."""
         self._running = running
@@ -98,8 +107,10 @@ class CompanyActor(Actor):
                     self._on_engine(from_engine)
             case GetStatus():
                 return status_of(self)
-            case SendText():
+            case SendText() | SendContent():
                 orders.send(self, message)
+            case CheckContact() | ListGroups() | GetGroup() | MarkRead() | SetTyping() | UploadFile() | DownloadFile():
+                inquiring.inquire(self, message)
             case CheckHealth():
                 orders.check_health(self)
             case Initialize() | GetOffer() | StartSession() | StopSession() | RestartSession() | Logout():

@@ -12,9 +12,12 @@ import trio
 
 from actors.company.link import EngineLink
 from actors.company.notices import MessagesStored
+from actors.company.ports import CompanyPorts
 from actors.company.shipping import Shipment
-from actors.engine.protocol import EventsStored, OutboxEvent
+from actors.engine.protocol import EventsStored, MediaArrived, OutboxEvent
 from actors.messages import Event, Publish, Refused
+from actors.storage.requests import KeepMedia
+from storage.media import NewMedia
 from supervisor import ActorRef
 from supervisor.errors import SupervisorError
 
@@ -42,11 +45,18 @@ class Inbox:
     """
 
     def __init__(
-        self, company_id: str, *, shipment: Shipment, events: ActorRef, actor: ActorRef, link: EngineLink, file_id: str
+        self,
+        company_id: str,
+        *,
+        shipment: Shipment,
+        ports: CompanyPorts,
+        actor: ActorRef,
+        link: EngineLink,
+        file_id: str,
     ) -> None:
         self._company_id = company_id
         self._shipment = shipment
-        self._events = events
+        self._ports = ports
         self._actor = actor
         self._link = link
         self._file_id = file_id
@@ -68,16 +78,36 @@ class Inbox:
             await self._link.tell(EventsStored(number=batch[-1].number))
 
     async def _publish(self, batch: list[OutboxEvent]) -> None:
-        events = tuple(self._event(event) for event in batch if self._is_news(event))
+        await self._keep_media([event for event in batch if event.type == "media"])
+        events = tuple(self._event(event) for event in batch if event.type != "media" and self._is_news(event))
         while events and not await self._stored(events):
             await trio.sleep(RETRY_S)
         messages = sum(event.type == "message" for event in batch)
         if messages:
             await self._actor.send(MessagesStored(messages))
 
+    async def _keep_media(self, batch: list[OutboxEvent]) -> None:
+        """Before the messages that announce them are told of: who hears of a file can fetch it."""
+        arrived = [msgspec.json.decode(event.payload, type=MediaArrived) for event in batch]
+        media = tuple(
+            NewMedia(self._company_id, one.media_id, one.message_id, msgspec.json.encode(one.file)) for one in arrived
+        )
+        while media and not await self._kept(media):
+            await trio.sleep(RETRY_S)
+
+    async def _kept(self, media: tuple[NewMedia, ...]) -> bool:
+        request = KeepMedia(media, self._ports.media_retention_s)
+        try:
+            await self._ports.storage.ask(request, timeout=STORE_TIMEOUT_S)
+        except Refused as refused:
+            return refused.code == "storage_rejected"  # it never will be: the message is told of all the same
+        except SupervisorError:
+            return False
+        return True
+
     async def _stored(self, events: tuple[Event, ...]) -> bool:
         try:
-            await self._events.ask(Publish(events), timeout=STORE_TIMEOUT_S)
+            await self._ports.events.ask(Publish(events), timeout=STORE_TIMEOUT_S)
         except (
             Refused,
             SupervisorError,

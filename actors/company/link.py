@@ -40,7 +40,15 @@ class FrameSocket(Protocol):
     async def get_message(self) -> str | bytes: ...
 
 
-Answer = protocol.Done | protocol.Sent | protocol.PairingCode | protocol.Failed
+Answer = (
+    protocol.Done
+    | protocol.Sent
+    | protocol.PairingCode
+    | protocol.Uploaded
+    | protocol.NumberChecked
+    | protocol.Groups
+    | protocol.Failed
+)
 
 
 @final

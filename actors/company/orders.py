@@ -10,12 +10,12 @@ import trio
 from actors.company import notices
 from actors.company.link import EngineLink, EngineRefused, LinkLost
 from actors.company.linking import Linking
-from actors.company.sending import send_text
+from actors.company.sending import send_message
 from actors.company.session import Session
 from actors.company.shipping import ShippingStopped
 from actors.company.status import health_report, status_of
 from actors.engine import protocol
-from actors.messages import CompanyState, Initialize, LeaseDropped, Offer, Refused, SendText
+from actors.messages import CompanyState, Initialize, LeaseDropped, Offer, Refused, SendContent, SendText
 from actors.storage.requests import ArchiveAuth, ReleaseLease
 from supervisor import ActorRef, ReplyTo
 from supervisor.errors import SupervisorError
@@ -33,7 +33,7 @@ STALE_ROUND_TRIP_S = 1.0
 # --- sending ---
 
 
-def send(actor: CompanyActor, request: SendText) -> None:
+def send(actor: CompanyActor, request: SendText | SendContent) -> None:
     """Begin a send; its caller is answered when it is durable. Refused at once when not connected or when too many are under way."""
     if actor.condition.state is not S.CONNECTED or actor.session is None:
         raise Refused("no_active_session", f"the company is {actor.condition.state.value}: {actor.condition.reason}")
@@ -43,10 +43,10 @@ def send(actor: CompanyActor, request: SendText) -> None:
     actor.context.spawn(_send, actor, actor.session, request, actor.context.defer(), name="send")
 
 
-async def _send(actor: CompanyActor, session: Session, request: SendText, reply: ReplyTo[Any]) -> None:
+async def _send(actor: CompanyActor, session: Session, request: SendText | SendContent, reply: ReplyTo[Any]) -> None:
     began = trio.current_time()
     try:
-        sent = await send_text(session, request, actor.ports)
+        sent = await send_message(session, request, actor.ports)
     except Refused as refused:
         actor.ports.metrics.error(refused.code, actor.company_id)
         reply.fail(refused)

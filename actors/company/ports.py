@@ -52,6 +52,10 @@ class CompanyPorts:
     """How long a commit or a lease may take before it is asked for again, or a caller is told that storage is away."""
     engine_timeout_s: float
     """How long to wait for a place in a running engine process."""
+    file_timeout_s: float
+    """Time for a file to or from WhatsApp."""
+    media_retention_s: float
+    """How long what it takes to fetch a file is kept."""
     random: Random
     wall_clock: Callable[[], float]
     owner: str

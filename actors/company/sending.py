@@ -1,8 +1,9 @@
-"""Sending one text: accepted by WhatsApp and its ratchet step committed, or a clear refusal."""
+"""Sending one message: accepted by WhatsApp and its ratchet step committed, or a clear refusal."""
 
 from __future__ import annotations
 
 import secrets
+from typing import Any
 
 import trio
 
@@ -11,7 +12,7 @@ from actors.company.ports import CompanyPorts
 from actors.company.session import Session
 from actors.company.shipping import ShippingStopped
 from actors.engine import protocol
-from actors.messages import Refused, SendText, Sent
+from actors.messages import Refused, SendContent, SendText, Sent
 from actors.storage.requests import CheckWritable
 from supervisor.errors import SupervisorError
 
@@ -23,6 +24,9 @@ _CODES = {
     "not_linked": "no_active_session",
     "timeout": "send_timeout",
     "no_such_recipient": "recipient_not_on_whatsapp",
+    "not_in_group": "not_in_group",
+    "no_such_group": "no_such_group",
+    "no_such_message": "no_such_message",
     "rejected": "send_rejected",
 }
 
@@ -32,7 +36,7 @@ def new_message_id() -> str:
     return "3EB0" + secrets.token_hex(9).upper()
 
 
-async def send_text(session: Session, request: SendText, ports: CompanyPorts) -> Sent:
+async def send_message(session: Session, request: SendText | SendContent, ports: CompanyPorts) -> Sent:
     """Send and wait until it is durable; raises Refused with the code of the problem catalogue."""
     with trio.move_on_after(ports.settings.send_timeout_s):
         await _require_storage(session.company_id, ports)
@@ -54,21 +58,12 @@ async def _require_storage(company_id: str, ports: CompanyPorts) -> None:
         raise _storage_unavailable() from error
 
 
-async def _ask_engine(session: Session, request: SendText, ports: CompanyPorts) -> protocol.Sent:
-    quoted = request.quoted
+async def _ask_engine(session: Session, request: SendText | SendContent, ports: CompanyPorts) -> protocol.Sent:
     if session.link is None:
         raise Refused("no_active_session", "the company is not connected")
     try:
         answer = await session.link.call(
-            lambda call: protocol.SendText(
-                call=call,
-                to=request.to,
-                text=request.text,
-                message_id=request.message_id or new_message_id(),
-                quoted=None
-                if quoted is None
-                else protocol.QuotedMessage(quoted.message_id, quoted.sender, quoted.text),
-            ),
+            lambda call: _call_of(request, call),
             timeout_s=ports.settings.send_timeout_s,
         )
     except EngineRefused as error:
@@ -77,6 +72,19 @@ async def _ask_engine(session: Session, request: SendText, ports: CompanyPorts) 
         raise Refused("engine_unavailable", str(error), retry_after_s=ENGINE_RETRY_AFTER_S) from error
     assert isinstance(answer, protocol.Sent)
     return answer
+
+
+def _call_of(request: SendText | SendContent, call: int) -> protocol.SendText | protocol.SendContent:
+    quoted = request.quoted
+    common: dict[str, Any] = {
+        "call": call,
+        "to": request.to,
+        "quoted": None if quoted is None else protocol.QuotedMessage(quoted.message_id, quoted.sender, quoted.text),
+        "mentions": request.mentions,
+    }
+    if isinstance(request, SendContent):
+        return protocol.SendContent(content=request.content, message_id=new_message_id(), **common)
+    return protocol.SendText(text=request.text, message_id=request.message_id or new_message_id(), **common)
 
 
 async def _require_commit(session: Session, position: int, ports: CompanyPorts) -> None:

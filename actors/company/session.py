@@ -187,7 +187,7 @@ class Session:
         inbox = Inbox(
             self.company_id,
             shipment=self.shipment,
-            events=self._ports.events,
+            ports=self._ports,
             actor=self._actor,
             link=link,
             file_id=self._file_id,

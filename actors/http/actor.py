@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ssl
+import time
 from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any, Final, final
@@ -26,9 +27,12 @@ from actors.http.live import LiveEvents
 from actors.http.monitoring import actor_samples
 from actors.http.peers import Peers
 from actors.http.server import Server
+from actors.http.transfers import MediaStore, Transfers
 from actors.http.verbs import Verbs
+from actors.media.spool import Spool
 from actors.messages import GetHttpAddress, ReloadFiles
 from actors.metrics import Metrics
+from actors.outbound.client import OutboundClient, policy_of
 from config.settings import Settings
 from config.values import Bind
 from supervisor import Actor, ActorRef, Down, ExitReason
@@ -60,6 +64,7 @@ class Stores:
     idempotency: IdempotencyStore
     audit: AuditStore
     server: ServerStore
+    media: MediaStore
 
 
 @final
@@ -188,6 +193,7 @@ class HttpActor(Actor):
         self._dashboards.close_all("restarting")
         await self._server.drain()
         await self._audit.finish()
+        await self._outbound.aclose()
 
     def _backends(self, audit: AuditTrail) -> Backends:
         settings = self._settings
@@ -200,9 +206,21 @@ class HttpActor(Actor):
             metrics=self._metrics,
             idempotency=Idempotency(self._stores.idempotency, spawn=lambda work: self.context.spawn(work, name="send")),
             audit=audit,
+            transfers=self._transfers(),
             act_on_self=self._act_on_self,
-            waits=Waits(send_s=settings.company.send_timeout_s + 2.0),
+            waits=Waits(send_s=settings.company.send_timeout_s + 2.0, inquiry_s=settings.company.inquiry_timeout_s),
             region=settings.default_region,
+        )
+
+    def _transfers(self) -> Transfers:
+        settings = self._settings
+        self._outbound = OutboundClient(policy_of(settings.outbound), connections=settings.media.max_transfers)
+        return Transfers(
+            settings.media,
+            store=self._stores.media,
+            spool=Spool(settings.state_dir / "media"),
+            outbound=self._outbound,
+            wall_clock=time.time,
         )
 
     def _samples(self) -> Iterable[Sample]:

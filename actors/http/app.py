@@ -18,6 +18,8 @@ from actors.http.bodies import ApiRequest
 from actors.http.document import Document
 from actors.http.events import EventsController, TicketsController
 from actors.http.failures import problem_of, where
+from actors.http.files import MediaController
+from actors.http.inquiries import ChatController, ContactsController, GroupsController
 from actors.http.monitoring import ExpositionController, MetricsController, ProbesController
 from actors.http.pages import DocsRouter, OfflineDocs, pages
 from actors.http.problems import MEDIA_TYPE, Problem, ProblemBody, body_of, instance_of
@@ -36,6 +38,10 @@ def build_app(settings: HttpSettings) -> Litestar:
             SessionListController,
             SessionController,
             SendController,
+            MediaController,
+            ContactsController,
+            GroupsController,
+            ChatController,
             EventsController,
             TicketsController,
             MetricsController,

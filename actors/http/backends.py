@@ -12,6 +12,7 @@ from litestar.di import NamedDependency
 from actors.http.audit import AuditTrail
 from actors.http.auth import Principal
 from actors.http.idempotency import Idempotency
+from actors.http.transfers import Transfers
 from actors.messages import CompanyStatus, FindCompany
 from actors.metrics import Metrics
 from supervisor import ActorRef, System
@@ -32,6 +33,8 @@ class Waits:
     send_s: float = 30.0
     """Until WhatsApp acknowledged a message and its state is committed."""
     ready_s: float = 3.0
+    inquiry_s: float = 15.0
+    """Until WhatsApp has answered a question."""
 
 
 @final
@@ -47,6 +50,7 @@ class Backends:
     metrics: Metrics
     idempotency: Idempotency
     audit: AuditTrail
+    transfers: Transfers
     waits: Waits
     act_on_self: Callable[[str, str], bool]
     """Take an action (name, path) on the HTTP actor itself, a moment from now so that it can still be answered; False: it is not meant."""

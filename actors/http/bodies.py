@@ -26,28 +26,6 @@ class Body(msgspec.Struct, frozen=True, kw_only=True, rename="camel", forbid_unk
     """Base of request bodies."""
 
 
-class QuotedBody(Body, frozen=True, kw_only=True):
-    """The message a reply refers to."""
-
-    message_id: Annotated[str, Meta(min_length=1, max_length=128)]
-    sender: Annotated[str, Meta(max_length=64, description="Who wrote it; the recipient when left out")] | None = None
-    text: Annotated[str, Meta(max_length=MAX_MESSAGE)] = ""
-
-
-class SendOptions(Body, frozen=True, kw_only=True):
-    """Options of a send."""
-
-    quoted: QuotedBody | None = None
-
-
-class SendBody(Body, frozen=True, kw_only=True):
-    """A text message."""
-
-    phone: Annotated[str, Meta(description="Recipient: a phone number or a JID", examples=["+79000000001"])]
-    message: Annotated[str, Meta(description="1 to 4096 characters", examples=["Hello"])]
-    options: SendOptions | None = None
-
-
 class InitializeBody(Body, frozen=True, kw_only=True):
     """How to link: by QR code, or by a code typed into the phone of that number."""
 

@@ -49,6 +49,9 @@ _ALL: Final = (
     _kind("not_found", 404, "Not Found", "There is nothing at this path."),
     _kind("no_such_company", 404, "No Such Company", "No company with this id: initialize it first."),
     _kind("no_such_actor", 404, "No Such Actor", "There is no actor at this path of the tree."),
+    _kind("no_such_group", 404, "No Such Group", "WhatsApp knows no such group."),
+    _kind("no_such_message", 404, "No Such Message", "This company has sent no such message, or too long ago."),
+    _kind("no_such_media", 404, "No Such Media", "No file of this id is remembered (any more)."),
     _kind("no_qr", 404, "No QR Code", "No QR code is on offer: call initialize."),
     _kind(
         "method_not_allowed", 405, "Method Not Allowed", "This path does not take this method; see the Allow header."
@@ -57,7 +60,10 @@ _ALL: Final = (
     _kind("request_timeout", 408, "Request Timeout", "The body did not arrive in time.", retry_s=1.0),
     _kind("body_too_large", 413, "Body Too Large", "The body is larger than the limit of 64 KiB."),
     _kind("unsupported_media_type", 415, "Unsupported Media Type", "Send the body as application/json in UTF-8."),
+    _kind("media_gone", 410, "Media Gone", "WhatsApp does not have this file any more."),
+    _kind("media_too_large", 413, "Media Too Large", "The file is larger than what is taken."),
     # 409: not in this state
+    _kind("not_in_group", 409, "Not In Group", "The company's account is not in this group."),
     _kind("no_active_session", 409, "No Active Session", "The company is not connected to WhatsApp; see its status."),
     _kind("already_linked", 409, "Already Linked", "The company is linked to WhatsApp: log it out first."),
     _kind("not_linked", 409, "Not Linked", "The company is not linked to WhatsApp."),
@@ -86,14 +92,20 @@ _ALL: Final = (
     _kind("idempotency_key_reused", 422, "Idempotency-Key Reused", "This key was used for a different body."),
     _kind("recipient_not_on_whatsapp", 422, "Recipient Not On WhatsApp", "This number has no WhatsApp account."),
     _kind("send_rejected", 422, "Send Rejected", "WhatsApp refused this message."),
+    _kind("wrong_media_type", 422, "Wrong Media Type", "The file is not of a type that can be sent as this."),
+    _kind("url_refused", 422, "URL Refused", "This URL must not be fetched; the detail says why."),
     # 429
     _kind("rate_limited", 429, "Rate Limited", "Too many messages for this company; see RateLimit-*.", retry_s=1.0),
     _kind("too_many_sends", 429, "Too Many Sends", "Too many sends of this company are under way.", retry_s=1.0),
     _kind("too_many_failures", 429, "Too Many Failures", "Too many wrong API keys from this address.", retry_s=60.0),
     _kind("too_many_tickets", 429, "Too Many Tickets", "Too many tickets are out at present.", retry_s=5.0),
+    _kind("too_many_transfers", 429, "Too Many Transfers", "Too many files are on their way already.", retry_s=2.0),
     # 5xx: not the caller's fault
     _kind("internal_error", 500, "Internal Error", "Something failed here; the log of the daemon says what."),
     _kind("storage_rejected", 500, "Storage Rejected", "The database cannot hold a value; the log says which."),
+    _kind("url_failed", 502, "URL Failed", "What is at the URL could not be fetched.", retry_s=5.0),
+    _kind("media_upload_failed", 502, "Media Upload Failed", "WhatsApp did not take the file.", retry_s=5.0),
+    _kind("media_download_failed", 502, "Media Download Failed", "WhatsApp did not give the file.", retry_s=5.0),
     _kind("storage_unavailable", 503, "Storage Unavailable", "The database is away; nothing was changed.", retry_s=5.0),
     _kind("engine_unavailable", 503, "Engine Unavailable", "No engine process is ready for this company.", retry_s=5.0),
     _kind("whatsapp_unreachable", 503, "WhatsApp Unreachable", "WhatsApp's servers cannot be reached.", retry_s=15.0),

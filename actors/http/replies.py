@@ -6,7 +6,8 @@ from typing import TypeVar
 
 import msgspec
 
-from actors.messages import Answer, CompanyStatus, EventPage, HealthReport, Offer, Sent, SessionPage
+from actors.engine.contents import MediaKind
+from actors.messages import Answer, CompanyStatus, ContactReport, EventPage, HealthReport, Offer, Sent, SessionPage
 from actors.metrics import Totals
 
 R = TypeVar("R", bound=msgspec.Struct)
@@ -49,6 +50,71 @@ class HealthReply(HealthReport, frozen=True, kw_only=True):
 class SentReply(Sent, frozen=True, kw_only=True):
     """A message that WhatsApp acknowledged."""
 
+    success: bool = True
+
+
+class MediaReply(Answer, frozen=True, kw_only=True):
+    """A file that was uploaded."""
+
+    company_id: str
+    media_id: str
+    kind: MediaKind
+    mimetype: str
+    size: int
+    expires_at: float
+    """Unix seconds."""
+    success: bool = True
+
+
+class ContactReply(ContactReport, frozen=True, kw_only=True):
+    """Whether a number has an account on WhatsApp."""
+
+    company_id: str
+    phone: str
+    success: bool = True
+
+
+class GroupSummary(Answer, frozen=True, kw_only=True):
+    """A group."""
+
+    id: str
+    """Its JID, which is also how it is written to."""
+    subject: str
+    description: str
+    owner: str | None
+    announcement: bool
+    """Only admins may send."""
+    locked: bool
+    """Only admins may change subject and description."""
+    size: int
+    """How many members."""
+
+
+class Member(Answer, frozen=True, kw_only=True):
+    """Somebody in a group."""
+
+    id: str
+    pn: str | None
+    lid: str | None
+    admin: bool
+    owner: bool
+
+
+class GroupsReply(Answer, frozen=True, kw_only=True):
+    """The groups of a company's account."""
+
+    company_id: str
+    count: int
+    groups: tuple[GroupSummary, ...]
+    success: bool = True
+
+
+class GroupReply(Answer, frozen=True, kw_only=True):
+    """A group and who is in it."""
+
+    company_id: str
+    group: GroupSummary
+    members: tuple[Member, ...]
     success: bool = True
 
 

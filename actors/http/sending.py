@@ -1,4 +1,4 @@
-"""Sending a text, in this order:
+"""Sending a message, in this order:
 
 1. the key and the company in the path (guards), 2. the body's form, the message, the recipient, 3. the company exists,
 4. a repeat of an earlier `Idempotency-Key` is answered without sending, 5. the company is connected, 6. the rate limit,
@@ -11,7 +11,6 @@ A message that was let through counts, also when sending it fails.
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
 from functools import partial
 from typing import Annotated
 
@@ -19,13 +18,13 @@ from litestar import Controller, Response, post
 from litestar.params import HeaderParameter, JSONBody
 
 from actors.http.backends import Backends, Injected
-from actors.http.bodies import MAX_MESSAGE, QuotedBody, SendBody
+from actors.http.drafts import Attachment, Draft, draft_of
 from actors.http.guards import CompanyId, needs_company, needs_key
+from actors.http.kinds import SendBody
 from actors.http.openapi import BODY, OF_A_COMPANY, may_answer
-from actors.http.phones import Recipient, parse_recipient
 from actors.http.problems import Problem
 from actors.http.replies import SentReply, succeed
-from actors.messages import Allowance, GetStatus, Quoted, SendText, TakeToken
+from actors.messages import Allowance, GetStatus, SendContent, SendText, TakeToken
 from supervisor import ActorRef
 from supervisor.errors import AskTimeout
 
@@ -51,6 +50,17 @@ _SENDING = (
     "send_rejected",
     "engine_unavailable",
     "send_timeout",
+    "send_rejected",
+    "not_in_group",
+    "no_such_group",
+    "no_such_message",
+    "no_such_media",
+    "wrong_media_type",
+    "media_too_large",
+    "media_upload_failed",
+    "too_many_transfers",
+    "url_refused",
+    "url_failed",
 )
 
 
@@ -64,7 +74,7 @@ class SendController(Controller):
     )
     tags = ("messages",)
 
-    @post(status_code=200, summary="Send a text", responses=may_answer(*OF_A_COMPANY, *BODY, *_SENDING))
+    @post(status_code=200, summary="Send a message", responses=may_answer(*OF_A_COMPANY, *BODY, *_SENDING))
     async def send(
         self,
         company_id: CompanyId,
@@ -73,48 +83,20 @@ class SendController(Controller):
         idempotency_key: IdempotencyKey = None,
     ) -> Response[SentReply]:
         """Answered when WhatsApp acknowledged the message and the state it used is durable."""
-        draft = _draft(data, backends.region)
+        draft = draft_of(data, backends.region)
         company = await backends.find(company_id)
         async with backends.idempotency.attempt(company_id, idempotency_key, data) as attempt:
             if attempt.earlier is not None:
                 return Response(attempt.earlier, headers={"Idempotency-Replayed": "true"})
-            await _require_connected(company, company_id, backends)
+            await require_connected(company, company_id, backends)
             allowance = await _take_token(company_id, backends)
-            sent = await attempt.run(partial(_send, company, draft, backends))
+            request = await _request(company, company_id, draft, backends)
+            sent = await attempt.run(partial(_send, company, request, backends))
         return Response(sent, headers=_rate_limit_headers(allowance))
 
 
-@dataclass(frozen=True, slots=True)
-class Draft:
-    """A message that may be sent as far as its form goes."""
-
-    to: Recipient
-    text: str
-    quoted: Quoted | None
-
-
-def _draft(body: SendBody, region: str) -> Draft:
-    to = parse_recipient(body.phone, region)
-    if len(body.message) > MAX_MESSAGE:
-        raise Problem(
-            "message_too_long", f"message has {len(body.message)} characters; at most {MAX_MESSAGE} are allowed"
-        )
-    if not body.message.strip():
-        raise Problem("invalid_message", "message is empty")
-    if "\0" in body.message:
-        raise Problem("invalid_message", "message holds the character NUL")
-    quoted = body.options.quoted if body.options else None
-    return Draft(to, body.message, None if quoted is None else _quoted(quoted, to, region))
-
-
-def _quoted(body: QuotedBody, to: Recipient, region: str) -> Quoted:
-    if body.sender is None and to.jid.endswith("@g.us"):
-        raise Problem("invalid_request", "options.quoted.sender: needed in a group")
-    sender = to if body.sender is None else parse_recipient(body.sender, region)
-    return Quoted(message_id=body.message_id, sender=sender.jid, text=body.text)
-
-
-async def _require_connected(company: ActorRef, company_id: str, backends: Backends) -> None:
+async def require_connected(company: ActorRef, company_id: str, backends: Backends) -> None:
+    """`no_active_session` for a company that is not connected to WhatsApp."""
     status = await company.ask(GetStatus(), timeout=backends.waits.ask_s)
     if not status.connected:
         detail = f"the company is {status.status.value}: {status.reason}"
@@ -134,8 +116,15 @@ async def _take_token(company_id: str, backends: Backends) -> Allowance:
     return allowance
 
 
-async def _send(company: ActorRef, draft: Draft, backends: Backends) -> SentReply:
-    request = SendText(draft.to.jid, draft.to.phone, draft.text, quoted=draft.quoted)
+async def _request(company: ActorRef, company_id: str, draft: Draft, backends: Backends) -> SendText | SendContent:
+    """The order to the company; a file is with WhatsApp before."""
+    content = draft.content
+    if isinstance(content, Attachment):
+        content = await backends.transfers.attach(company, company_id, content)
+    return draft.request(content)
+
+
+async def _send(company: ActorRef, request: SendText | SendContent, backends: Backends) -> SentReply:
     try:
         sent = await company.ask(request, timeout=backends.waits.send_s)
     except AskTimeout as error:

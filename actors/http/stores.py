@@ -5,11 +5,15 @@ from __future__ import annotations
 from functools import partial
 from typing import final
 
+import msgspec
+
+from actors.engine.contents import StoredFile
 from actors.http.actor import Stores
 from actors.http.audit import AuditEntry
 from actors.http.auth import Principal
 from actors.http.idempotency import Remembered
-from storage import api_keys, audit, idempotency
+from actors.http.transfers import KnownFile
+from storage import api_keys, audit, idempotency, media
 from storage.pool import Database
 
 
@@ -20,6 +24,7 @@ def database_stores(database: Database, *, idempotency_ttl_s: float, owner: str)
         idempotency=DatabaseIdempotency(database, idempotency_ttl_s, owner),
         audit=DatabaseAudit(database),
         server=DatabaseServer(database),
+        media=DatabaseMedia(database),
     )
 
 
@@ -84,6 +89,26 @@ class DatabaseAudit:
         await self._database.write(
             audit.append, entry.at, entry.key_id, entry.action, entry.target, entry.address, entry.count
         )
+
+
+@final
+class DatabaseMedia:
+    """Files in ``whatsapp_media``."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+
+    async def find(self, company_id: str, media_id: str) -> KnownFile | None:
+        """The company's file of this id."""
+        kept = await media.find(self._database, company_id, media_id)
+        if kept is None:
+            return None
+        return KnownFile(kept.media_id, msgspec.json.decode(kept.file, type=StoredFile), kept.expires_at)
+
+    async def keep(self, company_id: str, media_id: str, file: StoredFile, keep_s: float) -> None:
+        """Remember a file that the application uploaded."""
+        new = media.NewMedia(company_id, media_id, None, msgspec.json.encode(file))
+        await self._database.write(media.keep, [new], keep_s)
 
 
 @final

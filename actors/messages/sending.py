@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from actors.engine.contents import AnyContent
 from actors.messages.basis import Answer
 from supervisor import Request
 
@@ -36,3 +37,16 @@ class SendText(Request[Sent]):
     text: str
     message_id: str | None = None
     quoted: Quoted | None = None
+    mentions: tuple[str, ...] = ()
+    """Full JIDs."""
+
+
+@dataclass(frozen=True, slots=True)
+class SendContent(Request[Sent]):
+    """Anything but plain text; answered and refused as `SendText`, and with `not_in_group`, `no_such_group`, `no_such_message`."""
+
+    to: str
+    phone: str
+    content: AnyContent
+    quoted: Quoted | None = None
+    mentions: tuple[str, ...] = ()

@@ -105,6 +105,7 @@ class _GuardedStream(httpcore.AsyncNetworkStream):
 
     def __init__(self, stream: httpcore.AsyncNetworkStream) -> None:
         self._stream = stream
+        self._is_closed = False
 
     async def read(self, max_bytes: int, timeout: float | None = None) -> bytes:
         return await self._stream.read(max_bytes, timeout)
@@ -113,6 +114,7 @@ class _GuardedStream(httpcore.AsyncNetworkStream):
         await self._stream.write(buffer, timeout)
 
     async def aclose(self) -> None:
+        self._is_closed = True
         await self._stream.aclose()
 
     async def start_tls(
@@ -124,4 +126,7 @@ class _GuardedStream(httpcore.AsyncNetworkStream):
             raise OutboundFailed("tls_failed", "TLS failed: is the certificate valid for this host?") from error
 
     def get_extra_info(self, info: str) -> Any:
+        # The pool asks this of connections at rest, and drops those of which it is true; of a closed socket nobody can ask it.
+        if info == "is_readable" and self._is_closed:
+            return True
         return self._stream.get_extra_info(info)

@@ -8,6 +8,7 @@ from typing import Literal
 from actors.messages import Event
 from storage.auth_state import Delta
 from storage.leases import Lease, Renewal
+from storage.media import NewMedia
 from supervisor import Request
 
 
@@ -23,6 +24,14 @@ class AppendEvents(Request[tuple[int, ...]]):
     """Answered with each event's ``seq`` after the commit; an event id that is there already keeps its ``seq``."""
 
     events: tuple[Event, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class KeepMedia(Request[None]):
+    """Answered after the commit; what is kept already stays, so repeating is harmless."""
+
+    media: tuple[NewMedia, ...]
+    keep_s: float
 
 
 @dataclass(frozen=True, slots=True)

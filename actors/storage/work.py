@@ -8,7 +8,7 @@ from typing import Any
 
 from actors.messages import Event, Refused
 from actors.storage import requests
-from storage import archive, auth_state, companies, events, leases
+from storage import archive, auth_state, companies, events, leases, media
 from storage.connection import Connection
 from storage.errors import LeaseHeld, LeaseLost, StorageError, UnknownDeviceFile
 
@@ -63,6 +63,8 @@ def _row(event: Event) -> events.NewEvent:
 
 async def _perform_one(connection: Connection, request: Any, work: Work) -> Any:
     match request:
+        case requests.KeepMedia(new, keep_s):
+            await media.keep(connection, new, keep_s)
         case requests.AcquireLease(company_id):
             try:
                 return await leases.acquire(connection, company_id, work.owner, work.lease_ttl_s)

@@ -15,7 +15,7 @@ from actors.company.link import EngineLink, LinkLost
 from actors.company.ports import CompanyPorts
 from actors.engine import protocol
 from actors.messages import Announce, CompanyState, EnginePlace, LeavePlace, Publish, Refused, TakePlace
-from actors.storage.requests import AcquireLease, CheckWritable, CommitDelta
+from actors.storage.requests import AcquireLease, CheckWritable, CommitDelta, KeepMedia
 from config.sections import CompanySettings
 from storage.auth_state import AuthState
 from storage.leases import Lease
@@ -198,6 +198,8 @@ class World:
             settings=self.settings,
             storage_timeout_s=10.0,
             engine_timeout_s=30.0,
+            file_timeout_s=30.0,
+            media_retention_s=60.0,
             random=Random(1),
             wall_clock=lambda: 1_000_000.0 + trio.current_time(),
             owner="me",
@@ -221,5 +223,5 @@ class World:
 
 def refuse_writes(message: Any) -> None:
     """A storage hook: Postgres is away."""
-    if isinstance(message, CheckWritable | CommitDelta):
+    if isinstance(message, CheckWritable | CommitDelta | KeepMedia):
         raise Refused("storage_unavailable", "away", retry_after_s=5.0)

@@ -10,19 +10,32 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import msgspec
+import trio
 
 from actors import messages as m
+from actors.engine.contents import StoredFile
+from actors.engine.inquiries import GroupDescription, GroupMember
 from actors.events.hub import Filter, Hub
 from actors.events.subscription import Subscription
 from actors.http.audit import AuditEntry
 from actors.http.auth import Principal
 from actors.http.idempotency import Remembered
+from actors.http.transfers import KnownFile
 from actors.metrics import Metrics
 from storage.errors import StorageUnavailable
 from supervisor import Actor, ActorRef, ChildSpec, SupervisorRef
 from supervisor.errors import NoSuchActor
 
 NOW = 1_790_000_000.0
+GROUP = GroupDescription(
+    jid="120363000000000001@g.us",
+    subject="Sales",
+    description="",
+    owner="100000000000001@lid",
+    announcement=False,
+    locked=False,
+    members=(GroupMember("100000000000001@lid", "79000000001@s.whatsapp.net", "100000000000001@lid", True, True),),
+)
 
 
 @dataclass
@@ -32,6 +45,9 @@ class Company:
     company_id: str
     state: m.CompanyState = m.CompanyState.CONNECTED
     sent: list[m.SendText] = field(default_factory=list[m.SendText])
+    contents: list[m.SendContent] = field(default_factory=list[m.SendContent])
+    files: dict[str, bytes] = field(default_factory=dict[str, bytes])
+    """What WhatsApp has, by path."""
     asked: list[Any] = field(default_factory=list[Any])
     offer: m.Offer | None = None
     healthy: bool = True
@@ -53,6 +69,7 @@ class World:
     log: list[m.Event] = field(default_factory=list[m.Event])
     keys: dict[bytes, Principal] = field(default_factory=dict[bytes, Principal])
     kept: dict[tuple[str, str], Remembered] = field(default_factory=dict[tuple[str, str], Remembered])
+    media: dict[tuple[str, str], KnownFile] = field(default_factory=dict[tuple[str, str], KnownFile])
     audit: list[AuditEntry] = field(default_factory=list[AuditEntry])
     revoked: set[str] = field(default_factory=set[str])
     key_lookups: int = 0
@@ -109,6 +126,35 @@ class FakeCompany(Actor):
                 return m.Sent(
                     company_id=self.company.company_id, phone=message.phone, message_id=message_id, timestamp=NOW
                 )
+            case m.SendContent():
+                self.company.contents.append(message)
+                message_id = f"3EB1{len(self.company.contents):018d}"
+                return m.Sent(
+                    company_id=self.company.company_id, phone=message.phone, message_id=message_id, timestamp=NOW
+                )
+            case m.UploadFile(path, kind):
+                data = await trio.Path(path).read_bytes()
+                name = hashlib.sha256(data).hexdigest()
+                self.company.files[f"/v/{name}"] = data
+                key = bytes(32)
+                return StoredFile(
+                    kind=kind,
+                    direct_path=f"/v/{name}",
+                    media_key=key,
+                    file_sha256=key,
+                    file_enc_sha256=key,
+                    size=len(data),
+                )
+            case m.DownloadFile(file, path):
+                await trio.Path(path).write_bytes(self.company.files[file.direct_path])
+                return None
+            case m.CheckContact(phone):
+                known = phone.endswith("02")
+                return m.ContactReport(on_whatsapp=known, id=f"{phone}@s.whatsapp.net" if known else None, lid=None)
+            case m.ListGroups() | m.GetGroup():
+                return (GROUP,)
+            case m.MarkRead() | m.SetTyping():
+                return None
             case m.Initialize(method, _):
                 return self._offer(method)
             case m.GetOffer():
@@ -323,6 +369,19 @@ class MemoryIdempotency:
     async def release(self, company_id: str, key: str, claim: str) -> None:
         self._world.check_storage()
         assert self._world.kept.pop((company_id, key)).claim == claim
+
+
+class MemoryMedia:
+    def __init__(self, world: World) -> None:
+        self._world = world
+
+    async def find(self, company_id: str, media_id: str) -> KnownFile | None:
+        self._world.check_storage()
+        return self._world.media.get((company_id, media_id))
+
+    async def keep(self, company_id: str, media_id: str, file: StoredFile, keep_s: float) -> None:
+        self._world.check_storage()
+        self._world.media[company_id, media_id] = KnownFile(media_id, file, NOW + keep_s)
 
 
 class MemoryServer:

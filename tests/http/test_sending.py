@@ -11,8 +11,8 @@ import pytest
 import trio
 
 from actors import messages as m
-from actors.http.bodies import SendBody
 from actors.http.idempotency import ELSEWHERE_S, Remembered
+from actors.http.kinds import SendBody
 from actors.messages import CompanyState
 from tests.http.fakes import NOW
 from tests.http.raw import connected, request, reset

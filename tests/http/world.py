@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncGenerator, Callable
+from collections.abc import AsyncGenerator, Callable, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
+from typing import Any
 
 import httpx
 import trio
@@ -39,6 +40,7 @@ from tests.http.fakes import (
     MemoryAudit,
     MemoryIdempotency,
     MemoryKeys,
+    MemoryMedia,
     MemoryServer,
     World,
 )
@@ -93,14 +95,15 @@ def app_for(settings: HttpSettings) -> Litestar:
     return build_app(settings)
 
 
-def tree(world: World, metrics: Metrics, http: HttpSettings) -> SupervisorSpec:
+def tree(world: World, metrics: Metrics, http: HttpSettings, changes: Mapping[str, Any]) -> SupervisorSpec:
     """The daemon's tree with fakes; paths as in the real one."""
-    settings = Settings(state_dir=Path("unused"), bind=Bind("127.0.0.1", 0), http=http)
+    settings = Settings(**{"state_dir": Path("unused"), "bind": Bind("127.0.0.1", 0), "http": http, **changes})
     stores = Stores(
         keys=MemoryKeys(world),
         idempotency=MemoryIdempotency(world),
         audit=MemoryAudit(world),
         server=MemoryServer(world),
+        media=MemoryMedia(world),
     )
 
     def http_actor(context: Context) -> Actor:
@@ -129,11 +132,13 @@ def tree(world: World, metrics: Metrics, http: HttpSettings) -> SupervisorSpec:
 
 
 @asynccontextmanager
-async def running(world: World | None = None, http: HttpSettings | None = None) -> AsyncGenerator[Daemon, None]:
-    """A daemon for the length of a block."""
+async def running(
+    world: World | None = None, http: HttpSettings | None = None, **changes: Any
+) -> AsyncGenerator[Daemon, None]:
+    """A daemon for the length of a block; ``changes``: other settings."""
     world = world or sample_world()
     metrics = Metrics(CollectorRegistry())
-    async with open_system(tree(world, metrics, http or HttpSettings())) as system:
+    async with open_system(tree(world, metrics, http or HttpSettings(), changes)) as system:
         _, port = await system.ref("/http").ask(m.GetHttpAddress())
         headers = {"Authorization": f"Bearer {ADMIN_KEY}"}
         async with httpx.AsyncClient(base_url=f"http://127.0.0.1:{port}", headers=headers, timeout=10) as client:

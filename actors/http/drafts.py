@@ -1,0 +1,203 @@
+"""From what `send` was given to a message that may be sent, as far as its form goes. Pure."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import Any, Final
+
+from actors.engine import contents as c
+from actors.http.bodies import MAX_MESSAGE
+from actors.http.kinds import (
+    KINDS,
+    AudioBody,
+    ContactBody,
+    DeleteBody,
+    DocumentBody,
+    EditBody,
+    FileBody,
+    ImageBody,
+    LocationBody,
+    PollBody,
+    QuotedBody,
+    ReactionBody,
+    SendBody,
+    VideoBody,
+)
+from actors.http.phones import Recipient, parse_phone, parse_recipient
+from actors.http.problems import Problem
+from actors.messages import Quoted, SendContent, SendText
+
+_ABOUT_ANOTHER: Final = frozenset({"reaction", "edit", "delete"})
+"""Kinds that change an earlier message; they are no replies themselves."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Attachment:
+    """A file that is to be sent."""
+
+    kind: c.MediaKind
+    media_id: str | None
+    url: str | None
+    caption: str = ""
+    voice: bool = False
+    file_name: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Draft:
+    """A message that may be sent as far as its form goes."""
+
+    to: Recipient
+    content: str | c.AnyContent | Attachment
+    quoted: Quoted | None
+    mentions: tuple[str, ...]
+
+    def request(self, content: str | c.AnyContent) -> SendText | SendContent:
+        """The order to the company; ``content`` stands for the attachment, where there is one."""
+        if isinstance(content, str):
+            return SendText(self.to.jid, self.to.phone, content, quoted=self.quoted, mentions=self.mentions)
+        return SendContent(self.to.jid, self.to.phone, content, self.quoted, self.mentions)
+
+
+def draft_of(body: SendBody, region: str) -> Draft:
+    """Raises `invalid_request`, `invalid_phone`, `invalid_message`, `message_too_long`."""
+    to = parse_recipient(body.phone, region)
+    given = [name for name in KINDS if getattr(body, name) is not None]
+    if len(given) != 1:
+        raise Problem("invalid_request", f"give exactly one of {', '.join(KINDS)}; there are {len(given)}")
+    kind = given[0]
+    options = body.options
+    quoted = options.quoted if options else None
+    mentions = options.mentions if options else ()
+    if kind in _ABOUT_ANOTHER and quoted is not None:
+        raise Problem("invalid_request", f"options.quoted: {kind} cannot be a reply")
+    return Draft(
+        to,
+        _content(kind, getattr(body, kind), to, region),
+        None if quoted is None else _quoted(quoted, to, region),
+        tuple(parse_recipient(written, region).jid for written in mentions),
+    )
+
+
+def checked_text(text: str) -> str:
+    """A text that WhatsApp takes."""
+    if len(text) > MAX_MESSAGE:
+        raise Problem("message_too_long", f"message has {len(text)} characters; at most {MAX_MESSAGE} are allowed")
+    if not text.strip():
+        raise Problem("invalid_message", "message is empty")
+    if "\0" in text:
+        raise Problem("invalid_message", "message holds the character NUL")
+    return text
+
+
+def _content(kind: str, body: Any, to: Recipient, region: str) -> str | c.AnyContent | Attachment:
+    match body:
+        case str():
+            return checked_text(body)
+        case FileBody():
+            return _attachment(kind, body)
+        case LocationBody():
+            if not (math.isfinite(body.latitude) and math.isfinite(body.longitude)):
+                raise Problem("invalid_request", "location: latitude and longitude must be numbers")
+            name, address = _no_nul("location.name", body.name), _no_nul("location.address", body.address)
+            return c.Location(latitude=body.latitude, longitude=body.longitude, name=name, address=address)
+        case ContactBody():
+            return _contact(body, region)
+        case PollBody():
+            return _poll(body)
+        case ReactionBody():
+            return _reaction(body, to, region)
+        case EditBody():
+            return c.Edit(message_id=body.message_id, text=checked_text(body.message))
+        case DeleteBody():
+            return c.Delete(message_id=body.message_id, sender=_writer(body.sender, to, region))
+        case _:
+            raise TypeError(type(body).__name__)
+
+
+def _attachment(kind: Any, body: FileBody) -> Attachment:
+    if (body.media_id is None) == (body.url is None):
+        raise Problem("invalid_request", f"{kind}: give either mediaId or url")
+    caption = body.caption if isinstance(body, ImageBody | VideoBody | DocumentBody) else ""
+    name = body.file_name if isinstance(body, DocumentBody) else None
+    return Attachment(
+        kind=kind,
+        media_id=body.media_id,
+        url=body.url,
+        caption=_no_nul(f"{kind}.caption", caption),
+        voice=isinstance(body, AudioBody) and body.voice,
+        file_name=None if name is None else _no_nul("document.fileName", name),
+    )
+
+
+def _contact(body: ContactBody, region: str) -> c.Contact:
+    phone = parse_phone(body.phone, region)
+    name, organization = _line("contact.name", body.name), _line("contact.organization", body.organization)
+    lines = ["BEGIN:VCARD", "VERSION:3.0", f"N:;{_escaped(name)};;;", f"FN:{_escaped(name)}"]
+    if organization:
+        lines.append(f"ORG:{_escaped(organization)}")
+    lines += [f"TEL;type=CELL;type=VOICE;waid={phone[1:]}:{phone}", "END:VCARD"]
+    return c.Contact(name=name, vcard="\n".join(lines))
+
+
+def _poll(body: PollBody) -> c.Poll:
+    question = _line("poll.question", body.question)
+    options = tuple(_line("poll.options", option) for option in body.options)
+    if len(set(options)) < len(options):
+        raise Problem("invalid_request", "poll.options: two are the same, and votes could not be told apart")
+    if body.selectable > len(options):
+        raise Problem("invalid_request", f"poll.selectable: there are only {len(options)} options")
+    return c.Poll(question=question, options=options, selectable=body.selectable)
+
+
+def _reaction(body: ReactionBody, to: Recipient, region: str) -> c.Reaction:
+    emoji = body.emoji.strip()
+    if any(letter.isalnum() and letter.isascii() and len(emoji) == 1 for letter in emoji) or emoji.isalpha():
+        raise Problem("invalid_request", "reaction.emoji: must be one emoji, or empty to take the reaction back")
+    if body.from_me:
+        if body.sender is not None:
+            raise Problem("invalid_request", "reaction.sender: not with fromMe")
+        return c.Reaction(message_id=body.message_id, emoji=_no_nul("reaction.emoji", emoji), sender=None)
+    if body.sender is None and to.jid.endswith("@g.us"):
+        raise Problem(
+            "invalid_request", "reaction.sender: needed in a group, unless the message is this company's (fromMe)"
+        )
+    sender = to.jid if body.sender is None else parse_recipient(body.sender, region).jid
+    return c.Reaction(message_id=body.message_id, emoji=_no_nul("reaction.emoji", emoji), sender=sender)
+
+
+def _writer(written: str | None, to: Recipient, region: str) -> str | None:
+    if written is None:
+        return None
+    if not to.jid.endswith("@g.us"):
+        raise Problem(
+            "invalid_request", "delete.sender: only in a group; with one person, only own messages can be deleted"
+        )
+    return parse_recipient(written, region).jid
+
+
+def _quoted(body: QuotedBody, to: Recipient, region: str) -> Quoted:
+    if body.sender is None and to.jid.endswith("@g.us"):
+        raise Problem("invalid_request", "options.quoted.sender: needed in a group")
+    sender = to if body.sender is None else parse_recipient(body.sender, region)
+    return Quoted(message_id=body.message_id, sender=sender.jid, text=body.text)
+
+
+def _no_nul(field: str, text: str) -> str:
+    if "\0" in text:
+        raise Problem("invalid_request", f"{field}: holds the character NUL")
+    return text
+
+
+def _line(field: str, text: str) -> str:
+    """One line that is not blank, unless it is empty and may be."""
+    if any(ord(letter) < 32 or ord(letter) == 127 for letter in text) or (text and not text.strip()):
+        raise Problem("invalid_request", f"{field}: must be one line of text")
+    return text.strip()
+
+
+def _escaped(text: str) -> str:
+    for special in ("\\", ";", ","):
+        text = text.replace(special, f"\\{special}")
+    return text

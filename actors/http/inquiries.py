@@ -1,0 +1,143 @@
+"""What WhatsApp knows of numbers and groups, and what chats are told beside messages."""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal, TypeVar
+
+from litestar import Controller, get, post
+from litestar.params import JSONBody, PathParameter
+from msgspec import Meta
+
+from actors.engine.inquiries import GroupDescription
+from actors.http.backends import Backends, Injected
+from actors.http.bodies import Body
+from actors.http.guards import CompanyId, needs_company, needs_key
+from actors.http.openapi import BODY, OF_A_COMPANY, may_answer
+from actors.http.phones import parse_phone, parse_recipient
+from actors.http.problems import Problem
+from actors.http.replies import ContactReply, Done, GroupReply, GroupsReply, GroupSummary, Member
+from actors.messages import CheckContact, GetGroup, ListGroups, MarkRead, SetTyping
+from supervisor import Request
+
+T = TypeVar("T")
+
+_ASKING = (*OF_A_COMPANY, "no_active_session", "engine_unavailable", "send_rejected")
+_MAX_IDS = 100
+_SPARE_S = 3.0
+
+ReadId = Annotated[str, Meta(min_length=1, max_length=128, pattern="^[!-~]+$")]
+
+
+class ReadBody(Body, frozen=True, kw_only=True):
+    """Messages of one chat that somebody has read."""
+
+    phone: Annotated[str, Meta(description="The chat: a phone number or a JID", examples=["+79000000001"])]
+    message_ids: Annotated[tuple[ReadId, ...], Meta(min_length=1, max_length=_MAX_IDS)]
+    sender: Annotated[str, Meta(max_length=64, description="Who wrote them; needed in a group")] | None = None
+
+
+class TypingBody(Body, frozen=True, kw_only=True):
+    """What somebody is doing in a chat."""
+
+    phone: Annotated[str, Meta(description="The chat: a phone number or a JID", examples=["+79000000001"])]
+    state: Literal["composing", "recording", "paused"]
+
+
+class ContactsController(Controller):
+    """Numbers."""
+
+    path = "/api/whatsapp/sessions/{company_id:str}/contacts"
+    guards = (needs_key, needs_company)
+    tags = ("contacts",)
+
+    @get("/{phone:str}", summary="Is it on WhatsApp?", responses=may_answer(*_ASKING, "invalid_phone"))
+    async def check(
+        self,
+        company_id: CompanyId,
+        phone: Annotated[str, PathParameter(description="A phone number")],
+        backends: Injected,
+    ) -> ContactReply:
+        """Asks WhatsApp, every time. Who asks about thousands of numbers is soon asked to leave."""
+        number = parse_phone(phone, backends.region)
+        report = await _ask(company_id, CheckContact(number.lstrip("+")), backends)
+        return ContactReply(
+            company_id=company_id, phone=number, on_whatsapp=report.on_whatsapp, id=report.id, lid=report.lid
+        )
+
+
+class GroupsController(Controller):
+    """Groups."""
+
+    path = "/api/whatsapp/sessions/{company_id:str}/groups"
+    guards = (needs_key, needs_company)
+    tags = ("contacts",)
+
+    @get(summary="List groups", responses=may_answer(*_ASKING))
+    async def groups(self, company_id: CompanyId, backends: Injected) -> GroupsReply:
+        """The groups that the company's account is in."""
+        found = await _ask(company_id, ListGroups(), backends)
+        groups = tuple(_summary(group) for group in found)
+        return GroupsReply(company_id=company_id, count=len(groups), groups=groups)
+
+    @get(
+        "/{group_id:str}",
+        summary="One group",
+        responses=may_answer(*_ASKING, "invalid_phone", "not_in_group", "no_such_group"),
+    )
+    async def group(
+        self,
+        company_id: CompanyId,
+        group_id: Annotated[str, PathParameter(description="The group's JID: …@g.us")],
+        backends: Injected,
+    ) -> GroupReply:
+        """A group that the account is in, with its members."""
+        jid = parse_recipient(group_id, backends.region).jid
+        if not jid.endswith("@g.us"):
+            raise Problem("invalid_phone", "a group is called by its JID, which ends in @g.us")
+        (group,) = await _ask(company_id, GetGroup(jid), backends)
+        members = tuple(
+            Member(id=one.id, pn=one.pn, lid=one.lid, admin=one.admin, owner=one.owner) for one in group.members
+        )
+        return GroupReply(company_id=company_id, group=_summary(group), members=members)
+
+
+class ChatController(Controller):
+    """What chats are told beside messages."""
+
+    path = "/api/whatsapp/sessions/{company_id:str}"
+    guards = (needs_key, needs_company)
+    tags = ("messages",)
+
+    @post("/read", status_code=200, summary="Mark read", responses=may_answer(*_ASKING, *BODY, "invalid_phone"))
+    async def read(self, company_id: CompanyId, data: JSONBody[ReadBody], backends: Injected) -> Done:
+        """Whoever wrote the messages is shown that they were read."""
+        chat = parse_recipient(data.phone, backends.region).jid
+        if data.sender is None and chat.endswith("@g.us"):
+            raise Problem("invalid_request", "sender: needed in a group")
+        sender = None if data.sender is None else parse_recipient(data.sender, backends.region).jid
+        await _ask(company_id, MarkRead(chat, data.message_ids, sender), backends)
+        return Done()
+
+    @post("/typing", status_code=200, summary="Show typing", responses=may_answer(*_ASKING, *BODY, "invalid_phone"))
+    async def typing(self, company_id: CompanyId, data: JSONBody[TypingBody], backends: Injected) -> Done:
+        """Shown for some seconds; say it again while it lasts."""
+        chat = parse_recipient(data.phone, backends.region).jid
+        await _ask(company_id, SetTyping(chat, data.state), backends)
+        return Done()
+
+
+async def _ask(company_id: str, request: Request[T], backends: Backends) -> T:
+    company = await backends.find(company_id)
+    return await company.ask(request, timeout=backends.waits.inquiry_s + _SPARE_S)
+
+
+def _summary(group: GroupDescription) -> GroupSummary:
+    return GroupSummary(
+        id=group.jid,
+        subject=group.subject,
+        description=group.description,
+        owner=group.owner,
+        announcement=group.announcement,
+        locked=group.locked,
+        size=len(group.members),
+    )

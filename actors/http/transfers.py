@@ -1,0 +1,198 @@
+"""Files between applications, URLs and WhatsApp: bounded in number, size and time."""
+
+from __future__ import annotations
+
+import secrets
+from collections.abc import AsyncGenerator, Callable
+from contextlib import aclosing, asynccontextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final, Protocol, final
+
+import msgspec
+import trio
+
+from actors.engine import contents as c
+from actors.http.drafts import Attachment
+from actors.http.problems import Problem
+from actors.media.fetching import fetch_file
+from actors.media.recognizing import (
+    VOICE_AS_SENT,
+    VOICE_TYPE,
+    is_taken,
+    natural_kind,
+    recognize,
+    seconds_of,
+    types_taken,
+)
+from actors.media.spool import Spool, size_of
+from actors.messages import DownloadFile, UploadFile
+from actors.outbound.client import OutboundClient
+from actors.outbound.errors import OutboundFailed, OutboundRefused
+from config.sections import MediaSettings
+from supervisor import ActorRef
+
+_MAX_STICKER: Final = 500 * 1024
+"""What WhatsApp's clients show as a sticker."""
+_SPARE_S: Final = 3.0
+"""The company says by itself that it took too long."""
+
+
+@dataclass(frozen=True, slots=True)
+class KnownFile:
+    """A file that can be fetched, or sent again."""
+
+    media_id: str
+    file: c.StoredFile
+    expires_at: float
+
+
+class MediaStore(Protocol):
+    """Where it is kept what a file needs to be fetched. Everything raises StorageUnavailable."""
+
+    async def find(self, company_id: str, media_id: str) -> KnownFile | None:
+        """The company's file of this id."""
+        ...
+
+    async def keep(self, company_id: str, media_id: str, file: c.StoredFile, keep_s: float) -> None:
+        """Remember a file."""
+        ...
+
+
+@final
+class Transfers:
+    """Every method raises `Problem`s, and `Refused` where the company refuses."""
+
+    def __init__(
+        self,
+        settings: MediaSettings,
+        *,
+        store: MediaStore,
+        spool: Spool,
+        outbound: OutboundClient,
+        wall_clock: Callable[[], float],
+    ) -> None:
+        self._settings = settings
+        self._store = store
+        self._spool = spool
+        self._outbound = outbound
+        self._wall_clock = wall_clock
+        self._under_way = 0
+
+    # --- out ----------------------------------------------------------------------------------------------------------
+
+    async def attach(self, company: ActorRef, company_id: str, wanted: Attachment) -> c.Media:
+        """The message for a file: one that was uploaded before, or one that is fetched and uploaded now."""
+        if wanted.media_id is not None:
+            file = (await self.find(company_id, wanted.media_id)).file
+            if file.kind != wanted.kind:
+                raise Problem(
+                    "wrong_media_type", f"this file was taken as {file.kind}: send it as that, or upload it again"
+                )
+        else:
+            assert wanted.url is not None
+            file = await self._from_url(company, wanted.url, wanted.kind)
+        return _message(file, wanted)
+
+    async def take(
+        self,
+        company: ActorRef,
+        company_id: str,
+        chunks: AsyncGenerator[bytes],
+        kind: c.MediaKind | None,
+        file_name: str,
+    ) -> KnownFile:
+        """Take an upload, pass it on to WhatsApp, and remember it."""
+        async with self._transfer(), self._spool.file() as path:
+            await self._receive(chunks, path)
+            file = await self._upload(company, path, kind)
+        file = msgspec.structs.replace(file, file_name=file_name)
+        media_id, keep_s = secrets.token_hex(16), self._settings.retention_s
+        await self._store.keep(company_id, media_id, file, keep_s)
+        return KnownFile(media_id, file, self._wall_clock() + keep_s)
+
+    async def _from_url(self, company: ActorRef, url: str, kind: c.MediaKind) -> c.StoredFile:
+        settings = self._settings
+        async with self._transfer(), self._spool.file() as path:
+            try:
+                await fetch_file(
+                    self._outbound, url, path, max_bytes=settings.max_bytes, timeout_s=settings.transfer_timeout_s
+                )
+            except OutboundRefused as error:
+                raise Problem("url_refused", error.text) from error
+            except OutboundFailed as error:
+                raise Problem("media_too_large" if error.reason == "too_large" else "url_failed", error.text) from error
+            return await self._upload(company, path, kind)
+
+    async def _receive(self, chunks: AsyncGenerator[bytes], path: Path) -> None:
+        received = 0
+        with trio.move_on_after(self._settings.transfer_timeout_s):
+            async with aclosing(chunks), await trio.open_file(path, "wb") as file:
+                async for chunk in chunks:
+                    received += len(chunk)
+                    if received > self._settings.max_bytes:
+                        raise self._too_large()
+                    await file.write(chunk)
+            return
+        raise Problem("request_timeout", "the file did not arrive in time")
+
+    async def _upload(self, company: ActorRef, path: Path, kind: c.MediaKind | None) -> c.StoredFile:
+        size = size_of(path)
+        if size == 0:
+            raise Problem("wrong_media_type", "the file is empty")
+        mimetype = await recognize(path)
+        kind = kind or natural_kind(mimetype)
+        if not is_taken(kind, mimetype):
+            raise Problem("wrong_media_type", f"the file is {mimetype}; as {kind} WhatsApp takes {types_taken(kind)}")
+        if kind == "sticker" and size > _MAX_STICKER:
+            raise Problem("media_too_large", f"a sticker has at most {_MAX_STICKER} bytes")
+        seconds = await seconds_of(path, mimetype)
+        timeout_s = self._settings.transfer_timeout_s + _SPARE_S
+        file = await company.ask(UploadFile(str(path), kind), timeout=timeout_s)
+        return msgspec.structs.replace(file, mimetype=mimetype, seconds=seconds)
+
+    # --- in -----------------------------------------------------------------------------------------------------------
+
+    async def find(self, company_id: str, media_id: str) -> KnownFile:
+        """A file that is remembered; `no_such_media`."""
+        found = await self._store.find(company_id, media_id)
+        if found is None:
+            raise Problem("no_such_media", company_id=company_id)
+        return found
+
+    @asynccontextmanager
+    async def fetched(self, company: ActorRef, file: c.StoredFile) -> AsyncGenerator[Path]:
+        """The file as it was sent, on this machine for the length of the block."""
+        if file.size > self._settings.max_bytes:
+            raise self._too_large()
+        async with self._transfer(), self._spool.file() as path:
+            timeout_s = self._settings.transfer_timeout_s + _SPARE_S
+            await company.ask(DownloadFile(file, str(path)), timeout=timeout_s)
+            if size_of(path) > self._settings.max_bytes:  # its sender said it was smaller
+                raise self._too_large()
+            yield path
+
+    @asynccontextmanager
+    async def _transfer(self) -> AsyncGenerator[None]:
+        if self._under_way >= self._settings.max_transfers:
+            raise Problem("too_many_transfers", retry_after_s=2.0)
+        self._under_way += 1
+        try:
+            yield
+        finally:
+            self._under_way -= 1
+
+    def _too_large(self) -> Problem:
+        return Problem("media_too_large", f"the file is larger than {self._settings.max_bytes} bytes")
+
+
+def _message(file: c.StoredFile, wanted: Attachment) -> c.Media:
+    if wanted.kind == "document":
+        file = msgspec.structs.replace(file, file_name=wanted.file_name or file.file_name or "file")
+    if wanted.voice:
+        if file.mimetype != VOICE_TYPE:
+            raise Problem(
+                "wrong_media_type", f"a voice note is Opus in Ogg ({VOICE_TYPE}); this file is {file.mimetype}"
+            )
+        file = msgspec.structs.replace(file, mimetype=VOICE_AS_SENT)
+    return c.Media(file=file, caption=wanted.caption, voice=wanted.voice)

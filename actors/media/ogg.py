@@ -1,0 +1,32 @@
+"""How long an Opus recording in an Ogg file lasts (RFC 3533, RFC 7845)."""
+
+from __future__ import annotations
+
+import math
+import struct
+from pathlib import Path
+from typing import Final
+
+_RATE: Final = 48_000
+"""Opus counts in this, whatever it was recorded at."""
+_TAIL_BYTES: Final = 128 * 1024
+"""A page has 65,307 bytes at most, so the last one begins in here."""
+_HEAD_BYTES: Final = 128
+_MAX_S: Final = 24 * 3600
+
+
+def opus_seconds(path: Path) -> int:
+    """Whole seconds, rounded up; 0 when this is no such file or it does not say."""
+    with path.open("rb") as file:
+        head = file.read(_HEAD_BYTES)
+        size = file.seek(0, 2)
+        file.seek(max(0, size - _TAIL_BYTES))
+        tail = file.read()
+    opus = head.find(b"OpusHead")
+    last = tail.rfind(b"OggS")
+    if opus < 0 or len(head) < opus + 12 or last < 0 or len(tail) < last + 14:
+        return 0
+    (skipped,) = struct.unpack_from("<H", head, opus + 10)
+    (samples,) = struct.unpack_from("<q", tail, last + 6)
+    seconds = math.ceil((samples - skipped) / _RATE)
+    return seconds if 0 < seconds <= _MAX_S else 0

@@ -1,0 +1,75 @@
+"""What a company asks WhatsApp, and tells it, beside sending messages.
+
+All are refused with `no_active_session`, `overloaded`, `timeout`, `engine_unavailable` or `send_rejected`, and with what each names.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from actors.engine.contents import MediaKind, StoredFile
+from actors.engine.inquiries import GroupDescription, TypingState
+from actors.messages.basis import Answer
+from supervisor import Request
+
+
+class ContactReport(Answer, frozen=True, kw_only=True):
+    """Whether a number has an account, and its ids."""
+
+    on_whatsapp: bool
+    id: str | None
+    """JID with the phone number."""
+    lid: str | None
+    """JID with the hidden id, as far as WhatsApp told it."""
+
+
+@dataclass(frozen=True, slots=True)
+class CheckContact(Request[ContactReport]):
+    phone: str
+    """Digits."""
+
+
+@dataclass(frozen=True, slots=True)
+class ListGroups(Request[tuple[GroupDescription, ...]]):
+    """The groups that the account is in."""
+
+
+@dataclass(frozen=True, slots=True)
+class GetGroup(Request[tuple[GroupDescription, ...]]):
+    """That one group. Refused: `not_in_group`, `no_such_group`."""
+
+    jid: str
+
+
+@dataclass(frozen=True, slots=True)
+class MarkRead(Request[None]):
+    """Tell who wrote messages that they were read."""
+
+    chat: str
+    message_ids: tuple[str, ...]
+    sender: str | None
+    """Full JID; None: the chat itself."""
+
+
+@dataclass(frozen=True, slots=True)
+class SetTyping(Request[None]):
+    """Show a chat that somebody types here, records, or no longer does."""
+
+    to: str
+    state: TypingState
+
+
+@dataclass(frozen=True, slots=True)
+class UploadFile(Request[StoredFile]):
+    """Give a local file to WhatsApp. Refused: `media_upload_failed`."""
+
+    path: str
+    kind: MediaKind
+
+
+@dataclass(frozen=True, slots=True)
+class DownloadFile(Request[None]):
+    """Fetch a file to ``path``. Refused: `media_gone`, `media_download_failed`."""
+
+    file: StoredFile
+    path: str

@@ -1,0 +1,111 @@
+"""Numbers, groups, read receipts and typing through the API."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from actors import messages as m
+from tests.http.test_sessions import problem
+from tests.http.world import COMPANY_A, Daemon
+
+BASE = f"/api/whatsapp/sessions/{COMPANY_A}"
+GROUP = "120363000000000001@g.us"
+
+
+async def test_a_number_is_looked_up(daemon: Daemon) -> None:
+    """In any form it can be written; an answer for one with an account and one without."""
+    known = await daemon.client.get(f"{BASE}/contacts/8 900 000-00-02")
+    unknown = await daemon.client.get(f"{BASE}/contacts/+79000000009")
+
+    assert known.json() == {
+        "success": True,
+        "companyId": COMPANY_A,
+        "phone": "+79000000002",
+        "onWhatsapp": True,
+        "id": "79000000002@s.whatsapp.net",
+        "lid": None,
+    }
+    assert (unknown.json()["onWhatsapp"], unknown.json()["id"]) == (False, None)
+    assert daemon.world.companies[COMPANY_A].asked[0] == m.CheckContact("79000000002")
+
+
+@pytest.mark.parametrize("phone", ["12", "abc", "79000000002@s.whatsapp.net", GROUP])
+async def test_what_is_no_number_is_not_asked_about(daemon: Daemon, phone: str) -> None:
+    """WhatsApp is not bothered."""
+    assert problem(await daemon.client.get(f"{BASE}/contacts/{phone}")) == (422, "invalid_phone")
+    assert daemon.world.companies[COMPANY_A].asked == []
+
+
+async def test_groups_are_listed_and_described(daemon: Daemon) -> None:
+    """The list has no members, a single group has."""
+    listed = (await daemon.client.get(f"{BASE}/groups")).json()
+    single = (await daemon.client.get(f"{BASE}/groups/{GROUP}")).json()
+
+    assert (listed["count"], listed["groups"]) == (1, [single["group"]])
+    assert (single["group"]["id"], single["group"]["subject"], single["group"]["size"]) == (GROUP, "Sales", 1)
+    assert single["members"] == [
+        {
+            "id": "100000000000001@lid",
+            "pn": "79000000001@s.whatsapp.net",
+            "lid": "100000000000001@lid",
+            "admin": True,
+            "owner": True,
+        }
+    ]
+
+
+async def test_a_person_is_no_group(daemon: Daemon) -> None:
+    """A group is called by its JID."""
+    assert problem(await daemon.client.get(f"{BASE}/groups/+79000000002")) == (422, "invalid_phone")
+
+
+async def test_reading_and_typing(daemon: Daemon) -> None:
+    """Passed on with full JIDs; in a group with who wrote the messages."""
+    bodies: list[tuple[str, dict[str, Any]]] = [
+        ("read", {"phone": "+79000000002", "messageIds": ["A1", "A2"]}),
+        ("read", {"phone": GROUP, "messageIds": ["A3"], "sender": "+79000000003"}),
+        ("typing", {"phone": "+79000000002", "state": "recording"}),
+    ]
+    for path, body in bodies:
+        answer = await daemon.client.post(f"{BASE}/{path}", json=body)
+        assert (answer.status_code, answer.json()) == (200, {"success": True})
+
+    assert daemon.world.companies[COMPANY_A].asked == [
+        m.MarkRead("79000000002@s.whatsapp.net", ("A1", "A2"), None),
+        m.MarkRead(GROUP, ("A3",), "79000000003@s.whatsapp.net"),
+        m.SetTyping("79000000002@s.whatsapp.net", "recording"),
+    ]
+
+
+@pytest.mark.parametrize(
+    ("path", "body"),
+    [
+        ("read", {"phone": "+79000000002", "messageIds": []}),
+        ("read", {"phone": "+79000000002", "messageIds": ["A 1"]}),
+        ("read", {"phone": "+79000000002", "messageIds": ["A"] * 101}),
+        ("read", {"phone": GROUP, "messageIds": ["A1"]}),
+        ("typing", {"phone": "+79000000002", "state": "thinking"}),
+        ("typing", {"phone": "+79000000002", "state": "paused", "for": 5}),
+    ],
+)
+async def test_wrong_bodies_are_refused(daemon: Daemon, path: str, body: dict[str, Any]) -> None:
+    """And nobody is told anything."""
+    assert problem(await daemon.client.post(f"{BASE}/{path}", json=body)) == (422, "invalid_request")
+    assert daemon.world.companies[COMPANY_A].asked == []
+
+
+@pytest.mark.parametrize(
+    ("code", "status"),
+    [("no_active_session", 409), ("not_in_group", 409), ("no_such_group", 404), ("timeout", 504), ("overloaded", 503)],
+)
+async def test_refusals_are_passed_on(daemon: Daemon, code: str, status: int) -> None:
+    """Each with its code."""
+
+    async def refuse(_: Any) -> None:
+        raise m.Refused(code, "as the company says")
+
+    daemon.world.companies[COMPANY_A].on_ask = refuse
+
+    assert problem(await daemon.client.get(f"{BASE}/groups/{GROUP}")) == (status, code)
