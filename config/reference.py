@@ -11,7 +11,7 @@ import msgspec
 
 from config.convert import describe_range
 from config.fields import Field, all_fields, section_names
-from config.sections import KIB, MIB
+from config.section import KIB, MIB
 
 _INTRODUCTION = """\
 # Settings

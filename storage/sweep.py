@@ -1,7 +1,5 @@
 """The regular clean-up: expired keys, old events, idempotency records, dead letters, files that WhatsApp has deleted meanwhile."""
 
-"""The regular clean-up: expired keys, old events, old idempotency records, files that WhatsApp has deleted meanwhile."""
-
 from __future__ import annotations
 
 from collections.abc import Callable
