@@ -8,15 +8,18 @@ import time
 from collections.abc import AsyncGenerator
 from contextlib import closing
 from pathlib import Path
+from typing import Any
 
 import msgspec
 import pytest
 
-from storage import audit, auth_state, companies, leases
+from storage import audit, auth_state, companies, leases, moving
 from storage.auth_state import AuthState, Delta
 from storage.baileys_directory import read_directory
 from storage.baileys_sealing import Tombstone, find_tombstone, hold_directory, moved_name, seal, unseal
 from storage.codec import decode_buffer
+from storage.connection import Reader
+from storage.errors import StorageUnavailable
 from storage.moving import EXPORTED
 from storage.pool import Database, open_database
 from storage.sealing import is_sealed
@@ -327,6 +330,81 @@ async def test_a_failed_commit_puts_everything_back(terminal: Terminal, database
     assert done.code == 1
     assert around(path) == before
     assert await is_untouched(database)
+
+
+async def test_a_connection_that_breaks_at_commit_without_it(
+    terminal: Terminal, database: Database, path: Path
+) -> None:
+    """The server ends the connection while it commits, and nothing landed: everything is put back; try again later."""
+    await database.execute(
+        "CREATE FUNCTION break() RETURNS trigger LANGUAGE plpgsql AS "
+        "$$ BEGIN PERFORM pg_terminate_backend(pg_backend_pid()); RETURN NULL; END $$"
+    )
+    await database.execute(
+        "CREATE CONSTRAINT TRIGGER break AFTER INSERT ON whatsapp_auth DEFERRABLE INITIALLY DEFERRED FOR EACH ROW EXECUTE FUNCTION break()"
+    )
+    before = around(path)
+
+    done = await terminal.run("import-baileys", str(path), COMPANY)
+
+    assert done.code == 7
+    assert around(path) == before
+    assert (await auth_state.load(database, COMPANY)).creds is None
+
+
+async def test_a_connection_that_breaks_after_the_commit(
+    terminal: Terminal, database: Database, path: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The write landed, its answer did not: both commands look before they say anything, and say that it is done."""
+    write = Database.write_slowly
+
+    async def write_and_break(self: Database, *args: Any) -> None:
+        await write(self, *args)
+        if args[1] in {moving.take_in, moving.hand_over}:
+            raise StorageUnavailable("the connection broke", in_doubt=True)
+
+    monkeypatch.setattr(Database, "write_slowly", write_and_break)
+
+    came = await terminal.run("import-baileys", str(path), COMPANY, "--json")
+    went = await terminal.run("export-baileys", COMPANY, str(tmp_path / "out"), "--json")
+
+    assert (came.code, came.json["state"], went.code) == (0, "imported", 0)
+    assert (await auth_state.load(database, COMPANY)).creds is None
+    assert read_directory(tmp_path / "out").find("creds.json") is not None
+
+
+async def test_a_database_that_goes_away_at_commit(
+    terminal: Terminal, database: Database, path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Nobody can say whether it landed: the directory stays sealed, and the same command finds out later."""
+    write, standing = Database.write_slowly, moving.standing
+    is_away = False
+
+    async def write_and_leave(self: Database, *args: Any) -> None:
+        nonlocal is_away
+        await write(self, *args)
+        if args[1] is moving.take_in:
+            is_away = True
+            raise StorageUnavailable("the connection broke", in_doubt=True)
+
+    async def standing_if_there(reader: Reader, arrival: moving.Arrival) -> moving.Standing:
+        if is_away:
+            raise StorageUnavailable("it is away")
+        return await standing(reader, arrival)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Database, "write_slowly", write_and_leave)
+        patch.setattr(moving, "standing", standing_if_there)
+        patch.setattr("actors.cli.taking_in._SETTLE_PAUSE_S", 0.0)
+        done = await terminal.run("import-baileys", str(path), COMPANY)
+    sealed = find_tombstone(path)
+    then = await terminal.run("import-baileys", str(path), COMPANY, "--json")
+
+    assert done.code == 7
+    assert "stays sealed: run the same command again" in done.err
+    assert sealed is not None
+    assert not sealed.is_done
+    assert (then.code, then.json["state"]) == (0, "imported before")
 
 
 async def test_a_database_that_is_away(terminal: Terminal, path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

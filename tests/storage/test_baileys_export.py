@@ -86,7 +86,8 @@ def test_creds_are_what_baileys_needs(tmp_path: Path) -> None:
 
 def test_sender_keys_of_others_are_found_by_number_too(tmp_path: Path) -> None:
     """Baileys looks for them as the group calls its members; our own are there once, or their keys would be used twice."""
-    made = export(tmp_path)
+    own = [("lid-mapping", b.USER, f'"{b.LID}"'.encode()), ("lid-mapping", f"{b.LID}_reverse", f'"{b.USER}"'.encode())]
+    made = export(tmp_path, *own)
 
     assert (
         made.files[f"sender-key-{b.GROUP}--{b.PEER}--3.json"]
