@@ -96,7 +96,7 @@ class Inbox:
             await trio.sleep(RETRY_S)
 
     async def _kept(self, media: tuple[NewMedia, ...]) -> bool:
-        request = KeepMedia(media, self._ports.media_retention_s)
+        request = KeepMedia(self._company_id, media, self._ports.media_retention_s)
         try:
             await self._ports.storage.ask(request, timeout=STORE_TIMEOUT_S)
         except Refused as refused:

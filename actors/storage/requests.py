@@ -30,7 +30,9 @@ class AppendEvents(Request[tuple[int, ...]]):
 class KeepMedia(Request[None]):
     """Answered after the commit; what is kept already stays, so repeating is harmless."""
 
+    company_id: str
     media: tuple[NewMedia, ...]
+    """All of that company."""
     keep_s: float
 
 

@@ -46,6 +46,8 @@ def size_of(request: Any) -> int:
             return len(delta.creds or b"") + sum(len(row.key_id) + len(row.value or b"") for row in delta.changes)
         case requests.AppendEvents(events):
             return sum(len(bytes(event.payload)) for event in events)
+        case requests.KeepMedia(_, media):
+            return sum(len(one.file) for one in media)
         case _:
             return 0
 

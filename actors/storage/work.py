@@ -63,7 +63,7 @@ def _row(event: Event) -> events.NewEvent:
 
 async def _perform_one(connection: Connection, request: Any, work: Work) -> Any:
     match request:
-        case requests.KeepMedia(new, keep_s):
+        case requests.KeepMedia(_, new, keep_s):
             await media.keep(connection, new, keep_s)
         case requests.AcquireLease(company_id):
             try:

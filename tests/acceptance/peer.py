@@ -6,7 +6,7 @@ from collections import Counter
 from collections.abc import AsyncGenerator, Callable, Collection, Sequence
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from pathlib import Path
-from typing import Final, final
+from typing import Any, Final, final
 
 import trio
 
@@ -31,6 +31,22 @@ class Peer:
     async def send(self, to: User, text: str, *, quoted: PeerEvent | None = None) -> str:
         """Send a text; its message id."""
         return await self._peers.send(self.user.phone, quoted.chat if quoted else to.phone, text, quoted=quoted)
+
+    async def send_content(self, to: str, content: dict[str, Any]) -> str:
+        """Send any message; its id. See `Peers.send_content`."""
+        return await self._peers.send_content(self.user.phone, to, content)
+
+    async def upload(self, kind: str, data: bytes) -> dict[str, Any]:
+        """Give WhatsApp a file; the fields for its message. neonize only."""
+        return await self._peers.upload(self.user.phone, kind, data)
+
+    async def download(self, message_id: str) -> bytes:
+        """The file of a message that arrived."""
+        return await self._peers.download(self.user.phone, message_id)
+
+    async def event(self, kind: str, where: Callable[[PeerEvent], bool]) -> PeerEvent:
+        """The next fitting event of this kind."""
+        return await self._peers.event(self.user.phone, kind, where=where)
 
     def received(self) -> dict[str, PeerEvent]:
         """The messages it decrypted, by id."""

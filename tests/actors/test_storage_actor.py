@@ -20,16 +20,18 @@ from actors.storage.requests import (
     ArchiveAuth,
     CheckWritable,
     CommitDelta,
+    KeepMedia,
     RecordCompany,
     ReleaseLease,
     RenewLeases,
 )
 from config.sections import StorageSettings
-from storage import auth_state, companies
+from storage import auth_state, companies, media
 from storage.asyncpg_pool import PoolStatistics
 from storage.auth_state import Delta, KeyChange
 from storage.errors import StorageUnavailable
 from storage.leases import Lease
+from storage.media import NewMedia
 from storage.pool import Database
 from supervisor import ActorRef, ChildSpec, SupervisorSpec, open_system
 
@@ -103,6 +105,17 @@ async def test_an_answered_delta_is_in_postgres(database: Database) -> None:
 
         state = await auth_state.load(database, COMPANY)
         assert (state.position, state.file_id, state.creds) == (1, "file-1", b"{}")
+
+
+async def test_what_a_file_needs_is_kept_by_the_actor(database: Database) -> None:
+    """Answered after the commit; the same once more changes nothing."""
+    async with storage_actor(database) as storage:
+        for file in (b'{"first":1}', b'{"second":2}'):
+            await storage.ask(KeepMedia(COMPANY, (NewMedia(COMPANY, "0a1b", "3EB0", file),), 60.0))
+
+    kept = await media.find(database, COMPANY, "0a1b")
+    assert kept is not None
+    assert kept.file == b'{"first":1}'
 
 
 async def test_what_waits_is_one_transaction(database: Database) -> None:

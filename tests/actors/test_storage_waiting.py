@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from typing import Any, cast
 
-from actors.storage.requests import CommitDelta, ReleaseLease, RenewLeases
+from actors.storage.requests import CommitDelta, KeepMedia, ReleaseLease, RenewLeases
 from actors.storage.waiting import LEASES, Entry, Waiting, by_lane, lane_of, size_of
 from storage.auth_state import Delta, KeyChange
+from storage.media import NewMedia
 from supervisor import ReplyTo
 
 
@@ -85,7 +86,9 @@ def test_a_lane_rejoins_when_it_has_caught_up() -> None:
 
 def test_every_request_has_a_lane() -> None:
     """A company's requests share one; what belongs to none has one of its own."""
-    entries = [entry(commit("a", 1)), entry(RenewLeases(frozenset("a"))), entry(ReleaseLease("a", 1))]
+    media = KeepMedia("a", (NewMedia("a", "0a1b", None, b"{}"),), 60.0)
+    entries = [entry(commit("a", 1)), entry(RenewLeases(frozenset("a"))), entry(ReleaseLease("a", 1)), entry(media)]
 
-    assert [lane_of(one.request) for one in entries] == ["a", LEASES, "a"]
-    assert {lane: len(own) for lane, own in by_lane(entries).items()} == {"a": 2, LEASES: 1}
+    assert [lane_of(one.request) for one in entries] == ["a", LEASES, "a", "a"]
+    assert {lane: len(own) for lane, own in by_lane(entries).items()} == {"a": 3, LEASES: 1}
+    assert entries[-1].bytes == 2
