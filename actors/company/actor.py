@@ -84,13 +84,15 @@ class CompanyActor(Actor):
         if self.context.incarnation > 1:
             self.context.spawn(self._resume, name="resume")
         elif self._running:
-            self.context.after(self.ports.random.uniform(0.0, self.ports.settings.start_jitter_s), notices.BringUp())
+            jitter_s = self.ports.random.uniform(0.0, self.ports.settings.start_jitter_s)
+            self.context.after(jitter_s, notices.BringUp(self._session_number))
 
     async def _resume(self) -> None:
+        before = self._session_number
         while True:
             try:
                 if await self.ports.is_wanted(self.company_id):
-                    await self.context.ref.send(notices.BringUp())
+                    await self.context.ref.send(notices.BringUp(before))
             except StorageUnavailable:
                 await trio.sleep(LINK_RETRY_FIRST_S)
             else:
@@ -139,7 +141,7 @@ class CompanyActor(Actor):
 
     async def _on_notice(self, message: Any) -> None:
         match message:
-            case notices.BringUp() if self.session is None:
+            case notices.BringUp(session) if session == self._session_number:
                 self.bring_up("taking up the session")
             case notices.TurnCame(session) if session == self._session_number:
                 self.set_deadline(self.ports.settings.connect_timeout_s)

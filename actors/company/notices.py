@@ -11,7 +11,10 @@ from supervisor import ReplyTo
 
 @dataclass(frozen=True, slots=True)
 class BringUp:
-    """Take the lease, open the engine connection, connect if linked."""
+    """Take the lease, open the engine connection, connect if linked; unless an order has come in between."""
+
+    session: int
+    """The number of the last session before."""
 
 
 @dataclass(frozen=True, slots=True)

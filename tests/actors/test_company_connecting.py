@@ -13,6 +13,7 @@ from actors.messages import (
     StopSession,
 )
 from actors.storage.requests import ReleaseLease
+from config.sections import CompanySettings
 from tests.actors.fakes import FakeEngine, World
 from tests.actors.running import company
 
@@ -126,3 +127,14 @@ async def test_a_company_at_rest_is_counted_too(autojump_clock: MockClock) -> No
         await running.settle()
 
         assert world.metrics.states == [CompanyState.STOPPED]
+
+
+async def test_a_stop_during_the_boot_jitter_is_not_forgotten(autojump_clock: MockClock) -> None:
+    """A company that is stopped before its turn at boot came does not come up when it comes."""
+    world = World(settings=CompanySettings(start_jitter_s=30.0))
+    async with company(world) as running:
+        await running.ref.ask(StopSession())
+        await trio.sleep(60)
+
+        assert (await running.status()).status is CompanyState.STOPPED
+        assert world.engine.calls(protocol.Connect) == 0
