@@ -46,6 +46,8 @@ class Batch:
     changes: list[Change] = field(default_factory=list[Change])
     bytes: int = 0
     oversized: int = 0
+    has_more: bool = False
+    """The journal goes on beyond it."""
 
     def add(self, change: Change) -> None:
         size = len(change[2] or b"")
@@ -109,11 +111,12 @@ class Journal:
         return [(int(str(seq)), (str(kind), k1, k2)) for seq, kind, k1, k2 in rows]
 
     def _batch(self, entries: list[tuple[int, Entry]], jid: str) -> Batch:
-        batch = Batch(position=entries[0][0])
+        batch = Batch(position=entries[0][0], has_more=len(entries) >= _ROWS_READ)
         seen: set[Entry] = set()
         for seq, entry in entries:
             if entry not in seen:
                 if len(seen) >= MAX_KEYS or batch.bytes >= MAX_BYTES:
+                    batch.has_more = True
                     break
                 seen.add(entry)
                 self._add(batch, entry, jid)

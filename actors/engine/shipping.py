@@ -62,19 +62,24 @@ class Shipper:
         self._events_underway: list[int] = []
         self._to_cut: int | None = None
         self._stored: int | None = None
+        self._has_changed = True
+        self._holds_events_back = False
 
     async def run(self) -> None:
         """Ship whenever `wake` is called, and every `SWEEP_S`; cut what was acknowledged."""
         while True:
+            self._has_changed = False
             await self.ship()
-            await self._cut()
-            await trio.to_thread.run_sync(self._file.journal.compact)
+            await self._tidy()
             with trio.move_on_after(SWEEP_S):
-                await self._wanted.wait()
-            self._wanted = trio.Event()
+                while not self._has_changed:
+                    await self._wanted.wait()
+                    self._wanted = trio.Event()
+                    await self._tidy()
 
     def wake(self) -> None:
         """Something may have changed."""
+        self._has_changed = True
         self._wanted.set()
 
     async def ship(self) -> int:
@@ -85,9 +90,11 @@ class Shipper:
                 load = await trio.to_thread.run_sync(self._look)
                 if load.batch is not None and len(self._underway) >= DELTAS_AHEAD:
                     await self._acknowledged.wait()  # and look again: what changed meanwhile becomes one delta
-                elif load.batch is not None:
+                    continue
+                if load.batch is not None:
                     await self._ship_batch(load.batch)
-                elif not await self._ship_events(load):
+                is_incomplete = load.batch is not None and load.batch.has_more
+                if not (await self._ship_events(load) or is_incomplete):
                     return self._position
 
     def committed(self, position: int) -> None:
@@ -100,17 +107,19 @@ class Shipper:
         """The event log has everything up to ``number``."""
         self._stored = max(self._stored or 0, number)
         self._events_underway = [waiting for waiting in self._events_underway if waiting > number]
+        if self._holds_events_back:
+            self.wake()
         self._acknowledge()
 
     def _acknowledge(self) -> None:
         self._acknowledged.set()
         self._acknowledged = trio.Event()
-        self.wake()
+        self._wanted.set()
 
     def _look(self) -> Load:
-        """On a thread. The events come from a later moment than the batch, so they are shipped only when no batch is left before them."""
-        batch = self._file.journal.read(self._position)
-        return Load(batch, self._position, [] if batch is not None else self._file.outbox.read(self._number))
+        """On a thread. The events come from an earlier moment than the batch, so that a whole batch has all that they rest on."""
+        events = self._file.outbox.read(self._number)
+        return Load(self._file.journal.read(self._position), self._position, events)
 
     async def _ship_base(self) -> None:
         if self._base:
@@ -128,8 +137,10 @@ class Shipper:
 
     async def _ship_events(self, load: Load) -> bool:
         """Send the events that rest on nothing unshipped; True when it is worth looking again at once."""
+        self._holds_events_back = False
         for item in load.events:
             if len(self._events_underway) >= EVENTS_AHEAD:
+                self._holds_events_back = True
                 return False
             if item.position > self._position and await self._is_live():
                 return True
@@ -143,10 +154,18 @@ class Shipper:
         """Whether the journal can still be shipped: after a log-out it cannot, and events must not wait for it."""
         return await trio.to_thread.run_sync(self._file.identity) is not None
 
-    async def _cut(self) -> None:
+    async def _tidy(self) -> None:
         position, self._to_cut = self._to_cut, None
-        if position is not None:
-            await trio.to_thread.run_sync(self._file.cut, position)
         number, self._stored = self._stored, None
+        # With nothing under way nothing is left in the journal that could be worth compacting.
+        if position is not None or number is not None or self._underway:
+            await trio.to_thread.run_sync(self._tidy_now, position, number, bool(self._underway))
+
+    def _tidy_now(self, position: int | None, number: int | None, compact: bool) -> None:
+        """On a thread, in one go: each change of threads costs as much as the work itself."""
+        if position is not None:
+            self._file.cut(position)
         if number is not None:
-            await trio.to_thread.run_sync(self._file.outbox.cut, number)
+            self._file.outbox.cut(number)
+        if compact:
+            self._file.journal.compact()
