@@ -283,6 +283,7 @@ def _http(parts: Parts, address: Address, app: Litestar, context: Context) -> Ht
         events=context.ref_to("/events"),
         limiter=context.ref_to("/limiter"),
         health=context.ref_to("/health"),
+        keeper=context.ref_to("/keeper"),
         metrics=parts.metrics,
         stores=database_stores(
             parts.database, idempotency_ttl_s=parts.settings.storage.idempotency_ttl_s, owner=parts.owner

@@ -17,10 +17,10 @@ _LIST: LiteralString = """
 """
 _REPLAY: LiteralString = """
     UPDATE webhook_dead_letters SET replay_at = now()
-    WHERE webhook_id = $1 AND replay_at IS NULL AND ($2::bigint[] IS NULL OR seq = ANY ($2))
+    WHERE webhook_id = $1 AND replay_at IS NULL AND ($2::text[] IS NULL OR event_id = ANY ($2))
 """
 _DISCARD: LiteralString = (
-    "DELETE FROM webhook_dead_letters WHERE webhook_id = $1 AND ($2::bigint[] IS NULL OR seq = ANY ($2))"
+    "DELETE FROM webhook_dead_letters WHERE webhook_id = $1 AND ($2::text[] IS NULL OR event_id = ANY ($2))"
 )
 _PRUNE_OLD: LiteralString = """
     DELETE FROM webhook_dead_letters WHERE (webhook_id, seq) IN (
@@ -58,14 +58,14 @@ async def list_page(reader: Reader, webhook_id: str, *, after: int = 0, limit: i
     return [ListedLetter(**{name: row[name] for name in ListedLetter.__struct_fields__}) for row in rows]
 
 
-async def ask_for_replay(connection: Connection, webhook_id: str, seqs: Collection[int] | None) -> int:
+async def ask_for_replay(connection: Connection, webhook_id: str, event_ids: Collection[str] | None) -> int:
     """Have these (None: all) sent again; how many that are. Those whose replay was asked for already do not count again."""
-    return _count(await connection.execute(_REPLAY, webhook_id, None if seqs is None else list(seqs)))
+    return _count(await connection.execute(_REPLAY, webhook_id, None if event_ids is None else list(event_ids)))
 
 
-async def discard(connection: Connection, webhook_id: str, seqs: Collection[int] | None) -> int:
+async def discard(connection: Connection, webhook_id: str, event_ids: Collection[str] | None) -> int:
     """Remove these (None: all) for good; how many that were."""
-    return _count(await connection.execute(_DISCARD, webhook_id, None if seqs is None else list(seqs)))
+    return _count(await connection.execute(_DISCARD, webhook_id, None if event_ids is None else list(event_ids)))
 
 
 async def prune(database: Database, older_than_s: float, most: int, *, batch: int = 1000) -> int:

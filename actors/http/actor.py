@@ -29,6 +29,7 @@ from actors.http.peers import Peers
 from actors.http.server import Server
 from actors.http.transfers import MediaStore, Transfers
 from actors.http.verbs import Verbs
+from actors.http.webhook_desk import WebhookDesk, WebhookStore
 from actors.media.spool import Spool
 from actors.messages import GetHttpAddress, ReloadFiles
 from actors.metrics import Metrics
@@ -65,6 +66,7 @@ class Stores:
     audit: AuditStore
     server: ServerStore
     media: MediaStore
+    webhooks: WebhookStore
 
 
 @final
@@ -92,6 +94,7 @@ class HttpActor(Actor):
         events: ActorRef,
         limiter: ActorRef,
         health: ActorRef,
+        keeper: ActorRef | None = None,
         metrics: Metrics,
         stores: Stores,
         app: Litestar | None = None,
@@ -102,6 +105,7 @@ class HttpActor(Actor):
         self._events = events
         self._limiter = limiter
         self._health = health
+        self._keeper = keeper
         self._metrics = metrics
         self._stores = stores
         self._app = app or build_app(settings.http)
@@ -110,6 +114,7 @@ class HttpActor(Actor):
 
     async def started(self) -> None:
         settings = self._settings
+        self._policy = policy_of(settings.outbound)
         audit = self._audit = AuditTrail(self._stores.audit)
         authenticator = self._authenticator = Authenticator(self._stores.keys, self._metrics, settings.http, audit)
         backends = self._backends(audit)
@@ -207,6 +212,7 @@ class HttpActor(Actor):
             idempotency=Idempotency(self._stores.idempotency, spawn=lambda work: self.context.spawn(work, name="send")),
             audit=audit,
             transfers=self._transfers(),
+            webhooks=self._webhook_desk(),
             act_on_self=self._act_on_self,
             waits=Waits(send_s=settings.company.send_timeout_s + 2.0, inquiry_s=settings.company.inquiry_timeout_s),
             region=settings.default_region,
@@ -214,13 +220,22 @@ class HttpActor(Actor):
 
     def _transfers(self) -> Transfers:
         settings = self._settings
-        self._outbound = OutboundClient(policy_of(settings.outbound), connections=settings.media.max_transfers)
+        self._outbound = OutboundClient(self._policy, connections=settings.media.max_transfers)
         return Transfers(
             settings.media,
             store=self._stores.media,
             spool=Spool(settings.state_dir / "media"),
             outbound=self._outbound,
             wall_clock=time.time,
+        )
+
+    def _webhook_desk(self) -> WebhookDesk:
+        return WebhookDesk(
+            self._stores.webhooks,
+            policy=self._policy,
+            settings=self._settings.webhooks,
+            metrics=self._metrics,
+            keeper=self._keeper,
         )
 
     def _samples(self) -> Iterable[Sample]:

@@ -25,6 +25,7 @@ from actors.http.pages import DocsRouter, OfflineDocs, pages
 from actors.http.problems import MEDIA_TYPE, Problem, ProblemBody, body_of, instance_of
 from actors.http.sending import SendController
 from actors.http.sessions import SessionController, SessionListController
+from actors.http.webhooks import DeadLetterController, WebhookController, WebhookListController
 from config.sections import HttpSettings
 
 
@@ -44,6 +45,9 @@ def build_app(settings: HttpSettings) -> Litestar:
             ChatController,
             EventsController,
             TicketsController,
+            WebhookListController,
+            WebhookController,
+            DeadLetterController,
             MetricsController,
             ExpositionController,
             AdminController,

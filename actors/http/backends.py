@@ -13,6 +13,7 @@ from actors.http.audit import AuditTrail
 from actors.http.auth import Principal
 from actors.http.idempotency import Idempotency
 from actors.http.transfers import Transfers
+from actors.http.webhook_desk import WebhookDesk
 from actors.messages import CompanyStatus, FindCompany
 from actors.metrics import Metrics
 from supervisor import ActorRef, System
@@ -51,6 +52,7 @@ class Backends:
     idempotency: Idempotency
     audit: AuditTrail
     transfers: Transfers
+    webhooks: WebhookDesk
     waits: Waits
     act_on_self: Callable[[str, str], bool]
     """Take an action (name, path) on the HTTP actor itself, a moment from now so that it can still be answered; False: it is not meant."""

@@ -23,6 +23,9 @@ IDEMPOTENCY_KEY: Final = r"^[!-~]{1,128}$"
 PHONE: Final = "phone-number"
 """A format of its own: what phonenumbers takes for a number that can exist, which no pattern says."""
 RECIPIENT: Final = "whatsapp-recipient"
+PUBLIC_URL: Final = "public-https-url"
+"""What actors/outbound/urls.py takes."""
+WEBHOOK: Final = r"^wh_[0-9a-f]{16}$"
 
 _WHOLE: Final[Json] = {"schema": {"type": "integer", "minimum": 0}}
 _RATE_LIMIT: Final[Json] = {
@@ -80,6 +83,13 @@ def _complete_bodies(schemas: Mapping[str, Json]) -> None:
         "pattern": r"^[^\u0000]*[^\s\u0000][^\u0000]*$",
     }
     _non_null(quoted["properties"]["sender"])["format"] = RECIPIENT
+    for name in ("NewWebhookBody", "WebhookBody", "WebhookChangeBody"):
+        webhook = schemas[name]["properties"]
+        webhook["url"]["format"] = PUBLIC_URL
+        # What the framework leaves out: limits of what stands in a list, and a minimum of 0.
+        _non_null(webhook["companies"])["items"]["pattern"] = COMPANY
+    schemas["RotationBody"]["properties"]["overlapS"]["minimum"] = 0
+    _non_null(schemas["DeadLettersBody"]["properties"]["eventIds"])["items"]["pattern"] = IDEMPOTENCY_KEY
     # By QR code there is no phone to name, by code there must be one.
     phone = {"type": "string", "format": PHONE, "examples": ["+79000000001"]}
     link["oneOf"] = [
@@ -123,6 +133,8 @@ def _complete_parameter(parameter: Json) -> None:
     match parameter["name"]:
         case "company_id":
             schema |= {"pattern": COMPANY, "examples": ["962302"]}
+        case "webhook_id":
+            schema |= {"pattern": WEBHOOK, "examples": ["wh_0123456789abcdef"]}
         case "Idempotency-Key":
             parameter["schema"] = {"type": "string", "pattern": IDEMPOTENCY_KEY, "examples": ["order-17"]}
         case "companyId":

@@ -38,6 +38,67 @@ _EVENT: Final[Mapping[str, Any]] = {
     "payload": {"messageId": "3EB0C767D097B7C7E0F1", "kind": "text", "text": "Hello"},
 }
 
+_WEBHOOK: Final[Mapping[str, Any]] = {
+    "id": "wh_0123456789abcdef",
+    "url": "https://app.example/whatsapp/events",
+    "companies": [_COMPANY],
+    "eventTypes": ["message", "receipt"],
+    "enabled": True,
+    "description": "orders",
+    "status": "active",
+    "cursor": 4711,
+    "lag": 0,
+    "deadLetters": 1,
+    "lastDeliveredAt": _AT,
+    "lastFailedAt": None,
+    "lastFailure": None,
+    "suspendedUntil": None,
+    "previousSecretUntil": None,
+    "createdAt": _AT,
+    "updatedAt": _AT,
+}
+_SIGNED_WITH: Final = "whsec_0123456789abcdefghijklmnopqrstuvwxyzABCDEFG"
+_WEBHOOKS: Final[Mapping[str, Mapping[str, Any]]] = {
+    "NewWebhookBody": {
+        "url": "https://app.example/whatsapp/events",
+        "companies": [_COMPANY],
+        "eventTypes": ["message", "receipt"],
+    },
+    "WebhookBody": {"url": "https://app.example/whatsapp/events", "companies": [_COMPANY]},
+    "WebhookChangeBody": {"enabled": False},
+    "RotationBody": {"overlapS": 3600},
+    "DeadLettersBody": {"eventIds": ["b2c1a0f4e5d64c0f9d0e3a5f7c9b1d2e"]},
+    "NewWebhookReply": {**_WEBHOOK, "secret": _SIGNED_WITH, "success": True},
+    "WebhookReply": {**_WEBHOOK, "success": True},
+    "WebhooksReply": {"count": 1, "webhooks": [_WEBHOOK], "next": None, "success": True},
+    "SecretReply": {
+        "id": "wh_0123456789abcdef",
+        "secret": _SIGNED_WITH,
+        "previousSecretUntil": _AT + 86_400,
+        "success": True,
+    },
+    "TestReply": {"delivered": True, "failure": None, "status": 204, "seconds": 0.12, "success": True},
+    "DeadLettersReply": {
+        "deadLetters": [
+            {
+                "seq": 4711,
+                "eventId": "b2c1a0f4e5d64c0f9d0e3a5f7c9b1d2e",
+                "type": "message",
+                "companyId": _COMPANY,
+                "attempts": 12,
+                "lastFailure": "status_500",
+                "lastStatus": 500,
+                "diedAt": _AT,
+                "replay": False,
+                "event": _EVENT,
+            }
+        ],
+        "next": None,
+        "success": True,
+    },
+    "CountReply": {"count": 1, "success": True},
+}
+
 EXAMPLES: Final[Mapping[str, Mapping[str, Any]]] = {
     "SendBody": {"phone": "+79000000002", "message": "Hello"},
     "SentReply": {
@@ -77,6 +138,7 @@ EXAMPLES: Final[Mapping[str, Mapping[str, Any]]] = {
         "success": True,
     },
     "EventsReply": {"events": [_EVENT], "next": 4711, "success": True},
+    **_WEBHOOKS,
     "TicketReply": {"ticket": "wasup_ticket_…", "expiresAt": _AT, "success": True},
     "MetricsReply": {
         "totalSessions": 1,

@@ -52,6 +52,7 @@ _ALL: Final = (
     _kind("no_such_group", 404, "No Such Group", "WhatsApp knows no such group."),
     _kind("no_such_message", 404, "No Such Message", "This company has sent no such message, or too long ago."),
     _kind("no_such_media", 404, "No Such Media", "No file of this id is remembered (any more)."),
+    _kind("no_such_webhook", 404, "No Such Webhook", "There is no webhook of this id that this key may see."),
     _kind("no_qr", 404, "No QR Code", "No QR code is on offer: call initialize."),
     _kind(
         "method_not_allowed", 405, "Method Not Allowed", "This path does not take this method; see the Allow header."
@@ -65,6 +66,7 @@ _ALL: Final = (
     # 409: not in this state
     _kind("not_in_group", 409, "Not In Group", "The company's account is not in this group."),
     _kind("no_active_session", 409, "No Active Session", "The company is not connected to WhatsApp; see its status."),
+    _kind("too_many_webhooks", 409, "Too Many Webhooks", "The limit of webhooks is reached: remove one first."),
     _kind("already_linked", 409, "Already Linked", "The company is linked to WhatsApp: log it out first."),
     _kind("not_linked", 409, "Not Linked", "The company is not linked to WhatsApp."),
     _kind(
@@ -85,6 +87,7 @@ _ALL: Final = (
     # 422: understood, and wrong
     _kind("invalid_request", 422, "Invalid Request", "A field is missing, unknown, or not of its type."),
     _kind("invalid_company_id", 422, "Invalid Company Id", "A company id is 1 to 64 of A-Z a-z 0-9 _ and -."),
+    _kind("invalid_url", 422, "Invalid URL", "Nothing can be delivered to this URL; the detail says why."),
     _kind("invalid_phone", 422, "Invalid Phone", "The phone is no number that can exist, and no JID."),
     _kind("invalid_message", 422, "Invalid Message", "The message is empty or holds characters that cannot be sent."),
     _kind("message_too_long", 422, "Message Too Long", "A message has at most 4096 characters."),

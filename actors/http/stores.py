@@ -13,6 +13,7 @@ from actors.http.audit import AuditEntry
 from actors.http.auth import Principal
 from actors.http.idempotency import Remembered
 from actors.http.transfers import KnownFile
+from actors.http.webhook_store import DatabaseWebhooks
 from storage import api_keys, audit, idempotency, media
 from storage.pool import Database
 
@@ -25,6 +26,7 @@ def database_stores(database: Database, *, idempotency_ttl_s: float, owner: str)
         audit=DatabaseAudit(database),
         server=DatabaseServer(database),
         media=DatabaseMedia(database),
+        webhooks=DatabaseWebhooks(database),
     )
 
 

@@ -3,12 +3,28 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Literal
 
 import msgspec
 
 from actors.messages.basis import Answer
 from supervisor import Request
+
+EventType = Literal[
+    "qr",
+    "pairing_code",
+    "connected",
+    "disconnected",
+    "message",
+    "receipt",
+    "error",
+    "logout",
+    "reconnect_failed",
+    "health_check_failed",
+    "status",
+    "restarted",
+]
+"""Every type there is, for those who choose among them."""
 
 
 class Event(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):

@@ -21,10 +21,12 @@ from actors.http.audit import AuditEntry
 from actors.http.auth import Principal
 from actors.http.idempotency import Remembered
 from actors.http.transfers import KnownFile
+from actors.http.webhook_desk import WebhookStore
 from actors.metrics import Metrics
 from storage.errors import StorageUnavailable
 from supervisor import Actor, ActorRef, ChildSpec, SupervisorRef
 from supervisor.errors import NoSuchActor
+from tests.http.webhook_fakes import MemoryWebhooks
 
 NOW = 1_790_000_000.0
 GROUP = GroupDescription(
@@ -72,6 +74,7 @@ class World:
     media: dict[tuple[str, str], KnownFile] = field(default_factory=dict[tuple[str, str], KnownFile])
     audit: list[AuditEntry] = field(default_factory=list[AuditEntry])
     revoked: set[str] = field(default_factory=set[str])
+    webhooks: WebhookStore = field(default_factory=MemoryWebhooks)
     key_lookups: int = 0
     storage_is_away: bool = False
     on_read: Callable[[int], None] | None = None

@@ -13,5 +13,8 @@ RECIPIENTS = st.one_of(
     st.integers(0, 99).map(lambda number: f"1000000000000{number:02}@lid"),
 )
 
+URLS = st.integers(0, 99).map(lambda number: f"https://receiver{number}.invalid/hook?n={number}")
+
 schemathesis.openapi.format("phone-number", PHONES)
+schemathesis.openapi.format("public-https-url", URLS)
 schemathesis.openapi.format("whatsapp-recipient", RECIPIENTS)

@@ -9,7 +9,7 @@ from importlib.resources import files
 import msgspec
 import pytest
 
-from actors.http import bodies, replies
+from actors.http import bodies, replies, webhook_bodies, webhook_replies
 from actors.http.admin import ACTIONS
 from actors.http.dashboard import stream as streaming
 from actors.http.examples import EXAMPLES
@@ -168,7 +168,10 @@ async def test_the_examples_are_of_their_types(daemon: Daemon) -> None:
     """Each says what the type it stands for really is, and every answer of the API for applications has one."""
     document = (await daemon.client.get("/docs/openapi.json")).json()
     types = {
-        type_.__name__: type_ for type_ in (*vars(replies).values(), *vars(bodies).values()) if isinstance(type_, type)
+        type_.__name__: type_
+        for module in (replies, bodies, webhook_replies, webhook_bodies)
+        for type_ in vars(module).values()
+        if isinstance(type_, type)
     }
     answers = {
         operation["responses"]["200"]["content"]["application/json"]["schema"]["$ref"].rpartition("/")[2]

@@ -104,6 +104,7 @@ def tree(world: World, metrics: Metrics, http: HttpSettings, changes: Mapping[st
         audit=MemoryAudit(world),
         server=MemoryServer(world),
         media=MemoryMedia(world),
+        webhooks=world.webhooks,
     )
 
     def http_actor(context: Context) -> Actor:

@@ -246,12 +246,12 @@ async def test_dead_letters_are_listed_replayed_discarded_and_pruned(database: D
         return [each.seq for each in await webhook_dead_letters.list_page(database, webhook_id, **page)]
 
     assert await seqs(after=2, limit=3) == [3, 4, 5]
-    assert await database.write(webhook_dead_letters.ask_for_replay, webhook_id, [1, 2, 99]) == 2
-    assert await database.write(webhook_dead_letters.ask_for_replay, webhook_id, [1, 3]) == 1
+    assert await database.write(webhook_dead_letters.ask_for_replay, webhook_id, ["e1", "e2", "e99"]) == 2
+    assert await database.write(webhook_dead_letters.ask_for_replay, webhook_id, ["e1", "e3"]) == 1
     replays = await webhook_deliveries.replays(database, webhook_id, after=1, limit=10)
     assert [each.seq for each in replays] == [2, 3]
     await database.write(webhook_deliveries.raise_from_dead, held, 2)
-    assert await database.write(webhook_dead_letters.discard, webhook_id, [4]) == 1
+    assert await database.write(webhook_dead_letters.discard, webhook_id, ["e4"]) == 1
     assert await seqs() == [1, 3, 5, 6, 7]
     await database.execute("UPDATE webhook_dead_letters SET died_at = now() - interval '1 hour' WHERE seq = 1")
     assert await webhook_dead_letters.prune(database, 60.0, 2, batch=1) == 3

@@ -167,7 +167,7 @@ async def test_a_replay_that_fails_stays_a_dead_letter(database: Database) -> No
         webhook_id = await daemon.webhook(host)
         await daemon.publish(event())
         await daemon.wait_dead(webhook_id, 1)
-        await database.write(webhook_dead_letters.ask_for_replay, webhook_id, [1])
+        await database.write(webhook_dead_letters.ask_for_replay, webhook_id, None)
 
         async def is_dead_again() -> bool:
             [letter] = await webhook_dead_letters.list_page(database, webhook_id)

@@ -1,0 +1,68 @@
+"""Webhooks kept in Postgres."""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+from functools import partial
+from typing import final
+
+from storage import webhook_dead_letters, webhooks
+from storage.pool import Database
+from storage.webhook_dead_letters import ListedLetter
+from storage.webhook_secrets import Secrets
+from storage.webhooks import Change, Webhook
+
+
+@final
+class DatabaseWebhooks:
+    """Webhooks in ``webhooks`` (storage/webhooks.py has the contracts)."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+
+    async def create(self, change: Change, secret: str | None, most: int) -> tuple[str, str] | None:
+        """Id and secret of a new one."""
+        return await self._database.write(partial(webhooks.create, secret=secret, most=most), change)
+
+    async def page(self, only: Collection[str] | None, after: str, limit: int) -> tuple[int, list[Webhook]]:
+        """How many there are, and a page."""
+        return await webhooks.list_page(self._database, only, after=after, limit=limit)
+
+    async def find(self, only: Collection[str] | None, webhook_id: str) -> Webhook | None:
+        """One of them."""
+        return await webhooks.find(self._database, only, webhook_id)
+
+    async def change(self, only: Collection[str] | None, webhook_id: str, change: Change) -> bool:
+        """Change one."""
+        return await self._database.write(webhooks.change, only, webhook_id, change)
+
+    async def rotate(
+        self, only: Collection[str] | None, webhook_id: str, secret: str | None, overlap_s: float
+    ) -> str | None:
+        """The new secret."""
+        write = partial(webhooks.rotate, secret=secret, overlap_s=overlap_s)
+        return await self._database.write(write, only, webhook_id)
+
+    async def retire_previous(self, only: Collection[str] | None, webhook_id: str) -> bool:
+        """Sign with the current secret only."""
+        return await self._database.write(webhooks.retire_previous, only, webhook_id)
+
+    async def remove(self, only: Collection[str] | None, webhook_id: str) -> bool:
+        """Remove one."""
+        return await self._database.write(webhooks.remove, only, webhook_id)
+
+    async def secrets(self, webhook_id: str) -> Secrets | None:
+        """What to sign with now."""
+        return await webhooks.valid_secrets(self._database, webhook_id)
+
+    async def letters(self, webhook_id: str, after: int, limit: int) -> list[ListedLetter]:
+        """A page of dead letters."""
+        return await webhook_dead_letters.list_page(self._database, webhook_id, after=after, limit=limit)
+
+    async def replay(self, webhook_id: str, event_ids: Collection[str] | None) -> int:
+        """How many are sent again."""
+        return await self._database.write(webhook_dead_letters.ask_for_replay, webhook_id, event_ids)
+
+    async def discard(self, webhook_id: str, event_ids: Collection[str] | None) -> int:
+        """How many were removed."""
+        return await self._database.write(webhook_dead_letters.discard, webhook_id, event_ids)
