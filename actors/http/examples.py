@@ -99,6 +99,16 @@ _WEBHOOKS: Final[Mapping[str, Mapping[str, Any]]] = {
     "CountReply": {"count": 1, "success": True},
 }
 
+_GROUP: Final[Mapping[str, Any]] = {
+    "id": "120363000000000001@g.us",
+    "subject": "Couriers",
+    "description": "",
+    "owner": "79000000001@s.whatsapp.net",
+    "announcement": False,
+    "locked": False,
+    "size": 2,
+}
+
 EXAMPLES: Final[Mapping[str, Mapping[str, Any]]] = {
     "SendBody": {"phone": "+79000000002", "message": "Hello"},
     "SentReply": {
@@ -151,6 +161,29 @@ EXAMPLES: Final[Mapping[str, Mapping[str, Any]]] = {
         "lastError": None,
         "sessions": {"total": 1, "connected": 1, "disconnected": 0},
         "timestamp": _AT,
+        "success": True,
+    },
+    "ContactReply": {
+        "companyId": _COMPANY,
+        "phone": "+79000000002",
+        "onWhatsapp": True,
+        "id": "79000000002@s.whatsapp.net",
+        "lid": "100000000000002@lid",
+        "success": True,
+    },
+    "GroupsReply": {"companyId": _COMPANY, "count": 1, "groups": [_GROUP], "success": True},
+    "GroupReply": {
+        "companyId": _COMPANY,
+        "group": _GROUP,
+        "members": [
+            {
+                "id": "79000000002@s.whatsapp.net",
+                "pn": "79000000002@s.whatsapp.net",
+                "lid": "100000000000002@lid",
+                "admin": False,
+                "owner": False,
+            }
+        ],
         "success": True,
     },
     "Done": {"success": True},

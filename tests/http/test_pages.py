@@ -9,7 +9,7 @@ from importlib.resources import files
 import msgspec
 import pytest
 
-from actors.http import bodies, replies, webhook_bodies, webhook_replies
+from actors.http import bodies, kinds, replies, webhook_bodies, webhook_replies
 from actors.http.admin import ACTIONS
 from actors.http.dashboard import stream as streaming
 from actors.http.examples import EXAMPLES
@@ -169,7 +169,7 @@ async def test_the_examples_are_of_their_types(daemon: Daemon) -> None:
     document = (await daemon.client.get("/docs/openapi.json")).json()
     types = {
         type_.__name__: type_
-        for module in (replies, bodies, webhook_replies, webhook_bodies)
+        for module in (replies, bodies, kinds, webhook_replies, webhook_bodies)
         for type_ in vars(module).values()
         if isinstance(type_, type)
     }
