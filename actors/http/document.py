@@ -15,6 +15,7 @@ from litestar.types.internal_types import PathParameterDefinition
 
 from actors.http.bodies import Body
 from actors.http.examples import EXAMPLES
+from actors.http.kinds import body_schemas
 
 Json = dict[str, Any]
 
@@ -22,10 +23,10 @@ COMPANY: Final = r"^[A-Za-z0-9_-]{1,64}$"
 IDEMPOTENCY_KEY: Final = r"^[!-~]{1,128}$"
 PHONE: Final = "phone-number"
 """A format of its own: what phonenumbers takes for a number that can exist, which no pattern says."""
-RECIPIENT: Final = "whatsapp-recipient"
 PUBLIC_URL: Final = "public-https-url"
 """What actors/outbound/urls.py takes."""
 WEBHOOK: Final = r"^wh_[0-9a-f]{16}$"
+GROUP: Final = r"^[0-9]{10,20}(-[0-9]{9,11})?@g\.us$"
 
 _WHOLE: Final[Json] = {"schema": {"type": "integer", "minimum": 0}}
 _RATE_LIMIT: Final[Json] = {
@@ -62,6 +63,7 @@ def operation_id(
 def complete(document: Json) -> Json:
     """Add examples, patterns, headers and media types. ``document`` is changed."""
     schemas = document["components"]["schemas"]
+    schemas |= body_schemas()
     for name, example in EXAMPLES.items():
         if name in schemas:
             schemas[name].setdefault("examples", [example])
@@ -75,14 +77,7 @@ def complete(document: Json) -> Json:
 def _complete_bodies(schemas: Mapping[str, Json]) -> None:
     for name in _names_below(Body) & schemas.keys():
         schemas[name]["additionalProperties"] = False
-    send, quoted, link = schemas["SendBody"], schemas["QuotedBody"], schemas["InitializeBody"]
-    send["properties"]["phone"]["format"] = RECIPIENT
-    send["properties"]["message"] |= {
-        "minLength": 1,
-        "maxLength": 4096,
-        "pattern": r"^[^\u0000]*[^\s\u0000][^\u0000]*$",
-    }
-    _non_null(quoted["properties"]["sender"])["format"] = RECIPIENT
+    link = schemas["InitializeBody"]
     for name in ("NewWebhookBody", "WebhookBody", "WebhookChangeBody"):
         webhook = schemas[name]["properties"]
         webhook["url"]["format"] = PUBLIC_URL
@@ -135,6 +130,12 @@ def _complete_parameter(parameter: Json) -> None:
             schema |= {"pattern": COMPANY, "examples": ["962302"]}
         case "webhook_id":
             schema |= {"pattern": WEBHOOK, "examples": ["wh_0123456789abcdef"]}
+        case "phone":
+            schema |= {"format": PHONE, "examples": ["+79000000002"]}
+        case "group_id":
+            schema |= {"pattern": GROUP, "examples": ["120363000000000001@g.us"]}
+        case "media_id":
+            schema |= {"pattern": "^[0-9a-f]{1,64}$"}
         case "Idempotency-Key":
             parameter["schema"] = {"type": "string", "pattern": IDEMPOTENCY_KEY, "examples": ["order-17"]}
         case "companyId":

@@ -6,6 +6,8 @@ import math
 from dataclasses import dataclass
 from typing import Any, Final
 
+from msgspec import UNSET, UnsetType
+
 from actors.engine import contents as c
 from actors.http.bodies import MAX_MESSAGE
 from actors.http.kinds import (
@@ -63,13 +65,13 @@ class Draft:
 def draft_of(body: SendBody, region: str) -> Draft:
     """Raises `invalid_request`, `invalid_phone`, `invalid_message`, `message_too_long`."""
     to = parse_recipient(body.phone, region)
-    given = [name for name in KINDS if getattr(body, name) is not None]
+    given = [name for name in KINDS if getattr(body, name) is not UNSET]
     if len(given) != 1:
         raise Problem("invalid_request", f"give exactly one of {', '.join(KINDS)}; there are {len(given)}")
     kind = given[0]
     options = body.options
     quoted = options.quoted if options else None
-    mentions = options.mentions if options else ()
+    mentions = options.mentions if options else []
     if kind in _ABOUT_ANOTHER and quoted is not None:
         raise Problem("invalid_request", f"options.quoted: {kind} cannot be a reply")
     return Draft(
@@ -100,8 +102,7 @@ def _content(kind: str, body: Any, to: Recipient, region: str) -> str | c.AnyCon
         case LocationBody():
             if not (math.isfinite(body.latitude) and math.isfinite(body.longitude)):
                 raise Problem("invalid_request", "location: latitude and longitude must be numbers")
-            name, address = _no_nul("location.name", body.name), _no_nul("location.address", body.address)
-            return c.Location(latitude=body.latitude, longitude=body.longitude, name=name, address=address)
+            return c.Location(latitude=body.latitude, longitude=body.longitude, name=body.name, address=body.address)
         case ContactBody():
             return _contact(body, region)
         case PollBody():
@@ -117,23 +118,23 @@ def _content(kind: str, body: Any, to: Recipient, region: str) -> str | c.AnyCon
 
 
 def _attachment(kind: Any, body: FileBody) -> Attachment:
-    if (body.media_id is None) == (body.url is None):
+    if (body.media_id is UNSET) == (body.url is UNSET):
         raise Problem("invalid_request", f"{kind}: give either mediaId or url")
     caption = body.caption if isinstance(body, ImageBody | VideoBody | DocumentBody) else ""
-    name = body.file_name if isinstance(body, DocumentBody) else None
+    name = body.file_name if isinstance(body, DocumentBody) else UNSET
     return Attachment(
         kind=kind,
-        media_id=body.media_id,
-        url=body.url,
-        caption=_no_nul(f"{kind}.caption", caption),
+        media_id=body.media_id or None,
+        url=body.url or None,
+        caption=caption,
         voice=isinstance(body, AudioBody) and body.voice,
-        file_name=None if name is None else _no_nul("document.fileName", name),
+        file_name=name or None,
     )
 
 
 def _contact(body: ContactBody, region: str) -> c.Contact:
     phone = parse_phone(body.phone, region)
-    name, organization = _line("contact.name", body.name), _line("contact.organization", body.organization)
+    name, organization = body.name.strip(), body.organization.strip()  # `$` lets one line break pass at the end
     lines = ["BEGIN:VCARD", "VERSION:3.0", f"N:;{_escaped(name)};;;", f"FN:{_escaped(name)}"]
     if organization:
         lines.append(f"ORG:{_escaped(organization)}")
@@ -142,33 +143,31 @@ def _contact(body: ContactBody, region: str) -> c.Contact:
 
 
 def _poll(body: PollBody) -> c.Poll:
-    question = _line("poll.question", body.question)
-    options = tuple(_line("poll.options", option) for option in body.options)
+    options = tuple(option.strip() for option in body.options)
     if len(set(options)) < len(options):
         raise Problem("invalid_request", "poll.options: two are the same, and votes could not be told apart")
-    if body.selectable > len(options):
-        raise Problem("invalid_request", f"poll.selectable: there are only {len(options)} options")
-    return c.Poll(question=question, options=options, selectable=body.selectable)
+    return c.Poll(
+        question=body.question.strip(),
+        options=options,
+        selectable=body.selectable if body.selectable <= len(options) else 0,
+    )
 
 
 def _reaction(body: ReactionBody, to: Recipient, region: str) -> c.Reaction:
-    emoji = body.emoji.strip()
-    if any(letter.isalnum() and letter.isascii() and len(emoji) == 1 for letter in emoji) or emoji.isalpha():
-        raise Problem("invalid_request", "reaction.emoji: must be one emoji, or empty to take the reaction back")
     if body.from_me:
-        if body.sender is not None:
+        if body.sender is not UNSET:
             raise Problem("invalid_request", "reaction.sender: not with fromMe")
-        return c.Reaction(message_id=body.message_id, emoji=_no_nul("reaction.emoji", emoji), sender=None)
-    if body.sender is None and to.jid.endswith("@g.us"):
+        return c.Reaction(message_id=body.message_id, emoji=body.emoji, sender=None)
+    if body.sender is UNSET and to.jid.endswith("@g.us"):
         raise Problem(
             "invalid_request", "reaction.sender: needed in a group, unless the message is this company's (fromMe)"
         )
-    sender = to.jid if body.sender is None else parse_recipient(body.sender, region).jid
-    return c.Reaction(message_id=body.message_id, emoji=_no_nul("reaction.emoji", emoji), sender=sender)
+    sender = to.jid if body.sender is UNSET else parse_recipient(body.sender, region).jid
+    return c.Reaction(message_id=body.message_id, emoji=body.emoji, sender=sender)
 
 
-def _writer(written: str | None, to: Recipient, region: str) -> str | None:
-    if written is None:
+def _writer(written: str | UnsetType, to: Recipient, region: str) -> str | None:
+    if written is UNSET:
         return None
     if not to.jid.endswith("@g.us"):
         raise Problem(
@@ -182,19 +181,6 @@ def _quoted(body: QuotedBody, to: Recipient, region: str) -> Quoted:
         raise Problem("invalid_request", "options.quoted.sender: needed in a group")
     sender = to if body.sender is None else parse_recipient(body.sender, region)
     return Quoted(message_id=body.message_id, sender=sender.jid, text=body.text)
-
-
-def _no_nul(field: str, text: str) -> str:
-    if "\0" in text:
-        raise Problem("invalid_request", f"{field}: holds the character NUL")
-    return text
-
-
-def _line(field: str, text: str) -> str:
-    """One line that is not blank, unless it is empty and may be."""
-    if any(ord(letter) < 32 or ord(letter) == 127 for letter in text) or (text and not text.strip()):
-        raise Problem("invalid_request", f"{field}: must be one line of text")
-    return text.strip()
 
 
 def _escaped(text: str) -> str:

@@ -29,6 +29,15 @@ _STATUS: Final[Mapping[str, Any]] = {
     },
     "success": True,
 }
+_GROUP: Final[Mapping[str, Any]] = {
+    "id": "120363000000000001@g.us",
+    "subject": "Sales",
+    "description": "",
+    "owner": "100000000000001@lid",
+    "announcement": False,
+    "locked": False,
+    "size": 1,
+}
 _EVENT: Final[Mapping[str, Any]] = {
     "id": "b2c1a0f4e5d64c0f9d0e3a5f7c9b1d2e",
     "seq": 4711,
@@ -99,15 +108,6 @@ _WEBHOOKS: Final[Mapping[str, Mapping[str, Any]]] = {
     "CountReply": {"count": 1, "success": True},
 }
 
-_GROUP: Final[Mapping[str, Any]] = {
-    "id": "120363000000000001@g.us",
-    "subject": "Couriers",
-    "description": "",
-    "owner": "79000000001@s.whatsapp.net",
-    "announcement": False,
-    "locked": False,
-    "size": 2,
-}
 
 EXAMPLES: Final[Mapping[str, Mapping[str, Any]]] = {
     "SendBody": {"phone": "+79000000002", "message": "Hello"},
@@ -161,6 +161,17 @@ EXAMPLES: Final[Mapping[str, Mapping[str, Any]]] = {
         "lastError": None,
         "sessions": {"total": 1, "connected": 1, "disconnected": 0},
         "timestamp": _AT,
+        "success": True,
+    },
+    "ReadBody": {"phone": "+79000000002", "messageIds": ["3EB0C767D097B7C7E0F1"]},
+    "TypingBody": {"phone": "+79000000002", "state": "composing"},
+    "MediaReply": {
+        "companyId": _COMPANY,
+        "mediaId": "6d7f0a1b2c3d4e5f60718293a4b5c6d7",
+        "kind": "document",
+        "mimetype": "application/pdf",
+        "size": 48210,
+        "expiresAt": _AT,
         "success": True,
     },
     "ContactReply": {

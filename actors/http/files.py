@@ -30,12 +30,17 @@ _MEDIA_ID: Final = re.compile(r"[0-9a-f]{1,64}", re.ASCII)
 _SHOWN: Final = re.compile(r"(?:image/(?:jpeg|png|webp|gif)|video/[a-z0-9.+-]+|audio/[a-z0-9.+-]+|application/pdf)")
 """Types that a browser does not run; a sender may call its file anything."""
 
-_A_FILE: Final = ResponseSpec(
-    data_container=bytes, media_type="application/octet-stream", description="The file", generate_examples=False
-)
+_A_FILE: Final = ResponseSpec(data_container=bytes, media_type="*/*", description="The file", generate_examples=False)
 
 FileName = Annotated[
-    str, QueryParameter(name="fileName", max_length=255, description="What a document is called", required=False)
+    str,
+    QueryParameter(
+        name="fileName",
+        max_length=255,
+        pattern=r"^[^\u0000-\u001f]*$",
+        description="What a document is called",
+        required=False,
+    ),
 ]
 Kind = Annotated[
     MediaKind | None,
@@ -48,7 +53,7 @@ class _Upload(Operation):
     """The file is the body itself."""
 
     def __post_init__(self) -> None:
-        binary = OpenAPIMediaType(schema=Schema(type=OpenAPIType.STRING, format=OpenAPIFormat.BINARY))
+        binary = OpenAPIMediaType(schema=Schema(type=OpenAPIType.STRING, format=OpenAPIFormat.BINARY, min_length=1))
         self.request_body = RequestBody(content={"application/octet-stream": binary}, required=True)
 
 
@@ -78,8 +83,6 @@ class MediaController(Controller):
         file_name: FileName = "",
     ) -> MediaReply:
         """The body is the file. Its id can be used in any number of sends until it expires."""
-        if any(ord(letter) < 32 for letter in file_name):
-            raise Problem("invalid_request", "fileName: holds a control character")
         company = await backends.find(company_id)
         await require_connected(company, company_id, backends)
         known = await backends.transfers.take(company, company_id, request.stream(), kind, file_name)

@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Literal, TypeVar
+from typing import Annotated, TypeVar
 
 from litestar import Controller, get, post
 from litestar.params import JSONBody, PathParameter
-from msgspec import Meta
+from msgspec import UNSET
 
 from actors.engine.inquiries import GroupDescription
 from actors.http.backends import Backends, Injected
-from actors.http.bodies import Body
 from actors.http.guards import CompanyId, needs_company, needs_key
+from actors.http.kinds import ReadBody, TypingBody
 from actors.http.openapi import BODY, OF_A_COMPANY, may_answer
 from actors.http.phones import parse_phone, parse_recipient
 from actors.http.problems import Problem
@@ -22,25 +22,7 @@ from supervisor import Request
 T = TypeVar("T")
 
 _ASKING = (*OF_A_COMPANY, "no_active_session", "engine_unavailable", "send_rejected")
-_MAX_IDS = 100
 _SPARE_S = 3.0
-
-ReadId = Annotated[str, Meta(min_length=1, max_length=128, pattern="^[!-~]+$")]
-
-
-class ReadBody(Body, frozen=True, kw_only=True):
-    """Messages of one chat that somebody has read."""
-
-    phone: Annotated[str, Meta(description="The chat: a phone number or a JID", examples=["+79000000001"])]
-    message_ids: Annotated[tuple[ReadId, ...], Meta(min_length=1, max_length=_MAX_IDS)]
-    sender: Annotated[str, Meta(max_length=64, description="Who wrote them; needed in a group")] | None = None
-
-
-class TypingBody(Body, frozen=True, kw_only=True):
-    """What somebody is doing in a chat."""
-
-    phone: Annotated[str, Meta(description="The chat: a phone number or a JID", examples=["+79000000001"])]
-    state: Literal["composing", "recording", "paused"]
 
 
 class ContactsController(Controller):
@@ -112,10 +94,10 @@ class ChatController(Controller):
     async def read(self, company_id: CompanyId, data: JSONBody[ReadBody], backends: Injected) -> Done:
         """Whoever wrote the messages is shown that they were read."""
         chat = parse_recipient(data.phone, backends.region).jid
-        if data.sender is None and chat.endswith("@g.us"):
+        if data.sender is UNSET and chat.endswith("@g.us"):
             raise Problem("invalid_request", "sender: needed in a group")
-        sender = None if data.sender is None else parse_recipient(data.sender, backends.region).jid
-        await _ask(company_id, MarkRead(chat, data.message_ids, sender), backends)
+        sender = None if data.sender is UNSET else parse_recipient(data.sender, backends.region).jid
+        await _ask(company_id, MarkRead(chat, tuple(data.message_ids), sender), backends)
         return Done()
 
     @post("/typing", status_code=200, summary="Show typing", responses=may_answer(*_ASKING, *BODY, "invalid_phone"))

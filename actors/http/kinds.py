@@ -2,25 +2,45 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from typing import Annotated, Any, Final, Literal
 
-from msgspec import Meta
+import msgspec
+from msgspec import UNSET, Meta, UnsetType
 
 from actors.http.bodies import MAX_MESSAGE, Body
 
 MAX_CAPTION = 1024
 MAX_MENTIONS = 100
 
+RECIPIENT: Final = "whatsapp-recipient"
+"""A format of its own: a phone number or a JID."""
+
 MessageId = Annotated[str, Meta(min_length=1, max_length=128, pattern="^[!-~]+$", examples=["3EB0C431C26A1916EAC9"])]
-Written = Annotated[str, Meta(max_length=64, description="A phone number or a JID")]
-Caption = Annotated[str, Meta(max_length=MAX_CAPTION)]
+Written = Annotated[
+    str, Meta(max_length=64, description="A phone number or a JID", extra_json_schema={"format": RECIPIENT})
+]
+Text = Annotated[
+    str,
+    Meta(
+        description="1 to 4096 characters",
+        examples=["Hello"],
+        # What is wrong with a text has codes of its own, so it is looked at later.
+        extra_json_schema={"minLength": 1, "maxLength": MAX_MESSAGE, "pattern": r"^[^\u0000]*[^\s\u0000][^\u0000]*$"},
+    ),
+]
+Words = Annotated[str, Meta(pattern=r"^[^\u0000]*$")]
+Caption = Annotated[str, Meta(max_length=MAX_CAPTION, pattern=r"^[^\u0000]*$")]
+_EDGE = r"[^\s\u0000-\u001f\u007f-\u009f]"
+_LINE = f"^{_EDGE}(" + r"[^\u0000-\u001f\u007f-\u009f\u2028\u2029]*" + f"{_EDGE})?$"
+"""One line without blanks around it."""
 
 
 class QuotedBody(Body, frozen=True, kw_only=True):
     """The message a reply refers to."""
 
     message_id: Annotated[str, Meta(min_length=1, max_length=128)]
-    sender: Annotated[str, Meta(max_length=64, description="Who wrote it; the recipient when left out")] | None = None
+    sender: Written | None = None
+    """Who wrote it; the recipient when left out."""
     text: Annotated[str, Meta(max_length=MAX_MESSAGE)] = ""
 
 
@@ -29,15 +49,15 @@ class SendOptions(Body, frozen=True, kw_only=True):
 
     quoted: QuotedBody | None = None
     mentions: Annotated[
-        tuple[Written, ...], Meta(max_length=MAX_MENTIONS, description="Who the text names as @ and their digits")
-    ] = ()
+        list[Written], Meta(max_length=MAX_MENTIONS, description="Who the text names as @ and their digits")
+    ] = msgspec.field(default_factory=list[str])
 
 
 class FileBody(Body, frozen=True, kw_only=True):
     """A file: one that was uploaded before, or one to be fetched from a URL. Exactly one of the two."""
 
-    media_id: Annotated[str, Meta(min_length=1, max_length=64)] | None = None
-    url: Annotated[str, Meta(min_length=1, max_length=2048, examples=["https://example.com/a.jpg"])] | None = None
+    media_id: Annotated[str, Meta(pattern="^[0-9a-f]{1,64}$")] | UnsetType = UNSET
+    url: Annotated[str, Meta(min_length=1, max_length=2048, examples=["https://example.com/a.jpg"])] | UnsetType = UNSET
 
 
 class ImageBody(FileBody, frozen=True, kw_only=True):
@@ -62,7 +82,7 @@ class DocumentBody(FileBody, frozen=True, kw_only=True):
     """Any file."""
 
     caption: Caption = ""
-    file_name: Annotated[str, Meta(min_length=1, max_length=255)] | None = None
+    file_name: Annotated[str, Meta(min_length=1, max_length=255, pattern=r"^[^\u0000]*$")] | UnsetType = UNSET
 
 
 class StickerBody(FileBody, frozen=True, kw_only=True):
@@ -74,78 +94,108 @@ class LocationBody(Body, frozen=True, kw_only=True):
 
     latitude: Annotated[float, Meta(ge=-90, le=90)]
     longitude: Annotated[float, Meta(ge=-180, le=180)]
-    name: Annotated[str, Meta(max_length=256)] = ""
-    address: Annotated[str, Meta(max_length=512)] = ""
+    name: Annotated[Words, Meta(max_length=256)] = ""
+    address: Annotated[Words, Meta(max_length=512)] = ""
 
 
 class ContactBody(Body, frozen=True, kw_only=True):
     """Somebody's card."""
 
-    name: Annotated[str, Meta(min_length=1, max_length=128)]
-    phone: Annotated[str, Meta(max_length=64, examples=["+79000000003"])]
-    organization: Annotated[str, Meta(max_length=128)] = ""
+    name: Annotated[str, Meta(min_length=1, max_length=128, pattern=_LINE)]
+    phone: Annotated[str, Meta(max_length=64, examples=["+79000000003"], extra_json_schema={"format": "phone-number"})]
+    organization: Annotated[str, Meta(max_length=128, pattern=f"{_LINE}|^$")] = ""
 
 
 class PollBody(Body, frozen=True, kw_only=True):
     """A question with answers to choose from."""
 
-    question: Annotated[str, Meta(min_length=1, max_length=255)]
+    question: Annotated[str, Meta(min_length=1, max_length=255, pattern=_LINE)]
     options: Annotated[
-        tuple[Annotated[str, Meta(min_length=1, max_length=100)], ...], Meta(min_length=2, max_length=12)
+        list[Annotated[str, Meta(min_length=1, max_length=100, pattern=_LINE)]],
+        Meta(min_length=2, max_length=12, extra_json_schema={"uniqueItems": True}),
     ]
-    selectable: Annotated[int, Meta(ge=0, le=12, description="How many one may choose; 0: any number")] = 1
+    selectable: Annotated[
+        int, Meta(ge=0, le=12, description="How many one may choose; 0, or more than there are: any number")
+    ] = 1
 
 
 class ReactionBody(Body, frozen=True, kw_only=True):
     """An emoji on a message; an empty one takes it back."""
 
     message_id: MessageId
-    emoji: Annotated[str, Meta(max_length=16)]
+    emoji: Annotated[str, Meta(max_length=16, pattern=r"^[^\u0000-\u0020A-Za-z\u007f]*$", examples=["👍"])]
     from_me: Annotated[bool, Meta(description="The message is one of this company's")] = False
-    sender: Annotated[str, Meta(max_length=64, description="Who wrote it; needed in groups, unless fromMe")] | None = (
-        None
-    )
+    sender: Written | UnsetType = UNSET
+    """Who wrote it; needed in groups, unless fromMe."""
 
 
 class EditBody(Body, frozen=True, kw_only=True):
     """A new text for a message that this company has sent."""
 
     message_id: MessageId
-    message: Annotated[str, Meta(description="1 to 4096 characters", examples=["Hello!"])]
+    message: Text
 
 
 class DeleteBody(Body, frozen=True, kw_only=True):
     """Takes a message back for everybody."""
 
     message_id: MessageId
-    sender: (
-        Annotated[
-            str, Meta(max_length=64, description="Who wrote it, where an admin deletes another's message in a group")
-        ]
-        | None
-    ) = None
+    sender: Written | UnsetType = UNSET
+    """Who wrote it, where an admin deletes another's message in a group."""
 
 
 class SendBody(Body, frozen=True, kw_only=True):
     """A message: the recipient and exactly one kind of content."""
 
     phone: Annotated[
-        str, Meta(description="Recipient: a phone number, or the JID of a person or group", examples=["+79000000001"])
+        str,
+        Meta(
+            description="Recipient: a phone number, or the JID of a person or group",
+            examples=["+79000000001"],
+            extra_json_schema={"format": RECIPIENT},
+        ),
     ]
-    message: Annotated[str, Meta(description="Text: 1 to 4096 characters", examples=["Hello"])] | None = None
-    image: ImageBody | None = None
-    video: VideoBody | None = None
-    audio: AudioBody | None = None
-    document: DocumentBody | None = None
-    sticker: StickerBody | None = None
-    location: LocationBody | None = None
-    contact: ContactBody | None = None
-    poll: PollBody | None = None
-    reaction: ReactionBody | None = None
-    edit: EditBody | None = None
-    delete: DeleteBody | None = None
+    message: Text | UnsetType = UNSET
+    image: ImageBody | UnsetType = UNSET
+    video: VideoBody | UnsetType = UNSET
+    audio: AudioBody | UnsetType = UNSET
+    document: DocumentBody | UnsetType = UNSET
+    sticker: StickerBody | UnsetType = UNSET
+    location: LocationBody | UnsetType = UNSET
+    contact: ContactBody | UnsetType = UNSET
+    poll: PollBody | UnsetType = UNSET
+    reaction: ReactionBody | UnsetType = UNSET
+    edit: EditBody | UnsetType = UNSET
+    delete: DeleteBody | UnsetType = UNSET
     options: SendOptions | None = None
+
+
+class ReadBody(Body, frozen=True, kw_only=True):
+    """Messages of one chat that somebody has read."""
+
+    phone: Annotated[str, Meta(description="The chat", extra_json_schema={"format": RECIPIENT})]
+    message_ids: Annotated[list[MessageId], Meta(min_length=1, max_length=100)]
+    sender: Written | UnsetType = UNSET
+    """Who wrote them; needed in a group."""
+
+
+class TypingBody(Body, frozen=True, kw_only=True):
+    """What somebody is doing in a chat."""
+
+    phone: Annotated[str, Meta(description="The chat", extra_json_schema={"format": RECIPIENT})]
+    state: Literal["composing", "recording", "paused"]
 
 
 KINDS = tuple(name for name in SendBody.__struct_fields__ if name not in {"phone", "options"})
 """The kinds of content."""
+
+
+def body_schemas() -> dict[str, Any]:
+    """The schemas of these bodies: what the types say, and that some fields are given instead of each other."""
+    types = [SendBody, ReadBody, TypingBody]
+    _, schemas = msgspec.json.schema_components(types, ref_template="#/components/schemas/{name}")
+    schemas["SendBody"]["oneOf"] = [{"required": [kind]} for kind in KINDS]
+    for name in ("ImageBody", "VideoBody", "AudioBody", "DocumentBody", "StickerBody"):
+        schemas[name]["oneOf"] = [{"required": ["mediaId"]}, {"required": ["url"]}]
+    schemas["ReactionBody"]["not"] = {"required": ["sender", "fromMe"], "properties": {"fromMe": {"const": True}}}
+    return schemas
