@@ -20,6 +20,7 @@ _ORDERED = (
     ("company.conflict_min_s", "company.conflict_max_s"),
     ("company.restart_min_s", "company.restart_max_s"),
     ("storage.retry_min_s", "storage.retry_max_s"),
+    ("http.websocket_ping_interval_s", "http.websocket_silence_s"),
     ("webhooks.retry_min_s", "webhooks.retry_max_s"),
     ("webhooks.circuit_min_s", "webhooks.circuit_max_s"),
     ("health.misses_to_report", "health.misses_to_restart"),

@@ -67,7 +67,10 @@ class HttpSettings(Section, frozen=True):
     ] = 5.0
     websocket_ping_interval_s: Annotated[
         float, Meta(gt=0, le=600, description="How often a WebSocket client is pinged.")
-    ] = 20.0
+    ] = 3.0
+    websocket_silence_s: Annotated[
+        float, Meta(gt=0, le=600, description="Time after which a WebSocket client that answered no ping is closed.")
+    ] = 8.0
     max_dashboards: Annotated[int, Meta(ge=0, le=10_000, description="Open dashboards.")] = 20
     dashboard_interval_s: Annotated[
         float, Meta(ge=0.05, le=60, description="How often an open dashboard is sent what has changed.")

@@ -118,7 +118,9 @@ class HttpActor(Actor):
         audit = self._audit = AuditTrail(self._stores.audit)
         authenticator = self._authenticator = Authenticator(self._stores.keys, self._metrics, settings.http, audit)
         backends = self._backends(audit)
-        self._live = LiveEvents(backends, authenticator, limit=settings.http.max_websockets)
+        self._live = LiveEvents(
+            backends, authenticator, limit=settings.http.max_websockets, silence_s=settings.http.websocket_silence_s
+        )
         board = Board(backends, settings, self._stores.server)
         self._dashboards = DashboardStreams(board, backends, authenticator, limit=settings.http.max_dashboards)
         connect(self._app, backends, authenticator)

@@ -26,7 +26,7 @@ from hypercorn.trio.worker_context import WorkerContext
 from hypercorn.typing import ConnectionState as LifespanState
 from wsproto.connection import ConnectionState
 
-from actors.http.tasks import AppTasks, AsgiApp
+from actors.http.tasks import AppTasks, AsgiApp, Line
 from config.sections import HttpSettings
 
 _RECEIVE_BYTES: Final = 64 * 1024
@@ -82,7 +82,8 @@ class Connection:
         self._answered = trio.Event()
         self._answered.set()
         self._scope = trio.CancelScope()
-        self._tasks = AppTasks(on_failure)
+        self._line = Line(heard_at=trio.current_time())
+        self._tasks = AppTasks(on_failure, self._line)
         self._protocol = Http11(
             app,  # type: ignore[arg-type]  # AppTasks, not hypercorn, calls it: a plain ASGI application
             config,
@@ -94,8 +95,11 @@ class Connection:
             _address(accepted.socket.getsockname()),
             self._send,
         )
-        self.was_cut = False
-        """True when we ended it: too slow, or still busy at the drain's deadline."""
+
+    @property
+    def was_cut(self) -> bool:
+        """Whether we ended it: too slow, or still busy at the drain's deadline."""
+        return self._line.was_cut
 
     async def run(self) -> None:
         """Serve until the connection is over. Raises what an unexpected fault raised, after closing the socket."""
@@ -116,7 +120,7 @@ class Connection:
 
     def cut(self) -> None:
         """End now, whatever is under way; what the client has not taken yet is thrown away."""
-        self.was_cut = True
+        self._line.was_cut = True
         self._scope.cancel()
         with suppress(OSError):
             self._socket.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _RESET_ON_CLOSE)
@@ -140,6 +144,7 @@ class Connection:
             data = await self._receive()
             if data is None:
                 break
+            self._line.heard_at = trio.current_time()
             if self._is_closing:
                 left -= len(data)
             else:

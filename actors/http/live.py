@@ -1,11 +1,13 @@
 """Live events: one WebSocket a subscriber, each event one JSON message, resumable by ``after``.
 
-A stream ends with a reason that tells how to go on: 1012 the daemon (or its event log) restarts, 1013 the reader was too slow,
-1008 the key was revoked, 1003 the client spoke. A reader that takes nothing at all is cut off by the connection's send timeout.
+A stream ends with a reason that tells how to go on: 1012 the daemon (or its event log) restarts, 1013 the reader was too slow or did not
+read, 1008 the key was revoked, 1003 the client spoke. Whether a client reads shows in its answers to pings, however little there is to
+send; one that has left no room to say goodbye in is cut off by the connection's send timeout.
 """
 
 from __future__ import annotations
 
+import math
 from collections.abc import AsyncIterator
 from contextlib import aclosing
 from typing import Final, final
@@ -22,7 +24,7 @@ from actors.http.backends import Backends
 from actors.http.events import MAX_SEQ, chosen_types, visible_companies
 from actors.http.failures import problem_of
 from actors.http.problems import MEDIA_TYPE, Problem, encode, instance_of
-from actors.http.tasks import AsgiReceive, AsgiScope, AsgiSend
+from actors.http.tasks import AsgiReceive, AsgiScope, AsgiSend, Line
 from actors.messages import Event, Subscribe
 from storage.errors import StorageUnavailable
 
@@ -40,10 +42,13 @@ UNSUPPORTED: Final = 1003
 class LiveEvents:
     """The ASGI application of all WebSockets."""
 
-    def __init__(self, backends: Backends, authenticator: Authenticator, *, limit: int) -> None:
+    def __init__(
+        self, backends: Backends, authenticator: Authenticator, *, limit: int, silence_s: float = math.inf
+    ) -> None:
         self._backends = backends
         self._authenticator = authenticator
         self._limit = limit
+        self._silence_s = silence_s
         self._streams: set[Stream] = set()
         self._log = structlog.get_logger("wasup.http.live")
 
@@ -60,7 +65,7 @@ class LiveEvents:
             note_denial(problem, scope, self._backends.audit)
             await _reject(problem, scope, send)
             return
-        await self._follow(subscription, principal, receive, send)
+        await self._follow(subscription, scope, receive, send)
 
     def close_all(self, why: str) -> None:
         """Tell every subscriber to come back: the daemon or its event log goes down."""
@@ -92,19 +97,19 @@ class LiveEvents:
         subscription: Subscription = await self._backends.events.ask(wanted, timeout=self._backends.waits.ask_s)
         return subscription
 
-    async def _follow(
-        self, subscription: Subscription, principal: Principal, receive: AsgiReceive, send: AsgiSend
-    ) -> None:
+    async def _follow(self, subscription: Subscription, scope: AsgiScope, receive: AsgiReceive, send: AsgiSend) -> None:
         stream = Stream(subscription, receive, send)
         self._streams.add(stream)
         try:
-            with self._authenticator.watching(principal, lambda: stream.end(POLICY, "key_revoked")):
-                await stream.run()
+            with self._authenticator.watching(scope["auth"], lambda: stream.end(POLICY, "key_revoked")):
+                await stream.run(scope["line"], self._silence_s)
         finally:
             self._streams.discard(stream)
             subscription.close()
-            if stream.reason:
-                self._backends.metrics.subscriber_dropped(stream.reason)
+            reason = stream.reason or ("not_reading" if scope["line"].was_cut else None)
+            if reason:
+                self._backends.metrics.subscriber_dropped(reason)
+                self._log.info("subscriber_dropped", reason=reason, key_id=scope["auth"].key_id)
 
 
 @final
@@ -131,11 +136,12 @@ class Stream:
             # Only the wait for news is cancelled, never a write: half a frame would hide the reason.
             self._waiting.cancel()
 
-    async def run(self) -> None:
-        """Send events until either side ends it."""
+    async def run(self, line: Line, silence_s: float) -> None:
+        """Send events until either side ends it; a client not heard for ``silence_s`` answers no pings, for it does not read."""
         await self._send({"type": "websocket.accept"})
         async with trio.open_nursery() as nursery:
             nursery.start_soon(self._listen, nursery.cancel_scope)
+            nursery.start_soon(self._watch, line, silence_s)
             await self._pump()
             if self._ending is not None:
                 await self._close(*self._ending)
@@ -165,6 +171,11 @@ class Stream:
         while (await self._receive())["type"] != "websocket.disconnect":
             self.end(UNSUPPORTED, "this stream takes no messages")
         everything.cancel()
+
+    async def _watch(self, line: Line, silence_s: float) -> None:
+        while (silence_ends := line.heard_at + silence_s) > trio.current_time():
+            await trio.sleep_until(silence_ends)
+        self.end(TOO_SLOW, "not_reading")
 
     async def _close(self, code: int, why: str) -> None:
         reason = why if self._last_seq is None else f"{why}; resume with after={self._last_seq}"

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping, MutableMapping
 from contextlib import asynccontextmanager
+from dataclasses import dataclass
 from typing import Any, Final, final
 
 import trio
@@ -21,6 +22,17 @@ _DISCONNECT_OF: Final[Mapping[str, AsgiEvent]] = {
     "websocket": {"type": "websocket.disconnect", "code": 1006},
 }
 _DISCONNECTS: Final = frozenset({"http.disconnect", "websocket.disconnect"})
+
+
+@final
+@dataclass(slots=True)
+class Line:
+    """How the connection to a client stands; its applications find it in their scope as ``line``."""
+
+    heard_at: float
+    """When the client was heard last, by trio's clock."""
+    was_cut: bool = False
+    """We ended the connection: the client took nothing for too long, or was still busy at the drain's deadline."""
 
 
 @final
@@ -69,8 +81,9 @@ class Inbox:
 class AppTasks:
     """Stands where hypercorn expects its task group: runs applications, and the protocol's own small tasks."""
 
-    def __init__(self, on_failure: Callable[[Exception], None]) -> None:
+    def __init__(self, on_failure: Callable[[Exception], None], line: Line | None = None) -> None:
         self._on_failure = on_failure
+        self._line = line or Line(heard_at=trio.current_time())
         self._inboxes: dict[Inbox, AsgiEvent] = {}
         self._apps: trio.Nursery | None = None
         self._background: trio.Nursery | None = None
@@ -88,6 +101,7 @@ class AppTasks:
     ) -> Callable[[AsgiEvent], Awaitable[None]]:
         """Run ``app`` for one request or WebSocket; the answer is where the protocol puts what arrives for it."""
         inbox = Inbox()
+        scope["line"] = self._line
         self._inboxes[inbox] = _DISCONNECT_OF[scope["type"]]
         assert self._apps is not None
         self._apps.start_soon(self._run, app, scope, inbox, send)

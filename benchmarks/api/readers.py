@@ -7,6 +7,7 @@ import time
 from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
+from typing import Final
 from urllib.parse import urlsplit
 
 import msgspec
@@ -14,6 +15,10 @@ import trio
 
 from tests.support.api import EVENTS
 from tests.support.daemon import Daemon
+
+_TEXT: Final = 1
+_PING: Final = 9
+_PONG: Final = b"\x8a\x80\0\0\0\0"
 
 
 @dataclass(slots=True)
@@ -66,22 +71,26 @@ async def _read(stream: trio.SocketStream, heard: Heard, looks: bool) -> None:
     while data := await stream.receive_some(262144):
         buffered += data
         while (frame := _frame(buffered)) is not None:
-            payload, buffered, is_text = frame
-            if is_text:
+            kind, payload, buffered = frame
+            if kind == _PING:
+                await stream.send_all(_PONG)
+            if kind == _TEXT:
                 heard.frames += 1
                 heard.last_at = time.perf_counter()
                 if looks:
                     heard.lag_s.append(time.time() - msgspec.json.decode(payload)["timestamp"])
 
 
-def _frame(data: bytes) -> tuple[bytes, bytes, bool] | None:
-    """The payload of the first frame, what follows it, and whether it is text."""
-    if len(data) < 4:
+def _frame(data: bytes) -> tuple[int, bytes, bytes] | None:
+    """The kind and payload of the first frame, and what follows it."""
+    if len(data) < 2:
         return None
     length, start = data[1] & 0x7F, 2
+    if length >= 126 and len(data) < 10:
+        return None
     if length == 126:
         length, start = int.from_bytes(data[2:4], "big"), 4
     elif length == 127:
         length, start = int.from_bytes(data[2:10], "big"), 10
     end = start + length
-    return (data[start:end], data[end:], data[0] & 0x0F == 1) if len(data) >= end else None
+    return (data[0] & 0x0F, data[start:end], data[end:]) if len(data) >= end else None

@@ -6,12 +6,22 @@ import base64
 import socket
 import struct
 from collections.abc import AsyncGenerator
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 
 import pytest
 import trio
 from wsproto import ConnectionType, WSConnection
-from wsproto.events import AcceptConnection, CloseConnection, Event, RejectConnection, RejectData, Request, TextMessage
+from wsproto.events import (
+    AcceptConnection,
+    CloseConnection,
+    Event,
+    Ping,
+    RejectConnection,
+    RejectData,
+    Request,
+    TextMessage,
+)
+from wsproto.utilities import LocalProtocolError
 
 from tests.http.world import ADMIN_KEY, Daemon
 
@@ -122,13 +132,18 @@ class WebSocket:
                     raise AssertionError(other)
 
     async def next_event(self) -> Event:
-        """The next event of the protocol."""
+        """The next event of the protocol. A ping is answered, as every client does while it reads."""
         with trio.fail_after(PATIENCE_S):
             while not self._events:
                 data = await self.stream.receive_some(65536)
                 self._protocol.receive_data(data or None)
                 self._events += self._protocol.events()
-        return self._events.pop(0)
+        event = self._events.pop(0)
+        if isinstance(event, Ping):
+            # Perhaps the server has closed since.
+            with suppress(LocalProtocolError, trio.BrokenResourceError, trio.ClosedResourceError):
+                await self.send(event.response())
+        return event
 
     async def text(self) -> str:
         """The next whole text message."""
