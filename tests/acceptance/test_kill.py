@@ -30,11 +30,14 @@ HARMLESS = (
     "/directory",
     "/health",
     "/janitor",
+    "/keeper",
     "/http",
 )
 """No company lives below them."""
 HOSTS = ("/engines/engine-0", "/engines/engine-1")
 GROUPS = ("/engines", "/companies")
+UNUSED = ("/webhooks",)
+"""A group of which this site has none."""
 DONE = ("/boot",)
 """They have ended in order after their work."""
 BACK_WITHIN_S = 10.0
@@ -46,7 +49,7 @@ async def test_these_are_all_actors(api: Api) -> None:
     tree = (await api.get("/admin/tree"))["tree"]
     companies = {f"/companies/{name}" for name in NAMES}
 
-    assert set(_paths(tree)) == {"/", *HARMLESS, *HOSTS, *GROUPS, *DONE, *companies}
+    assert set(_paths(tree)) == {"/", *HARMLESS, *HOSTS, *GROUPS, *UNUSED, *DONE, *companies}
 
 
 @pytest.mark.parametrize("path", HARMLESS)

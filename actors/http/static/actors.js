@@ -4,7 +4,7 @@ import { arrange, byId, byName, element, number, setAttribute, setState, setText
 import { Rows, roving } from "/static/rows.js";
 
 const PAGE = 100; // children of one supervisor shown at once
-const FOLDED_ABOVE = 12; // a supervisor with more children begins folded
+const FOLDED_ABOVE = 12; // a supervisor with more children begins folded; the root never does
 const MOST_FOUND = 200;
 const RECENT_S = 3600; // a crash longer ago is history
 const CALM = new Set(["running", "stopped"]);
@@ -99,7 +99,7 @@ export class Actors {
   }
 
   isUnfolded(path) {
-    return this.#isOpen.get(path) ?? (this.#children.get(path)?.length ?? 0) <= FOLDED_ABOVE;
+    return this.#isOpen.get(path) ?? (path === "/" || (this.#children.get(path)?.length ?? 0) <= FOLDED_ABOVE);
   }
 
   #fold(path, isOpen) {
