@@ -36,6 +36,9 @@ LID_MAPPINGS_LAST_S: Final = 3 * 86_400.0
 _TAKEN_UP_EXACT_S: Final = 86_400.0
 """Not every restart has to write."""
 
+LOG_BYTES: Final = 256 * 1024
+"""The write-ahead log may have this size; emptying it costs two fsyncs."""
+
 _SIDE_FILES: Final = ("-wal", "-shm", "-journal")
 
 
@@ -133,6 +136,16 @@ class DeviceFile:
             self.journal.note_lid_mappings()
         if not 0 <= age_s < _TAKEN_UP_EXACT_S:
             self._set_meta("taken_up_at", str(int(now)))
+
+    def shorten_log(self) -> bool:
+        """Empty SQLite's write-ahead log once it has grown; True when it was. Left to itself it stays at 4 MiB for ever.
+
+        Whoever writes or reads at this very moment comes first: then it is done another time.
+        """
+        log = self.path.with_name(self.path.name + "-wal")
+        if not log.exists() or log.stat().st_size <= LOG_BYTES:
+            return False
+        return self._connection.empty_log()
 
     def trim(self) -> None:
         """Drop what the library lets grow for ever."""

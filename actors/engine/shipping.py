@@ -169,3 +169,4 @@ class Shipper:
             self._file.outbox.cut(number)
         if compact:
             self._file.journal.compact()
+        self._file.shorten_log()

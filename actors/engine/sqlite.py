@@ -97,7 +97,7 @@ class Sqlite:
         self._slow.sqlite3_extended_result_codes(handle, 1)
         self._slow.sqlite3_busy_timeout(handle, busy_timeout_ms)
         self._slow.sqlite3_exec(handle, f"PRAGMA cache_size = -{CACHE_KIB}".encode(), None, None, None)
-        return Connection(self, handle)
+        return Connection(self, handle, busy_timeout_ms)
 
     def text(self, handle: Any) -> str:
         """SQLite's last message for a connection."""
@@ -122,8 +122,9 @@ class Sqlite:
 class Connection:
     """One connection, usable from any thread, one at a time: every method takes the connection's lock."""
 
-    def __init__(self, sqlite: Sqlite, handle: Any) -> None:
+    def __init__(self, sqlite: Sqlite, handle: Any, busy_timeout_ms: int) -> None:
         self._sqlite = sqlite
+        self._busy_timeout_ms = busy_timeout_ms
         self._handle = handle
         self._lock = RLock()
         self._statements: dict[str, Any] = {}
@@ -159,6 +160,17 @@ class Connection:
             except BaseException:
                 self._sqlite.slow.sqlite3_exec(self._handle, b"ROLLBACK", None, None, None)
                 raise
+
+    def empty_log(self) -> bool:
+        """Take the write-ahead log into the database and truncate it; False when somebody else was using it."""
+        with self._lock:
+            self._sqlite.slow.sqlite3_busy_timeout(self._open_handle(), 0)
+            try:
+                return self.scalar("PRAGMA wal_checkpoint(TRUNCATE)") == 0
+            except SqliteError:
+                return False
+            finally:
+                self._sqlite.slow.sqlite3_busy_timeout(self._open_handle(), self._busy_timeout_ms)
 
     def close(self) -> None:
         """Close; a second time does nothing."""

@@ -318,3 +318,39 @@ def test_a_session_from_the_record_is_in_the_file(build_file: BuildFile) -> None
     assert file._connection.execute("SELECT our_jid, their_id, session FROM whatsmeow_sessions") == [
         (JID, "100000000000002_1:0", SESSION)
     ]
+
+
+def log_of(file: DeviceFile) -> int:
+    """The size of its write-ahead log."""
+    return file.path.with_name(file.path.name + "-wal").stat().st_size
+
+
+def test_a_grown_write_ahead_log_is_emptied(build_file: BuildFile) -> None:
+    """Everything stays, in the database; a short log is left alone."""
+    file = build_file()
+    put_pre_keys(file._connection, 1, 10)
+    assert not file.shorten_log()
+    put_pre_keys(file._connection, 11, 800)
+    before = log_of(file)
+    rows = all_rows(file._connection)
+
+    assert file.shorten_log()
+    assert before > module.LOG_BYTES > log_of(file) == 0
+    assert all_rows(file._connection) == rows
+
+
+def test_a_log_in_use_is_emptied_another_time(build_file: BuildFile, sqlite: Sqlite) -> None:
+    """The library is writing at this moment: nobody waits for anybody."""
+    file = build_file()
+    put_pre_keys(file._connection, 1, 800)
+    other = sqlite.connect(file.path)
+    try:
+        with other.transaction():
+            put_identity(other)
+            began = time.monotonic()
+            assert not file.shorten_log()
+            assert time.monotonic() - began < 2.0
+    finally:
+        other.close()
+
+    assert file.shorten_log()
