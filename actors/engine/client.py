@@ -20,6 +20,7 @@ from actors.engine.gate import Gate
 from actors.engine.handover import Handover
 from actors.engine.library import Callbacks, WhatsAppLibrary
 from actors.engine.logs import EngineLog
+from actors.engine.receipts import Passed, Receipts, passed_from_log
 
 T = TypeVar("T")
 
@@ -35,6 +36,8 @@ CALLS_AT_ONCE: Final = 4
 """Threads one client's calls may hold, stuck ones included."""
 SIGNALS_QUEUED: Final = 64
 STORE_RETRY_S: Final = 0.5
+REDELIVER_S: Final = 1.0
+"""After the first lost message, so that others which were lost with it are seen before the log-in that brings them all."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,12 +98,17 @@ class Client:
         settings: ClientSettings,
         store: Callable[[events.Incoming], None],
         log: EngineLog,
+        is_lost: Callable[[Passed], bool] = lambda passed: False,
     ) -> None:
+        """``store`` keeps an event on disk; ``is_lost`` says whether a message that was passed over has to be sent again."""
         self.settings = settings
         self.signals: Handover[Signal] = Handover(SIGNALS_QUEUED)
         self._library = library
         self._gate = gate
         self._store = store
+        self._is_lost = is_lost
+        self._receipts = Receipts()
+        self._redelivery: threading.Timer | None = None
         self._log = log
         self._limiter = trio.CapacityLimiter(CALLS_AT_ONCE)
         # Never the process's own limiter: a few stuck dials would take all its threads, and with them every company's.
@@ -158,6 +166,13 @@ class Client:
         even so (`has_returned`), without a socket: the library never returns from waiting for a device that no phone linked.
         """
         self._stopping = True
+        self._receipts.let_go()
+        try:
+            return await self._stop()
+        finally:
+            self._receipts.close()
+
+    async def _stop(self) -> bool:
         if self._parked:
             self._left = True
             self.signals.close()
@@ -247,6 +262,8 @@ class Client:
         if isinstance(event, events.Incoming):
             self._keep(event)
             event = None
+        if (message_id := events.message_id(self._library.protobufs, number, data)) is not None:
+            self._receipts.kept(message_id)
         elif isinstance(event, events.PairSucceeded | events.LoggedIn):
             self._has_device = True
         self.signals.put(Stored() if event is None else event)
@@ -264,6 +281,10 @@ class Client:
 
     def _on_log(self, level: str, logger: str, text: str) -> None:
         try:
+            if level == "DEBUG":  # whole nodes: nothing else may look at them
+                return self._receipts.note(logger, text)
+            if (passed := passed_from_log(text)) is not None:
+                self._pass(passed)
             self._parked = self._parked or is_fatal(text)  # before the signal: whoever handles it asks
             found = closing_from_log(text)
             if found is not None:
@@ -274,6 +295,18 @@ class Client:
                 self._park()
         except Exception as error:  # noqa: BLE001 - as above
             self._log.failure(f"a log line could not be handled: {type(error).__name__}")
+
+    def _pass(self, passed: Passed) -> None:
+        """Have WhatsApp deliver it again if it was lost here; only another log-in makes it do so."""
+        if not self._is_lost(passed):
+            return self._receipts.kept(passed.message_id)
+        self._receipts.refuse(passed.message_id)
+        if self._redelivery is None:
+            closing = Closing("disconnected", text="messages that were lost here have to be delivered again")
+            self._redelivery = threading.Timer(REDELIVER_S, self.signals.put, (closing,))
+            self._redelivery.daemon = True
+            self._redelivery.start()
+        return None
 
     def _park(self) -> None:
         """Keep this thread of the library's for ever: its next instruction would end the process, with all the other companies in it.

@@ -19,6 +19,8 @@ from actors.engine.closing import Kind
 from actors.engine.errors import BadAuthState, DamagedFile, SqliteError
 from actors.engine.journal import Journal
 from actors.engine.outbox import Item, Outbox
+from actors.engine.receipts import Passed
+from actors.engine.redelivery import spoil_key
 from actors.engine.schema import OWN_TABLES, Template, require_version, triggers
 from actors.engine.session_guard import GUARDS
 from actors.engine.sqlite import Connection, Sqlite
@@ -136,6 +138,10 @@ class DeviceFile:
             self.journal.note_lid_mappings()
         if not 0 <= age_s < _TAKEN_UP_EXACT_S:
             self._set_meta("taken_up_at", str(int(now)))
+
+    def spoil_key(self, passed: Passed) -> bool:
+        """Make a message that was lost undecryptable, so that the library asks for it; False when that cannot be done."""
+        return spoil_key(self._connection, passed)
 
     def shorten_log(self) -> bool:
         """Empty SQLite's write-ahead log once it has grown; True when it was. Left to itself it stays at 4 MiB for ever.

@@ -69,6 +69,17 @@ def decode(protobufs: Any, number: int, data: bytes) -> Event | None:
             return _closing(protobufs, number, data)
 
 
+def message_id(protobufs: Any, number: int, data: bytes) -> str | None:
+    """The id of the message that an event is about; None for events that are not about an incoming one."""
+    match number:
+        case 17:
+            return str(_parse(protobufs.Message, data).Info.ID)
+        case 44:
+            return str(_parse(protobufs.UndecryptableMessage, data).Info.ID)
+        case _:
+            return None
+
+
 def _closing(protobufs: Any, number: int, data: bytes) -> Closing | None:
     match number:
         case 6:

@@ -25,8 +25,8 @@ from actors.engine.sqlite import CACHE_KIB
 
 VERSION: Final = "0.5.2"
 
-_LOG_LEVEL: Final = b"INFO"
-"""whatsmeow tells some endings of a connection at this level only (actors/engine/closing.py)."""
+_LOG_LEVEL: Final = b"DEBUG"
+"""Every node before it is read or sent (actors/engine/receipts.py). Nothing of this level may reach a log."""
 
 _FILE_OPTIONS: Final = f"?_foreign_keys=on&_cache_size=-{CACHE_KIB}&ignored="
 """The library appends its own ``?_foreign_keys=on`` to the file's name, which thereby becomes the value of the last option."""
@@ -100,6 +100,7 @@ class Library(Inquiries):
         self.protobufs: Any = load_protobufs()
         self.messages: Any = importlib.import_module("neonize.proto.waE2E.WAWebProtobufsE2E_pb2")
         self._silent = LOG_CALLBACK(_ignore)
+        self._functions: list[tuple[Any, Any, Any, Any]] = []
         found = ctypes.string_at(self._go.GetVersion()).decode()
         if found != VERSION:
             raise EngineError(f"neonize {found} is installed where {VERSION} was expected")
@@ -113,15 +114,19 @@ class Library(Inquiries):
 
         A client that never got a device (nobody scanned the QR) does not return at all: the library waits for a JID for ever.
         """
-        keep = _wrap(callbacks, self.protobufs)
+        listener = _Listener(callbacks)
+        functions = _wrap(listener, self.protobufs)
+        # Never freed: the library's goroutines outlive this call, and one that logs through freed memory ends the process.
+        self._functions.append(functions)
         properties = self._device_properties(device_name)
         buffer = (ctypes.c_char * len(subscribed)).from_buffer(bytearray(subscribed))
         settings = ctypes.byref(Proxy(proxy.encode(), False, False, False)) if proxy else None
-        qr, status, event, log = keep
+        qr, status, event, log = functions
         result = self._go.Neonize(
             (file + _FILE_OPTIONS).encode(), client.encode(), b"", 0, 0, _LOG_LEVEL, qr, status, event, log, buffer, len(subscribed),
             properties, len(properties), b"", 0, settings,
         )  # fmt: skip
+        listener.callbacks = None
         return self.take_text(result)
 
     def stop(self, client: str) -> None:
@@ -174,21 +179,35 @@ def _ignore(_data: int, _size: int) -> None:
     """A log callback for calls whose error comes back as a value."""
 
 
-def _wrap(callbacks: Callbacks, protobufs: Any) -> tuple[Any, Any, Any, Any]:
+@final
+class _Listener:
+    """Whom the library's calls of one client go to; None once the client has ended."""
+
+    __slots__ = ("callbacks",)
+
+    def __init__(self, callbacks: Callbacks) -> None:
+        self.callbacks: Callbacks | None = callbacks
+
+
+def _wrap(listener: _Listener, protobufs: Any) -> tuple[Any, Any, Any, Any]:
     """C function pointers; the caller keeps them for as long as the library may call."""
 
     def qr(_client: int | None, code: int) -> None:
-        callbacks.qr(ctypes.string_at(code).decode())
+        if (callbacks := listener.callbacks) is not None:
+            callbacks.qr(ctypes.string_at(code).decode())
 
     def status(_client: int | None, text: int) -> None:
-        callbacks.login_status(ctypes.string_at(text).decode())
+        if (callbacks := listener.callbacks) is not None:
+            callbacks.login_status(ctypes.string_at(text).decode())
 
     def event(_client: bytes, data: int, size: int, number: int) -> None:
-        callbacks.event(number, ctypes.string_at(data, size))
+        if (callbacks := listener.callbacks) is not None:
+            callbacks.event(number, ctypes.string_at(data, size))
 
     def log(data: int, size: int) -> None:
-        entry = protobufs.LogEntry()
-        entry.ParseFromString(ctypes.string_at(data, size))
-        callbacks.log(entry.Level, entry.Name, entry.Message)
+        if (callbacks := listener.callbacks) is not None:
+            entry = protobufs.LogEntry()
+            entry.ParseFromString(ctypes.string_at(data, size))
+            callbacks.log(entry.Level, entry.Name, entry.Message)
 
     return TEXT_CALLBACK(qr), TEXT_CALLBACK(status), EVENT_CALLBACK(event), LOG_CALLBACK(log)

@@ -8,6 +8,9 @@ from actors.engine.errors import OutboxFull
 from actors.engine.sqlite import Connection
 
 READ_AT_ONCE: Final = 100
+REMEMBERED: Final = 2_000
+"""Ids of messages that were kept; WhatsApp delivers again what it did not hear of, and keeps fewer than this under way."""
+
 MAX_KEPT: Final = 50_000
 """Beyond this the library is held back: what WhatsApp has not delivered, it keeps."""
 
@@ -29,19 +32,36 @@ class Outbox:
         self._connection = connection
         self._kept = self._count()
 
-    def put(self, type_: str, payload: bytes, *, media: bytes | None = None) -> None:
+    def put(self, type_: str, payload: bytes, *, media: bytes | None = None, message_id: str | None = None) -> None:
         """Keep an event. Called on the library's thread, before anybody else hears of it. `OutboxFull` beyond `MAX_KEPT`.
 
-        With ``media`` an event of that type comes right before it: both are kept, or neither.
+        With ``media`` an event of that type comes right before it: both are kept, or neither. With ``message_id`` nothing is kept when
+        a message of that id was kept before (`has_kept`).
         """
         if self._kept >= MAX_KEPT:
             raise OutboxFull(f"{MAX_KEPT} events wait to be stored")
-        if media is None:
+        if media is None and message_id is None:
             self._insert(type_, payload)
             return
         with self._connection.transaction():
-            self._insert("media", media)
+            if message_id is not None and not self._is_new(message_id):
+                return
+            if media is not None:
+                self._insert("media", media)
             self._insert(type_, payload)
+
+    def has_kept(self, message_id: str) -> bool:
+        """Whether a message of this id was ever kept, as far as that is remembered: of the last `REMEMBERED`."""
+        return self._connection.scalar("SELECT 1 FROM wasup_arrived WHERE message_id = ?", (message_id,)) == 1
+
+    def _is_new(self, message_id: str) -> bool:
+        if self.has_kept(message_id):
+            return False
+        self._connection.execute("INSERT INTO wasup_arrived (message_id) VALUES (?)", (message_id,))
+        self._connection.execute(
+            "DELETE FROM wasup_arrived WHERE number <= (SELECT max(number) FROM wasup_arrived) - ?", (REMEMBERED,)
+        )
+        return True
 
     def _insert(self, type_: str, payload: bytes) -> None:
         self._connection.execute(

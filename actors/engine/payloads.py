@@ -7,6 +7,7 @@ part.
 
 from __future__ import annotations
 
+import time
 from typing import Any, Final
 
 import msgspec
@@ -92,6 +93,27 @@ def receipt_payload(event: Any) -> dict[str, Any]:
 def undecryptable_payload(event: Any) -> dict[str, Any]:
     """The payload for a message that could not be decrypted; ``unavailable``: WhatsApp never sent its contents to this device."""
     return _envelope(event.Info) | {"kind": "undecryptable", "unavailable": bool(event.IsUnavailable)}
+
+
+def lost_payload(message_id: str, sender: str, chat: str) -> dict[str, Any]:
+    """The payload for a message that was lost here, of which only these are known (JIDs as the library writes them)."""
+    kind = _chat_kind(chat.rpartition("@")[2])
+    return {
+        "messageId": _clean(message_id),
+        "chat": _named(chat) | {"kind": kind},
+        "sender": _named(sender),
+        "fromMe": False,
+        "pushName": "",
+        "timestamp": time.time(),
+        "kind": "undecryptable",
+        "unavailable": False,
+    }
+
+
+def _named(jid: str) -> dict[str, str | None]:
+    user, _, server = jid.partition("@")
+    text = f"{user.partition(':')[0]}@{server}"
+    return {"id": text, "pn": text if server == "s.whatsapp.net" else None, "lid": text if server == "lid" else None}
 
 
 def encode(payload: dict[str, Any]) -> bytes:

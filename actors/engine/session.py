@@ -18,6 +18,7 @@ from actors.engine.errors import CallRefused
 from actors.engine.host import Host
 from actors.engine.logs import EngineLog
 from actors.engine.protocol import Closed, Connected, FromEngine, KeepAlive, Open, Paired, Qr
+from actors.engine.redelivery import Redelivery
 from actors.engine.shipping import Shipper
 
 FIRST_CODE_S: Final = 60.0
@@ -64,6 +65,7 @@ class Session:
         self._codes = 0
         self._code_until = 0.0
         self._keep_alive_failed = False
+        self._redelivery = Redelivery(file, self._store, log)
 
     async def run(self) -> None:
         """Ship, and keep the client; when cancelled, stop the client and close the file."""
@@ -130,7 +132,7 @@ class Session:
             self._request.device_name,
             linked,
         )
-        client = Client(self._host.library, self._host.gate, settings, self._store, self._log)
+        client = Client(self._host.library, self._host.gate, settings, self._store, self._log, self._redelivery.is_lost)
         self._ending = self._hint = None
         self._codes = 0
         self._deadline = trio.current_time() + (LOGIN_WITHIN_S if linked else OFFER_WITHIN_S)
@@ -162,7 +164,8 @@ class Session:
         for name in ("chat", "sender"):
             self.file.complete(event.payload[name])
         media = None if event.media is None else msgspec.json.encode(event.media)
-        self.file.outbox.put(event.type, payloads.encode(event.payload), media=media)
+        message_id = event.payload["messageId"] if event.type == "message" else None
+        self.file.outbox.put(event.type, payloads.encode(event.payload), media=media, message_id=message_id)
 
     # --- what it reports ----------------------------------------------------------------------------------------------
 

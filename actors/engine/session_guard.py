@@ -5,7 +5,7 @@ step, and a message is encrypted with a key that was used before, which its reci
 chain and a receive only the receiving ones (or all of them, when the peer has a new ratchet key), so the two can be told apart and put
 together: that is what these triggers do, in the write's own transaction. What cannot be put together is refused, before it could leave
 the machine: the send is repeated (actors/engine/calls.py), a receive is asked for again by the library.
-docs/adr/0011-concurrent-session-writes.md has the cases and the measurements.
+docs/adr/0011-what-the-library-would-lose.md has the cases and the measurements.
 """
 
 from __future__ import annotations
@@ -78,10 +78,31 @@ _SEND_UNDONE: Final = f"({_SAME_CHAIN} AND {_RECEIVED} AND {_new(_INDEX)} < {_ol
 _RECEIVE_UNDONE: Final = f"({_SAME_CHAIN} AND {_RECEIVED} AND {_new(_INDEX)} > {_old(_INDEX)})"
 """A send that began before a receive had ended."""
 
-_OVERWRITTEN: Final = (
-    f"(NOT ({_SAME_SESSION}) AND NOT {_knows('OLD', _new(_BASE))} AND NOT {_knows('NEW', _old(_BASE))})"
-)
+_UNRELATED: Final = f"NOT ({_SAME_SESSION}) AND NOT {_knows('OLD', _new(_BASE))} AND NOT {_knows('NEW', _old(_BASE))}"
 """Both sides began a session at the same moment, and each write would forget the other's."""
+
+_BEGUN_HERE: Final = f"({_UNRELATED} AND {_new(_PENDING)} IS NOT NULL)"
+"""A send began a session while the peer's came in: repeated, it takes the peer's."""
+
+_BEGUN_THERE: Final = f"({_UNRELATED} AND {_new(_PENDING)} IS NULL)"
+"""The peer's session comes in after a send began one, with which its message may be out already."""
+
+
+_TAKEN_UP_AGAIN: Final = f"(NOT ({_SAME_SESSION}) AND {_knows('OLD', _new(_BASE))} AND {_knows('NEW', _old(_BASE))})"
+"""A message of an earlier session came, which becomes the current one."""
+
+_AS_THEY_WERE: Final = f"""'$.PreviousStates', (
+    SELECT json_group_array(json(coalesce((
+        SELECT was.value FROM (
+            SELECT {_old("SessionState")} AS value
+            UNION ALL SELECT value FROM json_each(CAST(OLD.session AS TEXT), '$.PreviousStates')
+        ) was WHERE json_extract(was.value, '$.SenderBaseKey') IS json_extract(now.value, '$.SenderBaseKey') LIMIT 1
+    ), now.value)))
+    FROM json_each(CAST(NEW.session AS TEXT), '$.PreviousStates') now
+    WHERE json_extract(now.value, '$.SenderBaseKey') IS NOT {_new(_BASE)}
+)"""  # noqa: S608 - our own names
+"""Only the current session was stepped. But the library tries the others first, and leaves those that did not fit stepped as well: with
+keys that nobody else has."""
 
 
 def _keep(*paths: str) -> str:
@@ -93,16 +114,18 @@ def _put_together(name: str, condition: str, kept: str) -> str:
         f"CREATE TRIGGER IF NOT EXISTS wasup_session_{name} AFTER UPDATE OF session ON {_TABLE}"  # noqa: S608 - our own names
         f" WHEN {_both_readable(condition)} BEGIN UPDATE {_TABLE}"
         f" SET session = CAST(json_set(CAST(NEW.session AS TEXT), {kept}) AS BLOB)"
-        " WHERE our_jid = NEW.our_jid AND their_id = NEW.their_id; END"
+        " WHERE our_jid = NEW.our_jid AND their_id = NEW.their_id"
+        f" AND session IS NOT CAST(json_set(CAST(NEW.session AS TEXT), {kept}) AS BLOB); END"
     )
 
 
 GUARDS: Final = (
     f"CREATE TRIGGER IF NOT EXISTS wasup_session_stale BEFORE UPDATE OF session ON {_TABLE}"
-    f" WHEN {_both_readable(f'{_USED_TWICE} OR {_OLD_CHAIN} OR {_OLD_SESSION}')}"
+    f" WHEN {_both_readable(f'{_USED_TWICE} OR {_OLD_CHAIN} OR {_OLD_SESSION} OR {_BEGUN_HERE}')}"
     f" BEGIN SELECT RAISE(ABORT, '{STALE}'); END",
     _put_together("send_undone", _SEND_UNDONE, _keep(_SENDING)),
     _put_together("receive_undone", _RECEIVE_UNDONE, _keep(_RECEIVING, _PENDING)),
-    _put_together("overwritten", _OVERWRITTEN, f"'$.PreviousStates[#]', {_old('SessionState')}"),
+    _put_together("begun_there", _BEGUN_THERE, f"'$.PreviousStates[#]', {_old('SessionState')}"),
+    _put_together("taken_up_again", _TAKEN_UP_AGAIN, _AS_THEY_WERE),
 )
 """CREATE TRIGGER statements; running them again does nothing."""

@@ -101,12 +101,19 @@ def test_a_receive_that_turns_the_ratchet_stands_above_a_send(connection: Connec
         (session(state("b", chain("s", 5), chain("r", 5))), SENT),
         (TURNED, SENT),
         (session(state("c", chain("x", 0)), START["SessionState"]), SENT),
+        (START, session(state("ours", chain("x", 1), pending=True))),
     ],
-    ids=["the same key twice", "an earlier key again", "a chain that was replaced", "a session that was replaced"],
+    ids=[
+        "the same key twice",
+        "an earlier key again",
+        "a chain that was replaced",
+        "a session that was replaced",
+        "a session begun while the peer's came in",
+    ],
 )
 def test_what_cannot_be_put_together_is_refused(connection: Connection, first: Session, second: Session) -> None:
     """The write fails, the row stays, and the error says what the engine looks for."""
-    write(connection, START, first)
+    write(connection, *([START] if first == START else [START, first]))
     with pytest.raises(SqliteError, match=STALE):
         write(connection, second)
 
@@ -116,10 +123,21 @@ def test_what_cannot_be_put_together_is_refused(connection: Connection, first: S
 
 
 def test_two_sessions_that_began_at_once_are_both_kept(connection: Connection) -> None:
-    """Each side wrote first: the later write is the current session, and the other can still be read with."""
-    theirs, ours = session(state("theirs", chain("s", 0), chain("r", 1))), session(state("ours", chain("x", 1)))
+    """The peer's comes in after a send began one: it is the current session, and the answer to what was sent can still be read."""
+    ours = session(state("ours", chain("x", 1), pending=True))
+    theirs = session(state("theirs", chain("s", 0), chain("r", 1)))
 
-    assert write(connection, theirs, ours) == session(ours["SessionState"], theirs["SessionState"])
+    assert write(connection, ours, theirs) == session(theirs["SessionState"], ours["SessionState"])
+
+
+def test_sessions_that_did_not_fit_stay_as_they_were(connection: Connection) -> None:
+    """The library steps them all until one fits, and would keep the wrong steps; the one that fits is listed once."""
+    first, second, third = (state(base, chain(f"{base}s", 1), chain(f"{base}r", 1)) for base in ("a", "b", "c"))
+    stepped = state("a", chain("as2", 0), chain("ar", 1), chain("wrong", 0))
+    fits = state("b", chain("bs", 1), chain("br", 2))
+    written = session(fits, stepped, second, third)
+
+    assert write(connection, session(first, second, third), written) == session(fits, first, third)
 
 
 def test_a_step_that_was_put_together_is_journalled(connection: Connection, build_file: BuildFile) -> None:
