@@ -92,13 +92,13 @@ def spoil_key(connection: Connection, passed: Passed) -> bool:
 
 
 def _spoil(session: dict[str, Any], index: int, counter: int) -> bool:
-    chains = [
-        chain for chain in session["SessionState"].get("ReceiverChains") or [] if chain["ChainKey"]["Index"] == index
-    ]
+    every: list[dict[str, Any]] = session["SessionState"].get("ReceiverChains") or []
+    chains = [chain for chain in every if chain["ChainKey"]["Index"] == index]
     if not chains or counter >= index:
         return False
     for chain in chains:  # more than one may have come as far; a key that fits nothing does no harm in the others
-        keys = chain["MessageKeys"] = chain.get("MessageKeys") or []
+        keys: list[dict[str, Any]] = chain.get("MessageKeys") or []
+        chain["MessageKeys"] = keys
         if all(key["Index"] != counter for key in keys):
             keys.append({"CipherKey": _random(32), "MacKey": _random(32), "IV": _random(16), "Index": counter})
     return True
