@@ -130,11 +130,12 @@ class Metrics(Collector):
             (self._connections, ("accepted", "refused", "cut", "crashed")),
             (self._transitions, CompanyState),
             (self._errors, ("send_timeout", "engine_unavailable", "storage_unavailable")),
-            (self._dropped, ("slow_consumer", "restarting", "key_revoked")),
+            (self._dropped, ("slow_consumer", "not_reading", "restarting", "key_revoked")),
+            (self._deliveries, ("delivered", "failed")),
         ):
             for label in labels:
                 count.add(label, by=0)
-        for count in (self._events_dropped, self._fell_back):
+        for count in (self._events_dropped, self._fell_back, self._dead_letters):
             count.add(by=0)
 
     # --- what actors report -------------------------------------------------------------------------------------------

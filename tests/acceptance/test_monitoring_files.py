@@ -19,7 +19,7 @@ PLAN = Plan(companies=(A, B))
 
 FROM_THE_SCRAPE: Final = frozenset({"instance", "job"})
 """Labels that Prometheus adds."""
-SERIES_LATER: Final = frozenset({"wasup_http_requests_total", "whatsapp_errors_total"})
+SERIES_LATER: Final = frozenset({"wasup_http_requests_total", "whatsapp_errors_total", "wasup_webhook_failures_total"})
 """Labels here take values that cannot all be brought about: their names are compared, not their values."""
 
 Series = Mapping[str, Sequence[Mapping[str, str]]]
@@ -27,16 +27,20 @@ Series = Mapping[str, Sequence[Mapping[str, str]]]
 
 @pytest.fixture
 async def series(api: Api) -> Series:
-    """The labels of every series by name, after a send, an error and a look at an engine."""
+    """The labels of every series by name, after a send, an error, a look at an engine and a delivery to nobody."""
+    if (await api.get("/api/whatsapp/webhooks"))["count"] == 0:
+        made = await api.call("POST", "/api/whatsapp/webhooks", json={"url": "https://receiver.invalid/"})
+        assert made.status_code == 201
     await api.send(A.company, B.phone, "hello")
     refused = await api.try_send(A.company, "79000000099", "nobody is there")
     assert refused.status_code != 200
 
     async def look() -> str | None:
         text = (await api.call("GET", "/metrics")).text
-        return text if "wasup_engine_memory_bytes{" in text and "whatsapp_errors_total{" in text else None
+        wanted = ("wasup_engine_memory_bytes{", "whatsapp_errors_total{", "wasup_webhook_failures_total{")
+        return text if all(name in text for name in wanted) else None
 
-    exposition = await eventually("engines and errors in the metrics", look, within=30.0)
+    exposition = await eventually("engines, errors and webhooks in the metrics", look, within=30.0)
     found: dict[str, list[Mapping[str, str]]] = {"up": [{}]}
     for family in text_string_to_metric_families(exposition or ""):
         for sample in family.samples:
