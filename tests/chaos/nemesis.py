@@ -208,7 +208,9 @@ async def _fetch_each(connection: Connection, queries: tuple[LiteralString, ...]
 
 
 async def drop_everyone(stage: Stage) -> str:
-    await stage.loopback.fault("drop")
+    """Every company; not the clients outside wasup, whose own sends would fail with them."""
+    for user in stage.companies:
+        await stage.loopback.fault("drop", phone=user.phone)
     return "all"
 
 
@@ -256,7 +258,8 @@ async def ban(stage: Stage) -> str:
 
 async def hold_acks(stage: Stage) -> str:
     """WhatsApp takes messages and says nothing, for two seconds."""
-    await stage.loopback.fault("hold", tag="ack")
+    for user in stage.companies:
+        await stage.loopback.fault("hold", tag="ack", phone=user.phone)
     await trio.sleep(2.0)
     await stage.loopback.fault("release")
     return "all"
