@@ -1,4 +1,7 @@
-"""Who may pass to which route. Guards run before a body is read."""
+"""Who may pass to which route. Guards run before a body is read.
+
+All are coroutine functions: a plain function would be called on a worker thread, at each request.
+"""
 
 from __future__ import annotations
 
@@ -26,13 +29,13 @@ async def needs_key(connection: Connection, _: BaseRouteHandler) -> None:
     connection.scope["auth"] = await authenticator.authenticate(connection.scope["headers"], connection.scope["client"])
 
 
-def needs_admin(connection: Connection, _: BaseRouteHandler) -> None:
+async def needs_admin(connection: Connection, _: BaseRouteHandler) -> None:
     """Only with a key of scope admin."""
     if not connection.auth.is_admin:
         raise Problem("access_denied", "this needs a key of scope admin")
 
 
-def needs_company(connection: Connection, _: BaseRouteHandler) -> None:
+async def needs_company(connection: Connection, _: BaseRouteHandler) -> None:
     """Only for the company in the path, and only if it is the key's.
 
     Decided from the key alone: nothing is looked up, so a foreign company's existence shows neither in the answer nor in its time.

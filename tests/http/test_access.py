@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import inspect
 import re
 
 import httpx
 import pytest
 from litestar.routes import HTTPRoute
 
+from actors.http import guards as module
 from actors.http.verbs import verbs_of
 from config.sections import HttpSettings
 from tests.http.raw import WebSocketRefused, subscribed
@@ -215,3 +217,11 @@ async def test_what_a_key_was_denied_is_in_the_audit_log() -> None:
         ("aaaaaaaa", "access_denied", "/admin/tree", 1),
         ("aaaaaaaa", "access_denied", "events", 1),
     }
+
+
+def test_no_guard_takes_a_worker_thread() -> None:
+    """The framework calls a guard that is no coroutine function on a thread of its own, at each request."""
+    guards = {name: guard for name, guard in vars(module).items() if name.startswith("needs_")}
+
+    assert len(guards) == 3
+    assert [name for name, guard in guards.items() if not inspect.iscoroutinefunction(guard)] == []
