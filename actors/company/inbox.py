@@ -32,8 +32,12 @@ UNDECRYPTABLE_SENDERS = 256
 OUTBOX_NAMESPACE = uuid.UUID("5f3c2f0e-6f0b-4a58-9d8f-8a4e4f0f8f10")
 
 
+class _Party(msgspec.Struct):
+    id: str | None = None
+
+
 class _Undecryptable(msgspec.Struct):
-    sender: str = ""
+    sender: _Party
 
 
 @final
@@ -125,10 +129,11 @@ class Inbox:
         )
 
     def _is_news(self, event: OutboxEvent) -> bool:
-        """Messages that cannot be decrypted are normal after linking: one report a sender and hour."""
+        """Messages that cannot be decrypted are normal after linking: all are counted, one a sender and hour is reported."""
         if event.type != "undecryptable":
             return True
-        sender = msgspec.json.decode(event.payload, type=_Undecryptable).sender
+        self._ports.metrics.error("undecryptable", self._company_id)
+        sender = _sender_of(event.payload)
         now = trio.current_time()
         if now - self._reported.get(sender, -UNDECRYPTABLE_EVERY_S) < UNDECRYPTABLE_EVERY_S:
             return False
@@ -137,3 +142,11 @@ class Inbox:
         while len(self._reported) > UNDECRYPTABLE_SENDERS:
             self._reported.popitem(last=False)
         return True
+
+
+def _sender_of(payload: bytes) -> str:
+    """Who sent it. What an engine keeps until it is stored must never be able to stop its company: unreadable is nobody."""
+    try:
+        return msgspec.json.decode(payload, type=_Undecryptable).sender.id or ""
+    except msgspec.DecodeError:
+        return ""

@@ -8,6 +8,7 @@ part.
 from __future__ import annotations
 
 import time
+from types import MappingProxyType
 from typing import Any, Final
 
 import msgspec
@@ -90,9 +91,13 @@ def receipt_payload(event: Any) -> dict[str, Any]:
     }
 
 
+_UNDECRYPTABLE: Final = MappingProxyType({"kind": "undecryptable", "code": "undecryptable"})
+"""``code`` is what every `error` event has."""
+
+
 def undecryptable_payload(event: Any) -> dict[str, Any]:
     """The payload for a message that could not be decrypted; ``unavailable``: WhatsApp never sent its contents to this device."""
-    return _envelope(event.Info) | {"kind": "undecryptable", "unavailable": bool(event.IsUnavailable)}
+    return _envelope(event.Info) | dict(_UNDECRYPTABLE) | {"unavailable": bool(event.IsUnavailable)}
 
 
 def lost_payload(message_id: str, sender: str, chat: str) -> dict[str, Any]:
@@ -105,9 +110,8 @@ def lost_payload(message_id: str, sender: str, chat: str) -> dict[str, Any]:
         "fromMe": False,
         "pushName": "",
         "timestamp": time.time(),
-        "kind": "undecryptable",
         "unavailable": False,
-    }
+    } | dict(_UNDECRYPTABLE)
 
 
 def _named(jid: str) -> dict[str, str | None]:

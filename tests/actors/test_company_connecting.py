@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import msgspec
 import trio
 from trio.testing import MockClock
 
-from actors.engine import protocol
+from actors.engine import payloads, protocol
 from actors.messages import (
     CheckHealth,
     CompanyState,
@@ -90,6 +91,32 @@ async def test_an_incoming_message_is_published_after_its_ratchet_step(autojump_
         assert world.committed() == [5]
         assert world.event_types()[-1] == "message"
         assert [m.number for m in world.engine.seen if isinstance(m, protocol.EventsStored)] == [1]
+
+
+async def test_what_cannot_be_decrypted_is_counted_and_reported_once_a_sender_and_hour(
+    autojump_clock: MockClock,
+) -> None:
+    """As the engine writes it; what not even names its sender is reported like one, and stops nobody."""
+    world = World()
+    lost = [
+        payloads.lost_payload(f"3EB{n}", "79000000002@s.whatsapp.net", "79000000002@s.whatsapp.net") for n in (1, 2)
+    ]
+    contents = [*(msgspec.json.encode(payload) for payload in lost), b'{"sender":"?"}', b'{"sender":"?"}']
+    async with company(world) as running:
+        await running.settle()
+        world.engine.say(
+            *(
+                protocol.OutboxEvent(number=number, type="undecryptable", payload=payload, position=0)
+                for number, payload in enumerate(contents, start=1)
+            )
+        )
+        status = await running.settle()
+
+        assert status.status is CompanyState.CONNECTED
+        assert world.metrics.errors == ["undecryptable"] * 4
+        assert world.event_types()[-2:] == ["error", "error"]
+        assert world.event_types().count("error") == 2
+        assert [m.number for m in world.engine.seen if isinstance(m, protocol.EventsStored)] == [4]
 
 
 async def test_start_tries_again_at_once(autojump_clock: MockClock) -> None:

@@ -217,7 +217,8 @@ def test_a_message_that_cannot_be_decrypted_is_told_without_contents(library: Li
 
     assert isinstance(incoming, Incoming)
     found = incoming.payload
-    assert (incoming.type, found["kind"], found["unavailable"], found["messageId"]) == (
+    assert (incoming.type, found["kind"], found["code"], found["unavailable"], found["messageId"]) == (
+        "undecryptable",
         "undecryptable",
         "undecryptable",
         True,
