@@ -56,8 +56,12 @@ class Checker:
 
     async def everyone_is_back(self) -> None:
         """Every company is connected, every actor runs, HTTP is ready."""
-        await self.api.wait_connected(*(user.company for user in self.companies), within=RECOVERED_WITHIN_S)
-        await eventually("every actor to run", self._all_run, within=SETTLED_WITHIN_S)
+        try:
+            await self.api.wait_connected(*(user.company for user in self.companies), within=RECOVERED_WITHIN_S)
+            await eventually("every actor to run", self._all_run, within=SETTLED_WITHIN_S)
+        except AssertionError as error:
+            tree = (await self.api.get("/admin/tree"))["tree"]
+            raise AssertionError(f"{error}; the tree: {tree}") from None
 
     async def _all_run(self) -> bool:
         answer = await self.api.try_get("/admin/tree")

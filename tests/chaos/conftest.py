@@ -2,6 +2,16 @@
 
 from __future__ import annotations
 
-from tests.acceptance.conftest import api, database, listener, loopback, peers, plan, site, talker
+from tests.acceptance.conftest import (
+    api,
+    database,
+    listener,
+    loopback,
+    peers,
+    plan,
+    pytest_runtest_makereport,
+    site,
+    talker,
+)
 
-__all__ = ["api", "database", "listener", "loopback", "peers", "plan", "site", "talker"]
+__all__ = ["api", "database", "listener", "loopback", "peers", "plan", "pytest_runtest_makereport", "site", "talker"]
