@@ -31,6 +31,11 @@ _CODES = {
 }
 
 
+_HELD_BACK = (
+    "Postgres does not take writes at the moment; the message was held back until it does, and may still be sent"
+)
+
+
 def new_message_id() -> str:
     """An id in the form WhatsApp's web clients use."""
     return "3EB0" + secrets.token_hex(9).upper()
@@ -40,7 +45,7 @@ async def send_message(session: Session, request: SendText | SendContent, ports:
     """Send and wait until it is durable; raises Refused with the code of the problem catalogue."""
     with trio.move_on_after(ports.settings.send_timeout_s):
         await _require_storage(session.company_id, ports)
-        answer = await _ask_engine(session, request, ports)
+        answer = await _ask_while_storable(session, request, ports)
         await _require_commit(session, answer.position, ports)
         return Sent(
             company_id=session.company_id,
@@ -56,6 +61,34 @@ async def _require_storage(company_id: str, ports: CompanyPorts) -> None:
         await ports.storage.ask(CheckWritable(company_id), timeout=ports.storage_timeout_s)
     except SupervisorError as error:
         raise _storage_unavailable() from error
+
+
+async def _ask_while_storable(session: Session, request: SendText | SendContent, ports: CompanyPorts) -> protocol.Sent:
+    """The engine's answer. A message waits there for its key to be in Postgres: when Postgres is away for long, its caller is told that."""
+    refused: Refused | None = None
+    answer: protocol.Sent | None = None
+
+    async def watch(scope: trio.CancelScope) -> None:
+        nonlocal refused
+        while refused is None:
+            await trio.sleep(ports.storage_timeout_s)
+            try:
+                await _require_storage(session.company_id, ports)
+            except Refused:
+                refused = Refused("storage_unavailable", _HELD_BACK, retry_after_s=STORAGE_RETRY_AFTER_S)
+                scope.cancel()
+
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(watch, nursery.cancel_scope)
+        try:
+            answer = await _ask_engine(session, request, ports)
+        except Refused as error:
+            refused = error  # raised below, outside the nursery, which would wrap it in a group
+        nursery.cancel_scope.cancel()
+    if answer is None:
+        assert refused is not None, "either it was answered or it was refused"
+        raise refused
+    return answer
 
 
 async def _ask_engine(session: Session, request: SendText | SendContent, ports: CompanyPorts) -> protocol.Sent:
@@ -96,8 +129,7 @@ async def _require_commit(session: Session, position: int, ports: CompanyPorts) 
             text = f"the session ended before the message was durable, it may still arrive: {error}"
             raise Refused("engine_unavailable", text, retry_after_s=ENGINE_RETRY_AFTER_S) from error
         return
-    text = "WhatsApp has taken the message, but Postgres does not take writes at the moment: it is on its way, and not durable"
-    raise Refused("storage_unavailable", text, retry_after_s=STORAGE_RETRY_AFTER_S)
+    raise Refused("storage_unavailable", _HELD_BACK, retry_after_s=STORAGE_RETRY_AFTER_S)
 
 
 def _storage_unavailable() -> Refused:

@@ -20,7 +20,7 @@ from actors.engine.gate import Gate
 from actors.engine.handover import Handover
 from actors.engine.library import Callbacks, WhatsAppLibrary
 from actors.engine.logs import EngineLog
-from actors.engine.receipts import Passed, Receipts, passed_from_log
+from actors.engine.receipts import Passed, Receipts, is_message_leaving, passed_from_log
 
 T = TypeVar("T")
 
@@ -36,6 +36,10 @@ CALLS_AT_ONCE: Final = 4
 """Threads one client's calls may hold, stuck ones included."""
 SIGNALS_QUEUED: Final = 64
 STORE_RETRY_S: Final = 0.5
+STOPPED_EVERY_S: Final = 0.25
+"""How often a message that waits for its key to be in Postgres looks whether its client is being stopped. It waits no longer than the
+company's lease lasts, which needs Postgres too."""
+
 REDELIVER_S: Final = 1.0
 """After the first lost message, so that others which were lost with it are seen before the log-in that brings them all."""
 
@@ -99,14 +103,17 @@ class Client:
         store: Callable[[events.Incoming], None],
         log: EngineLog,
         is_lost: Callable[[Passed], bool] = lambda passed: False,
+        make_durable: Callable[[threading.Event], None] = threading.Event.set,
     ) -> None:
-        """``store`` keeps an event on disk; ``is_lost`` says whether a message that was passed over has to be sent again."""
+        """``store`` keeps an event on disk; ``is_lost`` says whether a message that was passed over has to be sent again;
+        ``make_durable`` sets the event when everything the library has written by now is in Postgres."""
         self.settings = settings
         self.signals: Handover[Signal] = Handover(SIGNALS_QUEUED)
         self._library = library
         self._gate = gate
         self._store = store
         self._is_lost = is_lost
+        self._make_durable = make_durable
         self._receipts = Receipts()
         self._redelivery: threading.Timer | None = None
         self._log = log
@@ -282,7 +289,7 @@ class Client:
     def _on_log(self, level: str, logger: str, text: str) -> None:
         try:
             if level == "DEBUG":  # whole nodes: nothing else may look at them
-                return self._receipts.note(logger, text)
+                return self._note_node(logger, text)
             if (passed := passed_from_log(text)) is not None:
                 self._pass(passed)
             self._parked = self._parked or is_fatal(text)  # before the signal: whoever handles it asks
@@ -295,6 +302,22 @@ class Client:
                 self._park()
         except Exception as error:  # noqa: BLE001 - as above
             self._log.failure(f"a log line could not be handled: {type(error).__name__}")
+
+    def _note_node(self, logger: str, text: str) -> None:
+        self._receipts.note(logger, text)
+        if is_message_leaving(logger, text) and not self._is_durable():
+            self._log.failure("a message was not sent: the key it was encrypted with could not be stored")
+            self._receipts.wait_closed()
+
+    def _is_durable(self) -> bool:
+        """Wait until what the message was encrypted with is in Postgres. Were it sent before and then lost with this machine, the next
+        message would be encrypted with the same key, and its recipient would drop it."""
+        durable = threading.Event()
+        self._make_durable(durable)
+        while not durable.wait(STOPPED_EVERY_S):
+            if self._stopping:
+                return False
+        return True
 
     def _pass(self, passed: Passed) -> None:
         """Have WhatsApp deliver it again if it was lost here; only another log-in makes it do so."""

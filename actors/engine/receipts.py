@@ -21,6 +21,7 @@ AHEAD: Final = 4
 """Messages between WhatsApp and the outbox; each holds a thread."""
 
 _MESSAGE: Final = re.compile(r'<message\s[^>]*?\bid="([^"]+)"')
+_SENT: Final = re.compile(r"<message\s")
 _RECEIPT: Final = re.compile(r'<receipt\s[^>]*?\bid="([^"]+)"')
 _ACK: Final = re.compile(r'<ack\s(?=[^>]*\bclass="message")[^>]*?\bid="([^"]+)"')
 _IGNORED: Final = re.compile(
@@ -39,6 +40,11 @@ class Passed:
     index: int | None
     """Where the sender's chain was, and which key of it the message needs; None for messages of groups."""
     counter: int | None
+
+
+def is_message_leaving(logger: str, text: str) -> bool:
+    """Whether the line says that a message is about to be sent."""
+    return logger.endswith("/Send") and _SENT.match(text) is not None
 
 
 def passed_from_log(text: str) -> Passed | None:
@@ -90,6 +96,11 @@ class Receipts:
         with self._changed:
             self._reading_freely = True
             self._changed.notify_all()
+
+    def wait_closed(self) -> None:
+        """Return when the client's socket is closed."""
+        with self._changed:
+            self._changed.wait_for(lambda: self._closed)
 
     def close(self) -> None:
         """The client's socket is closed: nobody need wait any more, and nothing can be sent."""

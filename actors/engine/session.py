@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+import threading
 import time
 from collections.abc import Awaitable, Callable
 from functools import partial
@@ -66,6 +68,7 @@ class Session:
         self._code_until = 0.0
         self._keep_alive_failed = False
         self._redelivery = Redelivery(file, self._store, log)
+        self._token = trio.lowlevel.current_trio_token()
 
     async def run(self) -> None:
         """Ship, and keep the client; when cancelled, stop the client and close the file."""
@@ -132,7 +135,15 @@ class Session:
             self._request.device_name,
             linked,
         )
-        client = Client(self._host.library, self._host.gate, settings, self._store, self._log, self._redelivery.is_lost)
+        client = Client(
+            self._host.library,
+            self._host.gate,
+            settings,
+            self._store,
+            self._log,
+            self._redelivery.is_lost,
+            self._make_durable,
+        )
         self._ending = self._hint = None
         self._codes = 0
         self._deadline = trio.current_time() + (LOGIN_WITHIN_S if linked else OFFER_WITHIN_S)
@@ -166,6 +177,20 @@ class Session:
         media = None if event.media is None else msgspec.json.encode(event.media)
         message_id = event.payload["messageId"] if event.type == "message" else None
         self.file.outbox.put(event.type, payloads.encode(event.payload), media=media, message_id=message_id)
+
+    def _make_durable(self, durable: threading.Event) -> None:
+        """On the library's thread; whoever waits does not wait for ever."""
+        with contextlib.suppress(trio.RunFinishedError):
+            self._token.run_sync_soon(self._start_making_durable, durable)
+
+    def _start_making_durable(self, durable: threading.Event) -> None:
+        assert self._nursery is not None
+        with contextlib.suppress(RuntimeError):  # the session has ended: nothing becomes durable any more
+            self._nursery.start_soon(self._ship_and_tell, durable)
+
+    async def _ship_and_tell(self, durable: threading.Event) -> None:
+        await self.shipper.wait_committed(await self.shipper.ship())
+        durable.set()
 
     # --- what it reports ----------------------------------------------------------------------------------------------
 

@@ -63,7 +63,7 @@ class Shipper:
         self._stored_some = trio.Event()
         self._acknowledged = trio.Event()
         self._base = base
-        self._position = position
+        self._position = self._committed = position
         self._number = 0
         self._underway: list[int] = []
         self._events_underway: list[int] = []
@@ -109,8 +109,14 @@ class Shipper:
                     self._answered = asked
                     return self._position
 
+    async def wait_committed(self, position: int) -> None:
+        """Return when Postgres has everything up to ``position``."""
+        while self._committed < position:
+            await self._acknowledged.wait()
+
     def committed(self, position: int) -> None:
         """Postgres has everything up to ``position``."""
+        self._committed = max(self._committed, position)
         self._to_cut = max(self._to_cut or 0, position)
         self._underway = [waiting for waiting in self._underway if waiting > position]
         self._acknowledge()

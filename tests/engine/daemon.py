@@ -77,7 +77,7 @@ class Link:
                 pass
         return message
 
-    async def hear(self, *kinds: type[M], timeout_s: float = 15) -> M:
+    async def hear(self, *kinds: type[M], timeout_s: float = 40) -> M:
         """The next message of these kinds; others before it are taken as they come."""
         with trio.fail_after(timeout_s):
             while not isinstance(message := await self.receive(), kinds):
@@ -88,7 +88,7 @@ class Link:
         """Make a call and wait for its answer."""
         self._call += 1
         await self.send(kind(call=self._call, **fields))
-        with trio.fail_after(20):
+        with trio.fail_after(40):
             while getattr(message := await self.receive(), "call", None) != self._call:
                 pass
         return message
@@ -141,7 +141,7 @@ class Engine:
 
     async def connect(self, path: str) -> trio_websocket.WebSocketConnection:
         """A connection to any resource, as soon as the process listens."""
-        with trio.fail_after(10):
+        with trio.fail_after(30):
             stream = await self._listening()
         self.streams.append(stream)
         assert self.nursery is not None
@@ -172,7 +172,7 @@ class Engine:
 
     async def ended(self) -> int:
         """Its exit status, as soon as it has one."""
-        with trio.fail_after(10):
+        with trio.fail_after(30):
             while (status := self.process.poll()) is None:
                 await trio.sleep(0.01)
         return status

@@ -83,6 +83,12 @@ async def listen(link: Link, until: set[str], arrived: Arrived) -> None:
             note(link, arrived)
 
 
+async def serve(link: Link) -> None:
+    """Acknowledge what comes."""
+    while True:
+        await link.receive()
+
+
 async def test_a_burst_survives_kills(tmp_path: Path) -> None:
     """Killed in the middle of a burst, again and again: every message that was sent arrives, and none twice."""
     arrived: Arrived = {}
@@ -96,7 +102,10 @@ async def test_a_burst_survives_kills(tmp_path: Path) -> None:
                 await _burst_and_kill(both, engine, link, sent, arrived)
         async with run_engine(both.directory, both.environment) as engine:
             link = await taken_up(engine, both.loopback, "b", record)
-            await listen(link, sent, arrived)
+            async with trio.open_nursery() as nursery:
+                nursery.start_soon(serve, both.sender)
+                await listen(link, sent, arrived)
+                nursery.cancel_scope.cancel()
 
     times = Counter(arrived.values())
     assert len(sent) == BURST * KILLS
@@ -139,10 +148,12 @@ async def test_a_message_that_was_decrypted_and_not_kept_is_had_again(
         await engine.ended()
         monkeypatch.undo()
         _forget_arrivals(both.directory / "devices" / "b.db")
-        async with run_engine(both.directory, both.environment) as again:
+        arrived: Arrived = {}
+        async with run_engine(both.directory, both.environment) as again, trio.open_nursery() as nursery:
+            nursery.start_soon(serve, both.sender)  # which answers the retry
             link = await taken_up(again, both.loopback, "b", recipient.record)
-            arrived: Arrived = {}
             await listen(link, {"nearly lost"}, arrived)
+            nursery.cancel_scope.cancel()
 
     assert list(arrived.values()) == ["nearly lost"]
     assert "having it delivered again" in (both.directory / "engine.log").read_text()

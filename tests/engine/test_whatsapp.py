@@ -108,19 +108,62 @@ async def test_a_killed_engine_goes_on_where_it_was(tmp_path: Path) -> None:
             first, second = await linked(engine, loopback, "a", A), await linked(engine, loopback, "b", B)
             await talk(first, second, "before")
             first.acknowledges = False
-            await say(first, f"{B}@s.whatsapp.net", "unconfirmed")
+            await begin_to_say(first, f"{B}@s.whatsapp.net", "unconfirmed")
             committed = first.record.position
             engine.process.kill()
         async with run_engine(tmp_path, environment) as engine:
             first = await taken_up(engine, loopback, "a", first.record)
             second = await taken_up(engine, loopback, "b", second.record)
             caught_up = first.record.position
-            assert (await second.hear_message())["text"] == "unconfirmed"
             await talk(first, second, "after")
 
         assert not any(isinstance(said, p.NeedAuthState | p.Qr) for said in first.said + second.said)
         assert caught_up > committed
         assert loopback.journal.counters.pairings == 2
+
+
+async def begin_to_say(sender: Link, to: str, text: str) -> p.JournalDelta:
+    """Have it encrypt a message; the first delta that this brings, which is not acknowledged."""
+    await sender.send(p.SendText(call=999, to=to, text=text, message_id="wanted"))
+    return await sender.hear(p.JournalDelta)
+
+
+async def test_a_message_leaves_when_its_key_is_in_the_record(tmp_path: Path) -> None:
+    """Not before: it waits in the library for as long as the record does not take the step that encrypted it."""
+    async with two_companies(tmp_path) as (loopback, _, first, second):
+        await talk(first, second, "before")
+        first.acknowledges = False
+        messages = loopback.counters()["messages"]
+        await begin_to_say(first, f"{B}@s.whatsapp.net", "waits")
+        assert isinstance(await second.call(p.Ping), p.Done)
+        assert loopback.counters()["messages"] == messages
+        for delta in [said for said in first.said if isinstance(said, p.JournalDelta)]:
+            if delta.position > first.record.position:
+                first.record.commit(first.record.file_id or "", delta)
+                await first.send(p.Committed(position=delta.position))
+        first.acknowledges = True
+
+        assert isinstance(await first.hear(p.Sent, p.Failed), p.Sent)
+        assert (await second.hear_message())["text"] == "waits"
+
+
+async def test_files_lost_in_the_middle_of_a_send_cost_no_later_message(tmp_path: Path) -> None:
+    """kill -9 while a message waits for its key to be stored, all files deleted: no key is used twice, so the very next message is read."""
+    async with open_loopback() as loopback:
+        environment = loopback.endpoints.environment()
+        async with run_engine(tmp_path, environment) as engine:
+            first, second = await linked(engine, loopback, "a", A), await linked(engine, loopback, "b", B)
+            await talk(first, second, "before")
+            first.acknowledges = False
+            await begin_to_say(first, f"{B}@s.whatsapp.net", "never leaves")
+            engine.process.kill()
+        shutil.rmtree(tmp_path / "devices")
+        async with run_engine(tmp_path, environment) as engine:
+            first = await taken_up(engine, loopback, "a", first.record)
+            second = await taken_up(engine, loopback, "b", second.record)
+            await talk(first, second, "after")
+
+        assert loopback.counters()["retry_receipts"] == 0
 
 
 async def test_lost_device_files_are_rebuilt_from_the_record(tmp_path: Path) -> None:
