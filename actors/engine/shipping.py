@@ -19,7 +19,7 @@ from actors.engine.outbox import Item
 from actors.engine.protocol import FromEngine, JournalDelta, KeyRow, OutboxEvent
 
 TIDY_AFTER_S: Final = 0.2
-"""Acknowledged commits are gathered for so long: cutting the journal is a write that the library's own writes wait for."""
+"""The daemon's acknowledgements are gathered for so long: cutting the journal is a write that the library's own writes wait for."""
 
 SWEEP_S: Final = 10.0
 """The library may write at any time without an event of ours: so the journal is looked at this often anyhow."""
@@ -60,7 +60,6 @@ class Shipper:
         """How often `ship` was called, and the number of the last call that a whole look at the file began after."""
         self._wanted = trio.Event()
         self._untidy = trio.Event()
-        self._stored_some = trio.Event()
         self._acknowledged = trio.Event()
         self._base = base
         self._position = self._committed = position
@@ -125,7 +124,6 @@ class Shipper:
         """The event log has everything up to ``number``."""
         self._stored = max(self._stored or 0, number)
         self._events_underway = [waiting for waiting in self._events_underway if waiting > number]
-        self._stored_some.set()
         if self._holds_events_back:
             self.wake()
         self._acknowledge()
@@ -177,9 +175,8 @@ class Shipper:
     async def _tidy_again_and_again(self) -> None:
         while True:
             await self._untidy.wait()
-            with trio.move_on_after(TIDY_AFTER_S):
-                await self._stored_some.wait()  # not put off: after a crash what is still kept is told again
-            self._untidy, self._stored_some = trio.Event(), trio.Event()
+            await trio.sleep(TIDY_AFTER_S)
+            self._untidy = trio.Event()
             await self._tidy()
 
     async def _tidy(self) -> None:

@@ -136,22 +136,6 @@ async def test_acknowledgements_are_gathered_into_one_cut(
     assert cuts == [3]
 
 
-async def test_stored_events_are_cut_at_once(build_file: BuildFile, autojump_clock: trio.testing.MockClock) -> None:
-    """A crash would have them told again: this does not wait for other acknowledgements."""
-    file, daemon = build_file(), Daemon()
-    file.outbox.put("message", b"1")
-    shipper = shipper_for(file, daemon)
-
-    async with trio.open_nursery() as nursery:
-        nursery.start_soon(shipper.run)
-        await trio.sleep(2 * module.TIDY_AFTER_S)
-        began = trio.current_time()
-        shipper.events_stored(1)
-        await until(lambda: not file.outbox.all())
-        assert trio.current_time() - began < module.TIDY_AFTER_S
-        nursery.cancel_scope.cancel()
-
-
 async def test_callers_that_wait_are_served_by_one_look(build_file: BuildFile, monkeypatch: pytest.MonkeyPatch) -> None:
     """A look that began after they asked has all that they changed."""
     looks: list[int] = []
