@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable
 from typing import Any, Final, TypeVar, final
 
-import msgspec
 import trio
 
 from actors.engine import inquiries as q
@@ -41,23 +40,17 @@ PAIRING_CODE_S: Final = 20.0
 
 CALLS_AT_ONCE: Final = 16
 SENDS_WAITING: Final = 64
-SENDS_UNSHIPPED: Final = 8
-"""So many messages may have been taken by WhatsApp while the state they used is still on its way to the daemon."""
 SEND_ATTEMPTS: Final = 10
 """How often a send is tried that the session guard refuses: each time something of the same session was received meanwhile."""
 
 M = TypeVar("M")
-T = TypeVar("T")
 Message = SendText | SendContent
 Call = Connect | RequestPairingCode | Ping | Logout | Disconnect | Inquiry
 
 
 @final
 class Calls:
-    """Messages are sent one after another, in the order they came; everything else runs beside.
-
-    A message is answered once the state it used is shipped. The next one does not wait for that: what several used goes as one delta.
-    """
+    """Messages are sent one after another, in the order they came; everything else runs beside."""
 
     def __init__(
         self, host: Host, session: Session, send: Callable[[FromEngine], Awaitable[None]], log: EngineLog
@@ -69,7 +62,6 @@ class Calls:
         self._running = 0
         self._asking = Asking(host.library)
         self._messages, self._messages_waiting = trio.open_memory_channel[Message](SENDS_WAITING)
-        self._unshipped = trio.Semaphore(SENDS_UNSHIPPED)
         self._nursery: trio.Nursery | None = None
 
     async def run(self) -> None:
@@ -77,9 +69,7 @@ class Calls:
         async with trio.open_nursery() as nursery:
             self._nursery = nursery
             async for request in self._messages_waiting:
-                await self._unshipped.acquire()
-                sent = await self._outcome(request.call, self._send_message, request)
-                nursery.start_soon(self._answer_message, request.call, sent)
+                await self._answer(request.call, self._send_message, request)
 
     async def take(self, message: ToEngine) -> None:
         """One message of the daemon; returns without waiting for the work."""
@@ -129,28 +119,14 @@ class Calls:
             self._running -= 1
 
     async def _answer(self, call: int, work: Callable[[M], Awaitable[FromEngine]], message: M) -> None:
-        await self._send(await self._outcome(call, work, message))
-
-    async def _outcome(self, call: int, work: Callable[[M], Awaitable[T]], message: M) -> T | Failed:
         try:
-            return await work(message)
+            answer = await work(message)
         except CallRefused as refused:
-            return Failed(call=call, code=refused.code, text=refused.text)
+            answer = Failed(call=call, code=refused.code, text=refused.text)
         except EngineError as error:
             self._log.failure(f"call failed: {error}")
-            return Failed(call=call, code="engine_error", text=str(error))
-
-    async def _answer_message(self, call: int, sent: Sent | Failed) -> None:
-        try:
-            if isinstance(sent, Failed):
-                await self._send(sent)
-            else:
-                await self._answer(call, self._ship, sent)
-        finally:
-            self._unshipped.release()
-
-    async def _ship(self, sent: Sent) -> Sent:
-        return msgspec.structs.replace(sent, position=await self._session.shipper.ship())
+            answer = Failed(call=call, code="engine_error", text=str(error))
+        await self._send(answer)
 
     def _logged_in_client(self) -> Client:
         client = self._session.client()
@@ -192,8 +168,7 @@ class Calls:
             raise CallRefused("rejected", "the phone number must be digits only, in international form")
         return await self._session.client().call(self._host.library.pair_phone, phone, deadline_s=PAIRING_CODE_S)
 
-    async def _send_message(self, request: Message) -> Sent:
-        """What to answer, but for the position."""
+    async def _send_message(self, request: Message) -> FromEngine:
         client = self._logged_in_client()
         library = self._host.library
         to, message = build(library.protobufs, library.messages, request)
@@ -203,7 +178,8 @@ class Calls:
             answer = await self._hand_over(client, to, message, deadline=trio.current_time() + request.timeout_s)
         except CallRefused as refused:
             raise _refused_by_group(refused) if request.to.endswith("@g.us") else refused from refused
-        return Sent(call=request.call, message_id=str(answer.ID), timestamp=float(answer.Timestamp), position=0)
+        position = await self._session.shipper.ship()
+        return Sent(call=request.call, message_id=str(answer.ID), timestamp=float(answer.Timestamp), position=position)
 
     async def _hand_over(self, client: Client, to: bytes, message: bytes, *, deadline: float) -> Any:
         """Have the library send; again when the session guard refused it, for then nothing has left this machine."""

@@ -18,9 +18,6 @@ from actors.engine.logs import EngineLog
 from actors.engine.outbox import Item
 from actors.engine.protocol import FromEngine, JournalDelta, KeyRow, OutboxEvent
 
-TIDY_AFTER_S: Final = 0.2
-"""The daemon's acknowledgements are gathered for so long: cutting the journal is a write that the library's own writes wait for."""
-
 SWEEP_S: Final = 10.0
 """The library may write at any time without an event of ours: so the journal is looked at this often anyhow."""
 
@@ -56,10 +53,7 @@ class Shipper:
         self._send = send
         self._log = log
         self._turn = trio.Lock()
-        self._asked = self._answered = 0
-        """How often `ship` was called, and the number of the last call that a whole look at the file began after."""
         self._wanted = trio.Event()
-        self._untidy = trio.Event()
         self._acknowledged = trio.Event()
         self._base = base
         self._position = self._committed = position
@@ -68,35 +62,31 @@ class Shipper:
         self._events_underway: list[int] = []
         self._to_cut: int | None = None
         self._stored: int | None = None
+        self._has_changed = True
         self._holds_events_back = False
 
     async def run(self) -> None:
         """Ship whenever `wake` is called, and every `SWEEP_S`; cut what was acknowledged."""
-        async with trio.open_nursery() as nursery:
-            nursery.start_soon(self._tidy_again_and_again)
-            while True:
-                self._wanted = trio.Event()
-                await self.ship()
-                with trio.move_on_after(SWEEP_S):
+        while True:
+            self._has_changed = False
+            await self.ship()
+            await self._tidy()
+            with trio.move_on_after(SWEEP_S):
+                while not self._has_changed:
                     await self._wanted.wait()
+                    self._wanted = trio.Event()
+                    await self._tidy()
 
     def wake(self) -> None:
         """Something may have changed."""
+        self._has_changed = True
         self._wanted.set()
 
     async def ship(self) -> int:
-        """Send everything that is there by now; the journal position up to which the daemon has been told.
-
-        Callers that wait for their turn are served together by the next look at the file.
-        """
-        self._asked += 1
-        number = self._asked
+        """Send everything that is there by now; the journal position up to which the daemon has been told."""
         async with self._turn:
-            if self._answered >= number:
-                return self._position
             await self._ship_base()
             while True:
-                asked = self._asked
                 load = await trio.to_thread.run_sync(self._look)
                 if load.batch is not None and len(self._underway) >= DELTAS_AHEAD:
                     await self._acknowledged.wait()  # and look again: what changed meanwhile becomes one delta
@@ -105,7 +95,6 @@ class Shipper:
                     await self._ship_batch(load.batch)
                 is_incomplete = load.batch is not None and load.batch.has_more
                 if not (await self._ship_events(load) or is_incomplete):
-                    self._answered = asked
                     return self._position
 
     async def wait_committed(self, position: int) -> None:
@@ -131,7 +120,7 @@ class Shipper:
     def _acknowledge(self) -> None:
         self._acknowledged.set()
         self._acknowledged = trio.Event()
-        self._untidy.set()
+        self._wanted.set()
 
     def _look(self) -> Load:
         """On a thread. The events come from an earlier moment than the batch, so that a whole batch has all that they rest on."""
@@ -151,7 +140,6 @@ class Shipper:
         await self._send(JournalDelta(position=batch.position, creds=batch.creds, keys=keys))
         self._underway.append(batch.position)
         self._position = batch.position
-        self._untidy.set()
 
     async def _ship_events(self, load: Load) -> bool:
         """Send the events that rest on nothing unshipped; True when it is worth looking again at once."""
@@ -171,13 +159,6 @@ class Shipper:
     async def _is_live(self) -> bool:
         """Whether the journal can still be shipped: after a log-out it cannot, and events must not wait for it."""
         return await trio.to_thread.run_sync(self._file.identity) is not None
-
-    async def _tidy_again_and_again(self) -> None:
-        while True:
-            await self._untidy.wait()
-            await trio.sleep(TIDY_AFTER_S)
-            self._untidy = trio.Event()
-            await self._tidy()
 
     async def _tidy(self) -> None:
         position, self._to_cut = self._to_cut, None

@@ -13,10 +13,8 @@ import pytest
 import trio
 import trio.testing
 
-from actors.engine import calls as calling
 from actors.engine import client as client_module
 from actors.engine import session as module
-from actors.engine import shipping
 from actors.engine.calls import Calls
 from actors.engine.device_file import DeviceFile, Ending
 from actors.engine.host import Host
@@ -24,7 +22,6 @@ from actors.engine.library import Callbacks, Library
 from actors.engine.logs import EngineLog
 from actors.engine.protocol import (
     Closed,
-    Committed,
     Connect,
     Connected,
     Disconnect,
@@ -52,7 +49,7 @@ from actors.engine.shipping import Shipper
 from actors.engine.sqlite import Sqlite
 from tests.engine.conftest import BuildFile
 from tests.engine.fakes import FakeLibrary, held, refuse
-from tests.engine.rows import DEVICE, JID, LID, insert, put_identity, put_session
+from tests.engine.rows import DEVICE, JID, LID, insert, put_session
 
 M = TypeVar("M")
 
@@ -443,36 +440,6 @@ async def test_texts_are_sent_in_the_order_they_came(open_company: OpenCompany, 
         await company.hear(Sent, 20)
 
     assert texts == [str(number) for number in range(20)]
-
-
-async def test_the_next_message_does_not_wait_for_the_shipping_of_the_one_before(
-    open_company: OpenCompany, fake: FakeLibrary, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """Only so many are out unshipped, each is answered after its state was shipped, and what several used is one delta."""
-    monkeypatch.setattr(shipping, "DELTAS_AHEAD", 1)
-    monkeypatch.setattr(calling, "SENDS_UNSHIPPED", 2)
-    used = iter(range(4))
-    fake.on_run = logs_in
-    async with open_company(fake=fake) as company:
-        await company.ask(Connect(call=1))
-        await company.hear(Connected)
-        fake.on_send = lambda to, message: put_identity(company.file._connection, octet=next(used))
-        await company._calls.take(SendText(call=100, to="2@lid", text="x", message_id="x"))
-        first = await company.hear(Sent)
-        for number in range(1, 4):
-            await company._calls.take(SendText(call=100 + number, to="2@lid", text="x", message_id="x"))
-        with trio.fail_after(10):
-            while fake.done.count(("send", "962302#1")) < 3:
-                await trio.sleep(0.001)
-        await trio.testing.wait_all_tasks_blocked(0.05)
-        waiting = [said.call for said in company.said if isinstance(said, Sent)]
-        out = fake.done.count(("send", "962302#1"))
-        await company._calls.take(Committed(position=first.position))
-        third = await company.hear(Sent, 3)
-
-    assert (waiting, out) == ([100], 3)
-    deltas = [said.position for said in company.said if isinstance(said, JournalDelta) and said.keys]
-    assert deltas == [first.position, third.position]
 
 
 @pytest.mark.parametrize("to", ["", "79000000002", "@s.whatsapp.net", "1@example.com"])

@@ -11,7 +11,6 @@ import trio.testing
 
 from actors.engine import shipping as module
 from actors.engine.device_file import DeviceFile
-from actors.engine.journal import Batch
 from actors.engine.logs import EngineLog
 from actors.engine.protocol import FromEngine, JournalDelta, OutboxEvent
 from actors.engine.shipping import Shipper
@@ -113,55 +112,6 @@ async def test_a_commit_cuts_the_journal_and_announces_the_file(build_file: Buil
         await until(file.is_announced)
         await until(lambda: file._connection.scalar("SELECT count(*) FROM wasup_journal") == 0)
         nursery.cancel_scope.cancel()
-
-
-async def test_acknowledgements_are_gathered_into_one_cut(
-    build_file: BuildFile, monkeypatch: pytest.MonkeyPatch, autojump_clock: trio.testing.MockClock
-) -> None:
-    """Each cut is a write that the library's own writes wait for."""
-    cuts: list[int] = []
-    file, daemon = build_file(), Daemon()
-    monkeypatch.setattr(file, "cut", cuts.append)
-    shipper = shipper_for(file, daemon)
-
-    async with trio.open_nursery() as nursery:
-        nursery.start_soon(shipper.run)
-        await trio.sleep(2 * module.TIDY_AFTER_S)
-        for position in (1, 2, 3):
-            shipper.committed(position)
-            await trio.sleep(module.TIDY_AFTER_S / 10)
-        await trio.sleep(2 * module.TIDY_AFTER_S)
-        nursery.cancel_scope.cancel()
-
-    assert cuts == [3]
-
-
-async def test_callers_that_wait_are_served_by_one_look(build_file: BuildFile, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A look that began after they asked has all that they changed."""
-    looks: list[int] = []
-    file, daemon = build_file(), Daemon()
-    read = file.journal.read
-
-    def look(after: int) -> Batch | None:
-        looks.append(after)
-        return read(after)
-
-    monkeypatch.setattr(file.journal, "read", look)
-    shipper = shipper_for(file, daemon)
-    positions: list[int] = []
-
-    async def change_and_ship(octet: int) -> None:
-        put_identity(file._connection, octet=octet)
-        positions.append(await shipper.ship())
-
-    async with trio.open_nursery() as nursery:
-        for octet in range(5):
-            nursery.start_soon(change_and_ship, octet)
-
-    assert len(looks) <= 2
-    assert len(positions) == 5
-    assert min(positions) > 0
-    assert max(positions) == file.journal.position()
 
 
 async def test_stored_events_are_cut(build_file: BuildFile) -> None:
