@@ -22,6 +22,10 @@ T = TypeVar("T")
 Held: TypeAlias = asyncpg.pool.PoolConnectionProxy
 """A connection while it is taken out of the pool."""
 
+IDLE_IN_TRANSACTION_S: Final = 5.0
+"""A daemon that was stopped within a transaction, or cut off, holds the locks of companies that another one is to take over: PostgreSQL
+ends it after this."""
+
 _RELEASE_S: Final = 1.0
 _CLOSE_S: Final = 2.0
 _DEFINITE = (asyncpg.IntegrityConstraintViolationError, asyncpg.TransactionRollbackError)
@@ -75,6 +79,7 @@ class AsyncpgPool:
             server_settings={
                 "application_name": "wasup",
                 "statement_timeout": milliseconds,
+                "idle_in_transaction_session_timeout": str(int(IDLE_IN_TRANSACTION_S * 1000)),
                 "jit": "off",
                 "timezone": "UTC",
             },

@@ -13,11 +13,13 @@ from pathlib import Path
 import pytest
 import trio
 
+from storage import asyncpg_pool
 from storage.connection import Connection
 from storage.embedded import EmbeddedPostgres
 from storage.errors import StorageUnavailable
 from storage.pool import Database, open_database
 from storage.postgres_process import serving
+from tests.support.held_write import HeldWrite
 from tests.support.postgres import PostgresServer
 from tests.support.waiting import wait_until
 
@@ -202,3 +204,34 @@ async def answers(database: Database) -> bool:
         return bool(await database.fetchval("SELECT 1") == 1)
     except StorageUnavailable:
         return False
+
+
+async def test_a_transaction_in_which_nothing_happens_is_ended(
+    postgres_dsn: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A daemon that was stopped in the middle of one must not keep others from the rows it has locked."""
+    monkeypatch.setattr(asyncpg_pool, "IDLE_IN_TRANSACTION_S", 0.2)
+    held: HeldWrite[str] = HeldWrite(_lock)
+    async with open_database(postgres_dsn, size=1) as stopped, open_database(postgres_dsn, size=1) as other:
+        await other.execute("CREATE TABLE t (n int)")
+        await other.execute("INSERT INTO t VALUES (1)")
+        outcome: list[StorageUnavailable] = []
+
+        async def stop_within() -> None:
+            try:
+                await stopped.write(held)
+            except StorageUnavailable as error:
+                outcome.append(error)
+
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(stop_within)
+            await held.entered.wait()
+            await other.execute("UPDATE t SET n = 2")
+            held.release()
+
+        assert len(outcome) == 1
+        assert await stopped.fetchval("SELECT n FROM t") == 2
+
+
+async def _lock(connection: Connection) -> str:
+    return await connection.execute("SELECT FROM t FOR UPDATE")
