@@ -18,7 +18,9 @@ CALM_ONLY: Final = ("engines: memory, MB", "Postgres: private memory, MB", "devi
 EXPLAINED: Final[Mapping[str, str]] = {
     "Postgres: shared memory, MB": "shared buffers that were touched; their size is the end of it",
     "table audit_log, MB": "takes no changes and has no end: what administrators do is kept",
-    "table whatsapp_auth_archive, MB": "10 archived states a company, then the oldest goes; the run may end before",
+    "table whatsapp_auth_archive, MB": "credentials out of use are kept, 10 for each company there ever was",
+    "table whatsapp_leases, MB": "a row for each company there ever was: its epoch must only grow",
+    "table whatsapp_journal, MB": "a row for each company there ever was",
     "WhatsApp: stanzas nobody acknowledged": "a fault's, until the next log-in",
 }
 
@@ -37,9 +39,10 @@ def judge(series: Series, *, warm_up_s: float, is_calm: bool) -> list[Line]:
     """Every series that has enough points after the warm-up."""
     lines: list[Line] = []
     for name, points in sorted(series.items()):
-        found = slope(_warm(points, warm_up_s))
+        is_memory = name.endswith("MB")
+        found = slope(_warm(points, warm_up_s), of_least=not is_memory)
         if found is not None:
-            floor = MB_FLOOR if name.endswith("MB") else COUNT_FLOOR
+            floor = MB_FLOOR if is_memory else COUNT_FLOOR
             lines.append(Line(name, found, floor, _verdict(name, found, floor, is_calm)))
     return lines
 

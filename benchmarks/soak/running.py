@@ -87,7 +87,7 @@ async def _run(stage: Stage, texts: Texts, seconds: float, *, is_calm: bool) -> 
         acknowledged=len(texts.acknowledged),
         written=texts.written,
         quiet={name: (value, after[name]) for name, value in before.items() if name in after},
-        remains=await remains(stage.site.dsn, [user.company for user in churn.users]),
+        remains=await remains(stage.site.dsn, churn.companies),
     )
 
 

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from typing import Final
 
 BLOCKS: Final = 24
-"""Neighbouring samples resemble each other: their means over blocks are taken for independent, the samples are not."""
+"""Neighbouring samples resemble each other: blocks of them are taken for independent, the samples are not."""
 FEWEST_BLOCKS: Final = 6
 T_95: Final = {4: 2.776, 5: 2.571, 6: 2.447, 8: 2.306, 10: 2.228, 14: 2.145, 18: 2.101, 22: 2.074}
 """Student's t for 95 % (two-sided) by degrees of freedom."""
@@ -26,7 +26,7 @@ class Slope:
     per_hour: float
     margin: float
     first: float
-    """The mean of the first block."""
+    """Of the first block."""
     last: float
 
     def is_surely_above(self, floor: float) -> bool:
@@ -34,9 +34,10 @@ class Slope:
         return self.per_hour > floor and self.per_hour - self.margin > 0.0
 
 
-def slope(points: Sequence[Point]) -> Slope | None:
-    """Of a series in order of time; None when there are too few points for a figure."""
-    means = _block_means(points)
+def slope(points: Sequence[Point], *, of_least: bool = False) -> Slope | None:
+    """Of a series in order of time; None when there are too few points for a figure. ``of_least``: of what is always held, by the
+    least value of each block, where what is under way at a moment would hide it."""
+    means = [_least(block) if of_least else _mean(block) for block in _blocks(points)]
     if len(means) < FEWEST_BLOCKS:
         return None
     times, values = [time for time, _ in means], [value for _, value in means]
@@ -53,11 +54,15 @@ def _t(freedom: int) -> float:
     return T_95[max(known for known in T_95 if known <= freedom)]
 
 
-def _block_means(points: Sequence[Point]) -> list[Point]:
+def _blocks(points: Sequence[Point]) -> list[Sequence[Point]]:
     blocks = min(BLOCKS, len(points) // 2)
     edges = [round(number * len(points) / max(blocks, 1)) for number in range(blocks + 1)]
-    return [_mean(points[start:end]) for start, end in itertools.pairwise(edges)]
+    return [points[start:end] for start, end in itertools.pairwise(edges)]
 
 
 def _mean(points: Sequence[Point]) -> Point:
     return sum(time for time, _ in points) / len(points), sum(value for _, value in points) / len(points)
+
+
+def _least(points: Sequence[Point]) -> Point:
+    return _mean(points)[0], min(value for _, value in points)

@@ -51,15 +51,15 @@ class Texts:
                 for kind in TOLD_BY_CLIENTS:
                     nursery.start_soon(_discard, peer, kind)
 
-    async def exchange(self, company: User) -> bool:
+    async def exchange(self, company: str, user: User) -> bool:
         """A text each way; whether WhatsApp acknowledged the company's."""
-        answer = await self._api.try_send(company.company, self._listener.user.phone, f"of {company.company}")
+        answer = await self._api.try_send(company, self._listener.user.phone, f"of {company}")
         body = answer.json() if answer.status_code else {"code": "no_answer"}
         self.codes[body.get("code", "ok")] += 1
         if answer.status_code == 200:
             self.acknowledged.add(body["messageId"])
         with suppress(PeerError):  # faults of WhatsApp's side meet the talker, too
-            await self._talker.send(company, f"to {company.company}")
+            await self._talker.send(user, f"to {company}")
             self.written += 1
         return answer.status_code == 200
 
@@ -76,7 +76,7 @@ class Texts:
 
     async def _talk(self, company: User) -> None:
         while True:
-            await self.exchange(company)
+            await self.exchange(company.company, company)
             await trio.sleep(PAUSE_S)
 
     async def _collect_arrivals(self) -> None:
