@@ -4,13 +4,14 @@ PYTHON ?= python3
 BIN := .venv/bin
 PYTEST_ARGS ?=
 
-.PHONY: help run test test-long chaos lint lint-ruff lint-mypy lint-basedpyright lint-imports lint-environment format bench clean
+.PHONY: help run test test-long chaos soak lint lint-ruff lint-mypy lint-basedpyright lint-imports lint-environment format bench clean
 
 help:
 	@echo "make run     start the daemon, with an embedded Postgres unless DATABASE_URL is set"
 	@echo "make test    all tests; PYTEST_ARGS='tests/supervisor -k restart' for some"
 	@echo "make test-long  tests that take over half a minute each"
 	@echo "make chaos   the chaos suite: kills every part of it for some minutes; SEED=n repeats a run"
+	@echo "make soak    an hour (MINUTES=60) of traffic, churn and faults; fails when anything grows"
 	@echo "make lint    ruff, mypy, basedpyright, import rules"
 	@echo "make format  let ruff format the code"
 	@echo "make bench   every benchmark, each prints its figures"
@@ -36,6 +37,12 @@ test-long: check-python
 chaos: check-python
 	@$(PYTHON) deploy/venv.py dev
 	@CHAOS_SEED="$(SEED)" $(BIN)/python -m pytest -m chaos -s -o faulthandler_timeout=0 $(PYTEST_ARGS)
+
+MINUTES ?= 60
+
+soak: check-python
+	@$(PYTHON) deploy/venv.py dev
+	@$(BIN)/python -m benchmarks soak --minutes $(MINUTES) $(if $(SEED),--seed $(SEED)) $(SOAK_ARGS)
 
 lint: lint-ruff lint-mypy lint-basedpyright lint-imports
 

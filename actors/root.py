@@ -18,6 +18,7 @@ from actors.company.actor import CompanyActor
 from actors.company.link import open_link
 from actors.company.ports import CompanyPorts
 from actors.directory.actor import DirectoryActor
+from actors.engine.discarding import discard
 from actors.engines.actor import EngineActor, EngineCommand
 from actors.events.actor import EventsActor
 from actors.health import HealthActor
@@ -187,6 +188,7 @@ def _directory(parts: Parts, context: Context) -> DirectoryActor:
         company_spec=_company_specs(parts, context),
         lease=parts.settings.lease,
         metrics=parts.metrics,
+        discard_device=partial(discard, parts.settings.devices_dir),
     )
 
 

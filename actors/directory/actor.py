@@ -31,6 +31,8 @@ from supervisor.errors import (
 )
 
 STORAGE_S = 10.0
+DISCARD_TRIES = 40
+DISCARD_AGAIN_S = 0.25
 BOOT_RETRY_S = 2.0
 LOCKED_PAUSES_S = (0.0, 0.1, 0.2, 0.4)
 """Before each attempt at the renewals of one round: leases whose rows somebody has locked are asked for again soon."""
@@ -66,8 +68,10 @@ class DirectoryActor(Actor):
         company_spec: Callable[[str, bool], ChildSpec],
         lease: LeaseSettings,
         metrics: Metrics,
+        discard_device: Callable[[str], bool],
     ) -> None:
         self._running = running
+        self._discard_device = discard_device
         self._storage = storage
         self._database = database
         self._company_spec = company_spec
@@ -78,12 +82,16 @@ class DirectoryActor(Actor):
         self._healthy: dict[str, bool] = {}
         self._is_loaded = False
         """Whether every company on record is in ``_states``."""
+        self._loads = 0
+        """Readings of the record that are under way, or read and not yet acted on."""
+        self._forgotten: set[str] = set()
+        """Meanwhile: what was read of them is not true any more."""
         self._metrics = metrics
         self._log = structlog.get_logger("wasup.directory")
 
     async def started(self) -> None:
         self._metrics.set_source("directory", self._samples)
-        self.context.spawn(self._load, name="load")
+        self._begin_load()
         self.context.spawn(self._renew, name="renew")
         self.context.every(min(1.0, self._lease_ttl_s / 60), _CheckLeases())
 
@@ -137,11 +145,15 @@ class DirectoryActor(Actor):
                 await self._start_recorded(records)
             case Down():  # their supervisor was ended, and every company with it; it comes back without any
                 self._states = dict.fromkeys(self._states, m.CompanyState.STOPPED)
-                self.context.spawn(self._load, name="load")
+                self._begin_load()
             case _:
                 return
 
     # --- at boot, and when all companies are gone ---
+
+    def _begin_load(self) -> None:
+        self._loads += 1
+        self.context.spawn(self._load, name="load")
 
     async def _load(self) -> None:
         while True:
@@ -162,8 +174,12 @@ class DirectoryActor(Actor):
 
     async def _start_recorded(self, records: tuple[companies.Company, ...]) -> None:
         for record in records:
-            self._states.setdefault(record.company_id, m.CompanyState.STOPPED)
-            await self._start(record.company_id, running=record.desired == "running")
+            if record.company_id not in self._forgotten:
+                self._states.setdefault(record.company_id, m.CompanyState.STOPPED)
+                await self._start(record.company_id, running=record.desired == "running")
+        self._loads -= 1
+        if not self._loads:
+            self._forgotten.clear()
 
     async def _start(self, company_id: str, *, running: bool) -> ActorRef:
         try:
@@ -211,6 +227,7 @@ class DirectoryActor(Actor):
             return self._running.child(company_id)
         except NoSuchActor:
             await self._ask_storage(RecordCompany(company_id, "running"))
+            self._forgotten.discard(company_id)
             self._states[company_id] = m.CompanyState.STOPPED
             return await self._start(company_id, running=True)
 
@@ -243,9 +260,24 @@ class DirectoryActor(Actor):
         await self._running.terminate_child(company_id)
         await self._ask_storage(ArchiveAuth(company_id, "forgotten by an operator"))
         await self._ask_storage(RemoveCompany(company_id))
+        if self._loads:
+            self._forgotten.add(company_id)
         self._states.pop(company_id, None)
         self._healthy.pop(company_id, None)
         self._leases.dropped(company_id)
+        self.context.spawn(self._discard, company_id, name="discard")
+
+    async def _discard(self, company_id: str) -> None:
+        """Its engine still has the file open for a moment. Whoever is made anew under this name meanwhile takes it over."""
+        for _ in range(DISCARD_TRIES):
+            try:
+                if company_id in self._states or self._discard_device(company_id):
+                    return
+            except OSError as error:
+                self._log.error("device_file_left", company_id=company_id, reason=str(error))
+                return
+            await trio.sleep(DISCARD_AGAIN_S)
+        self._log.warning("device_file_left", company_id=company_id, reason="an engine process has it open")
 
     async def _ask_storage(self, request: Any) -> None:
         try:

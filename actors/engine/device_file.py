@@ -228,7 +228,7 @@ def build(
     missing session heals itself by a retry receipt, while a malformed one would end the whole process.
     """
     fresh = path.with_name(path.name + ".new")
-    _remove(fresh)
+    remove(fresh)
     rows, left_out = _rows(creds, keys)
     try:
         connection = sqlite.connect(fresh, create=True)
@@ -237,9 +237,9 @@ def build(
         finally:
             connection.close()
     except SqliteError as error:
-        _remove(fresh)
+        remove(fresh)
         raise BadAuthState(f"the auth state does not fit the schema: {error}") from error
-    _remove(path)
+    remove(path)
     fresh.rename(path)
     file = open_file(sqlite, path)
     assert file is not None
@@ -300,6 +300,7 @@ def _insert(connection: Connection, table: str, row: dict[str, SqlValue]) -> Non
     connection.execute(f"{verb} INTO {table} ({', '.join(row)}) VALUES ({marks})", tuple(row.values()))
 
 
-def _remove(path: Path) -> None:
+def remove(path: Path) -> None:
+    """Delete a device file that nobody has open, and what SQLite keeps beside it."""
     for suffix in ("", *_SIDE_FILES):
         path.with_name(path.name + suffix).unlink(missing_ok=True)

@@ -25,11 +25,22 @@ class FileLock:
         descriptor = os.open(self._path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
         try:
             fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            is_it = os.path.samestat(
+                os.fstat(descriptor), self._path.stat()
+            )  # else it was removed meanwhile, with its file
         except OSError:
+            is_it = False
+        if is_it:
+            self._descriptor = descriptor
+        else:
             os.close(descriptor)
-            return False
-        self._descriptor = descriptor
-        return True
+        return is_it
+
+    def remove(self) -> None:
+        """Release it and leave nothing behind; only while it is held."""
+        if self._descriptor is not None:
+            self._path.unlink(missing_ok=True)
+        self.release()
 
     def release(self) -> None:
         """A second time does nothing."""

@@ -60,6 +60,8 @@ from actors.engine.wire import Message as Message
 
 MAX_FRAME_BYTES: int = 16 * 1024 * 1024
 """Larger frames end the connection. A whole auth state (1,313 keys) is about 0.6 MB."""
+MAX_CONTROL_BYTES: int = 1024 * 1024
+"""The same on /control, where the longest message names 1,000 companies in 65 KB."""
 
 
 class KeyRow(msgspec.Struct, frozen=True, array_like=True):

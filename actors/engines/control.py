@@ -58,7 +58,7 @@ async def open_control(socket_path: str, *, timeout_s: float) -> AsyncGenerator[
             with trio.move_on_after(timeout_s):
                 stream = await _connect(socket_path)
                 socket = await trio_websocket.wrap_client_stream(
-                    nursery, stream, "engine", "/control", max_message_size=protocol.MAX_FRAME_BYTES
+                    nursery, stream, "engine", "/control", max_message_size=protocol.MAX_CONTROL_BYTES
                 )
                 link = ControlLink(socket, await _hello(socket))
             if link is None:

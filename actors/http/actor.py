@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from typing import Any, Final, final
 
 import structlog
+import trio
 from litestar import Litestar
 
 from actors.counting import Sample
@@ -244,6 +245,7 @@ class HttpActor(Actor):
         yield Sample("wasup_http_open_connections", "Connections open now", self._server.connections)
         yield Sample("wasup_dashboards_open", "Dashboards open now", self._dashboards.open)
         yield Sample("wasup_events_subscribers", "Live event streams open now", self._live.subscribers)
+        yield Sample("wasup_trio_tasks", "Tasks of the event loop", trio.lowlevel.current_statistics().tasks_living)
 
     def _act_on_self(self, action: str, path: str) -> bool:
         if path != self.context.path or action not in {"kill", "restart"}:

@@ -11,6 +11,7 @@ import pytest
 import trio
 
 from storage.embedded import EmbeddedPostgres
+from storage.pool import open_database
 from storage.postgres_process import serving
 from tests.acceptance.peer import Peer
 from tests.acceptance.traffic import flowing
@@ -89,6 +90,46 @@ async def test_an_outage_loses_nothing(
     await _assert_nobody_left(before)
     await _lose_everything_but_postgres(site, api)
     await before.assert_conversations_go_on(listener, *COMPANIES)
+
+
+@pytest.mark.parametrize("seconds", [8.0, pytest.param(600.0, marks=pytest.mark.chaos)], ids=["short", "ten-minutes"])
+async def test_backends_terminated_every_second_lose_nothing(
+    site: Site,
+    api: Api,
+    loopback: RemoteLoopback,
+    listener: Peer,
+    talker: Peer,
+    database: EmbeddedPostgres,
+    seconds: float,
+) -> None:
+    """P2: every connection to Postgres is ended once a second: a send is acknowledged or refused with 503 and Retry-After, nothing
+    acknowledged is lost, nothing that came in either, no company leaves WhatsApp."""
+    await api.wait_connected(*NAMES)
+    before = await witness(api, loopback)
+    terminated = 0
+    async with flowing(api, listener, talker, COMPANIES) as traffic:
+        await traffic.wait_acknowledged(20)
+        until = trio.current_time() + seconds
+        while trio.current_time() < until:
+            terminated += await _terminate_backends(database)
+            await trio.sleep(1.0)  # once a second is what is being tested
+        await traffic.wait_acknowledged(20, within=RESUMED_WITHIN_S)
+    await traffic.wait_delivered(since=before.seq, within=60.0)
+
+    codes = traffic.account.codes()
+    assert terminated > seconds
+    assert set(codes) <= {"ok", "storage_unavailable"}
+    assert all(answer.retry_after for answer in traffic.account.answers if answer.status != 200)
+    await _assert_nobody_left(before)
+    print(f"P2: {terminated} backends terminated in {seconds:g} s; {dict(codes)}, every acknowledged send arrived")
+
+
+async def _terminate_backends(database: EmbeddedPostgres) -> int:
+    async with open_database(database.dsn, size=1) as administrator:
+        found: int = await administrator.fetchval(
+            "SELECT count(pg_terminate_backend(pid)) FROM pg_stat_activity WHERE pid <> pg_backend_pid() AND usename IS NOT NULL"
+        )
+    return found
 
 
 async def _assert_nobody_left(before: Witness) -> None:

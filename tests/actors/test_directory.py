@@ -12,14 +12,24 @@ import trio
 from prometheus_client import CollectorRegistry
 
 from actors import messages as m
-from actors.directory.actor import DirectoryActor
+from actors.directory.actor import DISCARD_AGAIN_S, DirectoryActor
 from actors.metrics import Metrics
 from actors.storage.actor import StorageActor
 from actors.storage.requests import AcquireLease
 from config.sections import LeaseSettings, StorageSettings
 from storage import companies, leases
 from storage.pool import Database
-from supervisor import Actor, ChildSpec, Context, DynamicSupervisorSpec, Intensity, SupervisorSpec, System, open_system
+from supervisor import (
+    Actor,
+    ActorRef,
+    ChildSpec,
+    Context,
+    DynamicSupervisorSpec,
+    Intensity,
+    SupervisorSpec,
+    System,
+    open_system,
+)
 from tests.actors.test_storage_actor import CountingMetrics
 
 COMPANY = "962302"
@@ -32,6 +42,16 @@ class Fleet:
     told: list[tuple[str, Any]] = field(default_factory=list)
     started: dict[str, bool] = field(default_factory=dict)
     crash_on_start: bool = False
+    holders: int = 0
+    """Attempts to discard a device file that still find it open."""
+    discarded: list[str] = field(default_factory=list)
+
+    def discard(self, company_id: str) -> bool:
+        self.holders -= 1
+        if self.holders < 0:
+            self.discarded.append(company_id)
+        return self.holders < 0
+
     status: m.CompanyState = m.CompanyState.CONNECTED
 
 
@@ -77,6 +97,7 @@ async def directory(
             ),
             lease=lease or LeaseSettings(),
             metrics=metrics or Metrics(CollectorRegistry()),
+            discard_device=fleet.discard,
         )
 
     companies_spec = DynamicSupervisorSpec(intensity=Intensity(max_restarts=0, within=60.0), intensity_per_child=True)
@@ -176,6 +197,72 @@ async def test_a_forgotten_company_is_gone(database: Database) -> None:
         with pytest.raises(m.Refused):
             await system.ref("/directory").ask(m.FindCompany(COMPANY))
         assert await companies.find(database, COMPANY) is None
+
+
+async def test_a_company_that_is_forgotten_while_the_record_is_read_stays_forgotten(
+    database: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What was read before does not bring it back."""
+    read, may_go_on = trio.Event(), trio.Event()
+
+    async def slowly(*args: Any, **kwargs: Any) -> list[companies.Company]:
+        page = await list_all(*args, **kwargs)
+        if page:
+            read.set()
+            await may_go_on.wait()
+        return page
+
+    list_all = companies.list_all
+    monkeypatch.setattr(companies, "list_all", slowly)
+    await database.write(companies.ensure, COMPANY)
+    fleet = Fleet()
+    async with directory(database, fleet) as system:
+        ref = system.ref("/directory")
+        await read.wait()
+        await ref.ask(m.EnsureCompany(COMPANY))
+        await ref.ask(m.ForgetCompany(COMPANY))
+        may_go_on.set()
+        await until_loaded(ref)
+
+        with pytest.raises(m.Refused, match="no company"):
+            await ref.ask(m.FindCompany(COMPANY))
+
+
+async def until_loaded(ref: ActorRef) -> None:
+    """Before, it does not say of anybody that there is no such company."""
+    code = ""
+    while code != "no_such_company":
+        await trio.sleep(0.01)
+        try:
+            await ref.ask(m.FindCompany("nobody"))
+        except m.Refused as refused:
+            code = refused.code
+
+
+async def test_the_device_file_of_a_forgotten_company_goes_when_its_engine_has_let_go(database: Database) -> None:
+    """Tried again while the engine closes it."""
+    fleet = Fleet(holders=2)
+    async with directory(database, fleet) as system:
+        await system.ref("/directory").ask(m.EnsureCompany(COMPANY))
+        await system.ref("/directory").ask(m.ForgetCompany(COMPANY))
+
+        while not fleet.discarded:
+            await trio.sleep(0.01)
+    assert fleet.discarded == [COMPANY]
+
+
+async def test_a_company_that_is_made_again_keeps_its_new_device_file(database: Database) -> None:
+    """Forgotten and made again before its engine had let go of the old file: from then on the file is the new one's."""
+    fleet = Fleet(holders=1)
+    async with directory(database, fleet) as system:
+        await system.ref("/directory").ask(m.EnsureCompany(COMPANY))
+        await system.ref("/directory").ask(m.ForgetCompany(COMPANY))
+        while fleet.holders > 0:
+            await trio.lowlevel.checkpoint()
+        await system.ref("/directory").ask(m.EnsureCompany(COMPANY))
+
+        await trio.sleep(2 * DISCARD_AGAIN_S)
+    assert fleet.discarded == []
 
 
 async def test_sessions_are_listed_in_pages_and_by_key(database: Database) -> None:

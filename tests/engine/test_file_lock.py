@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 import sys
 from pathlib import Path
+from unittest.mock import patch
 
 from actors.engine.file_lock import FileLock
 from tests.engine.daemon import ROOT
@@ -54,3 +56,16 @@ def test_files_of_different_companies_are_independent(tmp_path: Path) -> None:
     assert [first.take(), second.take()] == [True, True]
     first.release()
     second.release()
+
+
+def test_a_lock_that_was_removed_is_nobodys(tmp_path: Path) -> None:
+    """Who opened the lock file before it was removed must not believe to hold what another has made anew."""
+    first, late = FileLock(tmp_path / "x.db"), FileLock(tmp_path / "x.db")
+    first.take()
+    opened = os.open(tmp_path / "x.db.lock", os.O_RDWR)
+    with patch.object(os, "open", return_value=opened):
+        first.remove()
+        taken = late.take()
+
+    assert not taken
+    assert list(tmp_path.iterdir()) == []

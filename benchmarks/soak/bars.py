@@ -1,0 +1,76 @@
+"""What must not grow, and whether it did."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Final
+
+from benchmarks.report import print_table
+from benchmarks.soak.sampling import Series
+from benchmarks.soak.slopes import Point, Slope, slope
+
+MB_FLOOR: Final = 1.0
+COUNT_FLOOR: Final = 1.0
+"""An hour. Less is not told apart from what a run happens to be doing at its ends."""
+CALM_ONLY: Final = ("engines: memory, MB", "Postgres: private memory, MB", "device files: MB")
+"""In a torment their processes are killed and begin afresh: not judged there."""
+EXPLAINED: Final[Mapping[str, str]] = {
+    "Postgres: shared memory, MB": "shared buffers that were touched; their size is the end of it",
+    "table audit_log, MB": "takes no changes and has no end: what administrators do is kept",
+    "table whatsapp_auth_archive, MB": "credentials out of use are kept, 10 for each company there ever was",
+    "table whatsapp_leases, MB": "a row for each company there ever was: its epoch must only grow",
+    "table whatsapp_journal, MB": "a row for each company there ever was",
+    "WhatsApp: stanzas nobody acknowledged": "a fault's, until the next log-in",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Line:
+    """One series and its verdict."""
+
+    name: str
+    slope: Slope
+    floor: float
+    verdict: str
+
+
+def judge(series: Series, *, warm_up_s: float, is_calm: bool) -> list[Line]:
+    """Every series that has enough points after the warm-up."""
+    lines: list[Line] = []
+    for name, points in sorted(series.items()):
+        is_memory = name.endswith("MB")
+        found = slope(_warm(points, warm_up_s), of_least=not is_memory)
+        if found is not None:
+            floor = MB_FLOOR if is_memory else COUNT_FLOOR
+            lines.append(Line(name, found, floor, _verdict(name, found, floor, is_calm)))
+    return lines
+
+
+def print_lines(lines: Sequence[Line]) -> int:
+    """The table; 1 when something grows."""
+    header = ["", "first", "last", "an hour", "+- (95 %)", "floor", "verdict"]
+    print_table(header, [_row(line) for line in lines])
+    print(
+        "\nzero: the 95 % interval of the slope holds 0, or the slope is below the floor. Not judged, because it is known:"
+    )
+    for name, why in EXPLAINED.items():
+        print(f"  {name}: {why}")
+    return int(any(line.verdict == "GROWS" for line in lines))
+
+
+def _verdict(name: str, found: Slope, floor: float, is_calm: bool) -> str:
+    if name in EXPLAINED:
+        return "explained"
+    if name in CALM_ONLY and not is_calm:
+        return "see --calm"
+    return "GROWS" if found.is_surely_above(floor) else "zero"
+
+
+def _row(line: Line) -> list[str]:
+    numbers = (line.slope.first, line.slope.last, line.slope.per_hour, line.slope.margin)
+    return [line.name, *(f"{number:.2f}" for number in numbers), f"{line.floor:g}", line.verdict]
+
+
+def _warm(points: Sequence[Point], warm_up_s: float) -> list[Point]:
+    return [point for point in points if point[0] >= warm_up_s]

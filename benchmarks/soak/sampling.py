@@ -1,0 +1,141 @@
+"""What a site holds at one moment, as the operating system, Postgres, the loopback and ``/metrics`` tell it."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterator
+from contextlib import suppress
+from pathlib import Path
+from typing import Final, LiteralString, final
+
+import trio
+from prometheus_client.parser import text_string_to_metric_families
+
+from benchmarks.soak.slopes import Point
+from storage.errors import StorageError
+from storage.pool import open_database
+from tests.loopback.remote import RemoteLoopback
+from tests.support.api import Api
+from tests.support.processes import PROC, alive
+from tests.support.site import Site
+
+MIB: Final = 1024**2
+EVERY_S: Final = 5.0
+TABLES_EVERY: Final = 4
+"""Tables are asked for with each fourth sample: it costs a connection."""
+_TABLES: LiteralString = """
+    SELECT relname, pg_total_relation_size(oid) AS bytes FROM pg_class
+    WHERE relkind = 'r' AND relnamespace = 'public'::regnamespace
+"""
+
+Series = dict[str, list[Point]]
+
+
+@final
+class Sampler:
+    """Samples until it is cancelled. ``series``: by name, with the seconds since the start."""
+
+    def __init__(self, site: Site, api: Api, loopback: RemoteLoopback) -> None:
+        self.series: Series = {}
+        self._site = site
+        self._api = api
+        self._loopback = loopback
+        self._began = trio.current_time()
+
+    async def run(self) -> None:
+        """A sample every `EVERY_S`."""
+        number = 0
+        while True:
+            await self.sample(with_tables=number % TABLES_EVERY == 0)
+            number += 1
+            await trio.sleep_until(self._began + number * EVERY_S)
+
+    async def sample(self, *, with_tables: bool) -> None:
+        """One, now. What cannot be learnt at the moment is left out."""
+        now = trio.current_time() - self._began
+        found = {**dict(self._processes()), **dict(self._files())}
+        found |= await self._daemon_itself()
+        found |= await self._whatsapp()
+        if with_tables:
+            found |= await self._tables()
+        for name, value in found.items():
+            self.series.setdefault(name, []).append((now, value))
+
+    def _processes(self) -> Iterator[tuple[str, float]]:
+        daemon = self._site.daemon
+        engines, postgres = daemon.engines(), daemon.postgres()
+        yield "daemon: memory, MB", _memory([daemon.pid], "Pss")
+        yield "daemon: descriptors", _entries(daemon.pid, "fd")
+        yield "daemon: threads", _entries(daemon.pid, "task")
+        yield "daemon: child processes, without Postgres", len(alive(daemon.family() - postgres)) - 1
+        yield "engines: memory, MB", _memory(engines, "Pss")
+        yield "engines: descriptors", sum(_entries(pid, "fd") for pid in engines)
+        yield "engines: threads", sum(_entries(pid, "task") for pid in engines)
+        yield "Postgres: processes", len(postgres)
+        yield "Postgres: private memory, MB", _memory(postgres, "Pss_Anon")
+        yield "Postgres: shared memory, MB", _memory(postgres, "Pss_Shmem")
+
+    def _files(self) -> Iterator[tuple[str, float]]:
+        state = self._site.daemon.state_dir
+        devices = list(_sizes(state / "devices"))
+        others = [
+            folder for folder in state.iterdir() if folder.is_dir() and folder.name not in ("devices", "postgres")
+        ]
+        yield "device files: MB", sum(devices) / MIB
+        yield "device files", len(devices)
+        yield "other files", sum(1 for folder in (*others, self._site.temporary) for _ in _sizes(folder))
+
+    async def _daemon_itself(self) -> dict[str, float]:
+        answer = await self._api.try_get("/metrics")
+        if answer.status_code != 200:
+            return {}
+        values = {
+            (sample.name, sample.labels.get("actor", "")): sample.value
+            for family in text_string_to_metric_families(answer.text)
+            for sample in family.samples
+        }
+        return {
+            "daemon: trio tasks": values["wasup_trio_tasks", ""],
+            "daemon: actors of companies": values["wasup_actors", "/companies/*"],
+        }
+
+    async def _whatsapp(self) -> dict[str, float]:
+        devices = await self._loopback.devices()
+        return {
+            "WhatsApp: devices online": sum(device.listening for device in devices),
+            "WhatsApp: connections": await self._loopback.connections(),
+            "WhatsApp: stanzas nobody acknowledged": sum(device.waiting for device in devices if device.listening),
+        }
+
+    async def _tables(self) -> dict[str, float]:
+        with suppress(StorageError, OSError, TimeoutError):  # somebody is breaking Postgres
+            async with open_database(self._site.dsn, size=1, acquire_timeout_s=2.0, command_timeout_s=5.0) as database:
+                rows = await database.fetch(_TABLES)
+            return {f"table {row['relname']}, MB": row["bytes"] / MIB for row in rows}
+        return {}
+
+
+def _memory(pids: Collection[int], kind: str) -> float:
+    """Of several processes in MB; ``kind`` is a line of smaps_rollup."""
+    return sum(_kibibytes(pid, kind) for pid in pids) / 1024
+
+
+def _kibibytes(pid: int, kind: str) -> int:
+    with suppress(OSError):
+        for line in (PROC / str(pid) / "smaps_rollup").read_text().splitlines():
+            if line.startswith(f"{kind}:"):
+                return int(line.split()[1])
+    return 0
+
+
+def _entries(pid: int, folder: str) -> int:
+    with suppress(OSError):
+        return sum(1 for _ in (PROC / str(pid) / folder).iterdir())
+    return 0
+
+
+def _sizes(folder: Path) -> Iterator[int]:
+    """Of every file below a directory; those that vanish meanwhile are left out."""
+    for path in folder.rglob("*"):
+        with suppress(OSError):
+            if not path.is_dir():
+                yield path.stat().st_size

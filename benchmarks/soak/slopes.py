@@ -1,0 +1,68 @@
+"""How fast something grows, and how sure that is."""
+
+from __future__ import annotations
+
+import itertools
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Final
+
+BLOCKS: Final = 24
+"""Neighbouring samples resemble each other: blocks of them are taken for independent, the samples are not."""
+FEWEST_BLOCKS: Final = 6
+T_95: Final = {4: 2.776, 5: 2.571, 6: 2.447, 8: 2.306, 10: 2.228, 14: 2.145, 18: 2.101, 22: 2.074}
+"""Student's t for 95 % (two-sided) by degrees of freedom."""
+HOUR_S: Final = 3600.0
+
+Point = tuple[float, float]
+"""Seconds, value."""
+
+
+@dataclass(frozen=True, slots=True)
+class Slope:
+    """Growth an hour by least squares; the true one is within ``per_hour`` ± ``margin`` with 95 % confidence."""
+
+    per_hour: float
+    margin: float
+    first: float
+    """Of the first block."""
+    last: float
+
+    def is_surely_above(self, floor: float) -> bool:
+        """Whether it grows, beyond chance and by more than ``floor`` an hour."""
+        return self.per_hour > floor and self.per_hour - self.margin > 0.0
+
+
+def slope(points: Sequence[Point], *, of_least: bool = False) -> Slope | None:
+    """Of a series in order of time; None when there are too few points for a figure. ``of_least``: of what is always held, by the
+    least value of each block, where what is under way at a moment would hide it."""
+    means = [_least(block) if of_least else _mean(block) for block in _blocks(points)]
+    if len(means) < FEWEST_BLOCKS:
+        return None
+    times, values = [time for time, _ in means], [value for _, value in means]
+    mean_time, mean_value = sum(times) / len(times), sum(values) / len(values)
+    spread = sum((time - mean_time) ** 2 for time in times)
+    rise = sum((time - mean_time) * (value - mean_value) for time, value in means) / spread
+    left = sum((value - mean_value - rise * (time - mean_time)) ** 2 for time, value in means)
+    error = math.sqrt(left / (len(means) - 2) / spread)
+    return Slope(rise * HOUR_S, _t(len(means) - 2) * error * HOUR_S, values[0], values[-1])
+
+
+def _t(freedom: int) -> float:
+    """For fewer degrees of freedom where the table has none: the larger value."""
+    return T_95[max(known for known in T_95 if known <= freedom)]
+
+
+def _blocks(points: Sequence[Point]) -> list[Sequence[Point]]:
+    blocks = min(BLOCKS, len(points) // 2)
+    edges = [round(number * len(points) / max(blocks, 1)) for number in range(blocks + 1)]
+    return [points[start:end] for start, end in itertools.pairwise(edges)]
+
+
+def _mean(points: Sequence[Point]) -> Point:
+    return sum(time for time, _ in points) / len(points), sum(value for _, value in points) / len(points)
+
+
+def _least(points: Sequence[Point]) -> Point:
+    return _mean(points)[0], min(value for _, value in points)

@@ -1,0 +1,71 @@
+"""The soak's arithmetic: what grows is found, what only wavers is not."""
+
+from __future__ import annotations
+
+from random import Random
+
+import pytest
+
+from benchmarks.soak.bars import judge
+from benchmarks.soak.slopes import HOUR_S, Point, slope
+
+SEED = 962302
+EVERY_S = 5.0
+
+
+def series(per_hour: float, *, noise: float = 1.0, samples: int = 600) -> list[Point]:
+    """A line with noise, sampled as the soak samples."""
+    random = Random(SEED)
+    times = [number * EVERY_S for number in range(samples)]
+    return [(time, 60.0 + per_hour * time / HOUR_S + random.gauss(0.0, noise)) for time in times]
+
+
+@pytest.mark.parametrize("per_hour", [-5.0, 0.0, 3.0, 100.0])
+def test_a_slope_is_found_within_its_margin(per_hour: float) -> None:
+    """Least squares, with an interval that holds the true slope and is no wider than the noise makes it."""
+    found = slope(series(per_hour))
+
+    assert found is not None
+    assert abs(found.per_hour - per_hour) < found.margin < 1.0
+
+
+def test_too_few_points_give_no_figure() -> None:
+    """A slope of three points would say nothing."""
+    assert slope([]) is None
+    assert slope(series(1.0, samples=10)) is None
+
+
+def test_what_grows_is_told_from_what_wavers() -> None:
+    """A leak of 3 MB an hour grows; noise, a fall, and growth below the floor do not."""
+    lines = judge(
+        {
+            "daemon: memory, MB": series(3.0),
+            "daemon: descriptors": series(0.0, noise=5.0),
+            "daemon: trio tasks": series(-9.0),
+            "table webhooks, MB": series(0.5, noise=0.01),
+        },
+        warm_up_s=0.0,
+        is_calm=False,
+    )
+
+    assert {line.name: line.verdict for line in lines} == {
+        "daemon: memory, MB": "GROWS",
+        "daemon: descriptors": "zero",
+        "daemon: trio tasks": "zero",
+        "table webhooks, MB": "zero",
+    }
+
+
+def test_the_warm_up_does_not_count() -> None:
+    """Caches that fill at the beginning are no leak."""
+    warming = [(time, min(value, 60.0)) for time, value in series(600.0, noise=0.1)]
+
+    assert [line.verdict for line in judge({"daemon: memory, MB": warming}, warm_up_s=60.0, is_calm=False)] == ["zero"]
+
+
+def test_engines_are_judged_only_when_nobody_kills_them() -> None:
+    """A process that was killed begins afresh: growth would not show."""
+    found = {"engines: memory, MB": series(50.0)}
+
+    assert [line.verdict for line in judge(found, warm_up_s=0.0, is_calm=False)] == ["see --calm"]
+    assert [line.verdict for line in judge(found, warm_up_s=0.0, is_calm=True)] == ["GROWS"]

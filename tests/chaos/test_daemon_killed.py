@@ -1,0 +1,86 @@
+"""L2: two daemons on one database, and one of them is killed."""
+
+from __future__ import annotations
+
+import signal
+from collections import Counter
+
+import pytest
+import trio
+
+from storage.embedded import EmbeddedPostgres
+from storage.pool import open_database
+from tests.acceptance.witness import witness
+from tests.loopback.remote import RemoteLoopback, connect_loopback
+from tests.support.api import Api, open_api
+from tests.support.daemon import Daemon
+from tests.support.eventually import eventually
+from tests.support.site import Plan, Site, User
+
+pytestmark = pytest.mark.chaos
+
+USERS = tuple(User(number) for number in range(1, 5))
+NAMES = tuple(user.company for user in USERS)
+TTL_S = 6.0
+SPARE_S = 10.0
+PLAN = Plan(
+    companies=USERS,
+    settings={"WASUP_LEASE_TTL_S": f"{TTL_S:g}", "WASUP_LEASE_RENEW_INTERVAL_S": "1"},
+    has_own_database=True,
+)
+
+
+async def test_the_other_daemon_takes_every_company_over(
+    site: Site, api: Api, loopback: RemoteLoopback, database: EmbeddedPostgres
+) -> None:
+    """Within the lease's time and ten seconds all are connected there, without pairing, and never was a company on WhatsApp twice."""
+    await api.wait_connected(*NAMES)
+    other = Daemon(site.directory / "other", site.daemon.environment, site.directory / "other.log")
+    most: Counter[str] = Counter()
+    other.start()
+    try:
+        await other.wait_ready()
+        (other.state_dir / "admin.key").write_text(site.daemon.key)  # there was one in the database already
+        async with open_api(other) as its, trio.open_nursery() as nursery:
+            before = await witness(its, loopback)
+            nursery.start_soon(_watch_sockets, site, most)
+            await eventually("the other daemon to know whose they are", lambda: _all_in(its, "conflict"), within=60.0)
+            assert (await before.more("logins")) == 0
+
+            site.daemon.signal(signal.SIGKILL)
+            began = trio.current_time()
+            await its.wait_connected(*NAMES, within=120.0)
+            took_s = trio.current_time() - began
+            await trio.sleep(TTL_S)  # that nobody comes back is what is being tested
+            await before.assert_no_pairing()
+            assert await before.more("logins") == len(USERS)
+            nursery.cancel_scope.cancel()
+        assert most == dict.fromkeys((user.phone for user in USERS), 1)
+        assert len(await _owners(database)) == 1
+        assert took_s <= TTL_S + SPARE_S
+    finally:
+        other.end()
+    print(
+        f"L2: {len(USERS)} companies on the other daemon {took_s:.1f} s after the kill (TTL {TTL_S:g} s), one socket a company"
+    )
+
+
+async def _all_in(api: Api, state: str) -> bool:
+    states = await api.states()
+    return {states.get(name) for name in NAMES} == {state}
+
+
+async def _watch_sockets(site: Site, most: Counter[str]) -> None:
+    """The most sockets that each number was seen to have."""
+    async with connect_loopback(site.endpoints) as loopback:
+        while True:
+            for phone, sockets in Counter(
+                {device.phone: device.sockets for device in await loopback.devices()}
+            ).items():
+                most[phone] = max(most[phone], sockets)
+            await trio.sleep(0.02)
+
+
+async def _owners(database: EmbeddedPostgres) -> set[str]:
+    async with open_database(database.dsn, size=1) as reader:
+        return {row["owner"] for row in await reader.fetch("SELECT owner FROM whatsapp_leases")}
