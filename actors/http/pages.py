@@ -24,7 +24,8 @@ _HEADERS: Final[Mapping[str, str]] = {
     "Cache-Control": "no-cache",
     "Cross-Origin-Opener-Policy": "same-origin",
 }
-_HTML, _JS, _CSS = (f"text/{kind}; charset=utf-8" for kind in ("html", "javascript", "css"))
+# Without the charset: the framework adds it to whatever is text.
+_HTML, _JS, _CSS = (f"text/{kind}" for kind in ("html", "javascript", "css"))
 _SCRIPTS: Final = (
     "actor.js", "actors.js", "ages.js", "api.js", "app.js", "company.js", "dialogs.js", "docs.js", "dom.js", "events.js",
     "facts.js", "link.js", "rows.js", "send.js", "sessions.js", "stream.js",

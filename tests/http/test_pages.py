@@ -73,6 +73,17 @@ async def test_a_page_loads_only_what_is_served_here(daemon: Daemon, page: str) 
     assert "http" not in policy
 
 
+@pytest.mark.parametrize(
+    ("path", "kind"),
+    [("/", "html"), ("/docs", "html"), ("/docs/errors", "html"), ("/static/app.js", "javascript"), ("/static/style.css", "css")],
+)
+async def test_a_page_says_its_type_and_its_charset_once(daemon: Daemon, path: str, kind: str) -> None:
+    """A charset named twice is a parameter that readers may refuse (RFC 9110, 5.6.6)."""
+    answer = await daemon.client.get(path)
+
+    assert answer.headers["content-type"] == f"text/{kind}; charset=utf-8"
+
+
 @pytest.mark.parametrize("name", NAMES)
 def test_no_file_names_another_host(name: str) -> None:
     """Nothing is fetched from elsewhere, not even a picture."""
