@@ -7,10 +7,10 @@ from collections.abc import AsyncGenerator
 from contextlib import AsyncExitStack
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, Final
+from typing import Annotated, Final, get_args
 
 import trio
-from litestar import Controller, Request, get, post
+from litestar import Controller, get, post
 from litestar.openapi import ResponseSpec
 from litestar.openapi.spec import OpenAPIFormat, OpenAPIMediaType, OpenAPIType, Operation, RequestBody, Schema
 from litestar.params import PathParameter, QueryParameter
@@ -18,11 +18,13 @@ from litestar.response import Stream
 
 from actors.engine.contents import MediaKind
 from actors.http.backends import Injected
+from actors.http.bodies import ApiRequest
 from actors.http.guards import CompanyId, needs_company, needs_key
 from actors.http.openapi import OF_A_COMPANY, may_answer
 from actors.http.problems import Problem
 from actors.http.replies import MediaReply
 from actors.http.sending import require_connected
+from actors.http.uploads import FILE_NAME, FORM, MAX_FILE_NAME, upload_of
 from actors.media.spool import remove, size_of
 
 _CHUNK_BYTES: Final = 64 * 1024
@@ -36,8 +38,8 @@ FileName = Annotated[
     str,
     QueryParameter(
         name="fileName",
-        max_length=255,
-        pattern=r"^[^\u0000-\u001f]*$",
+        max_length=MAX_FILE_NAME,
+        pattern=FILE_NAME,
         description="What a document is called",
         required=False,
     ),
@@ -50,11 +52,23 @@ Kind = Annotated[
 
 @dataclass
 class _Upload(Operation):
-    """The file is the body itself."""
+    """The file is the body itself, or stands in a form."""
 
     def __post_init__(self) -> None:
-        binary = OpenAPIMediaType(schema=Schema(type=OpenAPIType.STRING, format=OpenAPIFormat.BINARY, min_length=1))
-        self.request_body = RequestBody(content={"application/octet-stream": binary}, required=True)
+        binary = Schema(type=OpenAPIType.STRING, format=OpenAPIFormat.BINARY, min_length=1)
+        form = Schema(
+            type=OpenAPIType.OBJECT,
+            properties={
+                "file": binary,
+                "kind": Schema(type=OpenAPIType.STRING, enum=get_args(MediaKind)),
+                "fileName": Schema(type=OpenAPIType.STRING, max_length=MAX_FILE_NAME, pattern=FILE_NAME),
+            },
+            required=["file"],
+            additional_properties=False,
+        )
+        self.request_body = RequestBody(
+            content={"application/octet-stream": OpenAPIMediaType(binary), FORM: OpenAPIMediaType(form)}, required=True
+        )
 
 
 class MediaController(Controller):
@@ -70,22 +84,24 @@ class MediaController(Controller):
         operation_class=_Upload,
         request_max_body_size=None,
         responses=may_answer(
-            *OF_A_COMPANY, "no_active_session", "invalid_request", "request_timeout", "media_too_large", "wrong_media_type",
+            *OF_A_COMPANY, "no_active_session", "bad_request", "invalid_request", "request_timeout", "media_too_large", "wrong_media_type",
             "media_upload_failed", "too_many_transfers", "engine_unavailable",
         ),
     )  # fmt: skip
     async def upload(
         self,
-        request: Request,  # type: ignore[type-arg]
+        request: ApiRequest,
         company_id: CompanyId,
         backends: Injected,
         kind: Kind = None,
         file_name: FileName = "",
     ) -> MediaReply:
-        """The body is the file. Its id can be used in any number of sends until it expires."""
+        """The body is the file, whatever its media type; only of a form (multipart/form-data) the part `file` is, and `kind` and
+        `fileName` may stand in it too. Its id can be used in any number of sends until it expires.
+        """
         company = await backends.find(company_id)
         await require_connected(company, company_id, backends)
-        known = await backends.transfers.take(company, company_id, request.stream(), kind, file_name)
+        known = await backends.transfers.take(company, company_id, upload_of(request, kind, file_name))
         file = known.file
         return MediaReply(
             company_id=company_id,

@@ -15,6 +15,7 @@ import trio
 from actors.engine import contents as c
 from actors.http.drafts import Attachment
 from actors.http.problems import Problem
+from actors.http.uploads import Upload
 from actors.media.fetching import fetch_file
 from actors.media.recognizing import (
     VOICE_AS_SENT,
@@ -94,19 +95,12 @@ class Transfers:
             file = await self._from_url(company, wanted.url, wanted.kind)
         return _message(file, wanted)
 
-    async def take(
-        self,
-        company: ActorRef,
-        company_id: str,
-        chunks: AsyncGenerator[bytes],
-        kind: c.MediaKind | None,
-        file_name: str,
-    ) -> KnownFile:
+    async def take(self, company: ActorRef, company_id: str, upload: Upload) -> KnownFile:
         """Take an upload, pass it on to WhatsApp, and remember it."""
         async with self._transfer(), self._spool.file() as path:
-            await self._receive(chunks, path)
-            file = await self._upload(company, path, kind)
-        file = msgspec.structs.replace(file, file_name=file_name)
+            await self._receive(upload.chunks(), path)
+            file = await self._upload(company, path, upload.kind)
+        file = msgspec.structs.replace(file, file_name=upload.file_name)
         media_id, keep_s = secrets.token_hex(16), self._settings.retention_s
         await self._store.keep(company_id, media_id, file, keep_s)
         return KnownFile(media_id, file, self._wall_clock() + keep_s)

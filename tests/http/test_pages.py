@@ -75,7 +75,13 @@ async def test_a_page_loads_only_what_is_served_here(daemon: Daemon, page: str) 
 
 @pytest.mark.parametrize(
     ("path", "kind"),
-    [("/", "html"), ("/docs", "html"), ("/docs/errors", "html"), ("/static/app.js", "javascript"), ("/static/style.css", "css")],
+    [
+        ("/", "html"),
+        ("/docs", "html"),
+        ("/docs/errors", "html"),
+        ("/static/app.js", "javascript"),
+        ("/static/style.css", "css"),
+    ],
 )
 async def test_a_page_says_its_type_and_its_charset_once(daemon: Daemon, path: str, kind: str) -> None:
     """A charset named twice is a parameter that readers may refuse (RFC 9110, 5.6.6)."""
