@@ -110,12 +110,17 @@ class HealthActor(Actor):
 
     async def _connected(self) -> list[str]:
         found: list[str] = []
+        known: set[str] = set()
         after: str | None = None
         try:
             while True:
                 page = await self._directory.ask(m.ListSessions(after=after, limit=PAGE), timeout=ASK_S)
+                known.update(session.company_id for session in page.sessions)
                 found += [session.company_id for session in page.sessions if session.connected]
                 if page.next is None:
+                    self._misses = {
+                        company_id: misses for company_id, misses in self._misses.items() if company_id in known
+                    }
                     return found
                 after = page.next
         except SupervisorError as error:

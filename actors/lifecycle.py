@@ -27,7 +27,7 @@ class LifecycleObserver:
         self._events = events
         self._directory = directory
         self._why: dict[str, str] = {}
-        """Why each company that is being restarted is; at most one entry a company."""
+        """Why each company that is being restarted is."""
         self._log = structlog.get_logger("wasup.supervisor")
 
     def __call__(self, event: LifecycleEvent) -> None:
@@ -48,8 +48,11 @@ class LifecycleObserver:
             reason = self._why.pop(company_id, "restarted by an operator")
             self._publish(company_id, "restarted", reason=reason, restarts=event.restarts)
         elif event.kind == "gave_up":
+            self._why.pop(company_id, None)
             self._publish(company_id, "status", status="failed", previous=None, reason=str(event.reason))
             self._set(company_id, CompanyState.FAILED)
+        else:  # begun anew, or ended for good: no restart is under way
+            self._why.pop(company_id, None)
 
     def _set(self, company_id: str, state: CompanyState) -> None:
         """What a company that is gone cannot say itself."""

@@ -123,9 +123,11 @@ class DirectoryActor(Actor):
                 if company_id in self._states:  # the last word of one that was forgotten does not bring it back
                     self._states[company_id] = status
             case m.HealthChanged(company_id, healthy):
-                self._healthy[company_id] = healthy
+                if company_id in self._states:
+                    self._healthy[company_id] = healthy
             case m.LeaseTaken(company_id, asked_at):
-                self._leases.taken(company_id, asked_at)
+                if company_id in self._states or not self._is_loaded:  # else it would be renewed for ever
+                    self._leases.taken(company_id, asked_at)
             case m.LeaseDropped(company_id):
                 self._leases.dropped(company_id)
             case _:
@@ -265,6 +267,7 @@ class DirectoryActor(Actor):
         self._states.pop(company_id, None)
         self._healthy.pop(company_id, None)
         self._leases.dropped(company_id)
+        self._metrics.company_forgotten(company_id)
         self.context.spawn(self._discard, company_id, name="discard")
 
     async def _discard(self, company_id: str) -> None:

@@ -188,7 +188,6 @@ class SessionController(Controller):
         note(request, backends, "forget", company_id)
         logged_out = await _log_out_if_possible(backends, company_id)
         await backends.directory.ask(ForgetCompany(company_id), timeout=backends.waits.session_s)
-        backends.metrics.company_forgotten(company_id)
         return ForgottenReply(company_id=company_id, logged_out=logged_out)
 
 

@@ -188,6 +188,36 @@ async def test_the_last_word_of_a_forgotten_company_does_not_bring_it_back(datab
         assert (await system.ref("/directory").ask(m.ListSessions())).count == 0
 
 
+async def test_late_news_of_a_forgotten_company_is_dropped(database: Database) -> None:
+    """A check that found nobody is no unhealthy company; a lease that was taken while it was stopped is not renewed for ever."""
+    metrics = Metrics(CollectorRegistry())
+    async with directory(database, Fleet(), metrics=metrics) as system:
+        ref = system.ref("/directory")
+        await ref.ask(m.EnsureCompany(COMPANY))
+        await until_loaded(ref)
+        await ref.ask(m.ForgetCompany(COMPANY))
+        ref.tell(m.HealthChanged(COMPANY, healthy=False))
+        ref.tell(m.LeaseTaken(COMPANY, trio.current_time()))
+        await ref.ask(m.ListSessions())
+
+        exposition = metrics.exposition()
+    assert b"wasup_sessions_unhealthy 0.0" in exposition
+    assert b"wasup_leases_held 0.0" in exposition
+
+
+async def test_a_forgotten_company_is_counted_no_more(database: Database) -> None:
+    """Also when nobody waits for the answer any more: what is kept for each company ends with it."""
+    metrics = Metrics(CollectorRegistry())
+    async with directory(database, Fleet(), metrics=metrics) as system:
+        await system.ref("/directory").ask(m.EnsureCompany(COMPANY))
+        metrics.status_changed(COMPANY, m.CompanyState.CONNECTED)
+        metrics.message_sent(COMPANY)
+        await system.ref("/directory").ask(m.ForgetCompany(COMPANY))
+
+    assert metrics.totals().total_sessions == 0
+    assert metrics.totals({COMPANY}).messages_sent == 0
+
+
 async def test_a_forgotten_company_is_gone(database: Database) -> None:
     """No actor, no record."""
     async with directory(database, Fleet()) as system:

@@ -35,6 +35,7 @@ class Ward:
     published: list[Any] = field(default_factory=list)
     restarted: list[str] = field(default_factory=list)
     health: list[bool] = field(default_factory=list)
+    is_forgotten: bool = False
     manager: ServiceManager = field(default_factory=ServiceManager)
 
 
@@ -45,6 +46,8 @@ class FakeDirectory(Actor):
 
     async def receive(self, message: Any) -> Any:
         match message:
+            case m.ListSessions() if self.ward.is_forgotten:
+                return m.SessionPage(count=0, sessions=(), next=None)
             case m.ListSessions():
                 summary = m.SessionSummary(
                     company_id=COMPANY, connected=True, status=m.CompanyState.CONNECTED, health="unknown"
@@ -159,6 +162,19 @@ async def test_a_good_answer_clears_the_misses(autojump_clock: MockClock) -> Non
         ward.checks["roundTrip"] = True
         await trio.sleep(30)
         ward.checks["roundTrip"] = False
+        await trio.sleep(60)
+
+    assert ward.restarted == []
+
+
+async def test_the_misses_of_a_forgotten_company_are_forgotten(autojump_clock: MockClock) -> None:
+    """Two misses, forgotten, made anew: that one begins with none, and nothing is kept of those that never come back."""
+    ward = Ward(checks={"connected": True, "roundTrip": False})
+    async with health(ward):
+        await trio.sleep(61)
+        ward.is_forgotten = True
+        await trio.sleep(30)
+        ward.is_forgotten = False
         await trio.sleep(60)
 
     assert ward.restarted == []

@@ -23,6 +23,9 @@ from supervisor import (
 )
 from tests.actors.fakes import RecordingActor
 
+SOON = Backoff(minimum=0.01, maximum=0.01)
+LATE = Backoff(initial=1000.0, maximum=1000.0, jitter=False)
+
 
 def tree(seen: list[Any]) -> SupervisorSpec:
     per_child = DynamicSupervisorSpec(intensity=Intensity(max_restarts=1, within=60.0), intensity_per_child=True)
@@ -34,14 +37,12 @@ def tree(seen: list[Any]) -> SupervisorSpec:
     )
 
 
-async def start_company(system: System, metrics: Metrics | None = None) -> None:
+async def start_company(system: System, metrics: Metrics | None = None, *, backoff: Backoff = SOON) -> None:
     watcher = system.ref("/watcher")
     system.subscribe(
         LifecycleObserver(events=watcher, directory=watcher, metrics=metrics or Metrics(CollectorRegistry()))
     )
-    await system.supervisor("/companies").start_child(
-        ChildSpec(id="962302", start=lambda _: Actor(), backoff=Backoff(minimum=0.01, maximum=0.01))
-    )
+    await system.supervisor("/companies").start_child(ChildSpec(id="962302", start=lambda _: Actor(), backoff=backoff))
 
 
 async def test_a_companys_restart_is_an_event_that_says_why(autojump_clock: MockClock) -> None:
@@ -81,6 +82,23 @@ async def test_a_company_that_is_given_up_is_failed(autojump_clock: MockClock) -
 
         assert system.snapshot("/companies/962302").state == "failed"
     assert StatusChanged("962302", CompanyState.FAILED, connected=False) in seen
+
+
+async def test_a_restart_that_came_to_nothing_does_not_explain_the_next(autojump_clock: MockClock) -> None:
+    """Ended while it waited for its restart, then made anew and restarted by hand: the old crash is not the reason."""
+    seen: list[Any] = []
+    async with open_system(tree(seen)) as system:
+        await start_company(system, backoff=LATE)
+        system.kill("/companies/962302", "for the test")
+        await wait_all_tasks_blocked()
+        assert system.snapshot("/companies/962302").state == "restarting"
+        companies = system.supervisor("/companies")
+        await companies.terminate_child("962302")
+        await companies.start_child(ChildSpec(id="962302", start=lambda _: Actor()))
+        await system.restart("/companies/962302")
+
+    reasons = [msgspec.json.decode(m.events[0].payload)["reason"] for m in seen if isinstance(m, Announce)]
+    assert reasons == ["restarted by an operator"]
 
 
 async def test_a_company_that_is_given_up_counts_as_failed(autojump_clock: MockClock) -> None:
