@@ -7,9 +7,12 @@ import subprocess
 import sys
 import threading
 import time
+from types import SimpleNamespace
+from typing import cast
 
 import pytest
 
+from tests.chaos.conftest import BEGINS_WITHIN_S, pytest_runtest_setup
 from tests.support.deadline import deadline
 
 
@@ -36,3 +39,17 @@ def test_what_is_in_time_goes_on() -> None:
 
     assert signal.getsignal(signal.SIGALRM) is not during
     assert signal.getitimer(signal.ITIMER_REAL)[0] > 10
+
+
+def test_the_chaos_suite_begins_nothing_late(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Its tests may take long, but not one after the other for ever."""
+    clock = SimpleNamespace(monotonic=lambda: 1000.0)
+    monkeypatch.setattr("tests.chaos.conftest.time", clock)
+    item = cast("pytest.Item", SimpleNamespace(config=SimpleNamespace(stash=pytest.Stash())))
+    pytest_runtest_setup(item)
+    clock.monotonic = lambda: 1000.0 + BEGINS_WITHIN_S
+    pytest_runtest_setup(item)
+    clock.monotonic = lambda: 1001.0 + BEGINS_WITHIN_S
+
+    with pytest.raises(pytest.fail.Exception, match="the suite has taken more than 90 minutes"):
+        pytest_runtest_setup(item)

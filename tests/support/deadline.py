@@ -15,6 +15,7 @@ import pytest
 DEADLINE_S: Final = 300.0
 """For each of set-up, test and tear-down. The slowest takes a tenth of it on a busy machine."""
 LONG_DEADLINE_S: Final = 7200.0
+CHAOS_DEADLINE_S: Final = 1800.0
 """For those that ``make test`` leaves out."""
 
 
@@ -62,5 +63,6 @@ def pytest_runtest_teardown(item: pytest.Item) -> Generator[None, object, object
 
 
 def _limit(item: pytest.Item) -> float:
-    is_long = any(item.get_closest_marker(name) for name in ("chaos", "long"))
-    return LONG_DEADLINE_S if is_long else DEADLINE_S
+    if item.get_closest_marker("long"):
+        return LONG_DEADLINE_S
+    return CHAOS_DEADLINE_S if item.get_closest_marker("chaos") else DEADLINE_S
