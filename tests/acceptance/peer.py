@@ -17,6 +17,10 @@ from tests.support.eventually import eventually
 from tests.support.site import Site, User
 
 CONNECTED_WITHIN_S: Final = 20.0
+REPEATABLE: Final = 128
+"""The library that these clients are made of can encrypt the last 256 messages anew when their recipient asks; half of that, because an
+acknowledged message may be asked for a little later. A phone can do so with all that it has."""
+DELIVERED_WITHIN_S: Final = 180.0
 Start = Callable[[Endpoints, Path], AbstractAsyncContextManager[Peers]]
 
 
@@ -24,13 +28,32 @@ Start = Callable[[Endpoints, Path], AbstractAsyncContextManager[Peers]]
 class Peer:
     """One linked client."""
 
-    def __init__(self, user: User, peers: Peers) -> None:
+    def __init__(self, user: User, peers: Peers, loopback: RemoteLoopback) -> None:
         self.user = user
         self._peers = peers
+        self._loopback = loopback
+        self._sent: dict[str, int] = {}
+        self._oldest = 0
+        self._asking = trio.Lock()
 
     async def send(self, to: User, text: str, *, quoted: PeerEvent | None = None) -> str:
         """Send a text; its message id."""
-        return await self._peers.send(self.user.phone, quoted.chat if quoted else to.phone, text, quoted=quoted)
+        id_ = await self._peers.send(self.user.phone, quoted.chat if quoted else to.phone, text, quoted=quoted)
+        self._sent[id_] = len(self._sent)
+        return id_
+
+    async def wait_repeatable(self) -> None:
+        """Wait until every text that WhatsApp still holds is among the last `REPEATABLE`: who sends fast while its recipients are away
+        has to, or could not answer when they ask for one again, as a phone could."""
+
+        async def look() -> bool:
+            if len(self._sent) - self._oldest >= REPEATABLE:
+                held = [self._sent[id_] for id_ in await self._loopback.undelivered() if id_ in self._sent]
+                self._oldest = min(held, default=len(self._sent))
+            return len(self._sent) - self._oldest < REPEATABLE
+
+        async with self._asking:
+            await eventually("texts to be delivered", look, within=DELIVERED_WITHIN_S)
 
     async def send_content(self, to: str, content: dict[str, Any]) -> str:
         """Send any message; its id. See `Peers.send_content`."""
@@ -91,4 +114,4 @@ async def open_peers(
             with trio.fail_after(CONNECTED_WITHIN_S):
                 await peers.event(user.phone, "connected")
             await loopback.wait_logged_in(user.phone)
-        yield tuple(Peer(user, peers) for user in users)
+        yield tuple(Peer(user, peers, loopback) for user in users)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from datetime import datetime
 
 import pytest
@@ -13,6 +13,7 @@ from tests.loopback.remote import RemoteLoopback
 from tests.support.api import Api, Json
 from tests.support.eventually import eventually
 from tests.support.site import Plan, Site, User
+from tests.support.tree import nodes
 
 A, B, C, D = (User(number) for number in range(1, 5))
 COMPANIES = (A, B, C, D)
@@ -49,7 +50,7 @@ async def test_these_are_all_actors(api: Api) -> None:
     tree = (await api.get("/admin/tree"))["tree"]
     companies = {f"/companies/{name}" for name in NAMES}
 
-    assert set(_paths(tree)) == {"/", *HARMLESS, *HOSTS, *GROUPS, *UNUSED, *DONE, *companies}
+    assert {node["path"] for node in nodes(tree)} == {"/", *HARMLESS, *HOSTS, *GROUPS, *UNUSED, *DONE, *companies}
 
 
 @pytest.mark.parametrize("path", HARMLESS)
@@ -179,9 +180,3 @@ async def _send(api: Api, sender: User, recipient: User) -> str:
 async def _lease_ends(database: Database) -> list[tuple[str, datetime]]:
     rows = await database.fetch("SELECT company_id, expires_at FROM whatsapp_leases")
     return [(row["company_id"], row["expires_at"]) for row in rows]
-
-
-def _paths(actor: Json) -> Iterator[str]:
-    yield actor["path"]
-    for child in actor["children"]:
-        yield from _paths(child)

@@ -133,6 +133,7 @@ class Traffic:
         number = 0
         while not until.is_set():
             number += 1
+            await self._talker.wait_repeatable()
             message_id = await self._talker.send(company, f"to {company.company} {number}")
             self.account.sent_back[message_id] = company, trio.current_time()
             await trio.sleep(PAUSE_S)

@@ -47,6 +47,7 @@ CALLS: Final = frozenset(
         "scan",
         "stream_error",
         "thaw",
+        "undelivered",
         "unlinked",
         "uploads",
     }

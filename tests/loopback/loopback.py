@@ -141,6 +141,12 @@ class Loopback:
         """Every linked device."""
         return [self._state(device) for device in self.directory.devices()]
 
+    def undelivered(self) -> list[str]:
+        """The ids of the messages that a linked device has not acknowledged."""
+        return [
+            node.text("id") for device in self.directory.devices() for node in device.mailbox if node.tag == "message"
+        ]
+
     def unlinked(self) -> int:
         """How many streams wait to be linked."""
         return len(self.registrations)

@@ -79,6 +79,10 @@ class RemoteLoopback:
         """How many streams are open, of any kind."""
         return await self._call("connections", int)
 
+    async def undelivered(self) -> list[str]:
+        """The ids of the messages that a linked device has not acknowledged."""
+        return await self._call("undelivered", list[str])
+
     async def unlinked(self) -> int:
         """How many streams wait to be linked."""
         return await self._call("unlinked", int)

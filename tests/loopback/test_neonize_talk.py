@@ -119,14 +119,15 @@ async def test_messages_wait_for_a_device_that_is_away(loopback: Loopback, neoni
     await neonize.close("b")
     await until(loopback, lambda: not state(loopback, "b").logged_in)
     texts = ["one", "two", "three"]
-    for text in texts:
-        await neonize.send("a", PHONES["b"], text)
+    ids = [await neonize.send("a", PHONES["b"], text) for text in texts]
+    waited = loopback.undelivered()
 
     await neonize.open("b")
 
     assert [(await neonize.event("b", "message")).text for _ in texts] == texts
     assert neonize.pending("b", "qr") == []
     await until(loopback, lambda: state(loopback, "b").waiting == 0)
+    assert (waited, loopback.undelivered()) == (ids, [])
     assert loopback.counters()["pairings"] == 2
 
 
