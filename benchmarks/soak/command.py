@@ -16,28 +16,20 @@ from benchmarks.report import print_load, print_origin, print_table
 from benchmarks.soak.bars import judge, print_lines
 from benchmarks.soak.remains import BY_DESIGN
 from benchmarks.soak.running import Outcome, soak
+from tests.support.settings import SHORT_WAITS
 from tests.support.site import Site, open_site
 
 WARM_UP: Final = 0.2
 """Of the run: until caches, pools and tables have their size."""
 SETTINGS: Final = MappingProxyType(
     {
+        **SHORT_WAITS,
         "RATE_LIMIT_MAX_REQUESTS": "100000",
         "WASUP_SESSIONS_PER_ENGINE": "5",
         # What is kept for a time or up to a number has to reach it within the warm-up, or everything would seem to grow.
         "WASUP_EVENTS_RETENTION_S": "60",
         "WASUP_JANITOR_INTERVAL_S": "15",
         "WASUP_ENGINE_MAX_STALE_CLIENTS": "30",
-        # The shapes are those of the defaults, the waits are shorter: the run is to be spent on faults.
-        "WASUP_COMPANY_RECONNECT_MIN_S": "0.2",
-        "WASUP_COMPANY_RECONNECT_MAX_S": "2",
-        "WASUP_COMPANY_CIRCUIT_MIN_S": "2",
-        "WASUP_COMPANY_CIRCUIT_MAX_S": "4",
-        "WASUP_COMPANY_CONFLICT_MIN_S": "1",
-        "WASUP_COMPANY_CONFLICT_MAX_S": "2",
-        "WASUP_COMPANY_PING_TIMEOUT_S": "5",
-        "WASUP_COMPANY_MAX_RESTARTS": "1000",
-        "HEALTH_CHECK_INTERVAL": "2000",
     }
 )
 

@@ -22,6 +22,7 @@ from tests.chaos.checker import Checker
 from tests.loopback.remote import RemoteLoopback
 from tests.support.api import Api
 from tests.support.eventually import eventually
+from tests.support.seeds import pick
 from tests.support.site import Site, User
 
 SETTINGS: Final = {
@@ -106,7 +107,7 @@ class Matrix:
                 await self._delete_files()
             await daemon.restart()
             return
-        engine = self.random.choice(sorted(daemon.engines()) or [0])
+        engine = pick(self.random, sorted(daemon.engines()) or [0])
         _kill_all([engine] if "engine" in kind and engine else [])
         _kill_all(daemon.postgres() if "postgres" in kind else [])
         await trio.sleep(0.5)

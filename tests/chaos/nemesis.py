@@ -5,6 +5,7 @@ Each fault ends by itself, within seconds, and leaves nothing behind that hinder
 
 from __future__ import annotations
 
+import dataclasses
 import os
 import signal
 from collections.abc import Awaitable, Callable, Iterable
@@ -18,8 +19,10 @@ import trio
 from storage.connection import Connection
 from storage.pool import open_database
 from tests.loopback.remote import RemoteLoopback
-from tests.support.api import Api, Json
+from tests.support.api import Api
+from tests.support.seeds import fork, pick
 from tests.support.site import Site, User
+from tests.support.tree import nodes
 
 PAUSE_S: Final = (0.2, 1.5)
 """Between two faults: some hit a daemon that has not got over the one before."""
@@ -54,12 +57,12 @@ class History:
 
 
 async def torment(stage: Stage, history: History, *, deeds: int, names: Iterable[str] | None = None) -> None:
-    """Commit that many deeds, chosen and timed by the stage's seed."""
+    """Commit that many deeds, chosen and timed by the stage's seed, and by nothing that they find."""
     chosen = sorted(names or DEEDS)
     for _ in range(deeds):
-        name = stage.random.choice(chosen)
-        history.note(name, await DEEDS[name](stage))
-        await trio.sleep(stage.random.uniform(*PAUSE_S))
+        name, own, pause_s = pick(stage.random, chosen), fork(stage.random), stage.random.uniform(*PAUSE_S)
+        history.note(name, await DEEDS[name](dataclasses.replace(stage, random=own)))
+        await trio.sleep(pause_s)
 
 
 # --- actors -----------------------------------------------------------------------------------------------------------
@@ -85,15 +88,11 @@ async def _administer(stage: Stage, action: str, *, supervisors: bool, spare: tu
     answer = await stage.api.try_get("/admin/tree")
     if answer.status_code != 200:
         return "(nobody answers)"
-    nodes = [node for node in _nodes(answer.json()["tree"]) if node["path"] not in ("/", "/boot", *spare)]
-    paths = sorted(node["path"] for node in nodes if supervisors or not node["children"])
-    path: str = stage.random.choice([path for path in paths if supervisors or path not in ("/engines", "/companies")])
+    victims = [node for node in nodes(answer.json()["tree"]) if node["path"] not in ("/", "/boot", *spare)]
+    paths = sorted(node["path"] for node in victims if supervisors or not node["children"])
+    path: str = pick(stage.random, [path for path in paths if supervisors or path not in ("/engines", "/companies")])
     await stage.api.try_post(f"/admin/actors{path}/{action}")
     return path
-
-
-def _nodes(node: Json) -> list[Json]:
-    return [node, *(each for child in node["children"] for each in _nodes(child))]
 
 
 # --- processes --------------------------------------------------------------------------------------------------------
@@ -115,7 +114,7 @@ async def garble_engine(stage: Stage) -> str:
     )
     if not sockets:
         return "(none)"
-    path = stage.random.choice(sockets)
+    path = pick(stage.random, sockets)
     with suppress(OSError, trio.BrokenResourceError):
         async with await trio.open_unix_socket(path) as stream:
             await stream.send_all(GARBAGE)
@@ -150,7 +149,7 @@ async def _signal(stage: Stage, pids: Iterable[int], number: signal.Signals) -> 
     if not choice:
         return "(none)"
     with suppress(ProcessLookupError):
-        os.kill(stage.random.choice(choice), number)
+        os.kill(pick(stage.random, choice), number)
     await trio.lowlevel.checkpoint()
     return number.name
 
@@ -215,14 +214,14 @@ async def drop_everyone(stage: Stage) -> str:
 
 
 async def drop_one(stage: Stage) -> str:
-    user = stage.random.choice(stage.companies)
+    user = pick(stage.random, stage.companies)
     await stage.loopback.fault("drop", phone=user.phone)
     return user.company
 
 
 async def half_open(stage: Stage) -> str:
     """Nothing is heard or said for three seconds, and no connection ends."""
-    user = stage.random.choice(stage.companies)
+    user = pick(stage.random, stage.companies)
     await stage.loopback.fault("freeze", phone=user.phone)
     await trio.sleep(3.0)
     await stage.loopback.fault("thaw", phone=user.phone)
@@ -236,20 +235,20 @@ async def refuse_logins(stage: Stage) -> str:
 
 
 async def stream_error(stage: Stage) -> str:
-    user, code = stage.random.choice(stage.companies), stage.random.choice((503, 515))
+    user, code = pick(stage.random, stage.companies), pick(stage.random, (503, 515))
     await stage.loopback.fault("stream_error", code=code, phone=user.phone)
     return f"{code} for {user.company}"
 
 
 async def replace(stage: Stage) -> str:
-    user = stage.random.choice(stage.companies)
+    user = pick(stage.random, stage.companies)
     await stage.loopback.fault("replace", phone=user.phone)
     return user.company
 
 
 async def ban(stage: Stage) -> str:
     """For two seconds."""
-    user = stage.random.choice(stage.companies)
+    user = pick(stage.random, stage.companies)
     await stage.loopback.fault("ban", phone=user.phone, expires_in_s=2)
     await trio.sleep(1.0)
     await stage.loopback.fault("accept")

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from random import Random
 
 import pytest
@@ -11,6 +10,7 @@ from tests.acceptance.peer import Peer
 from tests.chaos.crash_matrix import KINDS, SETTINGS, Matrix
 from tests.loopback.remote import RemoteLoopback
 from tests.support.api import Api
+from tests.support.seeds import chosen_seed
 from tests.support.site import Plan, Site, User
 
 pytestmark = pytest.mark.chaos
@@ -23,7 +23,7 @@ EACH = (20, 80)
 
 async def test_crash_matrix(site: Site, api: Api, loopback: RemoteLoopback, listener: Peer, talker: Peer) -> None:
     """0 acknowledged sends lost, 0 re-pairings, 0 messages unreadable afterwards, every commit resolved."""
-    seed = int(os.environ.get("CHAOS_SEED") or Random().randrange(1_000_000))
+    seed = chosen_seed()
     print(f"crashes: seed {seed}", flush=True)
     matrix = Matrix(site, api, loopback, listener, talker, COMPANIES, Random(seed))
     damage = await matrix.run(EXCHANGES, between=EACH)

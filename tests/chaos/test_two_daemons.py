@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections import Counter
 from random import Random
 
@@ -19,6 +18,7 @@ from tests.chaos.two_daemons import (
     talk,
 )
 from tests.support.eventually import eventually
+from tests.support.seeds import chosen_seed
 from tests.support.site import User
 
 SHORT_SEED = 962302
@@ -69,4 +69,4 @@ async def test_two_daemons_and_a_few_stops() -> None:
 @pytest.mark.chaos
 async def test_two_daemons_and_sixty_stops() -> None:
     """The same, for long."""
-    await run(stops=60, companies=5, seed=int(os.environ.get("CHAOS_SEED") or Random().randrange(1_000_000)))
+    await run(stops=60, companies=5, seed=chosen_seed())

@@ -23,6 +23,7 @@ from tests.support.api import Api, open_api
 from tests.support.daemon import Daemon
 from tests.support.eventually import eventually
 from tests.support.postgres import reachable_directory
+from tests.support.seeds import fork, pick
 from tests.support.site import Site, User, join_whatsapp, link_by_qr, open_site
 
 TTL_S: Final = 4.0
@@ -163,6 +164,7 @@ async def talk(stage: Stage, until: trio.Event) -> None:
     while not until.is_set():
         number += 1
         company = stage.companies[number % len(stage.companies)]
+        await stage.talker.wait_repeatable()
         message_id = await stage.talker.send(company, f"back {number}")
         stage.watch.sent_back[message_id] = company
         for daemon, api in zip(stage.daemons, stage.apis, strict=True):
@@ -180,10 +182,11 @@ async def _try_send(stage: Stage, daemon: Daemon, api: Api, company: User, numbe
 
 async def stop_for_longer_than_the_lease(stage: Stage, random: Random) -> int:
     """SIGSTOP a daemon that has companies, until the other one has them all; the number of the one that was stopped."""
+    random = fork(random)
 
     async def owner() -> int | None:
         found = [number for number in (0, 1) if await stage.connected(number)]
-        return 1 + random.choice(found) if found else None
+        return 1 + pick(random, found) if found else None
 
     victim = await eventually("a daemon to have companies", owner, within=TAKEN_OVER_WITHIN_S) - 1
     daemon = stage.daemons[victim]

@@ -1,0 +1,26 @@
+"""Runs that draw what they do: from a seed that is told, so that they can be repeated."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Sequence
+from random import Random, SystemRandom
+from typing import TypeVar
+
+T = TypeVar("T")
+
+
+def chosen_seed() -> int:
+    """``SEED`` of ``make chaos``, or else a new one."""
+    return int(os.environ.get("CHAOS_SEED") or SystemRandom().randrange(1_000_000))
+
+
+def pick(random: Random, options: Sequence[T]) -> T:
+    """One of them. `Random.choice` takes more or less from the generator by how many there are, and whatever is drawn next would depend on
+    how many processes happened to run."""
+    return options[int(random.random() * len(options))]
+
+
+def fork(random: Random) -> Random:
+    """A generator of its own for something that draws as often as it has to."""
+    return Random(random.getrandbits(64))
