@@ -92,8 +92,10 @@ class Waiting:
 
     def set_aside(self, lane: str) -> None:
         """From now on this lane's entries wait by themselves."""
-        self._aside[lane] = deque(entry for entry in self._main if lane_of(entry.request) == lane)
-        self._main = deque(entry for entry in self._main if lane_of(entry.request) != lane)
+        # Those behind it may have been answered already: at the head of a queue they would never be taken away.
+        left = [entry for entry in self._main if not entry.answered]
+        self._aside[lane] = deque(entry for entry in left if lane_of(entry.request) == lane)
+        self._main = deque(entry for entry in left if lane_of(entry.request) != lane)
 
     def rejoin(self, lane: str) -> bool:
         """End a lane's waiting by itself, unless something still waits in it; whether it has ended."""

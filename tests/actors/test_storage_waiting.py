@@ -84,6 +84,16 @@ def test_a_lane_rejoins_when_it_has_caught_up() -> None:
     assert not waiting.is_aside("a")
 
 
+def test_what_was_answered_behind_a_locked_lane_waits_no_more() -> None:
+    """Else the writer would be told for ever that there is something, and find nothing: the whole daemon would stand still."""
+    waiting = filled("a", "b")
+    _, second = waiting.main(10)
+    waiting.answer(second, None)
+    waiting.set_aside("a")
+
+    assert not waiting.has_main
+
+
 def test_every_request_has_a_lane() -> None:
     """A company's requests share one; what belongs to none has one of its own."""
     media = KeepMedia("a", (NewMedia("a", "0a1b", None, b"{}"),), 60.0)
