@@ -43,7 +43,10 @@ _FORGET: LiteralString = """
 """
 _SEALED: LiteralString = "SELECT EXISTS (SELECT FROM whatsapp_data_keys WHERE retired_at IS NULL)"
 _MASTERS: LiteralString = """
-    SELECT kek_id, count(*) AS companies FROM whatsapp_data_keys WHERE retired_at IS NULL GROUP BY 1 ORDER BY 1
+    SELECT kek_id, count(*) AS companies FROM (
+        SELECT kek_id, company_id FROM whatsapp_data_keys WHERE retired_at IS NULL
+        UNION SELECT kek_id, company_id FROM whatsapp_media_keys
+    ) AS wrapped GROUP BY 1 ORDER BY 1
 """
 
 

@@ -1,4 +1,7 @@
-"""Files on WhatsApp's servers, kept for a time: where each is and the key that opens it, never the file itself."""
+"""Files on WhatsApp's servers, kept for a time: where each is and the key that opens it, never the file itself.
+
+Like auth state these are secrets: with a master key configured they are sealed here when they are written, and opened when they are read.
+"""
 
 from __future__ import annotations
 
@@ -7,8 +10,11 @@ from typing import Final, LiteralString, final
 
 import msgspec
 
+from storage import media_keys
+from storage.auth_state import opened
 from storage.connection import Connection, Reader
 from storage.pool import Database
+from storage.sealing import MEDIA_TABLE, DataKey
 
 KEPT_PER_COMPANY: Final = 100_000
 """Of more, the oldest go at the next sweep."""
@@ -20,8 +26,10 @@ _KEEP: LiteralString = """
     ON CONFLICT (company_id, media_id) DO NOTHING
 """
 _FIND: LiteralString = """
-    SELECT media_id, message_id, file, extract(epoch FROM expires_at)::float8 AS expires_at
-    FROM whatsapp_media WHERE company_id = $1 AND media_id = $2 AND expires_at > now()
+    SELECT kept.company_id, media_id, message_id, file, extract(epoch FROM expires_at)::float8 AS expires_at,
+        data_key_id, kek_id, wrapped, all_sealed
+    FROM whatsapp_media kept LEFT JOIN whatsapp_media_keys key ON key.company_id = kept.company_id
+    WHERE kept.company_id = $1 AND media_id = $2 AND expires_at > now()
 """
 _PRUNE: LiteralString = """
     DELETE FROM whatsapp_media WHERE (company_id, media_id) IN (
@@ -62,21 +70,33 @@ class KeptMedia(msgspec.Struct, frozen=True):
 
 
 async def keep(connection: Connection, media: Sequence[NewMedia], keep_s: float) -> None:
-    """Remember files for ``keep_s`` seconds; one that is remembered already stays as it is."""
+    """Remember files for ``keep_s`` seconds; one that is remembered already stays as it is.
+
+    Raises `UnreadableState` when they cannot be sealed as a company's others are: nothing is remembered then.
+    """
+    keys = await media_keys.for_writing(connection, {one.company_id for one in media})
     await connection.execute(
         _KEEP,
         [one.company_id for one in media],
         [one.media_id for one in media],
         [one.message_id for one in media],
-        [one.file for one in media],
+        [_stored(keys.get(one.company_id), one) for one in media],
         keep_s,
     )
 
 
+def _stored(key: DataKey | None, new: NewMedia) -> bytes:
+    return new.file if key is None else key.seal(MEDIA_TABLE, "file", new.media_id, new.file)
+
+
 async def find(reader: Reader, company_id: str, media_id: str) -> KeptMedia | None:
-    """The company's file of this id; None when there is none (any more)."""
+    """The company's file of this id; None when there is none (any more). `UnreadableState` when it is not what was kept."""
     row = await reader.fetchrow(_FIND, company_id, media_id)
-    return None if row is None else KeptMedia(row["media_id"], row["message_id"], row["file"], row["expires_at"])
+    if row is None:
+        return None
+    key = None if row["data_key_id"] is None else reader.vault.unlock(media_keys.from_row(row))
+    file = opened(key, company_id, MEDIA_TABLE, "file", media_id, row["file"])
+    return KeptMedia(media_id, row["message_id"], file, row["expires_at"])
 
 
 async def prune(db: Database, *, batch: int = 1000, kept_per_company: int = KEPT_PER_COMPANY) -> int:

@@ -6,12 +6,12 @@ anew. Nobody else has to stop meanwhile.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import Final, LiteralString, final
 
 import msgspec
 
-from storage import data_keys, webhook_secrets
+from storage import data_keys, media_keys, webhook_secrets
 from storage.archive import seal_archives
 from storage.connection import Connection, Reader
 from storage.errors import UnreadableState
@@ -27,11 +27,18 @@ COMPANY_TIMEOUT_S: Final = 60.0
 Progress = Callable[[int, int], None]
 """``(done, of)``."""
 
-_COUNT: LiteralString = "SELECT count(*) FROM whatsapp_data_keys WHERE kek_id <> $1"
+_COUNT: LiteralString = """
+    SELECT (SELECT count(*) FROM whatsapp_data_keys WHERE kek_id <> $1) + (SELECT count(*) FROM whatsapp_media_keys WHERE kek_id <> $1)
+"""
 _NEXT: LiteralString = """
     SELECT company_id, data_key_id, kek_id, wrapped, all_sealed FROM whatsapp_data_keys
     WHERE kek_id <> $1 AND (company_id, data_key_id) > ($2, $3)
     ORDER BY company_id, data_key_id LIMIT $4 FOR UPDATE
+"""
+_NEXT_OF_MEDIA: LiteralString = """
+    SELECT company_id, data_key_id, kek_id, wrapped, all_sealed FROM whatsapp_media_keys
+    WHERE kek_id <> $1 AND (company_id, data_key_id) > ($2, $3)
+    ORDER BY company_id LIMIT $4 FOR UPDATE
 """
 _PLAIN: LiteralString = """
     SELECT company_id FROM (SELECT company_id FROM whatsapp_auth UNION SELECT company_id FROM whatsapp_keys) AS known
@@ -45,6 +52,7 @@ _MASTERS: LiteralString = """
     SELECT kek_id, count(*) FILTER (WHERE retired_at IS NULL) AS live, count(*) FILTER (WHERE retired_at IS NOT NULL) AS archived
     FROM (
         SELECT kek_id, retired_at FROM whatsapp_data_keys
+        UNION ALL SELECT kek_id, NULL FROM whatsapp_media_keys
         UNION ALL SELECT kek_id, NULL FROM webhooks WHERE kek_id IS NOT NULL
     ) AS wrapped GROUP BY 1 ORDER BY 1
 """
@@ -61,6 +69,8 @@ class Rotated(msgspec.Struct):
     sealed_companies: int = 0
     sealed_values: int = 0
     sealed_archives: int = 0
+    sealed_files: int = 0
+    """Keys of files that were stored plain."""
     unreadable: dict[str, str] = msgspec.field(default_factory=dict[str, str])
     """Companies that were left as they are, and why."""
 
@@ -87,12 +97,13 @@ async def rewrap_all(db: Database, master: MasterKey, rotated: Rotated, progress
     total: int = await db.fetchval(_COUNT, master.id)
     while True:
         before = rotated.rewrapped
-        place = ("", "")
-        while (batch := await db.write(_rewrap_batch, master, place)) is not None:
-            place, done, failed = batch
-            rotated.rewrapped += done
-            rotated.unreadable |= failed
-            progress(min(rotated.rewrapped, total), total)
+        for batches in (_rewrap_batch, _rewrap_batch_of_media):
+            place = ("", "")
+            while (batch := await db.write(batches, master, place)) is not None:
+                place, done, failed = batch
+                rotated.rewrapped += done
+                rotated.unreadable |= failed
+                progress(min(rotated.rewrapped, total), total)
         # Once more: a daemon that does not know the new key yet may have made one behind our back.
         if rotated.rewrapped == before:
             return
@@ -104,27 +115,39 @@ async def rewrap_webhooks(db: Database, rotated: Rotated) -> None:
     rotated.unreadable |= failed
 
 
-async def _rewrap_batch(
-    connection: Connection, master: MasterKey, after: tuple[str, str]
-) -> tuple[tuple[str, str], int, dict[str, str]] | None:
+_Batch = tuple[tuple[str, str], int, dict[str, str]] | None
+"""Where to go on, how many were done, which were not and why; None: there are no more."""
+
+
+async def _rewrap_batch(connection: Connection, master: MasterKey, after: tuple[str, str]) -> _Batch:
     rows = await connection.fetch(_NEXT, master.id, *after, BATCH_KEYS)
-    if not rows:
-        return None
+    done, failed = _rewrapped(connection, master, map(data_keys.from_row, rows))
+    await data_keys.replace(connection, done)
+    return ((rows[-1]["company_id"], rows[-1]["data_key_id"]), len(done), failed) if rows else None
+
+
+async def _rewrap_batch_of_media(connection: Connection, master: MasterKey, after: tuple[str, str]) -> _Batch:
+    rows = await connection.fetch(_NEXT_OF_MEDIA, master.id, *after, BATCH_KEYS)
+    done, failed = _rewrapped(connection, master, map(media_keys.from_row, rows))
+    await media_keys.replace(connection, done)
+    return ((rows[-1]["company_id"], rows[-1]["data_key_id"]), len(done), failed) if rows else None
+
+
+def _rewrapped(
+    connection: Connection, master: MasterKey, keys: Iterable[StoredDataKey]
+) -> tuple[list[StoredDataKey], dict[str, str]]:
     done: list[StoredDataKey] = []
     failed: dict[str, str] = {}
-    for row in rows:
-        stored = data_keys.from_row(row)
+    for stored in keys:
         try:
             done.append(connection.vault.rewrap(stored, master, all_sealed=stored.all_sealed))
         except UnreadableState as error:
             failed[stored.company_id] = str(error)
-    await data_keys.replace(connection, done)
-    last = rows[-1]
-    return (last["company_id"], last["data_key_id"]), len(done), failed
+    return done, failed
 
 
 async def seal_everything(db: Database, rotated: Rotated, progress: Progress) -> None:
-    """Seal what is stored plain: live values company by company, then archives."""
+    """Seal what is stored plain: live values company by company, then archives, then what opens files."""
     companies = [row["company_id"] for row in await db.fetch(_PLAIN)]
     for number, company_id in enumerate(companies, start=1):
         try:
@@ -135,3 +158,5 @@ async def seal_everything(db: Database, rotated: Rotated, progress: Progress) ->
         progress(number, len(companies))
     while sealed := await db.write_slowly(COMPANY_TIMEOUT_S, seal_archives, 1):
         rotated.sealed_archives += sealed
+    rotated.sealed_files, failed = await media_keys.seal_plain(db)
+    rotated.unreadable |= failed

@@ -25,6 +25,7 @@ MEMBER: Final = "wasupSealed"
 
 AUTH_TABLE: Final = "whatsapp_auth"
 KEYS_TABLE: Final = "whatsapp_keys"
+MEDIA_TABLE: Final = "whatsapp_media"
 
 _FORM: Final = b"1"
 # As PostgreSQL writes JSONB: one blank after the colon.
@@ -46,7 +47,7 @@ def claims_to_be_sealed(value: bytes) -> bool:
 
 @final
 class StoredDataKey(msgspec.Struct, frozen=True):
-    """A row of whatsapp_data_keys."""
+    """A row of whatsapp_data_keys or whatsapp_media_keys."""
 
     company_id: str
     data_key_id: str
@@ -54,11 +55,13 @@ class StoredDataKey(msgspec.Struct, frozen=True):
     wrapped: bytes
     all_sealed: bool
     """True: a plain value of this company is a forgery. False: there may be some from the time before it had a data key."""
+    purpose: str = "data key"
+    """What it is for: auth state, or something else."""
 
     @property
     def associated(self) -> bytes:
         """What the wrapping is bound to."""
-        parts = ("wasup data key 1", self.company_id, self.data_key_id, self.kek_id, str(self.all_sealed))
+        parts = (f"wasup {self.purpose} 1", self.company_id, self.data_key_id, self.kek_id, str(self.all_sealed))
         return "\0".join(parts).encode()
 
 
@@ -112,7 +115,8 @@ class DataKey:
 
 def broken_seal(company_id: str, table: str, key_type: str, why: str) -> BrokenSeal:
     """The error for a value of this kind."""
-    what = "the stored credentials" if table == AUTH_TABLE else f"a stored key of type {key_type!r}"
+    named = {AUTH_TABLE: "the stored credentials", MEDIA_TABLE: "what opens a file"}
+    what = named.get(table, f"a stored key of type {key_type!r}")
     return BrokenSeal(company_id, what, why)
 
 
@@ -135,13 +139,14 @@ class Vault:
         """Whether values are to be sealed."""
         return self.master_keys is not None
 
-    def make(self, company_id: str, *, all_sealed: bool) -> tuple[StoredDataKey, DataKey]:
+    def make(self, company_id: str, *, all_sealed: bool, purpose: str = "data key") -> tuple[StoredDataKey, DataKey]:
         """A new data key for the company."""
         assert self.master_keys is not None
         secret = os.urandom(KEY_BYTES)
         data_key_id = os.urandom(_ID_BYTES).hex()
-        stored = _wrapped(self.master_keys.current(), company_id, data_key_id, secret, all_sealed=all_sealed)
-        return stored, DataKey(company_id, data_key_id, secret, all_sealed=all_sealed)
+        master = self.master_keys.current()
+        blank = StoredDataKey(company_id, data_key_id, master.id, b"", all_sealed, purpose)
+        return _wrapped(master, blank, secret), DataKey(company_id, data_key_id, secret, all_sealed=all_sealed)
 
     def unlock(self, stored: StoredDataKey) -> DataKey:
         """The data key of a row. Raises `UnknownMasterKey`; `BrokenSeal` when the row was changed or moved."""
@@ -150,7 +155,8 @@ class Vault:
 
     def rewrap(self, stored: StoredDataKey, master: MasterKey, *, all_sealed: bool) -> StoredDataKey:
         """The same data key under ``master``, with this ``all_sealed``. Raises like `unlock`."""
-        return _wrapped(master, stored.company_id, stored.data_key_id, self._unwrap(stored), all_sealed=all_sealed)
+        changed = msgspec.structs.replace(stored, kek_id=master.id, all_sealed=all_sealed)
+        return _wrapped(master, changed, self._unwrap(stored))
 
     def _unwrap(self, stored: StoredDataKey) -> bytes:
         master = None if self.master_keys is None else self.master_keys.find(stored.kek_id)
@@ -165,6 +171,5 @@ class Vault:
         return secret
 
 
-def _wrapped(master: MasterKey, company_id: str, data_key_id: str, secret: bytes, *, all_sealed: bool) -> StoredDataKey:
-    blank = StoredDataKey(company_id, data_key_id, master.id, b"", all_sealed)
-    return msgspec.structs.replace(blank, wrapped=master.wrap(secret, blank.associated))
+def _wrapped(master: MasterKey, key: StoredDataKey, secret: bytes) -> StoredDataKey:
+    return msgspec.structs.replace(key, wrapped=master.wrap(secret, key.associated))

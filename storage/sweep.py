@@ -8,7 +8,7 @@ from typing import LiteralString, final
 import msgspec
 
 from config.sections import WebhookSettings
-from storage import events, idempotency, media, webhook_dead_letters
+from storage import events, idempotency, media, media_keys, webhook_dead_letters
 from storage.expiry import sweep_keys
 from storage.pool import Database
 
@@ -23,6 +23,8 @@ class Swept(msgspec.Struct, frozen=True, kw_only=True):
     events: int
     idempotency: int
     media: int = 0
+    sealed_files: int = 0
+    """Not removed: keys of files that had been stored plain, and are sealed now."""
     refreshed: int
     dead_letters: int
 
@@ -58,4 +60,5 @@ async def sweep(
             db, webhooks.dead_letter_retention_s, webhooks.max_dead_letters, batch=batch_rows
         ),
         media=await media.prune(db, batch=batch_rows),
+        sealed_files=(await media_keys.seal_plain(db))[0] if db.vault.is_sealing else 0,
     )

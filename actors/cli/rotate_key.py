@@ -84,6 +84,7 @@ def _described(rotated: Rotated, keys: MasterKeys) -> dict[str, object]:
             "companies": rotated.sealed_companies,
             "values": rotated.sealed_values,
             "archives": rotated.sealed_archives,
+            "files": rotated.sealed_files,
         },
         "unreadable": rotated.unreadable,
     }
@@ -93,10 +94,10 @@ def _print(rotated: Rotated, keys: MasterKeys) -> None:
     print_line(f"{rotated.rewrapped} data keys are wrapped by master key {keys.ids[0]} now")
     if rotated.webhooks:
         print_line(f"and so are the secrets of {rotated.webhooks} webhooks")
-    if rotated.sealed_companies or rotated.sealed_archives:
+    if rotated.sealed_companies or rotated.sealed_archives or rotated.sealed_files:
         print_line(
-            f"sealed {rotated.sealed_values} values of {rotated.sealed_companies} companies "
-            f"and {rotated.sealed_archives} archives that were stored plain"
+            f"sealed {rotated.sealed_values} values of {rotated.sealed_companies} companies, "
+            f"{rotated.sealed_archives} archives and {rotated.sealed_files} keys of files that were stored plain"
         )
     if not rotated.unreadable:
         print_line("nothing in the database needs another master key")

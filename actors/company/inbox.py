@@ -8,6 +8,7 @@ from collections import OrderedDict
 from typing import final
 
 import msgspec
+import structlog
 import trio
 
 from actors.company.link import EngineLink
@@ -104,7 +105,12 @@ class Inbox:
         try:
             await self._ports.storage.ask(request, timeout=STORE_TIMEOUT_S)
         except Refused as refused:
-            return refused.code == "storage_rejected"  # it never will be: the message is told of all the same
+            if refused.code != "storage_rejected":
+                return False
+            # It never will be kept: the message is told of all the same.
+            structlog.get_logger("wasup.company").error(
+                "media_not_kept", company_id=self._company_id, reason=refused.text
+            )
         except SupervisorError:
             return False
         return True

@@ -11,7 +11,7 @@ from litestar.di import Provide
 
 from actors.http import openapi
 from actors.http.admin import AdminController
-from actors.http.audit import note_denial
+from actors.http.audit import note_problem
 from actors.http.auth import Authenticator
 from actors.http.backends import Backends
 from actors.http.bodies import ApiRequest
@@ -77,7 +77,7 @@ def tell(request: Request[Any, Any, Any], error: Exception) -> Response[ProblemB
     if problem is None:
         structlog.get_logger("wasup.http").error("request_failed", error=type(error).__name__, where=where(error))
         problem = Problem("internal_error")
-    note_denial(problem, request.scope, request.app.state.backends.audit)
+    note_problem(problem, request.scope, request.app.state.backends.audit)
     return Response(
         body_of(problem, instance_of(problem, request.scope)),
         status_code=problem.kind.status,

@@ -48,14 +48,16 @@ class AuditStore(Protocol):
         ...
 
 
-def note_denial(problem: Problem, scope: Mapping[str, Any], audit: AuditTrail) -> None:
-    """Count a request of a valid key for what is not its own; ``scope`` is the request's."""
-    if problem.kind.code == "access_denied":
+def note_problem(problem: Problem, scope: Mapping[str, Any], audit: AuditTrail) -> None:
+    """Count a request of a valid key for what is not its own, or for a file of which somebody has changed what is stored; ``scope`` is
+    the request's.
+    """
+    if problem.kind.code in {"access_denied", "media_unreadable"}:
         client = scope["client"]
         audit.count(
             key_id=scope["auth"].key_id,
-            action="access_denied",
-            target=scope.get("path_template") or "events",
+            action=problem.kind.code,
+            target=problem.company_id or scope.get("path_template") or "events",
             address=client[0] if client else "unknown",
         )
 

@@ -85,7 +85,7 @@ class MediaController(Controller):
         request_max_body_size=None,
         responses=may_answer(
             *OF_A_COMPANY, "no_active_session", "bad_request", "invalid_request", "request_timeout", "media_too_large", "wrong_media_type",
-            "media_upload_failed", "too_many_transfers", "engine_unavailable",
+            "media_upload_failed", "media_unreadable", "too_many_transfers", "engine_unavailable",
         ),
     )  # fmt: skip
     async def upload(
@@ -118,7 +118,7 @@ class MediaController(Controller):
         responses={
             200: _A_FILE,
             **may_answer(
-                *OF_A_COMPANY, "no_active_session", "no_such_media", "media_gone", "media_too_large",
+                *OF_A_COMPANY, "no_active_session", "no_such_media", "media_gone", "media_too_large", "media_unreadable",
                 "media_download_failed", "too_many_transfers", "engine_unavailable",
             ),
         },

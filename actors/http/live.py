@@ -18,7 +18,7 @@ import structlog
 import trio
 
 from actors.events.subscription import Subscription, SubscriptionClosed
-from actors.http.audit import note_denial
+from actors.http.audit import note_problem
 from actors.http.auth import Authenticator, Principal, key_in
 from actors.http.backends import Backends
 from actors.http.events import MAX_SEQ, chosen_types, visible_companies
@@ -62,7 +62,7 @@ class LiveEvents:
             problem = problem_of(error) or Problem("internal_error")
             if problem.kind.code == "internal_error":
                 self._log.error("subscription_failed", error=type(error).__name__)
-            note_denial(problem, scope, self._backends.audit)
+            note_problem(problem, scope, self._backends.audit)
             await _reject(problem, scope, send)
             return
         await self._follow(subscription, scope, receive, send)

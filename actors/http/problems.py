@@ -106,6 +106,12 @@ _ALL: Final = (
     # 5xx: not the caller's fault
     _kind("internal_error", 500, "Internal Error", "Something failed here; the log of the daemon says what."),
     _kind("storage_rejected", 500, "Storage Rejected", "The database cannot hold a value; the log says which."),
+    _kind(
+        "media_unreadable",
+        500,
+        "Media Unreadable",
+        "What is stored of the company's files was changed or cannot be opened.",
+    ),
     _kind("url_failed", 502, "URL Failed", "What is at the URL could not be fetched.", retry_s=5.0),
     _kind("media_upload_failed", 502, "Media Upload Failed", "WhatsApp did not take the file.", retry_s=5.0),
     _kind("media_download_failed", 502, "Media Download Failed", "WhatsApp did not give the file.", retry_s=5.0),

@@ -55,6 +55,7 @@ _SENDING = (
     "no_such_group",
     "no_such_message",
     "no_such_media",
+    "media_unreadable",
     "wrong_media_type",
     "media_too_large",
     "media_upload_failed",

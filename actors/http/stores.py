@@ -2,19 +2,24 @@
 
 from __future__ import annotations
 
+from collections.abc import Generator
+from contextlib import contextmanager
 from functools import partial
 from typing import final
 
 import msgspec
+import structlog
 
 from actors.engine.contents import StoredFile
 from actors.http.actor import Stores
 from actors.http.audit import AuditEntry
 from actors.http.auth import Principal
 from actors.http.idempotency import Remembered
+from actors.http.problems import Problem
 from actors.http.transfers import KnownFile
 from actors.http.webhook_store import DatabaseWebhooks
 from storage import api_keys, audit, idempotency, media
+from storage.errors import UnreadableState
 from storage.pool import Database
 
 
@@ -101,16 +106,18 @@ class DatabaseMedia:
         self._database = database
 
     async def find(self, company_id: str, media_id: str) -> KnownFile | None:
-        """The company's file of this id."""
-        kept = await media.find(self._database, company_id, media_id)
+        """The company's file of this id. Raises `media_unreadable`."""
+        with _readable(company_id):
+            kept = await media.find(self._database, company_id, media_id)
         if kept is None:
             return None
         return KnownFile(kept.media_id, msgspec.json.decode(kept.file, type=StoredFile), kept.expires_at)
 
     async def keep(self, company_id: str, media_id: str, file: StoredFile, keep_s: float) -> None:
-        """Remember a file that the application uploaded."""
+        """Remember a file that the application uploaded. Raises `media_unreadable`."""
         new = media.NewMedia(company_id, media_id, None, msgspec.json.encode(file))
-        await self._database.write(media.keep, [new], keep_s)
+        with _readable(company_id):
+            await self._database.write(media.keep, [new], keep_s)
 
 
 @final
@@ -123,6 +130,15 @@ class DatabaseServer:
     async def version(self) -> str:
         """Postgres' version, like `18.1`."""
         return str(await self._database.fetchval("SELECT split_part(current_setting('server_version'), ' ', 1)"))
+
+
+@contextmanager
+def _readable(company_id: str) -> Generator[None]:
+    try:
+        yield
+    except UnreadableState as error:
+        structlog.get_logger("wasup.http").error("media_unreadable", company_id=company_id, reason=str(error))
+        raise Problem("media_unreadable", company_id=company_id) from error
 
 
 def _installation(owner: str) -> str:

@@ -10,7 +10,7 @@ from actors.messages import Event, Refused
 from actors.storage import requests
 from storage import archive, auth_state, companies, events, leases, media
 from storage.connection import Connection
-from storage.errors import LeaseHeld, LeaseLost, StorageError, UnknownDeviceFile
+from storage.errors import LeaseHeld, LeaseLost, StorageError, UnknownDeviceFile, UnreadableState
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,8 +63,11 @@ def _row(event: Event) -> events.NewEvent:
 
 async def _perform_one(connection: Connection, request: Any, work: Work) -> Any:
     match request:
-        case requests.KeepMedia(_, new, keep_s):
-            await media.keep(connection, new, keep_s)
+        case requests.KeepMedia(company_id, new, keep_s):
+            try:
+                await media.keep(connection, new, keep_s)
+            except UnreadableState as error:
+                return _refused(company_id, error)
         case requests.AcquireLease(company_id):
             try:
                 return await leases.acquire(connection, company_id, work.owner, work.lease_ttl_s)
@@ -91,6 +94,6 @@ async def _perform_one(connection: Connection, request: Any, work: Work) -> Any:
 
 
 def _refused(company_id: str, error: StorageError) -> Refused:
-    """Why a delta was refused; either way its session must end."""
+    """Why a delta was refused (either way its session must end), or what opens files."""
     is_lost = isinstance(error, LeaseLost | UnknownDeviceFile)
     return Refused("lease_lost" if is_lost else "storage_rejected", str(error), company_id=company_id)

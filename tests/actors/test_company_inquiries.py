@@ -176,6 +176,28 @@ async def test_a_file_can_be_fetched_before_its_message_is_told(autojump_clock: 
     assert msgspec.json.decode(kept[-1].media[0].file, type=StoredFile) == FILE
 
 
+async def test_a_message_whose_file_cannot_be_kept_is_told_all_the_same(autojump_clock: MockClock) -> None:
+    """It would hold up all that come after it, for ever."""
+    world = World()
+    arrived = protocol.MediaArrived("0a1b", "3EB0", FILE)
+
+    def refuse(message: Any) -> None:
+        if isinstance(message, KeepMedia):
+            raise Refused("storage_rejected", "what opens a file: it was changed")
+
+    async with company(world) as running:
+        await running.settle()
+        world.storage_hook = refuse
+        world.engine.say(
+            protocol.OutboxEvent(number=1, type="media", payload=msgspec.json.encode(arrived), position=0),
+            protocol.OutboxEvent(number=2, type="message", payload=b'{"kind":"image"}', position=0),
+        )
+        await trio.sleep(2)
+
+    assert [event.payload for event in _messages(world)] == [msgspec.Raw(b'{"kind":"image"}')]
+    assert sum(isinstance(message, KeepMedia) for message in world.stored) <= 1
+
+
 def _messages(world: World) -> list[Event]:
     return [event for one in world.published if isinstance(one, Publish) for event in one.events]
 

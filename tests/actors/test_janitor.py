@@ -12,6 +12,7 @@ from actors.janitor import JanitorActor
 from config.sections import JanitorSettings, WebhookSettings
 from storage.errors import StorageUnavailable
 from storage.pool import Database
+from storage.sealing import Vault
 from supervisor import ChildSpec, SupervisorSpec, open_system
 
 
@@ -21,6 +22,7 @@ class CountingDatabase:
     def __init__(self) -> None:
         self.asked_at: list[float] = []
         self.away = False
+        self.vault = Vault()
 
     async def fetchval(self, _sql: str, *_args: Any) -> int:
         await trio.lowlevel.checkpoint()

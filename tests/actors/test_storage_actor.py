@@ -5,6 +5,7 @@ from __future__ import annotations
 import uuid
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterable
 from contextlib import asynccontextmanager
+from pathlib import Path
 from typing import Any, cast
 
 import msgspec
@@ -32,8 +33,9 @@ from storage.auth_state import Delta, KeyChange
 from storage.errors import StorageUnavailable
 from storage.leases import Lease
 from storage.media import NewMedia
-from storage.pool import Database
+from storage.pool import Database, open_database
 from supervisor import ActorRef, ChildSpec, SupervisorSpec, open_system
+from tests.support.master_keys import vault
 
 COMPANY = "962302"
 
@@ -116,6 +118,29 @@ async def test_what_a_file_needs_is_kept_by_the_actor(database: Database) -> Non
     kept = await media.find(database, COMPANY, "0a1b")
     assert kept is not None
     assert kept.file == b'{"first":1}'
+
+
+async def test_what_opens_a_file_and_cannot_be_sealed_is_refused_alone(postgres_dsn: str, tmp_path: Path) -> None:
+    """Another company's in the same batch is kept, and the actor lives."""
+    async with open_database(postgres_dsn, size=2, vault=vault(tmp_path / "master.key", 1)) as database:
+        await database.write(media.keep, [NewMedia(COMPANY, "0a1b", "3EB0", b"{}")], 60.0)
+        await database.execute("UPDATE whatsapp_media_keys SET wrapped = '\\x00'")
+        async with storage_actor(database) as storage:
+            outcomes: dict[str, str] = {}
+
+            async def keep(company_id: str) -> None:
+                try:
+                    await storage.ask(KeepMedia(company_id, (NewMedia(company_id, "0a1c", "3EB0", b"{}"),), 60.0))
+                    outcomes[company_id] = "kept"
+                except Refused as refused:
+                    outcomes[company_id] = refused.code
+
+            async with trio.open_nursery() as nursery:
+                nursery.start_soon(keep, COMPANY)
+                nursery.start_soon(keep, "962303")
+
+            assert outcomes == {COMPANY: "storage_rejected", "962303": "kept"}
+        assert await media.find(database, "962303", "0a1c") is not None
 
 
 async def test_what_waits_is_one_transaction(database: Database) -> None:

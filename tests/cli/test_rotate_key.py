@@ -71,7 +71,7 @@ async def test_every_data_key_is_wrapped_anew(configured: Terminal, postgres_dsn
             "masterKey": key_id(2),
             "rewrapped": 3,
             "webhooks": 0,
-            "sealed": {"companies": 0, "values": 0, "archives": 0},
+            "sealed": {"companies": 0, "values": 0, "archives": 0, "files": 0},
             "unreadable": {},
         }
         assert again.lines == [
@@ -146,8 +146,8 @@ async def test_what_is_plain_is_sealed(
     done = await configured.run("rotate-key", "--json")
     again = await configured.run("rotate-key", "--json")
 
-    assert done.json["sealed"] == {"companies": 2, "values": 4, "archives": 1}
-    assert again.json["sealed"] == {"companies": 0, "values": 0, "archives": 0}
+    assert done.json["sealed"] == {"companies": 2, "values": 4, "archives": 1, "files": 0}
+    assert again.json["sealed"] == {"companies": 0, "values": 0, "archives": 0, "files": 0}
     for table in ("whatsapp_auth", "whatsapp_keys", "whatsapp_auth_archive"):
         assert "canary" not in str(await database.fetchval(f"SELECT string_agg(t::text, '') FROM {table} t"))  # pyright: ignore[reportArgumentType]
     async with open_database(postgres_dsn, size=1, vault=vault(key_file, 1)) as after:

@@ -77,7 +77,9 @@ async def test_cleanup(terminal_: Terminal, database: Database) -> None:
     second = await terminal_.run("cleanup")
 
     assert (first.code, second.code) == (0, 0)
-    assert first.json == {"keys": 1, "events": 0, "idempotency": 0, "refreshed": 1, "dead_letters": 0, "media": 0}
+    assert first.json == {
+        "keys": 1, "refreshed": 1, "events": 0, "idempotency": 0, "dead_letters": 0, "media": 0, "sealed_files": 0,
+    }  # fmt: skip
     assert second.lines == [
         "deleted 0 expired keys, 0 old events, 0 old answers, 0 old dead letters of webhooks; "
         "refreshed 0 keys of running sessions"

@@ -20,6 +20,7 @@ from actors.events.subscription import Subscription
 from actors.http.audit import AuditEntry
 from actors.http.auth import Principal
 from actors.http.idempotency import Remembered
+from actors.http.problems import Problem
 from actors.http.transfers import KnownFile
 from actors.http.webhook_desk import WebhookStore
 from actors.metrics import Metrics
@@ -77,6 +78,7 @@ class World:
     webhooks: WebhookStore = field(default_factory=MemoryWebhooks)
     key_lookups: int = 0
     storage_is_away: bool = False
+    media_is_unreadable: bool = False
     on_read: Callable[[int], None] | None = None
     """Runs before the log of events is read, with the ``after`` asked for; may raise."""
 
@@ -380,6 +382,8 @@ class MemoryMedia:
 
     async def find(self, company_id: str, media_id: str) -> KnownFile | None:
         self._world.check_storage()
+        if self._world.media_is_unreadable:
+            raise Problem("media_unreadable", company_id=company_id)
         return self._world.media.get((company_id, media_id))
 
     async def keep(self, company_id: str, media_id: str, file: StoredFile, keep_s: float) -> None:

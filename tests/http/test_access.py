@@ -13,6 +13,7 @@ from actors.http import guards as module
 from actors.http.verbs import verbs_of
 from config.sections import HttpSettings
 from tests.http.raw import WebSocketRefused, subscribed
+from tests.http.test_sessions import problem
 from tests.http.world import A_KEY, COMPANY_A, COMPANY_B, Daemon, app_for, running, sample_world
 
 VERBS = ("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS")
@@ -197,6 +198,19 @@ async def test_guessing_is_limited_and_a_good_key_goes_on() -> None:
     assert b'wasup_auth_failures_total{reason="wrong"} 20.0' in counted
     assert b'wasup_auth_failures_total{reason="limited"} 980.0' in counted
     assert tried == {"auth_failed": 20, "auth_limited": 980}
+
+
+async def test_a_file_whose_row_was_changed_is_in_the_audit_log() -> None:
+    """Somebody wrote to the database: an operator wants to hear of it, however often it is asked for."""
+    async with running() as daemon:
+        daemon.world.media_is_unreadable = True
+        url = f"/api/whatsapp/sessions/{COMPANY_A}/media/0a1b"
+        answers = [await daemon.client.get(url) for _ in range(3)]
+        await daemon.system.restart("/http")
+        found = {(e.key_id, e.action, e.target, e.count) for e in daemon.world.audit}
+
+    assert [problem(answer) for answer in answers] == [(500, "media_unreadable")] * 3
+    assert found == {("admin000", "media_unreadable", COMPANY_A, 3)}
 
 
 async def test_what_a_key_was_denied_is_in_the_audit_log() -> None:

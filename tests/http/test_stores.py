@@ -3,12 +3,18 @@
 from __future__ import annotations
 
 import hashlib
+from pathlib import Path
 
+import pytest
+
+from actors.engine.contents import StoredFile
 from actors.http.audit import AuditEntry
 from actors.http.auth import Principal
+from actors.http.problems import Problem
 from actors.http.stores import database_stores
 from storage import api_keys, audit
-from storage.pool import Database
+from storage.pool import Database, open_database
+from tests.support.master_keys import vault
 
 
 async def test_keys_are_found_by_their_digest(database: Database) -> None:
@@ -68,3 +74,25 @@ async def test_audit_entries_are_appended(database: Database) -> None:
     (record,) = await audit.read(database)
     assert (record.at, record.key_id, record.action) == (1_790_000_000.5, "k", "kill")
     assert (record.target, record.address) == ("/http", "::1")
+
+
+async def test_what_opens_a_file_is_sealed_and_watched(postgres_dsn: str, tmp_path: Path) -> None:
+    """An upload's row that was changed is no file and not "no such file"."""
+    key = bytes(32)
+    file = StoredFile(kind="image", direct_path="/v/a", media_key=key, file_sha256=key, file_enc_sha256=key, size=3)
+    async with open_database(postgres_dsn, size=1, vault=vault(tmp_path / "master.key", 1)) as sealing:
+        store = database_stores(sealing, idempotency_ttl_s=60, owner="here/1").media
+        await store.keep("962302", "0a1b", file, 60.0)
+        kept = await store.find("962302", "0a1b")
+        await sealing.execute("UPDATE whatsapp_media SET media_id = '0a1c'")
+        with pytest.raises(Problem) as moved:
+            await store.find("962302", "0a1c")
+        await sealing.execute("UPDATE whatsapp_media_keys SET wrapped = '\\x00'")
+        with pytest.raises(Problem) as unusable:
+            await store.keep("962302", "0a1d", file, 60.0)
+
+    assert kept is not None
+    assert kept.file == file
+    assert [(error.value.kind.code, error.value.company_id) for error in (moved, unusable)] == [
+        ("media_unreadable", "962302"),
+    ] * 2
