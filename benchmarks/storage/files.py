@@ -1,0 +1,43 @@
+"""Keys as files, from Python: read one after the other, and written so that a crash leaves the old or the new one."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from pathlib import Path
+
+import trio
+
+from benchmarks.storage.sample import Sample, decode_file
+
+
+def read_blocking(sample: Sample) -> list[object]:
+    """Every file of the sample, in one go that lets nothing else run."""
+    return [decode_file(path.read_bytes()) for path in sample.files]
+
+
+async def read_one_by_one(sample: Sample) -> list[object]:
+    """Every file of the sample, each read in a worker thread as a program with an event loop has to."""
+    return [decode_file(await trio.Path(path).read_bytes()) for path in sample.files]
+
+
+def write_safely(directory: Path, files: Mapping[str, bytes], *, sync_each: bool) -> None:
+    """Write each beside its place, flush it, rename it, and flush the directory: after each file, or once after all of them."""
+    for name, data in files.items():
+        new = directory / (name + ".new")
+        with new.open("wb", buffering=0) as file:
+            file.write(data)
+            os.fsync(file.fileno())
+        new.rename(directory / name)
+        if sync_each:
+            _sync(directory)
+    if not sync_each:
+        _sync(directory)
+
+
+def _sync(directory: Path) -> None:
+    descriptor = os.open(directory, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)

@@ -1,0 +1,169 @@
+"""Companies that write through the real storage actor, each waiting for its commit before it writes again."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import AsyncGenerator, Awaitable, Callable, Iterable
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+from functools import partial
+from typing import final
+
+import trio
+
+from actors.counting import Sample
+from actors.storage.actor import StorageActor
+from actors.storage.requests import CommitDelta
+from benchmarks.storage import rows
+from benchmarks.storage.sample import OWNER
+from config.sections import StorageSettings
+from storage import auth_state, leases
+from storage.auth_state import Delta, KeyChange
+from storage.connection import Connection
+from storage.leases import Lease
+from storage.pool import Database
+from supervisor import ActorRef, ChildSpec, SupervisorSpec, open_system
+
+LEASE_S = 7200.0
+
+
+@final
+class Commits:
+    """What the storage actor counts."""
+
+    def __init__(self) -> None:
+        self.keys: list[int] = []
+
+    def committed(self, seconds: float, keys: int) -> None:
+        """One transaction."""
+        self.keys.append(keys)
+
+    def set_source(self, name: str, source: Callable[[], Iterable[Sample]]) -> None:
+        """Nobody scrapes."""
+
+
+@dataclass(slots=True)
+class Written:
+    """What came of some seconds of writing."""
+
+    seconds: float = 0.0
+    keys: int = 0
+    took_s: list[float] = field(default_factory=list[float])
+    """Of each request until its answer, which comes after the commit."""
+    keys_a_commit: float = 0.0
+
+    @property
+    def rate(self) -> float:
+        """Keys a second."""
+        return self.keys / self.seconds
+
+
+@final
+class Writers:
+    """Companies with their leases and a storage actor; made by `open_writers`."""
+
+    def __init__(self, database: Database, storage: ActorRef, granted: list[Lease], commits: Commits) -> None:
+        self._database = database
+        self._storage = storage
+        self._leases = granted
+        self._positions = [1] * len(granted)
+        self._commits = commits
+        self._values = rows.Values()
+
+    async def begin(self) -> None:
+        """Each company's first word, and every key it has: from then on keys are updated."""
+        for lease in self._leases:
+            await self._storage.ask(CommitDelta(_delta(lease, 1, self._values.changes(0, rows.KEYS), base=True)))
+
+    async def write(self, writers: int, seconds: float, *, keys: int = 1) -> Written:
+        """So many companies write for so long, ``keys`` keys a delta, as fast as they are answered."""
+        return await self._together(writers, seconds, partial(self.commit, keys=keys), keys)
+
+    async def write_alone(self, writers: int, seconds: float) -> Written:
+        """The same with one key a delta and without the actor: each delta in a transaction of its own, with its checks."""
+        return await self._together(writers, seconds, self._commit_alone, 1)
+
+    async def write_paced(self, seconds: float, interval_s: float, *, keys: int) -> Written:
+        """Every company writes once in each interval, at its own moment; the time counts from the moment at which it was due."""
+        written, began = Written(), time.perf_counter()
+        self._commits.keys.clear()
+        async with trio.open_nursery() as nursery:
+            for number in range(len(self._leases)):
+                due = began + interval_s * number / len(self._leases)
+                nursery.start_soon(self._write_when_due, number, due, began + seconds, interval_s, keys, written)
+        return self._done(written, began)
+
+    async def commit(self, number: int, *, keys: int) -> None:
+        """One delta of this company, with its next so many keys, committed."""
+        await self.commit_changes(number, self._values.changes(self._positions[number], keys))
+
+    async def commit_changes(self, number: int, changes: tuple[KeyChange, ...]) -> None:
+        """One delta of this company, committed."""
+        await self._storage.ask(CommitDelta(self._next(number, changes)))
+
+    async def _commit_alone(self, number: int) -> None:
+        delta = self._next(number, self._values.changes(self._positions[number], 1))
+        (result,) = await self._database.write(auth_state.commit_deltas, [delta])
+        assert result.error is None, result.error
+
+    async def _together(
+        self, writers: int, seconds: float, commit: Callable[[int], Awaitable[None]], keys: int
+    ) -> Written:
+        written, began = Written(), time.perf_counter()
+        self._commits.keys.clear()
+        async with trio.open_nursery() as nursery:
+            for number in range(writers):
+                nursery.start_soon(_write_on, commit, number, began + seconds, keys, written)
+        return self._done(written, began)
+
+    async def _write_when_due(
+        self, number: int, due: float, until: float, interval_s: float, keys: int, written: Written
+    ) -> None:
+        while due < until:
+            await trio.sleep(max(0.0, due - time.perf_counter()))
+            await self.commit(number, keys=keys)
+            written.took_s.append(time.perf_counter() - due)
+            written.keys += keys
+            due += interval_s
+
+    def _next(self, number: int, changes: tuple[KeyChange, ...]) -> Delta:
+        position = self._positions[number] = self._positions[number] + 1
+        return _delta(self._leases[number], position, changes)
+
+    def _done(self, written: Written, began: float) -> Written:
+        written.seconds = time.perf_counter() - began
+        written.keys_a_commit = sum(self._commits.keys) / max(1, len(self._commits.keys))
+        return written
+
+
+async def _write_on(
+    commit: Callable[[int], Awaitable[None]], number: int, until: float, keys: int, written: Written
+) -> None:
+    while (began := time.perf_counter()) < until:
+        await commit(number)
+        written.took_s.append(time.perf_counter() - began)
+        written.keys += keys
+
+
+@asynccontextmanager
+async def open_writers(database: Database, companies: int) -> AsyncGenerator[Writers]:
+    """So many companies on this database, and the storage actor as the daemon runs it."""
+    commits = Commits()
+
+    def make(_: object) -> StorageActor:
+        return StorageActor(database, settings=StorageSettings(), owner=OWNER, lease_ttl_s=LEASE_S, metrics=commits)
+
+    granted = await database.write_slowly(60.0, _acquire, [rows.company(number) for number in range(companies)])
+    async with open_system(SupervisorSpec([ChildSpec(id="storage", start=make)]), freeze_gc=True) as system:
+        writers = Writers(database, system.ref("/storage"), granted, commits)
+        await writers.begin()
+        yield writers
+
+
+async def _acquire(connection: Connection, company_ids: list[str]) -> list[Lease]:
+    return [await leases.acquire(connection, company_id, OWNER, LEASE_S) for company_id in company_ids]
+
+
+def _delta(lease: Lease, position: int, changes: tuple[KeyChange, ...], *, base: bool = False) -> Delta:
+    creds = b"{}" if base else None
+    return Delta(lease.company_id, lease.owner, lease.epoch, "bench", position, creds, changes, base)
