@@ -1,7 +1,7 @@
 """A company's device file: the SQLite file the library keeps its state in, with our journal and outbox beside it.
 
 The file is never altered in place to match Postgres: it is either the very file Postgres knows and not behind it, or it is built anew
-beside the old one and put in its place in one step.
+beside the old one and put in its place in one step. A file that Postgres has forgotten something of is shipped once more as a whole.
 """
 
 from __future__ import annotations
@@ -21,6 +21,7 @@ from actors.engine.journal import Journal
 from actors.engine.outbox import Item, Outbox
 from actors.engine.receipts import Passed
 from actors.engine.redelivery import spoil_key
+from actors.engine.reshipping import note_everything
 from actors.engine.schema import OWN_TABLES, Template, require_version, triggers
 from actors.engine.session_guard import GUARDS
 from actors.engine.sqlite import Connection, Sqlite
@@ -28,7 +29,7 @@ from storage.codec import CodecError
 from storage.whatsmeow import DEVICE_TABLE, LID_TABLE, TableRow, rows_of, session_fault
 from storage.whatsmeow_creds import SqlValue, device_from_creds
 
-Fault = Literal["missing", "foreign", "behind", "discarded", "damaged"]
+Fault = Literal["missing", "foreign", "behind", "ahead", "discarded", "damaged"]
 
 KEPT_MESSAGE_SECRETS: Final = 20_000
 """The library keeps one for each message for ever; the oldest beyond this go when the file is opened."""
@@ -139,6 +140,10 @@ class DeviceFile:
         if not 0 <= age_s < _TAKEN_UP_EXACT_S:
             self._set_meta("taken_up_at", str(int(now)))
 
+    def note_everything(self, recorded: Iterable[tuple[str, str]]) -> None:
+        """Have all of it shipped again; ``recorded``: the keys of the record, by type and id."""
+        note_everything(self._connection, recorded)
+
     def spoil_key(self, passed: Passed) -> bool:
         """Make a message that was lost undecryptable, so that the library asks for it; False when that cannot be done."""
         return spoil_key(self._connection, passed)
@@ -211,7 +216,11 @@ def fault_of(file: DeviceFile, file_id: str | None, position: int) -> Fault | No
     """Why this file cannot be used by a daemon whose record knows ``file_id`` up to ``position``; None when it can."""
     if file.file_id != file_id:
         return "foreign"
-    return "behind" if file.journal.position() < position else None
+    if file.journal.position() < position:
+        return "behind"
+    # What was committed is cut: entries missing here are in a record that has since gone back, to a backup or an older standby.
+    is_ahead = file.journal.first_kept() > position + 1 and file.identity() is not None
+    return "ahead" if is_ahead else None
 
 
 def build(

@@ -70,6 +70,11 @@ class Journal:
         last = self._connection.scalar("SELECT seq FROM sqlite_sequence WHERE name = 'wasup_journal'")
         return last if isinstance(last, int) else 0
 
+    def first_kept(self) -> int:
+        """The lowest number that has not been cut; the next one to be given out when all have."""
+        first = self._connection.scalar("SELECT min(seq) FROM wasup_journal")
+        return first if isinstance(first, int) else self.position() + 1
+
     def read(self, after: int) -> Batch | None:
         """The next batch beyond ``after``, values and journal from one snapshot; None when there is nothing new.
 

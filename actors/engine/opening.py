@@ -87,12 +87,12 @@ async def _prepare(host: Host, request: Open, send: Send, receive: Receive, log:
         log.note(f"the device file is {fault}: asking for the auth state")
         await send(NeedAuthState(reason=fault))
         state = await _receive_state(receive)
-        if file is not None and await trio.to_thread.run_sync(_is_unrecorded, file, fault, state):
-            log.caution(
-                "Postgres knows nothing of this company, but the device file holds a device it never heard of: keeping the file"
-            )
-            kept, file = file, None
-            return Ready(kept, 0, base=True)
+        if (
+            file is not None
+            and (kept := await trio.to_thread.run_sync(_keep, file, fault, request, state, log)) is not None
+        ):
+            file = None
+            return kept
         outbox = await trio.to_thread.run_sync(file.outbox.all) if file is not None else []
     finally:
         if file is not None:
@@ -110,6 +110,22 @@ def _inspect(host: Host, request: Open) -> tuple[DeviceFile | None, Fault | None
     if request.discard_file:
         return file, "discarded"
     return file, fault_of(file, request.file_id, request.position)
+
+
+def _keep(file: DeviceFile, fault: Fault, request: Open, state: AuthState, log: EngineLog) -> Ready | None:
+    """The file that is there, when it knows more than the record does and Postgres is to learn it."""
+    if _is_unrecorded(file, fault, state):
+        log.caution(
+            "Postgres knows nothing of this company, but the device file holds a device it never heard of: keeping the file"
+        )
+        return Ready(file, 0, base=True)
+    if fault != "ahead":
+        return None
+    log.caution(
+        "Postgres has forgotten some of what this device file had told it: keeping the file, shipping all of it"
+    )
+    file.note_everything((key_type, key_id) for key_type, key_id, _ in state.keys)
+    return Ready(file, request.position, base=False)
 
 
 def _is_unrecorded(file: DeviceFile, fault: Fault, state: AuthState) -> bool:

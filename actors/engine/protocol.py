@@ -76,7 +76,7 @@ class KeyRow(msgspec.Struct, frozen=True, array_like=True):
 
 
 class Open(Message, frozen=True, tag=True):
-    """Take up this company. The engine answers `NeedAuthState` (file missing, foreign or behind) or `Opened`."""
+    """Take up this company. The engine answers `NeedAuthState` (file missing, foreign, behind or ahead) or `Opened`."""
 
     company_id: str
     file_id: str | None
@@ -192,9 +192,9 @@ class EventsStored(Message, frozen=True, tag=True):
 
 
 class NeedAuthState(Message, frozen=True, tag=True):
-    """The engine must rebuild the device file; send `AuthStateChunk`s."""
+    """The engine must rebuild the device file, or (``ahead``) compare it with the record; send `AuthStateChunk`s."""
 
-    reason: Literal["missing", "foreign", "behind", "discarded", "damaged"]
+    reason: Literal["missing", "foreign", "behind", "ahead", "discarded", "damaged"]
 
 
 class Opened(Message, frozen=True, tag=True):
