@@ -27,6 +27,8 @@ COMMANDS: Final = MappingProxyType(
         "stats": "actors.cli.stats",
         "cleanup": "actors.cli.cleanup",
         "audit": "actors.cli.audit",
+        "verify": "actors.cli.verify",
+        "with-database": "actors.cli.with_database",
         "keys": "actors.cli.keys",
         "link": "actors.cli.link",
         "sessions": "actors.cli.sessions",

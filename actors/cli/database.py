@@ -37,7 +37,7 @@ async def open_for_command(settings: Settings, vault: Vault | None = None) -> As
     try:
         vault = vault or Vault.of_file(settings.master_key_file)
         async with (
-            _server(settings) as dsn,
+            server_for_command(settings) as dsn,
             open_database(
                 dsn,
                 size=_CONNECTIONS,
@@ -56,8 +56,11 @@ async def open_for_command(settings: Settings, vault: Vault | None = None) -> As
 
 
 @asynccontextmanager
-async def _server(settings: Settings) -> AsyncGenerator[str]:
-    """The DSN of the server to use."""
+async def server_for_command(settings: Settings) -> AsyncGenerator[str]:
+    """The DSN of the server to use: ``DATABASE_URL``'s, the running daemon's embedded one, or the embedded one, started for the block.
+
+    Raises EmbeddedPostgresError; whether ``DATABASE_URL``'s answers is not tried.
+    """
     if settings.database_url is not None:
         yield settings.database_url.reveal()
         return

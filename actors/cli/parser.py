@@ -40,6 +40,8 @@ def build_parser() -> argparse.ArgumentParser:
     _add_stats(add("stats", "show what auth state is stored", json))
     add("cleanup", "remove expired keys, old events and old answers now", json)
     _add_audit(add("audit", "show the newest audit records and verify the whole log", json))
+    add("verify", "open everything stored of the companies and say what cannot be used", json)
+    _add_with_database(add("with-database", "run a program, such as psql or pg_dump, on the database"))
     _add_keys(add("keys", "create, list and revoke API keys"), settings, json)
     _add_link(add("link", "link a company to WhatsApp; waits until it is linked", client, json))
     add("sessions", "list the companies' sessions", client, json)
@@ -116,6 +118,11 @@ def _add_stats(parser: argparse.ArgumentParser) -> None:
 
 def _add_audit(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--limit", type=_count, default=20, metavar="N", help="show this many (20)")
+
+
+def _add_with_database(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("program", metavar="PROGRAM", help="its environment has DATABASE_URL, PGHOST and the others")
+    parser.add_argument("arguments", nargs=argparse.REMAINDER, metavar="ARGUMENT", help="handed on as they are")
 
 
 def _add_link(parser: argparse.ArgumentParser) -> None:
