@@ -62,7 +62,7 @@ async def _next(signals: AsyncIterator[int]) -> int:
 
 def leave_at_once() -> NoReturn:
     """End the process without waiting for anything: what does not end by itself is in it. Engines and the embedded Postgres end
-    with it: the kernel tells them (tests/acceptance/test_stopping.py)."""
+    with it: the kernel tells them (tests/acceptance/test_service.py)."""
     sys.stdout.flush()
     sys.stderr.flush()
     os._exit(1)

@@ -88,7 +88,7 @@ async def test_the_master_key_is_changed_under_traffic(
     await before.assert_conversations_go_on(listener, *COMPANIES)
 
 
-async def test_credentials_that_were_swapped_are_not_used(site: Site, api: Api, loopback: RemoteLoopback) -> None:
+async def test_x5_credentials_that_were_swapped_are_not_used(site: Site, api: Api, loopback: RemoteLoopback) -> None:
     """Company A with B's credentials: suspended, audited, no code on offer, B untouched; in order again once the row is."""
     await api.wait_connected(*NAMES, within=CONNECT_WITHIN_S)
     before = await witness(api, loopback)

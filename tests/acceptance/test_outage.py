@@ -1,4 +1,4 @@
-"""Postgres is away for 20 s under traffic: nothing that was acknowledged is lost, and everything goes on by itself."""
+"""Postgres is away for 20 s under traffic: nothing that was acknowledged is lost, and everything goes on by itself (P3)."""
 
 from __future__ import annotations
 
@@ -93,7 +93,7 @@ async def test_an_outage_loses_nothing(
 
 
 @pytest.mark.parametrize("seconds", [8.0, pytest.param(600.0, marks=pytest.mark.chaos)], ids=["short", "ten-minutes"])
-async def test_backends_terminated_every_second_lose_nothing(
+async def test_p2_backends_terminated_every_second_lose_nothing(
     site: Site,
     api: Api,
     loopback: RemoteLoopback,

@@ -1,4 +1,4 @@
-"""Postgres is killed, again and again, while messages are sent."""
+"""Postgres is killed, again and again, while messages are sent (P1)."""
 
 from __future__ import annotations
 

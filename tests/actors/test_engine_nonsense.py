@@ -74,7 +74,7 @@ async def supervised(tmp_path: Path, kind: str) -> AsyncIterator[tuple[System, C
 
 
 @pytest.mark.parametrize("kind", ["garbage", "endless-head", "no-message", "wrong-message", "endless-frame"])
-async def test_an_engine_that_talks_nonsense_is_killed(tmp_path: Path, memory: Callable[[], int], kind: str) -> None:
+async def test_n3_an_engine_that_talks_nonsense_is_killed(tmp_path: Path, memory: Callable[[], int], kind: str) -> None:
     """In its handshake, in its first message, in a frame that never ends: its process is gone, at most 4 MB were spent on it."""
     before = descendants(os.getpid())
     async with supervised(tmp_path, kind) as (system, spec):
@@ -86,7 +86,7 @@ async def test_an_engine_that_talks_nonsense_is_killed(tmp_path: Path, memory: C
     print(f"N3: {kind}: killed, at most {memory() / 1024**2:.1f} MB")
 
 
-async def test_an_endless_line_is_cut(tmp_path: Path, memory: Callable[[], int]) -> None:
+async def test_n3_an_endless_line_is_cut(tmp_path: Path, memory: Callable[[], int]) -> None:
     """100 MB on standard error without a line's end: at most 4 MB of memory, and the engine goes on."""
     async with supervised(tmp_path, "endless-line") as (system, spec):
         ref = await system.supervisor("/engines").start_child(spec)

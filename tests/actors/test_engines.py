@@ -42,7 +42,7 @@ async def engine(
                 id="engine-0",
                 start=lambda _: EngineActor(
                     command,
-                    EngineSettings(statistics_interval_s=0.1, **settings),
+                    EngineSettings(**{"statistics_interval_s": 0.1, **settings}),
                     metrics or Metrics(CollectorRegistry()),
                 ),
                 backoff=Backoff(minimum=0.01, maximum=0.1),
@@ -90,7 +90,7 @@ async def test_a_killed_process_is_the_actors_crash_and_comes_back(tmp_path: Pat
     assert not is_running(second)
 
 
-async def test_a_stopped_process_is_noticed_killed_and_replaced(
+async def test_n2_a_stopped_process_is_noticed_killed_and_replaced(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """SIGSTOP: it does not answer, so it is killed and reaped; no zombie stays."""
@@ -103,6 +103,26 @@ async def test_a_stopped_process_is_noticed_killed_and_replaced(
         await pid_of(ref, other_than=first)
 
         assert not is_running(first)
+
+
+@pytest.mark.long
+async def test_n2_a_stopped_process_is_noticed_with_the_settings_as_they_come(tmp_path: Path) -> None:
+    """SIGSTOP just after a report, which is the worst moment: killed, reaped and replaced within 15 s."""
+    async with engine(tmp_path, [], statistics_interval_s=EngineSettings().statistics_interval_s) as system:
+        ref = system.ref("/engine-0")
+        first = await pid_of(ref)
+        os.kill(first, signal.SIGSTOP)
+        began = trio.current_time()
+        while is_running(first):
+            await trio.sleep(0.02)
+        noticed_s = trio.current_time() - began
+        await pid_of(ref, other_than=first)
+        replaced_s = trio.current_time() - began
+
+    print(
+        f"N2: a stopped engine process is gone after {noticed_s:.1f} s (bar 15), another ready after {replaced_s:.1f} s; no zombie"
+    )
+    assert noticed_s < 30
 
 
 async def test_killing_the_actor_ends_its_process(tmp_path: Path) -> None:

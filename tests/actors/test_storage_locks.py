@@ -1,4 +1,4 @@
-"""The storage actor while somebody else holds locks in Postgres, and while Postgres hangs."""
+"""The storage actor while somebody else holds locks in Postgres, and while Postgres hangs (P6)."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Two daemons on one database, each stopped for longer than its leases last, again and again."""
+"""Two daemons on one database, each stopped for longer than its leases last, again and again (L1)."""
 
 from __future__ import annotations
 

@@ -197,10 +197,10 @@ async def test_a_rotation_that_was_cut_off_is_gone_on_with(
     assert (await configured.run("rotate-key", "--json")).json["rewrapped"] == BATCH_KEYS
 
 
-async def test_reads_and_writes_go_on_during_a_rotation(
+async def test_x6_reads_and_writes_go_on_during_a_rotation(
     configured: Terminal, postgres_dsn: str, key_file: Path
 ) -> None:
-    """X6: a daemon that follows its key file sees not one failure, over three rotations; new companies are wrapped by the newest key."""
+    """A daemon that follows its key file sees not one failure, over three rotations; new companies are wrapped by the newest key."""
     companies = 50
     counted = {"reads": 0, "writes": 1}
     stop = trio.Event()
@@ -237,3 +237,4 @@ async def test_reads_and_writes_go_on_during_a_rotation(
         await daemon.write(leases.acquire, "new", "daemon-1", 60.0)
         await daemon.write(auth_state.commit_deltas, [Delta("new", "daemon-1", 1, "f", 1, CREDS, (), base=True)])
         assert await kek_ids(daemon) == {key_id(4)}
+    print(f"X6: {counted} of {companies} companies during three rotations, 0 failed")

@@ -13,10 +13,13 @@ import pytest
 import structlog
 
 from config.errors import ConfigError
+from config.log_fields import FIELDS
 from config.log_records import LibraryHandler
 from config.logging import LineWriter, configure, logger
 from config.sections import LogSettings
 from config.settings import LogLevel
+
+MOST_CHARS = 80
 
 
 @pytest.fixture
@@ -25,7 +28,7 @@ def output() -> Iterator[io.BytesIO]:
     root = logging.getLogger()
     handlers, level = root.handlers[:], root.level
     stream = io.BytesIO()
-    configure("debug", LogSettings(max_value_chars=80, repeat_interval_s=10.0), stream)
+    configure("debug", LogSettings(max_value_chars=MOST_CHARS, repeat_interval_s=10.0), stream)
     yield stream
     structlog.reset_defaults()
     logging.captureWarnings(False)
@@ -85,12 +88,27 @@ def test_listed_fields_are_made_fit(output: io.BytesIO) -> None:
     assert line["path"] == ["/a", "[bytes]"]
 
 
-def test_no_field_breaks_the_line(output: io.BytesIO) -> None:
+def test_x9_no_field_breaks_the_line(output: io.BytesIO) -> None:
     """Line ends in events, values and logger names stay inside their JSON string."""
     logger("x\ny").info("a\r\nb", reason='c\n{"level":"error"}', why="\u2028\u0085")
 
     assert len(output.getvalue().splitlines()) == 1
     assert len(output.getvalue().decode().splitlines()) == 1
+
+
+@pytest.mark.parametrize("name", [*FIELDS, "not_a_listed_field"])
+def test_x9_whatever_a_field_holds_its_line_is_one_line(output: io.BytesIO, name: str) -> None:
+    """Line ends, a forged line and a megabyte in each field there is: one JSON object, cut to its length."""
+    forged = '"}\r\n{"level":"error","event":"forged"}\n\x00\x85\u2028'
+    for value in (forged, "a" * 1_000_000, forged * 20_000, [forged] * 1_000, {forged: forged}):
+        logger("x").info("told", **{name: value})
+
+    found = lines(output)
+    assert [line["event"] for line in found] == ["told"] * 5
+    assert all({"timestamp", "level", "logger", "event", name} == set(line) for line in found)
+    longest = max(len(line) for line in output.getvalue().splitlines())
+    assert longest < 25 * MOST_CHARS * 6  # a list of 20 values; a character is six at most when it is escaped
+    assert len(output.getvalue().decode().splitlines()) == 5
 
 
 def test_exceptions(output: io.BytesIO) -> None:

@@ -1,4 +1,4 @@
-"""A company leaves WhatsApp when its daemon has said nothing for too long."""
+"""A company leaves WhatsApp when its daemon has said nothing for too long (L3)."""
 
 from __future__ import annotations
 

@@ -65,7 +65,7 @@ async def test_it_ends_when_nobody_takes_control(tmp_path: Path) -> None:
         assert await engine.ended() == NEVER_CONTROLLED
 
 
-async def test_it_dies_with_its_parent(tmp_path: Path) -> None:
+async def test_n4_it_dies_with_its_parent(tmp_path: Path) -> None:
     """kill -9 of the daemon leaves no engine behind, even one that nobody has connected to yet."""
     arguments = [
         "-m",

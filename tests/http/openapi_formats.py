@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import hashlib
+import re
+from collections.abc import MutableMapping
 from typing import Any, Final
 
 import schemathesis
@@ -16,6 +19,9 @@ RECIPIENTS = st.one_of(
 )
 FILES: Final = ("image", "video", "audio", "document", "sticker")
 
+KEY: Final = "Idempotency-Key"
+VALID_KEY: Final = re.compile(r"[\x21-\x7e]{1,128}", re.ASCII)
+
 URLS = st.integers(0, 99).map(lambda number: f"https://receiver{number}.invalid/hook?n={number}")
 
 schemathesis.openapi.format("phone-number", PHONES)
@@ -25,13 +31,21 @@ schemathesis.openapi.format("whatsapp-recipient", RECIPIENTS)
 
 @schemathesis.hook
 def before_call(context: Any, case: Any, kwargs: Any) -> None:
-    """Of a message: no URL is fetched, only in a group another's message is deleted, what changes one is no reply. Of an upload:
-    which bytes are an image.
+    """Of a message: no URL is fetched, only in a group another's message is deleted, what changes one is no reply, and an
+    Idempotency-Key belongs to one body. Of an upload: which bytes are an image.
     """
     if isinstance(case.query, dict) and case.path.endswith("/media"):
         case.query.pop("kind", None)
     if isinstance(case.body, dict) and case.path.endswith("/send"):
         case.body = _sensible(case.body)
+        _own_key(case)
+
+
+def _own_key(case: Any) -> None:
+    """The same key for the same body only. A key that is to be refused stays as it is."""
+    key = case.headers.get(KEY) if isinstance(case.headers, MutableMapping) else None
+    if isinstance(key, str) and VALID_KEY.fullmatch(key):
+        case.headers[KEY] = key[:64] + hashlib.sha256(repr(case.body).encode()).hexdigest()
 
 
 def _sensible(body: dict[str, Any]) -> dict[str, Any]:

@@ -25,7 +25,7 @@ from wsproto.utilities import LocalProtocolError
 
 from tests.http.world import ADMIN_KEY, Daemon
 
-PATIENCE_S = 15.0
+PATIENCE_S = 60.0
 """More than any deadline of the server under test."""
 
 

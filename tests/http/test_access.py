@@ -53,7 +53,7 @@ def test_the_route_table_is_what_is_tested() -> None:
 
 
 @pytest.mark.parametrize("template", COMPANY_ROUTES)
-async def test_a_foreign_company_is_denied_alike_whether_it_exists_or_not(template: str) -> None:
+async def test_x1_a_foreign_company_is_denied_alike_whether_it_exists_or_not(template: str) -> None:
     """Every verb: status, headers and body are the same byte for byte, and nothing happens to the company."""
     verbs = next(methods for path, methods in ROUTES if path == template)
     async with running() as daemon, daemon.client_with(A_KEY) as client:
@@ -69,6 +69,7 @@ async def test_a_foreign_company_is_denied_alike_whether_it_exists_or_not(templa
                 assert COMPANY_B.encode() not in existing[1]
         assert daemon.world.companies[COMPANY_B].asked == []
         assert UNKNOWN not in daemon.world.companies
+    print(f"X1: {template}: {len(VERBS)} verbs, existing, missing and malformed alike byte for byte")
 
 
 @pytest.mark.parametrize("template", [path for path, _ in ROUTES if path not in OPEN])
@@ -174,7 +175,7 @@ async def test_every_answer_carries_the_safe_headers(daemon: Daemon) -> None:
         assert "server" not in headers
 
 
-async def test_guessing_is_limited_and_a_good_key_goes_on() -> None:
+async def test_x11_guessing_is_limited_and_a_good_key_goes_on() -> None:
     """429 with Retry-After after the limit; the key that was in use all the time is not touched; the audit log has each try."""
     async with running(http=HttpSettings(auth_failures_per_minute=20)) as daemon:
         await daemon.client.get("/api/whatsapp/sessions")

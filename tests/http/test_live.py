@@ -163,7 +163,7 @@ async def test_a_slow_reader_is_told_where_to_resume(daemon: Daemon) -> None:
     await until(lambda: dropped in daemon.metrics.exposition())
 
 
-async def test_a_revoked_key_closes_its_streams(daemon: Daemon) -> None:
+async def test_x7_a_revoked_key_closes_its_streams(daemon: Daemon) -> None:
     """1008 within 5 s, for those opened with the key and with a ticket for it; another key's stream goes on."""
     ticket = await ticket_for(daemon, A_KEY)
     async with (

@@ -15,25 +15,29 @@ from tests.http.world import A_KEY, ADMIN_KEY, running, sample_world
 
 ROOT = Path(__file__).parents[2]
 SEED = 20261121
-EXAMPLES = int(os.environ.get("WASUP_SCHEMATHESIS_EXAMPLES", "4"))
-"""For each operation, beside those that cover its parameters; more by hand: the suite has to end soon."""
 PATIENT = HttpSettings(auth_failures_per_minute=10_000)
 """It tries wrong keys by the dozen, and is to be told 401 each time."""
 
 
 @pytest.mark.slow
+@pytest.mark.parametrize(
+    ("examples", "within_s"), [(4, 240.0), pytest.param(500, 3600.0, marks=pytest.mark.long)], ids=["short", "full"]
+)
 @pytest.mark.parametrize("key", [ADMIN_KEY, A_KEY], ids=["admin", "company"])
-async def test_the_api_is_what_its_description_says(key: str, tmp_path: Path) -> None:
-    """No check fails: no 5xx, no undocumented status, header, type or shape, nothing valid refused, nothing invalid taken."""
+async def test_e7_the_api_is_what_its_description_says(
+    key: str, examples: int, within_s: float, tmp_path: Path
+) -> None:
+    """So many examples of each operation, beside those that cover its parameters, and the links between operations: no 5xx, no
+    undocumented status, header, type or shape, nothing valid refused, nothing invalid taken."""
     world = sample_world()
     world.limit = 1_000_000
     # Webhooks are tested against hosts that do not exist: a resolver that says so late must not hold it up.
     async with running(world, PATIENT, outbound=OutboundSettings(connect_timeout_s=0.2)) as daemon:
-        with trio.fail_after(240):
+        with trio.fail_after(within_s):
             done = await trio.run_process(
                 [
                     *(str(Path(sys.executable).with_name("st")), "run", f"{daemon.url}/docs/openapi.json"),
-                    *("--checks", "all", "--max-examples", str(EXAMPLES), "--seed", str(SEED), "--no-color"),
+                    *("--checks", "all", "--max-examples", str(examples), "--seed", str(SEED), "--no-color"),
                     *("--continue-on-failure", "--generation-database", "none"),
                     *("-H", f"Authorization: Bearer {key}"),
                 ],
@@ -49,6 +53,6 @@ async def test_the_api_is_what_its_description_says(key: str, tmp_path: Path) ->
     counted = re.search(r"^ *([0-9,]+) generated", text, re.MULTILINE)
     assert done.returncode == 0, text[-8000:]
     assert counted is not None, text[-2000:]
-    print(f"E7: {counted[1]} cases, all checks, seed {SEED}: no failure")
+    print(f"E7: {counted[1]} cases, all checks, up to {examples} examples an operation, seed {SEED}: no failure")
     assert alive == 200
     assert daemon.system.snapshot("/http").restarts == 0

@@ -147,7 +147,7 @@ async def running(
 
 
 async def until(is_so: Callable[[], bool]) -> None:
-    """Wait for what other tasks bring about, for a few seconds at most."""
-    with trio.fail_after(5):
+    """Wait for what other tasks bring about, for half a minute at most."""
+    with trio.fail_after(30):
         while not is_so():
             await trio.sleep(0.002)

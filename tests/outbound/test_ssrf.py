@@ -109,7 +109,7 @@ def names() -> Names:
 
 
 @pytest.mark.parametrize("url", FORMS)
-async def test_no_form_of_an_internal_address_is_connected_to(url: str) -> None:
+async def test_x8_no_form_of_an_internal_address_is_connected_to(url: str) -> None:
     """Refused before anything is connected to, whatever the form."""
     wire = Wire()
     client = OutboundClient(policy(), connections=1, resolve=names(), transport=wire)
@@ -132,7 +132,7 @@ async def test_what_is_public_is_connected_to_by_its_address() -> None:
     assert (wire.connects, failed.value.reason) == ([PUBLIC], "unreachable")
 
 
-async def test_an_answer_that_changes_is_asked_for_once_a_connection() -> None:
+async def test_x8_an_answer_that_changes_is_asked_for_once_a_connection() -> None:
     """A name that is public when checked and internal when asked again: the checked address is connected to, the next try refused."""
     changing = Names({"rebind.example": [[PUBLIC], ["127.0.0.1"]]})
     wire = Wire()
@@ -148,7 +148,7 @@ async def test_an_answer_that_changes_is_asked_for_once_a_connection() -> None:
     assert reasons == ["unreachable", "address_not_allowed"]
 
 
-async def test_a_redirect_is_not_followed() -> None:
+async def test_x8_a_redirect_is_not_followed() -> None:
     """It is an answer like any other; where it points to is never asked."""
 
     async def redirect(_: Received) -> tuple[int, dict[str, str], bytes]:

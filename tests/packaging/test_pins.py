@@ -85,7 +85,7 @@ def test_nothing_is_pinned_that_nothing_needs() -> None:
     assert set(constraints()) - set(needed()) - tools - _NOT_PINNED == set()
 
 
-def test_the_namesake_is_refused() -> None:
+def test_x12_the_namesake_is_refused() -> None:
     """pip cannot install the distribution `supervisor` beside us: no version satisfies the constraint."""
     refused = constraints()["supervisor"].specifier
 

@@ -32,8 +32,9 @@ def test_systemd_understands_it(tmp_path: Path) -> None:
     assert (done.returncode, done.stderr) == (0, "")
 
 
-def test_it_stays_protected() -> None:
+def test_d6_it_stays_protected() -> None:
     """No change to the unit opens what was closed without this noticing."""
     done = analyze("security", "--offline=true", f"--threshold={MOST_EXPOSURE}", str(UNIT))
 
     assert done.returncode == 0, done.stdout[-500:]
+    print(f"D6: {done.stdout.strip().splitlines()[-1].removeprefix(chr(0x2192)).strip()}")

@@ -39,7 +39,7 @@ def names(wheel: Path) -> set[str]:
         return set(opened.namelist())
 
 
-def test_every_file_of_the_packages_is_shipped(names: set[str]) -> None:
+def test_x12_every_file_of_the_packages_is_shipped(names: set[str]) -> None:
     """Code, SQL, pages and the markers of typing."""
     ours = {str(path.relative_to(ROOT)) for path in files() if path.relative_to(ROOT).parts[0] in PACKAGES}
 
@@ -48,7 +48,7 @@ def test_every_file_of_the_packages_is_shipped(names: set[str]) -> None:
     assert {f"{package}/py.typed" for package in PACKAGES} <= names
 
 
-def test_nothing_else_is_shipped(names: set[str]) -> None:
+def test_x12_nothing_else_is_shipped(names: set[str]) -> None:
     """No tests, benchmarks, deployment files or caches."""
     tops = {name.split("/")[0] for name in names}
 

@@ -1,4 +1,4 @@
-"""Postgres killed again and again under writers: nothing acknowledged is lost, every doubtful commit is settled."""
+"""Postgres killed again and again under writers: nothing acknowledged is lost, every doubtful commit is settled (P1)."""
 
 from __future__ import annotations
 

@@ -83,7 +83,7 @@ async def _until(condition: Callable[[], bool]) -> None:
             await trio.sleep(0.005)
 
 
-async def test_a_full_disk_loses_nothing(small_disk: Path) -> None:
+async def test_p4_a_full_disk_loses_nothing(small_disk: Path) -> None:
     """While it is full an event is refused as `StorageFull`; then writes resume, and exactly what was acknowledged is there."""
     server = EmbeddedPostgres(small_disk / "postgres", settings={"max_wal_size": "32MB", "min_wal_size": "32MB"})
     await server.start()

@@ -58,7 +58,7 @@ async def test_two_daemons_migrate_at_once(empty_dsn: str) -> None:
     assert sorted(applied) == ["0001_one", "0002_two"]
 
 
-async def test_a_newer_database_is_refused(empty_dsn: str) -> None:
+async def test_p7_a_newer_database_is_refused(empty_dsn: str) -> None:
     """A database with a migration that this version does not know is left alone, naming it."""
     async with open_database(empty_dsn) as database:
         await migrate(database, (ONE, TWO))

@@ -49,7 +49,7 @@ async def test_a_tenant_sees_its_own_rows(database: Database, table: str) -> Non
 
 
 @pytest.mark.parametrize("table", ["whatsapp_auth", "whatsapp_keys"])
-async def test_no_company_is_no_rows(postgres_dsn: str, table: str) -> None:
+async def test_x3_no_company_is_no_rows(postgres_dsn: str, table: str) -> None:
     """Unset, empty, or left over as empty on a connection used before: no rows, and no error."""
     async with open_database(postgres_dsn, size=1) as database:  # one connection, so that it is the one used before
         await plant(database)

@@ -49,7 +49,7 @@ async def catalogue(database: Database) -> dict[str, set[str]]:
     }
 
 
-async def test_upgraded_step_by_step_it_is_the_schema_of_a_new_database(empty_dsn: str, database: Database) -> None:
+async def test_p7_upgraded_step_by_step_it_is_the_schema_of_a_new_database(empty_dsn: str, database: Database) -> None:
     """One migration at a time, as installations meet them, and with rows of the first version: no difference in any catalogue."""
     steps = shipped()
     async with open_database(empty_dsn, size=2) as old:
@@ -70,7 +70,7 @@ async def test_upgraded_step_by_step_it_is_the_schema_of_a_new_database(empty_ds
 
 
 @pytest.mark.parametrize("statement", ["ALTER TABLE webhooks ADD COLUMN n INTEGER", "DROP POLICY {policy} ON {table}"])
-async def test_a_difference_would_be_seen(database: Database, empty_dsn: str, statement: str) -> None:
+async def test_p7_a_difference_would_be_seen(database: Database, empty_dsn: str, statement: str) -> None:
     """A column more, a policy less."""
     async with open_database(empty_dsn, size=2) as other:
         await migrate(other)

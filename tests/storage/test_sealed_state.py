@@ -133,7 +133,7 @@ SWAPS = {
 
 
 @pytest.mark.parametrize("sql", SWAPS.values(), ids=SWAPS)
-async def test_what_is_not_what_was_written_is_an_error(sealing: Database, sql: str) -> None:
+async def test_x5_what_is_not_what_was_written_is_an_error(sealing: Database, sql: str) -> None:
     """Never data, never "no credentials"; and the other company is not hurt."""
     await link(sealing, A)
     await link(sealing, B)
@@ -147,7 +147,7 @@ async def test_what_is_not_what_was_written_is_an_error(sealing: Database, sql: 
     assert (await auth_state.load(sealing, B)).creds == CREDS
 
 
-async def test_an_old_value_under_a_retired_key_does_not_open(sealing: Database) -> None:
+async def test_x5_an_old_value_under_a_retired_key_does_not_open(sealing: Database) -> None:
     """A value out of the archive put back into its old place belongs to a key that is not the company's any more."""
     await link(sealing)
     archived = await sealing.write(archive.archive, A, "logged out")
@@ -294,7 +294,7 @@ async def test_plain_values_are_sealed_on_their_way_into_the_archive(database: D
     assert (await archive.load(sealing, archived)) is not None
 
 
-async def test_an_archive_that_was_changed_does_not_open(sealing: Database) -> None:
+async def test_x5_an_archive_that_was_changed_does_not_open(sealing: Database) -> None:
     """The same promise as for live values."""
     await link(sealing)
     archived = await sealing.write(archive.archive, A, "logged out")

@@ -60,7 +60,7 @@ def test_two_seals_of_one_value_differ() -> None:
     ],
     ids=["another table", "another type", "another id", "shifted border"],
 )
-def test_a_moved_value_does_not_open(place: tuple[str, str, str]) -> None:
+def test_x5_a_moved_value_does_not_open(place: tuple[str, str, str]) -> None:
     """It belongs to its table, type and id."""
     key = data_key()
 
@@ -84,7 +84,7 @@ def test_a_value_of_another_key_does_not_open(company_id: str, data_key_id: str)
         data_key(company_id, data_key_id).open(*PLACE, stored)
 
 
-def test_every_flipped_bit_is_noticed() -> None:
+def test_x5_every_flipped_bit_is_noticed() -> None:
     """In the nonce, the ciphertext or the tag; a bit of the form's text likewise."""
     key = data_key()
     stored = key.seal(*PLACE, VALUE)
@@ -104,7 +104,7 @@ def test_every_flipped_bit_is_noticed() -> None:
             key.open(*PLACE, changed)
 
 
-def test_every_truncation_is_noticed() -> None:
+def test_x5_every_truncation_is_noticed() -> None:
     """Cut anywhere, down to an empty member."""
     key = data_key()
     head, _, encoded = key.seal(*PLACE, VALUE)[:-2].rpartition(b".")
@@ -167,7 +167,7 @@ def test_a_changed_data_key_is_noticed(file: Path, what: str) -> None:
         vault_.unlock(change(stored, what))
 
 
-def test_an_unknown_master_key_is_named(file: Path) -> None:
+def test_x5_an_unknown_master_key_is_named(file: Path) -> None:
     """The error tells which one is missing and which there are; without any it says so."""
     stored, _ = vault(file, 1).make(A, all_sealed=True)
 

@@ -127,10 +127,10 @@ READS: dict[str, Callable[[Connection], Awaitable[Any]]] = {
 
 
 @pytest.mark.parametrize("read", READS.values(), ids=READS)
-async def test_no_read_of_the_daemon_gives_a_tenant_another_companys_rows(
+async def test_x2_no_read_of_the_daemon_gives_a_tenant_another_companys_rows(
     planted: Database, read: Callable[[Connection], Awaitable[Any]]
 ) -> None:
-    """X2: each either knows nothing of company B or is refused; as the daemon each of them runs."""
+    """Each either knows nothing of company B or is refused; as the daemon each of them runs."""
     await planted.write(read)
 
     found = await as_tenant(planted, read)
@@ -148,8 +148,8 @@ async def test_what_a_tenant_does_see_is_its_own(planted: Database) -> None:
 
 
 @pytest.mark.parametrize("sql", ["UPDATE audit_log SET action = 'x'", "DELETE FROM audit_log", "TRUNCATE audit_log"])
-async def test_nobody_changes_the_audit_log(planted: Database, owned: Database, sql: str) -> None:
-    """X10: 42501 for the tenant role, for the daemon as plain owner and as superuser, and the chain is whole."""
+async def test_x10_nobody_changes_the_audit_log(planted: Database, owned: Database, sql: str) -> None:
+    """42501 for the tenant role, for the daemon as plain owner and as superuser, and the chain is whole."""
     await owned.write(audit.append, 1.0, "key", "kill", "/http", "127.0.0.1")
 
     for database in (planted, owned):
@@ -172,7 +172,7 @@ async def test_without_force_the_owner_is_above_the_policies(owned: Database) ->
     assert (with_policy, without_policy, without_force) == ([A, B], [], [A, B])
 
 
-async def test_every_table_of_companies_forces_its_policies(owned: Database, database: Database) -> None:
+async def test_x2_every_table_of_companies_forces_its_policies(owned: Database, database: Database) -> None:
     """The catalogue names none; it would name one that does not."""
     assert await database.fetch(NOT_FORCED) == []
     await owned.execute("ALTER TABLE whatsapp_data_keys NO FORCE ROW LEVEL SECURITY")
@@ -198,7 +198,7 @@ async def test_a_view_runs_with_the_rights_of_its_owner(database: Database) -> N
     assert [row["name"] for row in await database.fetch(AROUND)] == ["leaks"]
 
 
-async def test_without_nullif_the_second_transaction_of_a_connection_has_an_empty_company(postgres_dsn: str) -> None:
+async def test_x3_without_nullif_the_second_transaction_of_a_connection_has_an_empty_company(postgres_dsn: str) -> None:
     """PostgreSQL resets a setting of a transaction to the empty text, not to nothing; wasup_current_company knows."""
     async with open_database(postgres_dsn, size=1) as database:
 
@@ -213,7 +213,7 @@ async def test_without_nullif_the_second_transaction_of_a_connection_has_an_empt
     assert (first, within, second) == ((None, None), (A, A), ("", None))
 
 
-async def test_the_tenant_role_is_nothing_special(database: Database) -> None:
+async def test_x2_the_tenant_role_is_nothing_special(database: Database) -> None:
     """Neither superuser nor above row security, no owner of anything, a member of no role, and nobody logs in as it."""
     role = await database.fetchrow("""
         SELECT rolsuper OR rolbypassrls OR rolcreaterole OR rolcreatedb OR rolreplication OR rolcanlogin AS special,

@@ -120,6 +120,23 @@ async def test_a_stuck_incarnation_is_never_doubled(autojump_clock: MockClock) -
         assert system.snapshot("/a").is_stuck is False
 
 
+async def test_s4_a_child_that_shields_itself_is_reported_as_stuck(autojump_clock: MockClock) -> None:
+    """Its `shutdown` seconds to stop by itself, `stuck_after` more to obey the cancellation; then the supervisor goes on without it."""
+    journal = Journal()
+    spec = SupervisorSpec([probe("a", journal, shutdown=2.0), probe("b", journal)])
+    async with open_system(spec, on_event=journal.on_event, stuck_after=3.0) as system:
+        system.ref("/a").tell(Run(shielded))
+        await wait_all_tasks_blocked()
+        with pytest.raises(ChildStuck):
+            await system.supervisor().terminate_child("a")
+        told_at = trio.current_time()
+        assert await system.ref("/b").ask(Ping()) == 1
+
+    (stuck,) = [event for event in journal.events if event.kind == "stuck"]
+    assert (stuck.path, stuck.time, told_at) == ("/a", 2 + 3, 2 + 3)
+    print(f"S4: shutdown 2 s, stuck_after 3 s: reported as stuck after {stuck.time:g} s, its neighbour answers")
+
+
 async def shielded(_: Any) -> None:
     """Cannot be cancelled for a thousand seconds."""
     with trio.CancelScope(shield=True):

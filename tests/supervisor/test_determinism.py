@@ -92,18 +92,23 @@ def run(seed: int) -> list[str]:
 
 
 @pytest.mark.slow
-def test_ten_thousand_kills_over_fifty_actors_leave_the_same_trace_twice() -> None:
-    """Random kills and messages with one seed: the same events, times, delays and reasons, in under 30 s."""
-    begun = time.monotonic()
+def test_s1_ten_thousand_kills_over_fifty_actors_leave_the_same_trace_twice() -> None:
+    """Random kills and messages with one seed: the same events, times, delays and reasons, in under 30 s of processor time."""
+    begun = time.process_time()
     first, second = run(20261121), run(20261121)
-    elapsed = time.monotonic() - begun
+    elapsed = time.process_time() - begun
 
     assert first == second
     assert elapsed < 30
-    assert sum(" crashed " in line for line in first) > 2_000
+    crashes = sum(" crashed " in line for line in first)
+    assert crashes > 2_000
+    print(
+        f"S1: {KILLS:,} kills ordered, {crashes:,} crashes, {len(first):,} events, the same twice in {elapsed:.1f} s of processor "
+        "time (bar 30)"
+    )
 
 
 @pytest.mark.slow
-def test_another_seed_leaves_another_trace() -> None:
+def test_s1_another_seed_leaves_another_trace() -> None:
     """The dice matter: the equality of two runs is not that of two empty lists."""
     assert run(4711) != run(4712)

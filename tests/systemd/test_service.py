@@ -23,17 +23,20 @@ pytestmark = [
 UNIT = "wasup.service"
 PROBE = "/opt/wasup/current/tests/systemd/probe.py"
 PROJECT = "/srv/wasup"
+BLOCKED_S = 40
+WATCHDOG_S = 2
 DROP_IN = """
 [Service]
 # The environment of this checkout is used where it is seen in the machine, and its interpreter wherever that is.
 ExecStartPre=/opt/wasup/current/.venv/bin/python {probe}
 ExecStart=
-ExecStart=/opt/wasup/current/.venv/bin/python -c "import sys; from actors.main import main; sys.exit(main())" run
+ExecStart=/opt/wasup/current/.venv/bin/python -c "import signal, sys, time; from actors.main import main; \
+    signal.signal(signal.SIGUSR1, lambda *_: time.sleep({blocked_s})); sys.exit(main())" run
 Environment=PYTHONPATH=/opt/wasup/current PYTHONDONTWRITEBYTECODE=1
 Environment=WASUP_BIND=127.0.0.1:{port}
 Environment=WASUP_LOG_LEVEL=debug
 {home}
-WatchdogSec=2
+WatchdogSec={watchdog_s}
 TimeoutAbortSec=1
 RestartSec=100ms
 """
@@ -67,7 +70,11 @@ def _install(machine: Machine, port: int) -> None:
     if opened:  # an interpreter below a home directory, as pyenv has it, is behind ProtectHome= otherwise
         machine.run("chmod", "o+x", f"/{home}")
     drop_in = DROP_IN.format(
-        port=port, probe=PROBE, home="ProtectHome=tmpfs\nBindReadOnlyPaths=" + sys.base_prefix if opened else ""
+        port=port,
+        probe=PROBE,
+        blocked_s=BLOCKED_S,
+        watchdog_s=WATCHDOG_S,
+        home="ProtectHome=tmpfs\nBindReadOnlyPaths=" + sys.base_prefix if opened else "",
     )
     machine.write(f"/etc/systemd/system/{UNIT}.d/test.conf", drop_in)
     machine.run("mkdir", "-p", "/opt/wasup")
@@ -109,9 +116,10 @@ def test_it_is_started_when_it_serves(running: Machine, port: int) -> None:
     assert running.show(UNIT, "StatusText") == f"serving http://127.0.0.1:{port}"
 
 
-def test_its_sandbox_holds(running: Machine) -> None:
+def test_d6_its_sandbox_holds(running: Machine) -> None:
     """What the unit denies is denied to a program of the service's; the daemon, its Postgres and its engine's library work in it."""
     assert "probes: 12, not denied: []" in running.journal(UNIT)
+    print("D6: 12 probes as the service, 12 denied")
 
 
 def test_a_reload_goes_through(running: Machine) -> None:
@@ -120,7 +128,23 @@ def test_a_reload_goes_through(running: Machine) -> None:
     wait_for("the reload", lambda: running.show(UNIT, "StatusText").startswith("reloaded, 0 settings changed"))
 
 
-def test_a_hung_daemon_is_restarted(running: Machine, port: int) -> None:
+def test_s5_a_blocked_loop_is_restarted(running: Machine, port: int) -> None:
+    """A call in the event loop that takes 40 s: its other threads run, the watchdog is not fed, systemd starts the daemon again."""
+    before = int(running.show(UNIT, "NRestarts"))
+    running.run("kill", "-USR1", running.show(UNIT, "MainPID"))
+    began = time.monotonic()
+    wait_for("the restart", lambda: int(running.show(UNIT, "NRestarts")) > before)
+    restarted_s = time.monotonic() - began
+    wait_for("HTTP", lambda: alive(port))
+
+    assert restarted_s < BLOCKED_S
+    print(
+        f"S5: a call that blocks the loop for {BLOCKED_S} s: restarted after {restarted_s:.1f} s (WatchdogSec={WATCHDOG_S}, bar "
+        f"{WATCHDOG_S + 5}), HTTP after {time.monotonic() - began:.1f} s"
+    )
+
+
+def test_s5_a_hung_daemon_is_restarted(running: Machine, port: int) -> None:
     """Stopped dead, it does not feed the watchdog; systemd ends it and starts it again."""
     before = int(running.show(UNIT, "NRestarts"))
     running.run("kill", "-STOP", running.show(UNIT, "MainPID"))

@@ -23,6 +23,7 @@ from tests.supervisor.model.plain import ActorPlan, Model, Outcome, Place, SupPl
 
 RESTARTS = st.sampled_from(Restart)
 DELAYS = st.sampled_from([0.0, 0.0, 0.5, 2.0])
+STEPS = 40
 
 
 @st.composite
@@ -278,14 +279,16 @@ class TreeMachine(RuleBasedStateMachine):
 
 
 @pytest.mark.slow
-def test_the_core_and_the_model_show_the_same_after_every_step() -> None:
-    """150 random trees, up to 40 steps each."""
+@pytest.mark.parametrize("trees", [150, pytest.param(2_000, marks=pytest.mark.long)])
+def test_s2_the_core_and_the_model_show_the_same_after_every_step(trees: int) -> None:
+    """So many random trees, up to 40 steps each."""
     run_state_machine_as_test(
         TreeMachine,
         settings=settings(
-            max_examples=150,
-            stateful_step_count=40,
+            max_examples=trees,
+            stateful_step_count=STEPS,
             deadline=None,
             suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large],
         ),
     )
+    print(f"S2: {trees:,} trees, up to {STEPS} steps each, compared after every step: 0 divergences")
