@@ -1,4 +1,4 @@
-"""deploy/backup.sh, restore.sh and restore-drill.sh on a server of the operator's own."""
+"""deploy/backup.sh, restore.sh and restore-drill.sh on a server of the operator's own (P8)."""
 
 from __future__ import annotations
 
