@@ -64,7 +64,7 @@ async def soak(site: Site, *, minutes: float, companies: int, seed: int, is_calm
 
 
 async def _run(stage: Stage, texts: Texts, seconds: float, *, is_calm: bool) -> Outcome:
-    sampler = Sampler(stage.site, stage.api, stage.loopback)
+    sampler = _sampler(stage)
     churn, history = Churn(stage.site, stage.api, texts), History()
     names = CALM if is_calm else tuple(name for name in DEEDS if name not in ENDS_THE_DAEMON)
     before = await _quiet(stage)
@@ -108,8 +108,12 @@ async def _everyone_back(api: Api, users: Sequence[User]) -> None:
     await api.wait_connected(*(user.company for user in users), within=BACK_WITHIN_S)
 
 
+def _sampler(stage: Stage) -> Sampler:
+    return Sampler(stage.site, stage.api, stage.loopback, [user.company for user in stage.companies])
+
+
 async def _quiet(stage: Stage) -> dict[str, float]:
     await trio.sleep(QUIET_S)
-    sampler = Sampler(stage.site, stage.api, stage.loopback)
-    await sampler.sample(with_tables=True)
+    sampler = _sampler(stage)
+    await sampler.sample(with_tables=True, packed=True)
     return {name: points[0][1] for name, points in sampler.series.items()}

@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator
+from collections.abc import Collection, Iterator, Sequence
 from contextlib import suppress
 from pathlib import Path
-from typing import Final, LiteralString, final
+from typing import Final, final
 
 import trio
 from prometheus_client.parser import text_string_to_metric_families
 
 from benchmarks.soak.slopes import Point
+from benchmarks.soak.tables import MIB, look_at_tables, pack_tables
 from storage.errors import StorageError
 from storage.pool import open_database
 from tests.loopback.remote import RemoteLoopback
@@ -18,27 +19,23 @@ from tests.support.api import Api
 from tests.support.processes import PROC, alive
 from tests.support.site import Site
 
-MIB: Final = 1024**2
 EVERY_S: Final = 5.0
 TABLES_EVERY: Final = 4
 """Tables are asked for with each fourth sample: it costs a connection."""
-_TABLES: LiteralString = """
-    SELECT relname, pg_total_relation_size(oid) AS bytes FROM pg_class
-    WHERE relkind = 'r' AND relnamespace = 'public'::regnamespace
-"""
 
 Series = dict[str, list[Point]]
 
 
 @final
 class Sampler:
-    """Samples until it is cancelled. ``series``: by name, with the seconds since the start."""
+    """Samples until it is cancelled. ``series``: by name, with the seconds since the start. ``staying``: who is there all the time."""
 
-    def __init__(self, site: Site, api: Api, loopback: RemoteLoopback) -> None:
+    def __init__(self, site: Site, api: Api, loopback: RemoteLoopback, staying: Sequence[str]) -> None:
         self.series: Series = {}
         self._site = site
         self._api = api
         self._loopback = loopback
+        self._staying = staying
         self._began = trio.current_time()
 
     async def run(self) -> None:
@@ -49,25 +46,25 @@ class Sampler:
             number += 1
             await trio.sleep_until(self._began + number * EVERY_S)
 
-    async def sample(self, *, with_tables: bool) -> None:
-        """One, now. What cannot be learnt at the moment is left out."""
+    async def sample(self, *, with_tables: bool, packed: bool = False) -> None:
+        """One, now. What cannot be learnt at the moment is left out. ``packed``: the tables' files are rid of free space first."""
         now = trio.current_time() - self._began
         found = {**dict(self._processes()), **dict(self._files())}
         found |= await self._daemon_itself()
         found |= await self._whatsapp()
         if with_tables:
-            found |= await self._tables()
+            found |= await self._tables(packed=packed)
         for name, value in found.items():
             self.series.setdefault(name, []).append((now, value))
 
     def _processes(self) -> Iterator[tuple[str, float]]:
         daemon = self._site.daemon
         engines, postgres = daemon.engines(), daemon.postgres()
-        yield "daemon: memory, MB", _memory([daemon.pid], "Pss")
+        yield "daemon: memory, MB", _memory([daemon.pid], "Pss_Anon")
         yield "daemon: descriptors", _entries(daemon.pid, "fd")
         yield "daemon: threads", _entries(daemon.pid, "task")
         yield "daemon: child processes, without Postgres", len(alive(daemon.family() - postgres)) - 1
-        yield "engines: memory, MB", _memory(engines, "Pss")
+        yield "engines: memory, MB", _memory(engines, "Pss_Anon")
         yield "engines: descriptors", sum(_entries(pid, "fd") for pid in engines)
         yield "engines: threads", sum(_entries(pid, "task") for pid in engines)
         yield "Postgres: processes", len(postgres)
@@ -106,16 +103,17 @@ class Sampler:
             "WhatsApp: stanzas nobody acknowledged": sum(device.waiting for device in devices if device.listening),
         }
 
-    async def _tables(self) -> dict[str, float]:
+    async def _tables(self, *, packed: bool) -> dict[str, float]:
         with suppress(StorageError, OSError, TimeoutError):  # somebody is breaking Postgres
             async with open_database(self._site.dsn, size=1, acquire_timeout_s=2.0, command_timeout_s=5.0) as database:
-                rows = await database.fetch(_TABLES)
-            return {f"table {row['relname']}, MB": row["bytes"] / MIB for row in rows}
+                if packed:
+                    await pack_tables(database)
+                return await look_at_tables(database, self._staying)
         return {}
 
 
 def _memory(pids: Collection[int], kind: str) -> float:
-    """Of several processes in MB; ``kind`` is a line of smaps_rollup."""
+    """Of several processes in MB; ``kind`` is a line of smaps_rollup. Anonymous: what a process shares with others depends on them."""
     return sum(_kibibytes(pid, kind) for pid in pids) / 1024
 
 

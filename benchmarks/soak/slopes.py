@@ -9,7 +9,8 @@ from dataclasses import dataclass
 from typing import Final
 
 BLOCKS: Final = 24
-"""Neighbouring samples resemble each other: blocks of them are taken for independent, the samples are not."""
+"""Neighbouring samples resemble each other much, blocks of them less."""
+MOST_ALIKE: Final = 0.9
 FEWEST_BLOCKS: Final = 6
 T_95: Final = {4: 2.776, 5: 2.571, 6: 2.447, 8: 2.306, 10: 2.228, 14: 2.145, 18: 2.101, 22: 2.074}
 """Student's t for 95 % (two-sided) by degrees of freedom."""
@@ -44,9 +45,18 @@ def slope(points: Sequence[Point], *, of_least: bool = False) -> Slope | None:
     mean_time, mean_value = sum(times) / len(times), sum(values) / len(values)
     spread = sum((time - mean_time) ** 2 for time in times)
     rise = sum((time - mean_time) * (value - mean_value) for time, value in means) / spread
-    left = sum((value - mean_value - rise * (time - mean_time)) ** 2 for time, value in means)
-    error = math.sqrt(left / (len(means) - 2) / spread)
+    left = [value - mean_value - rise * (time - mean_time) for time, value in means]
+    error = math.sqrt(sum(each * each for each in left) / (len(means) - 2) / spread) * _widening(left)
     return Slope(rise * HOUR_S, _t(len(means) - 2) * error * HOUR_S, values[0], values[-1])
+
+
+def _widening(left: Sequence[float]) -> float:
+    """How much less the blocks tell than as many independent ones would, because what is left of each resembles its neighbour's."""
+    squares = sum(each * each for each in left)
+    alike = sum(one * other for one, other in itertools.pairwise(left)) / squares if squares else 0.0
+    alike += (2.0 + 4.0 * alike) / len(left)  # a line through so few blocks takes some of the likeness with it
+    alike = min(max(alike, 0.0), MOST_ALIKE)
+    return math.sqrt((1.0 + alike) / (1.0 - alike))
 
 
 def _t(freedom: int) -> float:

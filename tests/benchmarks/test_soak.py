@@ -29,6 +29,22 @@ def test_a_slope_is_found_within_its_margin(per_hour: float) -> None:
     assert abs(found.per_hour - per_hour) < found.margin < 1.0
 
 
+def test_neighbours_that_resemble_each_other_tell_less() -> None:
+    """A heap that wanders about a level is noise, however smooth: of 100 walks, 2 or 3 may seem to grow (independent, 18 would)."""
+    random = Random(SEED)
+    grows = 0
+    for _ in range(100):
+        level, walk = 60.0, list[Point]()
+        for number in range(300):
+            level += 0.05 * (60.0 - level) + random.gauss(0.0, 0.1)
+            walk.append((number * EVERY_S, level))
+        found = slope(walk)
+        assert found is not None
+        grows += found.is_surely_above(0.0)
+
+    assert grows <= 6
+
+
 def test_too_few_points_give_no_figure() -> None:
     """A slope of three points would say nothing."""
     assert slope([]) is None
@@ -45,7 +61,7 @@ def test_what_grows_is_told_from_what_wavers() -> None:
             "table webhooks, MB": series(0.5, noise=0.01),
         },
         warm_up_s=0.0,
-        is_calm=False,
+        is_calm=True,
     )
 
     assert {line.name: line.verdict for line in lines} == {
@@ -61,6 +77,24 @@ def test_the_warm_up_does_not_count() -> None:
     warming = [(time, min(value, 60.0)) for time, value in series(600.0, noise=0.1)]
 
     assert [line.verdict for line in judge({"daemon: memory, MB": warming}, warm_up_s=60.0, is_calm=False)] == ["zero"]
+
+
+def test_tables_are_judged_by_their_rows_under_torment() -> None:
+    """A Postgres that was killed has forgotten what there is to clean up: the file grows meanwhile, the rows do not."""
+    found = {
+        "table webhooks, MB": series(50.0),
+        "table webhooks, rows": series(50.0),
+        "keys of who stays: whatsmeow-session, MB": series(50.0),
+        "table audit_log, rows": series(50.0),
+    }
+
+    assert {line.name: line.verdict for line in judge(found, warm_up_s=0.0, is_calm=False)} == {
+        "table webhooks, MB": "see --calm",
+        "table webhooks, rows": "GROWS",
+        "keys of who stays: whatsmeow-session, MB": "GROWS",
+        "table audit_log, rows": "explained",
+    }
+    assert {line.verdict for line in judge(found, warm_up_s=0.0, is_calm=True)} == {"GROWS", "explained"}
 
 
 def test_engines_are_judged_only_when_nobody_kills_them() -> None:
