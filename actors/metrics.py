@@ -6,6 +6,7 @@ pool, engine processes) is not copied here but asked for at each scrape, through
 
 from __future__ import annotations
 
+import sys
 import time
 from collections.abc import Callable, Collection, Iterable, Iterator
 from dataclasses import dataclass
@@ -324,6 +325,8 @@ class Metrics(Collector):
 
     def _own_samples(self) -> Iterator[Sample]:
         yield Sample("wasup_build_info", "Always 1; the version is a label", 1, {"version": VERSION})
+        blocks = "Blocks of memory that Python's objects hold: what is kept, whereas resident memory is the most there ever was"
+        yield Sample("wasup_memory_blocks", blocks, sys.getallocatedblocks())
         for backend in RATE_LIMIT_BACKENDS:
             is_it = float(backend == self.rate_limit_backend)
             yield Sample(

@@ -8,6 +8,9 @@ how much blocks resemble their neighbours. A series GROWS when its slope is abov
 The margin is what the run can tell from noise: a smaller slope is not seen. With a noise of s from block to block it is about 3.7 s an hour
 after 30 minutes and 1.8 s after 60 (1.47 s divided by the hours that are judged), more where neighbours resemble each other.
 
+Memory of a process is what it holds, or has held at its busiest moment and cannot give back because something lives in between; the blocks
+that the daemon's objects hold are what tells a leak from that.
+
 Memory is anonymous memory: what of the programs' files is in memory, and is shared with other processes, depends on those. A table is
 judged by its rows while faults end Postgres, which then forgets how much there is to clean up; by the size of its file, too, when
 calm. A file keeps the size of the most that was ever in it between two clean-ups (autovacuum, every minute); the sizes with nothing
@@ -22,12 +25,14 @@ from dataclasses import dataclass
 from typing import Final
 
 from benchmarks.report import print_table
-from benchmarks.soak.sampling import Series
+from benchmarks.soak.sampling import BLOCKS, Series
 from benchmarks.soak.slopes import Point, Slope, slope
 
 MB_FLOOR: Final = 1.0
 COUNT_FLOOR: Final = 1.0
 """An hour. Less is not told apart from what a run happens to be doing at its ends."""
+BLOCKS_FLOOR: Final = 10.0
+"""About 1 MB."""
 CALM_ONLY: Final = ("engines: memory, MB", "Postgres: private memory, MB", "device files: MB")
 """In a torment their processes are killed and begin afresh: not judged there."""
 FILE: Final = re.compile(r"table \w+, MB")
@@ -58,7 +63,7 @@ def judge(series: Series, *, warm_up_s: float, is_calm: bool) -> list[Line]:
         is_memory = name.endswith("MB")
         found = slope(_warm(points, warm_up_s), of_least=not is_memory)
         if found is not None:
-            floor = MB_FLOOR if is_memory else COUNT_FLOOR
+            floor = MB_FLOOR if is_memory else BLOCKS_FLOOR if name == BLOCKS else COUNT_FLOOR
             lines.append(Line(name, found, floor, _verdict(name, found, floor, is_calm)))
     return lines
 

@@ -20,6 +20,7 @@ from tests.support.processes import PROC, alive
 from tests.support.site import Site
 
 EVERY_S: Final = 5.0
+BLOCKS: Final = "daemon: blocks that objects hold, thousands"
 TABLES_EVERY: Final = 4
 """Tables are asked for with each fourth sample: it costs a connection."""
 
@@ -92,6 +93,7 @@ class Sampler:
         }
         return {
             "daemon: trio tasks": values["wasup_trio_tasks", ""],
+            BLOCKS: values["wasup_memory_blocks", ""] / 1000.0,
             "daemon: actors of companies": values["wasup_actors", "/companies/*"],
         }
 

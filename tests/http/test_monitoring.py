@@ -178,3 +178,16 @@ async def test_without_a_health_actor_the_daemon_is_not_ready(daemon: Daemon) ->
     await daemon.system.supervisor("/").terminate_child("health")
 
     assert problem(await daemon.client.get("/readyz")) == (503, "not_ready")
+
+
+def test_what_is_kept_counts_as_memory_that_is_held() -> None:
+    """Blocks grow with objects and shrink when they go, whatever the process keeps for later."""
+    metrics = busy_metrics()
+    before = values(metrics.exposition())["wasup_memory_blocks", ()]
+    kept = [object() for _ in range(100_000)]
+    with_them = values(metrics.exposition())["wasup_memory_blocks", ()]
+    kept.clear()
+    after = values(metrics.exposition())["wasup_memory_blocks", ()]
+
+    assert with_them - before > 90_000
+    assert with_them - after > 90_000
