@@ -36,6 +36,7 @@ from storage.media import NewMedia
 from storage.pool import Database, open_database
 from supervisor import ActorRef, ChildSpec, SupervisorSpec, open_system
 from tests.support.master_keys import vault
+from tests.support.waiting import wait_until
 
 COMPANY = "962302"
 
@@ -67,6 +68,27 @@ class FlakyDatabase:
     async def write_unless_locked(self, lock_timeout_s: float, fn: Callable[..., Awaitable[Any]], *args: Any) -> Any:
         if self.away:
             raise StorageUnavailable("switched off")
+        return await self._database.write_unless_locked(lock_timeout_s, fn, *args)
+
+    def statistics(self) -> PoolStatistics:
+        return self._database.statistics()
+
+
+class HeldDatabase:
+    """A real database whose next write can be held up before it begins."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+        self.entered, self.released = trio.Event(), trio.Event()
+        self.released.set()
+
+    def hold(self) -> None:
+        """From the next write on, until ``released`` is set."""
+        self.entered, self.released = trio.Event(), trio.Event()
+
+    async def write_unless_locked(self, lock_timeout_s: float, fn: Callable[..., Awaitable[Any]], *args: Any) -> Any:
+        self.entered.set()
+        await self.released.wait()
         return await self._database.write_unless_locked(lock_timeout_s, fn, *args)
 
     def statistics(self) -> PoolStatistics:
@@ -155,6 +177,29 @@ async def test_what_waits_is_one_transaction(database: Database) -> None:
 
         assert len(metrics.commits) < 20
         assert (await auth_state.load(database, COMPANY)).position == 101
+
+
+async def test_who_writes_on_after_an_answer_shares_the_next_transaction(database: Database) -> None:
+    """Two groups of companies that began in different commits do not take turns in small ones for ever."""
+    held, metrics = HeldDatabase(database), CountingMetrics()
+    async with storage_actor(held, metrics=metrics) as storage, trio.open_nursery() as nursery:
+        granted = [await storage.ask(AcquireLease(str(962302 + number))) for number in range(8)]
+        metrics.commits.clear()
+
+        async def write(lease: Lease) -> None:
+            for position in range(1, 4):
+                await storage.ask(CommitDelta(delta(lease, position, base=position == 1)))
+
+        held.hold()
+        for early in granted[:4]:
+            nursery.start_soon(write, early)
+        await held.entered.wait()
+        for late in granted[4:]:
+            nursery.start_soon(write, late)
+        await wait_until(lambda: samples(metrics)["wasup_storage_waiting"] == 8, seconds=30.0)
+        held.released.set()
+
+    assert metrics.commits == [4, 8, 8, 4]
 
 
 async def test_a_write_with_an_old_epoch_is_refused_alone(database: Database) -> None:
