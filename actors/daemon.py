@@ -26,14 +26,14 @@ from actors.metrics import Metrics
 from actors.notify import ServiceManager
 from actors.reloading import Reloader
 from actors.root import Parts, build_tree
-from actors.stopping import Stopper, leave_at_once
+from actors.stopping import Stopper, ending_within, leave_at_once
 from config.settings import Settings
 from config.state import Running, announce
 from storage.embedded import EmbeddedPostgres
 from storage.errors import MasterKeyError
 from storage.pool import open_database
 from storage.sealing import Vault
-from supervisor import System, open_system
+from supervisor import ExitReason, System, open_system
 from supervisor.errors import StartFailed
 
 SOCKET_DIR_MOST_BYTES = 70
@@ -99,8 +99,17 @@ def _not_started(error: Exception, log: structlog.BoundLogger) -> int:
 
 
 async def _run_tree(parts: Parts, config_file: Path | None, log: structlog.BoundLogger) -> int:
+    async with open_system(build_tree(parts), freeze_gc=True) as system:
+        with ending_within(parts.settings.stop_timeout_s):
+            reason = await _attend(system, parts, config_file, log)
+    log.info("stopped", reason=str(reason))
+    return 0 if reason.is_expected else 1
+
+
+async def _attend(system: System, parts: Parts, config_file: Path | None, log: structlog.BoundLogger) -> ExitReason:
+    """What goes on beside the tree while it runs; why it ended."""
     manager = parts.manager
-    async with open_system(build_tree(parts), freeze_gc=True) as system, trio.open_nursery() as nursery:
+    async with trio.open_nursery() as nursery:
         observer = LifecycleObserver(
             events=system.ref("/events"), directory=system.ref("/directory"), metrics=parts.metrics
         )
@@ -114,8 +123,7 @@ async def _run_tree(parts: Parts, config_file: Path | None, log: structlog.Bound
         await _announce(system, parts, log)
         reason = await system.wait_terminated()
         nursery.cancel_scope.cancel()
-    log.info("stopped", reason=str(reason))
-    return 0 if reason.is_expected else 1
+    return reason
 
 
 async def _announce(system: System, parts: Parts, log: structlog.BoundLogger) -> None:

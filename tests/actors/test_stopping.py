@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import os
 import signal
+import subprocess
+import sys
 
+import pytest
 import trio
 
 from actors.notify import ServiceManager
@@ -75,3 +78,35 @@ async def test_a_second_signal_cuts_the_stop_short() -> None:
             os.kill(os.getpid(), signal.SIGINT)
 
     assert stopper.cut == ("/stuck",)
+
+
+HANGING = """
+import trio
+from actors.stopping import ending_within
+from supervisor import Actor, ChildSpec, SupervisorSpec, open_system
+
+class Stuck(Actor):
+    async def receive(self, message):
+        with trio.CancelScope(shield=True):
+            await trio.sleep_forever()
+
+async def main():
+    async with open_system(SupervisorSpec([ChildSpec("stuck", lambda _: Stuck(), shutdown=0.05)])) as system:
+        with ending_within(0.5):
+            system.ref("/stuck").tell("hang")
+            await trio.sleep(0.1)
+            {last}
+
+trio.run(main)
+"""
+
+
+@pytest.mark.parametrize("last", ["raise MemoryError", "system.kill('/')", "pass"])
+def test_a_tree_that_hangs_at_the_end_ends_with_the_process(last: str) -> None:
+    """Nobody told the daemon to stop: something in it failed, or its root did, and an actor does not end. The kernel ends the process."""
+    ended = subprocess.run(
+        [sys.executable, "-c", HANGING.format(last=last)], capture_output=True, text=True, timeout=60, check=False
+    )
+
+    assert ended.returncode == -signal.SIGALRM, ended.stderr
+    assert ("MemoryError" in ended.stdout) == ("MemoryError" in last)
