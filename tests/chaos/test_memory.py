@@ -20,10 +20,7 @@ from tests.support.eventually import eventually
 from tests.support.processes import alive
 from tests.support.site import Plan, Site, User
 
-pytestmark = [
-    pytest.mark.chaos,
-    pytest.mark.filterwarnings("ignore:Async generator 'httpx:ResourceWarning"),  # of a request whose connection broke
-]
+pytestmark = pytest.mark.chaos
 
 A, B, LISTENER, TALKER = (User(number) for number in range(1, 5))
 COMPANIES = (A, B)
