@@ -1,4 +1,4 @@
-"""The rate limit: a sliding window per company, counted in memory or, where daemons share one, in Redis."""
+"""The rate limits: sliding windows per company, of messages and of look-ups, counted in memory or, where daemons share one, in Redis."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from typing import Any, NoReturn, Protocol, final
 import structlog
 import trio
 
-from actors.messages import Allowance, SetRateLimit, TakeToken
+from actors.messages import Allowance, Counted, Rate, SetRateLimit, TakeToken
 from actors.metrics import Metrics
 from config.sections import RateLimitSettings
 from supervisor import Actor, ReplyTo
@@ -21,23 +21,23 @@ from supervisor import Actor, ReplyTo
 class SlidingWindow:
     """At most ``limit`` takings within any ``window_s`` seconds."""
 
-    def __init__(self, limit: int, window_s: float) -> None:
-        self._limit = limit
-        self._window_s = window_s
+    def __init__(self, rate: Rate) -> None:
+        self._rate = rate
         self._taken: deque[float] = deque()
 
     def take(self, now: float) -> Allowance:
         """Take one if there is one; a refused taking does not count."""
         self.forget(now)
-        allowed = len(self._taken) < self._limit
+        limit = self._rate.limit
+        allowed = len(self._taken) < limit
         if allowed:
             self._taken.append(now)
         # After the limit was lowered more than the oldest must leave the window.
-        wait_s = 0.0 if allowed else self._taken[len(self._taken) - self._limit] + self._window_s - now
+        wait_s = 0.0 if allowed else self._taken[len(self._taken) - limit] + self._rate.window_s - now
         return Allowance(
             allowed=allowed,
-            limit=self._limit,
-            remaining=max(0, self._limit - len(self._taken)),
+            limit=limit,
+            remaining=max(0, limit - len(self._taken)),
             reset_after_s=wait_s,
         )
 
@@ -46,14 +46,13 @@ class SlidingWindow:
         self.forget(now)
         self._taken.append(now)
 
-    def change(self, limit: int, window_s: float) -> None:
+    def change(self, rate: Rate) -> None:
         """Another limit for the same takings."""
-        self._limit = limit
-        self._window_s = window_s
+        self._rate = rate
 
     def forget(self, now: float) -> bool:
         """Drop what left the window; True when nothing is left."""
-        while self._taken and self._taken[0] <= now - self._window_s:
+        while self._taken and self._taken[0] <= now - self._rate.window_s:
             self._taken.popleft()
         return not self._taken
 
@@ -69,9 +68,24 @@ class SharedWindows(Protocol):
         """Connect, call ``on_ready``, and let `take` work until ``until`` is set. Raises `SharedWindowsAway`."""
         ...
 
-    async def take(self, company_id: str, *, limit: int, window_s: float, owed_s: Sequence[float]) -> Allowance:
-        """Take one if there is one; ``owed_s`` are the ages of takings to be counted besides. Raises `SharedWindowsAway`."""
+    async def take(self, window: str, rate: Rate, owed_s: Sequence[float]) -> Allowance:
+        """Take one from the window of that name if there is one; ``owed_s`` are the ages of takings to be counted besides.
+
+        Raises `SharedWindowsAway`.
+        """
         ...
+
+
+@dataclass(frozen=True, slots=True)
+class _Name:
+    """What is counted of whom."""
+
+    of: Counted
+    company_id: str
+
+    def __str__(self) -> str:
+        """The name of a shared window; no company's id has a colon."""
+        return self.company_id if self.of == "messages" else f"{self.of}:{self.company_id}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,7 +95,7 @@ class _Sweep:
 
 @final
 class LimiterActor(Actor):
-    """Answers `TakeToken`. Companies that sent nothing for a window cost no memory.
+    """Answers `TakeToken`. Companies that took nothing for a window cost no memory.
 
     With ``shared`` windows it takes from those, and from its own while they are away: a call that takes longer than
     ``rate_limit.redis_timeout_ms`` is the last one until they answer again. What was taken meanwhile is told them afterwards.
@@ -90,77 +104,83 @@ class LimiterActor(Actor):
     def __init__(
         self,
         *,
-        limit: int,
-        window_s: float,
+        messages: Rate,
+        lookups: Rate,
         metrics: Metrics,
         settings: RateLimitSettings | None = None,
         shared: SharedWindows | None = None,
     ) -> None:
-        self._limit = limit
+        self._rates: dict[Counted, Rate] = {"messages": messages, "lookups": lookups}
         self._metrics = metrics
-        self._window_s = window_s
         self._settings = settings or RateLimitSettings()
         self._shared = shared
         self._shared_until: trio.Event | None = None
         """Set when a call failed; None while the shared windows are away."""
-        self._windows: OrderedDict[str, SlidingWindow] = OrderedDict()
-        self._owed: dict[str, list[float]] = {}
+        self._windows: OrderedDict[_Name, SlidingWindow] = OrderedDict()
+        self._owed: dict[_Name, list[float]] = {}
         self._jitter = Random()  # noqa: S311  spreads retries, guards nothing
         self._log = structlog.get_logger("wasup.limiter")
 
     async def started(self) -> None:
-        self._metrics.rate_limit_is(self._limit, self._window_s)
+        self._show_rate()
         self._metrics.rate_limit_backend = "memory"
-        self.context.every(self._window_s, _Sweep())
+        self.context.every(max(rate.window_s for rate in self._rates.values()), _Sweep())
         if self._shared is not None:
             self.context.spawn(self._keep, self._shared, name="shared")
 
     async def receive(self, message: Any) -> Any:
         match message:
-            case TakeToken(company_id):
+            case TakeToken(company_id, of):
+                name = _Name(of, company_id)
                 if self._shared is None or self._shared_until is None:
-                    return self._take_here(company_id)
-                taking = (self._shared, self._shared_until, company_id, self.context.defer())
+                    return self._take_here(name)
+                taking = (self._shared, self._shared_until, name, self.context.defer())
                 self.context.spawn(self._take_there, *taking, name="take")
-            case SetRateLimit(limit, window_s):
-                self._limit, self._window_s = limit, window_s
-                for window in self._windows.values():
-                    window.change(limit, window_s)
-                self._metrics.rate_limit_is(limit, window_s)
+            case SetRateLimit(messages, lookups):
+                self._rates = {"messages": messages, "lookups": lookups}
+                for name, window in self._windows.items():
+                    window.change(self._rates[name.of])
+                self._show_rate()
             case _Sweep():
                 self._sweep()
             case _:
                 raise TypeError(f"the limiter does not understand {type(message).__name__}")
         return None
 
-    def _take_here(self, company_id: str) -> Allowance:
+    def _show_rate(self) -> None:
+        messages = self._rates["messages"]
+        self._metrics.rate_limit_is(messages.limit, messages.window_s)
+
+    def _take_here(self, name: _Name) -> Allowance:
         now = trio.current_time()
-        allowance = self._window(company_id).take(now)
+        allowance = self._window(name).take(now)
         if not allowance.allowed:
-            self._metrics.rate_limited()
+            self._count_refusal(name)
         elif self._shared is not None:
-            self._owed.setdefault(company_id, []).append(now)
+            self._owed.setdefault(name, []).append(now)
         return allowance
 
     async def _take_there(
-        self, shared: SharedWindows, until: trio.Event, company_id: str, reply: ReplyTo[Allowance]
+        self, shared: SharedWindows, until: trio.Event, name: _Name, reply: ReplyTo[Allowance]
     ) -> None:
-        owed, now = self._owed.pop(company_id, []), trio.current_time()
+        owed, now = self._owed.pop(name, []), trio.current_time()
         try:
             with trio.fail_after(self._settings.redis_timeout_ms / 1000):
-                allowance = await shared.take(
-                    company_id, limit=self._limit, window_s=self._window_s, owed_s=[now - at for at in owed]
-                )
+                allowance = await shared.take(str(name), self._rates[name.of], [now - at for at in owed])
         except (SharedWindowsAway, trio.TooSlowError) as error:
-            self._owed[company_id] = owed + self._owed.get(company_id, [])
+            self._owed[name] = owed + self._owed.get(name, [])
             self._lose(until, error)
-            reply.reply(self._take_here(company_id))
+            reply.reply(self._take_here(name))
             return
         if allowance.allowed:
-            self._window(company_id).note(now)
+            self._window(name).note(now)
         else:
-            self._metrics.rate_limited()
+            self._count_refusal(name)
         reply.reply(allowance)
+
+    def _count_refusal(self, name: _Name) -> None:
+        if name.of == "messages":
+            self._metrics.rate_limited()
 
     async def _keep(self, shared: SharedWindows) -> NoReturn:
         """Use the shared windows whenever they can be used; try again and again, more and more seldom, while they are away."""
@@ -188,14 +208,14 @@ class LimiterActor(Actor):
             self._log.warning("rate_limit_in_memory", backend="memory", reason=str(error) or type(error).__name__)
         until.set()
 
-    def _window(self, company_id: str) -> SlidingWindow:
-        window = self._windows.get(company_id)
+    def _window(self, name: _Name) -> SlidingWindow:
+        window = self._windows.get(name)
         if window is None:
-            window = self._windows[company_id] = SlidingWindow(self._limit, self._window_s)
+            window = self._windows[name] = SlidingWindow(self._rates[name.of])
             if len(self._windows) > self._settings.max_companies:
                 self._windows.popitem(last=False)
         else:
-            self._windows.move_to_end(company_id)
+            self._windows.move_to_end(name)
         return window
 
     def _sweep(self) -> None:

@@ -1,4 +1,4 @@
-"""Sliding windows in Redis, which several daemons share: one sorted set a company, by Redis' own clock."""
+"""Sliding windows in Redis, which several daemons share: one sorted set each, by Redis' own clock."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ import trio
 from coredis.retry import NoRetryPolicy
 
 from actors.limiter import SharedWindowsAway
-from actors.messages import Allowance
+from actors.messages import Allowance, Rate
 from config.secret import Secret
 
 KEY: Final = "whatsapp:ratelimit:"
@@ -73,19 +73,24 @@ class RedisWindows:
         if not is_ready:
             raise SharedWindowsAway("no answer in time")
 
-    async def take(self, company_id: str, *, limit: int, window_s: float, owed_s: Sequence[float]) -> Allowance:
-        """Take one if there is one. ``owed_s``: the ages of takings that Redis does not know of yet."""
+    async def take(self, window: str, rate: Rate, owed_s: Sequence[float]) -> Allowance:
+        """Take one from ``window`` if there is one. ``owed_s``: the ages of takings that Redis does not know of yet."""
         if self._script is None:
             raise SharedWindowsAway("not connected")
-        arguments = [limit, round(window_s * 1e6), secrets.token_hex(8), *(round(age * 1e6) for age in owed_s)]
+        arguments = [
+            rate.limit,
+            round(rate.window_s * 1e6),
+            secrets.token_hex(8),
+            *(round(age * 1e6) for age in owed_s),
+        ]
         try:
-            allowed, taken, wait_us = await self._script([KEY + company_id], arguments)
+            allowed, taken, wait_us = await self._script([KEY + window], arguments)
         except Exception as error:  # whatever a client library raises here means: not Redis, now
             raise SharedWindowsAway(type(error).__name__) from error
         return Allowance(
             allowed=bool(allowed),
-            limit=limit,
-            remaining=max(0, limit - int(taken)),
+            limit=rate.limit,
+            remaining=max(0, rate.limit - int(taken)),
             reset_after_s=math.ceil(int(wait_us) / 1000) / 1000,
         )
 

@@ -28,6 +28,8 @@ RELOADABLE: Final = frozenset(
         "log_level",
         "rate_limit.max_requests",
         "rate_limit.window_ms",
+        "rate_limit.max_lookups",
+        "rate_limit.lookups_window_ms",
         "start_concurrency",
         "proxy",
         "proxies",
@@ -63,7 +65,11 @@ def with_reloadable(old: Settings, new: Settings) -> Settings:
         old,
         log_level=new.log_level,
         rate_limit=msgspec.structs.replace(
-            old.rate_limit, max_requests=new.rate_limit.max_requests, window_ms=new.rate_limit.window_ms
+            old.rate_limit,
+            max_requests=new.rate_limit.max_requests,
+            window_ms=new.rate_limit.window_ms,
+            max_lookups=new.rate_limit.max_lookups,
+            lookups_window_ms=new.rate_limit.lookups_window_ms,
         ),
         start_concurrency=new.start_concurrency,
         proxy=new.proxy,
@@ -137,7 +143,9 @@ class Reloader:
         self._configure_log(settings.log_level, settings.log)
         self._connect_gate.total_tokens = settings.start_concurrency
         limits = settings.rate_limit
-        self._tell("/limiter", m.SetRateLimit(limit=limits.max_requests, window_s=limits.window_ms / 1000))
+        messages = m.Rate(limits.max_requests, limits.window_ms / 1000)
+        lookups = m.Rate(limits.max_lookups, limits.lookups_window_ms / 1000)
+        self._tell("/limiter", m.SetRateLimit(messages, lookups))
         self._tell("/http", m.ReloadFiles())
 
     def _tell(self, path: str, message: object) -> None:

@@ -28,6 +28,7 @@ from actors.http.stores import database_stores
 from actors.janitor import JanitorActor
 from actors.limiter import LimiterActor, SharedWindows
 from actors.live_settings import LiveSettings
+from actors.messages import Rate
 from actors.metrics import Metrics
 from actors.notify import ServiceManager
 from actors.outbound.client import OutboundClient, Policy, policy_of
@@ -148,8 +149,8 @@ def _events(parts: Parts, context: Context) -> EventsActor:
 def _limiter(parts: Parts, _: Context) -> LimiterActor:
     limits = parts.live.now.rate_limit
     return LimiterActor(
-        limit=limits.max_requests,
-        window_s=limits.window_ms / 1000,
+        messages=Rate(limits.max_requests, limits.window_ms / 1000),
+        lookups=Rate(limits.max_lookups, limits.lookups_window_ms / 1000),
         metrics=parts.metrics,
         settings=limits,
         shared=_shared_windows(parts.settings),

@@ -278,7 +278,7 @@ class EventSettings(Section, frozen=True):
 
 
 class RateLimitSettings(Section, frozen=True):
-    """How much one company may send."""
+    """How much one company may send, and how many numbers it may look up: WhatsApp bans for too much of either."""
 
     max_requests: Annotated[
         int,
@@ -291,6 +291,15 @@ class RateLimitSettings(Section, frozen=True):
     ] = 30
     window_ms: Annotated[
         int, Meta(ge=100, le=86_400_000, description="The sliding window.", extra={"env": "RATE_LIMIT_WINDOW_MS"})
+    ] = 60_000
+    max_lookups: Annotated[
+        int,
+        Meta(
+            ge=1, le=1_000_000, description="Numbers a company may look up (`GET …/contacts/{phone}`) in their window."
+        ),
+    ] = 30
+    lookups_window_ms: Annotated[
+        int, Meta(ge=100, le=86_400_000, description="The sliding window of look-ups; they are counted by themselves.")
     ] = 60_000
     max_companies: Annotated[
         int, Meta(ge=1, le=10_000_000, description="Companies counted in memory; the longest idle is forgotten.")

@@ -30,8 +30,8 @@ GROUP: Final = r"^[0-9]{10,20}(-[0-9]{9,11})?@g\.us$"
 
 _WHOLE: Final[Json] = {"schema": {"type": "integer", "minimum": 0}}
 _RATE_LIMIT: Final[Json] = {
-    "RateLimit-Limit": {"description": "Messages a window", **_WHOLE},
-    "RateLimit-Remaining": {"description": "Messages left in this window", **_WHOLE},
+    "RateLimit-Limit": {"description": "Messages, or look-ups, a window", **_WHOLE},
+    "RateLimit-Remaining": {"description": "How many are left in this window", **_WHOLE},
     "RateLimit-Reset": {"description": "Seconds until one more is allowed; 0 when it is", **_WHOLE},
 }
 _RETRY_AFTER: Final[Json] = {"Retry-After": {"description": "Seconds", **_WHOLE}}
@@ -108,6 +108,9 @@ def _complete_operation(path: str, operation: Json) -> None:
     responses = operation["responses"]
     if path.endswith("/qr"):
         responses["200"]["content"] = _PICTURE
+    if path.endswith(("/send", "/contacts/{phone}")):
+        responses["200"]["headers"] = _RATE_LIMIT
+        responses["429"]["headers"] = {**_RATE_LIMIT, **_RETRY_AFTER}
     if path.endswith("/send"):
         responses["200"]["headers"] = {
             **_RATE_LIMIT,
@@ -116,7 +119,6 @@ def _complete_operation(path: str, operation: Json) -> None:
                 "schema": {"const": "true"},
             },
         }
-        responses["429"]["headers"] = {**_RATE_LIMIT, **_RETRY_AFTER}
     if path.endswith("/initialize"):
         operation["requestBody"]["required"] = False
     if "503" in responses:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Annotated, TypeVar
 
-from litestar import Controller, get, post
+from litestar import Controller, Response, get, post
 from litestar.params import JSONBody, PathParameter
 from msgspec import UNSET
 
@@ -15,7 +15,9 @@ from actors.http.kinds import ReadBody, TypingBody
 from actors.http.openapi import BODY, OF_A_COMPANY, may_answer
 from actors.http.phones import parse_phone, parse_recipient
 from actors.http.problems import Problem
+from actors.http.rates import rate_limit_headers, take_token
 from actors.http.replies import ContactReply, Done, GroupReply, GroupsReply, GroupSummary, Member
+from actors.http.sending import require_connected
 from actors.messages import CheckContact, GetGroup, ListGroups, MarkRead, SetTyping
 from supervisor import Request
 
@@ -32,19 +34,25 @@ class ContactsController(Controller):
     guards = (needs_key, needs_company)
     tags = ("contacts",)
 
-    @get("/{phone:str}", summary="Is it on WhatsApp?", responses=may_answer(*_ASKING, "invalid_phone"))
+    @get("/{phone:str}", summary="Is it on WhatsApp?", responses=may_answer(*_ASKING, "invalid_phone", "rate_limited"))
     async def check(
         self,
         company_id: CompanyId,
         phone: Annotated[str, PathParameter(description="A phone number")],
         backends: Injected,
-    ) -> ContactReply:
-        """Asks WhatsApp, every time. Who asks about thousands of numbers is soon asked to leave."""
+    ) -> Response[ContactReply]:
+        """Asks WhatsApp, every time. Who asks about thousands of numbers is soon asked to leave: look-ups have a rate limit of their
+        own.
+        """
         number = parse_phone(phone, backends.region)
+        company = await backends.find(company_id)
+        await require_connected(company, company_id, backends)
+        allowance = await take_token(company_id, "lookups", backends)
         report = await _ask(company_id, CheckContact(number.lstrip("+")), backends)
-        return ContactReply(
+        reply = ContactReply(
             company_id=company_id, phone=number, on_whatsapp=report.on_whatsapp, id=report.id, lid=report.lid
         )
+        return Response(reply, headers=rate_limit_headers(allowance))
 
 
 class GroupsController(Controller):

@@ -98,7 +98,13 @@ _ALL: Final = (
     _kind("wrong_media_type", 422, "Wrong Media Type", "The file is not of a type that can be sent as this."),
     _kind("url_refused", 422, "URL Refused", "This URL must not be fetched; the detail says why."),
     # 429
-    _kind("rate_limited", 429, "Rate Limited", "Too many messages for this company; see RateLimit-*.", retry_s=1.0),
+    _kind(
+        "rate_limited",
+        429,
+        "Rate Limited",
+        "Too many messages, or look-ups, for this company; see RateLimit-*.",
+        retry_s=1.0,
+    ),
     _kind("too_many_sends", 429, "Too Many Sends", "Too many sends of this company are under way.", retry_s=1.0),
     _kind("too_many_failures", 429, "Too Many Failures", "Too many wrong API keys from this address.", retry_s=60.0),
     _kind("too_many_tickets", 429, "Too Many Tickets", "Too many tickets are out at present.", retry_s=5.0),

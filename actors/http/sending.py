@@ -10,7 +10,6 @@ A message that was let through counts, also when sending it fails.
 
 from __future__ import annotations
 
-import math
 from functools import partial
 from typing import Annotated
 
@@ -23,8 +22,9 @@ from actors.http.guards import CompanyId, needs_company, needs_key
 from actors.http.kinds import SendBody
 from actors.http.openapi import BODY, OF_A_COMPANY, may_answer
 from actors.http.problems import Problem
+from actors.http.rates import rate_limit_headers, take_token
 from actors.http.replies import SentReply, succeed
-from actors.messages import Allowance, GetStatus, SendContent, SendText, TakeToken
+from actors.messages import GetStatus, SendContent, SendText
 from supervisor import ActorRef
 from supervisor.errors import AskTimeout
 
@@ -90,10 +90,10 @@ class SendController(Controller):
             if attempt.earlier is not None:
                 return Response(attempt.earlier, headers={"Idempotency-Replayed": "true"})
             await require_connected(company, company_id, backends)
-            allowance = await _take_token(company_id, backends)
+            allowance = await take_token(company_id, "messages", backends)
             request = await _request(company, company_id, draft, backends)
             sent = await attempt.run(partial(_send, company, request, backends))
-        return Response(sent, headers=_rate_limit_headers(allowance))
+        return Response(sent, headers=rate_limit_headers(allowance))
 
 
 async def require_connected(company: ActorRef, company_id: str, backends: Backends) -> None:
@@ -102,19 +102,6 @@ async def require_connected(company: ActorRef, company_id: str, backends: Backen
     if not status.connected:
         detail = f"the company is {status.status.value}: {status.reason}"
         raise Problem("no_active_session", detail, company_id=company_id)
-
-
-async def _take_token(company_id: str, backends: Backends) -> Allowance:
-    allowance = await backends.limiter.ask(TakeToken(company_id), timeout=backends.waits.ask_s)
-    if not allowance.allowed:
-        raise Problem(
-            "rate_limited",
-            f"at most {allowance.limit} messages a window; the next one in {math.ceil(allowance.reset_after_s)} s",
-            retry_after_s=allowance.reset_after_s,
-            company_id=company_id,
-            headers=_rate_limit_headers(allowance),
-        )
-    return allowance
 
 
 async def _request(company: ActorRef, company_id: str, draft: Draft, backends: Backends) -> SendText | SendContent:
@@ -131,11 +118,3 @@ async def _send(company: ActorRef, request: SendText | SendContent, backends: Ba
     except AskTimeout as error:
         raise Problem("send_timeout") from error
     return succeed(SentReply, sent)
-
-
-def _rate_limit_headers(allowance: Allowance) -> dict[str, str]:
-    return {
-        "RateLimit-Limit": str(allowance.limit),
-        "RateLimit-Remaining": str(allowance.remaining),
-        "RateLimit-Reset": str(math.ceil(allowance.reset_after_s)),
-    }

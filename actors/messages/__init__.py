@@ -74,9 +74,11 @@ from actors.messages.sending import (
 )
 from actors.messages.services import (
     Allowance,
+    Counted,
     DaemonHealth,
     GetDaemonHealth,
     GetHttpAddress,
+    Rate,
     ReloadFiles,
     SetRateLimit,
     TakeToken,
@@ -92,6 +94,7 @@ __all__ = [
     "CompanyState",
     "CompanyStatus",
     "ContactReport",
+    "Counted",
     "DaemonHealth",
     "DownloadFile",
     "EnginePlace",
@@ -123,6 +126,7 @@ __all__ = [
     "PlaceWasFull",
     "Publish",
     "Quoted",
+    "Rate",
     "ReadEvents",
     "Refused",
     "ReloadFiles",

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Literal
 
 from actors.messages.basis import Answer
 from supervisor import Request
@@ -16,17 +17,30 @@ class Allowance(Answer, frozen=True, kw_only=True):
     """Seconds until one more would be allowed (0 when allowed)."""
 
 
+Counted = Literal["messages", "lookups"]
+"""What is limited, each by itself: messages out, and questions whether a number is on WhatsApp."""
+
+
 @dataclass(frozen=True, slots=True)
 class TakeToken(Request[Allowance]):
     company_id: str
+    of: Counted = "messages"
+
+
+@dataclass(frozen=True, slots=True)
+class Rate:
+    """At most ``limit`` within any ``window_s`` seconds."""
+
+    limit: int
+    window_s: float
 
 
 @dataclass(frozen=True, slots=True)
 class SetRateLimit:
     """From now on; what was counted stays counted."""
 
-    limit: int
-    window_s: float
+    messages: Rate
+    lookups: Rate
 
 
 class DaemonHealth(Answer, frozen=True, kw_only=True):

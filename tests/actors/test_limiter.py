@@ -2,19 +2,23 @@
 
 from __future__ import annotations
 
+from functools import partial
+
 from hypothesis import given
 from hypothesis import strategies as st
 from prometheus_client import CollectorRegistry
 
 from actors.limiter import LimiterActor, SlidingWindow
-from actors.messages import TakeToken
+from actors.messages import Rate, SetRateLimit, TakeToken
 from actors.metrics import Metrics
 from supervisor import ChildSpec, SupervisorSpec, open_system
+
+ONE = Rate(1, 60.0)
 
 
 def test_the_thirty_first_in_a_minute_is_refused_and_told_when() -> None:
     """30 pass, the 31st is refused with the seconds until the first leaves the window."""
-    window = SlidingWindow(30, 60.0)
+    window = SlidingWindow(Rate(30, 60.0))
     taken = [window.take(float(second)) for second in range(30)]
     refused = window.take(30.0)
 
@@ -25,7 +29,7 @@ def test_the_thirty_first_in_a_minute_is_refused_and_told_when() -> None:
 @given(st.lists(st.floats(0.0, 5.0), max_size=200))
 def test_no_window_ever_holds_more_than_the_limit(gaps: list[float]) -> None:
     """However the requests fall, at most 3 are allowed within any 10 s."""
-    window, now, allowed = SlidingWindow(3, 10.0), 0.0, list[float]()
+    window, now, allowed = SlidingWindow(Rate(3, 10.0)), 0.0, list[float]()
     for gap in gaps:
         now += gap
         if window.take(now).allowed:
@@ -37,7 +41,7 @@ def test_no_window_ever_holds_more_than_the_limit(gaps: list[float]) -> None:
 @given(st.lists(st.floats(0.0, 5.0), max_size=50))
 def test_a_refused_taking_is_allowed_exactly_when_it_was_told(gaps: list[float]) -> None:
     """`reset_after_s` is true: waiting so long is enough."""
-    window, now = SlidingWindow(2, 10.0), 0.0
+    window, now = SlidingWindow(Rate(2, 10.0)), 0.0
     for gap in gaps:
         now += gap
         allowance = window.take(now)
@@ -48,7 +52,7 @@ def test_a_refused_taking_is_allowed_exactly_when_it_was_told(gaps: list[float])
 
 def test_an_idle_company_is_forgotten() -> None:
     """A window that emptied says so."""
-    window = SlidingWindow(1, 10.0)
+    window = SlidingWindow(Rate(1, 10.0))
     window.take(0.0)
 
     assert (window.forget(9.0), window.forget(10.0)) == (False, True)
@@ -56,10 +60,10 @@ def test_an_idle_company_is_forgotten() -> None:
 
 def test_a_lowered_limit_waits_for_enough_to_leave() -> None:
     """What was taken stays taken: with three in the window and room for one now, all three have to leave but none."""
-    window = SlidingWindow(3, 60.0)
+    window = SlidingWindow(Rate(3, 60.0))
     for now in (0.0, 10.0, 20.0):
         window.take(now)
-    window.change(1, 60.0)
+    window.change(Rate(1, 60.0))
 
     refused = window.take(30.0)
 
@@ -69,9 +73,27 @@ def test_a_lowered_limit_waits_for_enough_to_leave() -> None:
 async def test_refusals_are_counted_by_where_they_were_counted() -> None:
     """A backend of its own, so that a limit that fell back to memory shows."""
     metrics = Metrics(CollectorRegistry())
-    spec = SupervisorSpec([ChildSpec("limiter", lambda _: LimiterActor(limit=1, window_s=60.0, metrics=metrics))])
+    spec = SupervisorSpec([ChildSpec("limiter", lambda _: LimiterActor(messages=ONE, lookups=ONE, metrics=metrics))])
     async with open_system(spec) as system:
         for _ in range(3):
             await system.ref("/limiter").ask(TakeToken("962302"))
 
     assert b'wasup_rate_limited_total{backend="memory"} 2.0' in metrics.exposition()
+
+
+async def test_look_ups_are_counted_by_themselves() -> None:
+    """Neither takes from the other, each has its own limit, and a look-up that is refused is no send that was."""
+    metrics = Metrics(CollectorRegistry())
+    actor = partial(LimiterActor, messages=Rate(2, 60.0), lookups=ONE, metrics=metrics)
+    async with open_system(SupervisorSpec([ChildSpec("limiter", lambda _: actor())])) as system:
+        limiter = system.ref("/limiter")
+        looked = [await limiter.ask(TakeToken("962302", "lookups")) for _ in range(2)]
+        sent = [await limiter.ask(TakeToken("962302")) for _ in range(2)]
+        limiter.tell(SetRateLimit(Rate(2, 60.0), Rate(3, 60.0)))
+        more = await limiter.ask(TakeToken("962302", "lookups"))
+        other = await limiter.ask(TakeToken("962303", "lookups"))
+
+    assert [(one.allowed, one.limit) for one in looked] == [(True, 1), (False, 1)]
+    assert [(one.allowed, one.limit) for one in sent] == [(True, 2), (True, 2)]
+    assert (more.allowed, more.limit, more.remaining, other.remaining) == (True, 3, 1, 2)
+    assert b'wasup_rate_limited_total{backend="memory"} 0.0' in metrics.exposition()

@@ -13,7 +13,7 @@ import trio
 from prometheus_client import CollectorRegistry
 
 from actors.limiter import LimiterActor
-from actors.messages import Allowance, SetRateLimit, TakeToken
+from actors.messages import Allowance, Rate, SetRateLimit, TakeToken
 from actors.metrics import Metrics
 from actors.redis_windows import RedisWindows
 from config.secret import Secret
@@ -63,7 +63,11 @@ async def limiter(
     """A running limiter that knows this Redis."""
     metrics = Metrics(CollectorRegistry())
     actor: Callable[[object], LimiterActor] = lambda _: LimiterActor(  # noqa: E731
-        limit=limit, window_s=window_s, metrics=metrics, settings=settings, shared=RedisWindows(url)
+        messages=Rate(limit, window_s),
+        lookups=Rate(2, window_s),
+        metrics=metrics,
+        settings=settings,
+        shared=RedisWindows(url),
     )
     async with open_system(SupervisorSpec([ChildSpec("limiter", actor)])) as system:
         yield Limiter(system, metrics)
@@ -95,6 +99,21 @@ async def test_the_limit_is_exact_across_daemons(redis: Redis) -> None:
     assert (refused.allowed, refused.remaining) == (False, 0)
     assert 0 < refused.reset_after_s <= 60
     assert (other.allowed, other.remaining) == (True, 29)
+
+
+async def test_look_ups_are_exact_across_daemons_too(redis: Redis) -> None:
+    """In a window of their own, beside that of the same company's messages."""
+    async with limiter(redis.url) as one, limiter(redis.url) as two:
+        for each in (one, two):
+            await each.wait_for("redis")
+        taken = [
+            (await each.system.ref("/limiter").ask(TakeToken(COMPANY, "lookups"))).allowed
+            for each in (one, two, one, two)
+        ]
+        message = await one.take()
+
+    assert taken == [True, True, False, False]
+    assert message.remaining == 29
 
 
 async def test_the_window_slides(redis: Redis) -> None:
@@ -188,7 +207,7 @@ async def test_a_changed_limit_holds_in_redis_too(redis: Redis) -> None:
     async with limiter(redis.url) as one:
         await one.wait_for("redis")
         assert await one.allowed(5) == 5
-        one.system.ref("/limiter").tell(SetRateLimit(3, 60.0))
+        one.system.ref("/limiter").tell(SetRateLimit(Rate(3, 60.0), Rate(2, 60.0)))
         refused = await one.take()
 
     assert (refused.allowed, refused.limit, refused.remaining) == (False, 3, 0)

@@ -89,7 +89,7 @@ async def test_a_reload_reaches_everyone() -> None:
 
     assert said == "reloaded, 3 settings changed, 1 need a restart"
     assert len(told) == 2
-    assert m.SetRateLimit(limit=7, window_s=60.0) in told
+    assert m.SetRateLimit(m.Rate(7, 60.0), m.Rate(30, 60.0)) in told
     assert m.ReloadFiles() in told
     assert live.proxy_for("962302") == "http://127.0.0.1:1"
 

@@ -66,6 +66,7 @@ class World:
     desired: dict[str, str] = field(default_factory=dict[str, str])
     forgotten: list[str] = field(default_factory=list[str])
     tokens: dict[str, int] = field(default_factory=dict[str, int])
+    lookups: dict[str, int] = field(default_factory=dict[str, int])
     limit: int = 30
     ready: bool = True
     hub: Hub = field(default_factory=lambda: Hub(max_feeds=10, feed_capacity=1000))
@@ -316,10 +317,11 @@ class FakeLimiter(Actor):
 
     async def receive(self, message: Any) -> Any:
         assert isinstance(message, m.TakeToken)
-        taken = self._world.tokens.get(message.company_id, 0)
+        counted = self._world.tokens if message.of == "messages" else self._world.lookups
+        taken = counted.get(message.company_id, 0)
         allowed = taken < self._world.limit
         if allowed:
-            self._world.tokens[message.company_id] = taken = taken + 1
+            counted[message.company_id] = taken = taken + 1
         wait_s = 0.0 if allowed else 41.3
         return m.Allowance(
             allowed=allowed, limit=self._world.limit, remaining=self._world.limit - taken, reset_after_s=wait_s

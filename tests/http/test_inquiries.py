@@ -28,7 +28,7 @@ async def test_a_number_is_looked_up(daemon: Daemon) -> None:
         "lid": None,
     }
     assert (unknown.json()["onWhatsapp"], unknown.json()["id"]) == (False, None)
-    assert daemon.world.companies[COMPANY_A].asked[0] == m.CheckContact("79000000002")
+    assert m.CheckContact("79000000002") in daemon.world.companies[COMPANY_A].asked
 
 
 @pytest.mark.parametrize("phone", ["12", "abc", "79000000002@s.whatsapp.net", GROUP])
@@ -36,6 +36,37 @@ async def test_what_is_no_number_is_not_asked_about(daemon: Daemon, phone: str) 
     """WhatsApp is not bothered."""
     assert problem(await daemon.client.get(f"{BASE}/contacts/{phone}")) == (422, "invalid_phone")
     assert daemon.world.companies[COMPANY_A].asked == []
+
+
+async def test_look_ups_have_a_limit_of_their_own(daemon: Daemon) -> None:
+    """WhatsApp bans who asks about thousands of numbers: it is told how many are left, and what is too much is not asked. Sends have
+    theirs.
+    """
+    daemon.world.limit = 2
+    url = f"{BASE}/contacts/+79000000002"
+    answers = [await daemon.client.get(url) for _ in range(3)]
+    sent = await daemon.client.post(f"{BASE}/send", json={"phone": "+79000000002", "message": "Hello"})
+
+    assert [answer.status_code for answer in answers] == [200, 200, 429]
+    assert [answer.headers["ratelimit-remaining"] for answer in answers] == ["1", "0", "0"]
+    assert problem(answers[-1]) == (429, "rate_limited")
+    assert "2 look-ups a window" in answers[-1].json()["detail"]
+    assert (answers[-1].headers["retry-after"], answers[-1].json()["retryAfter"]) == ("42", 42)
+    assert sum(isinstance(asked, m.CheckContact) for asked in daemon.world.companies[COMPANY_A].asked) == 2
+    assert sent.headers["ratelimit-remaining"] == "1"
+
+
+async def test_a_look_up_that_cannot_be_made_is_not_counted(daemon: Daemon) -> None:
+    """As with sends: a bad number and a company that is not connected take nothing."""
+    daemon.world.limit = 1
+    bad = await daemon.client.get(f"{BASE}/contacts/12")
+    daemon.world.companies[COMPANY_A].state = m.CompanyState.RECONNECTING
+    away = await daemon.client.get(f"{BASE}/contacts/+79000000002")
+    daemon.world.companies[COMPANY_A].state = m.CompanyState.CONNECTED
+    good = await daemon.client.get(f"{BASE}/contacts/+79000000002")
+
+    assert [problem(answer) for answer in (bad, away)] == [(422, "invalid_phone"), (409, "no_active_session")]
+    assert good.status_code == 200
 
 
 async def test_groups_are_listed_and_described(daemon: Daemon) -> None:
