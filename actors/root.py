@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -40,6 +40,7 @@ from actors.webhooks.actor import FINISH_S, WebhookActor
 from actors.webhooks.board import Board
 from actors.webhooks.keeper import KeeperActor
 from actors.webhooks.ports import WebhookPorts
+from config.environment import environment_for_children
 from config.settings import Settings
 from storage import companies
 from storage.embedded import EmbeddedPostgres
@@ -170,7 +171,7 @@ def _placement(parts: Parts, context: Context) -> PlacementActor:
     command = EngineCommand(
         runtime_dir=parts.runtime_dir,
         device_dir=parts.settings.devices_dir,
-        environment=engine_environment(os.environ),
+        environment=environment_for_children(os.environ),
         max_companies=parts.settings.sessions_per_engine,
     )
     return PlacementActor(
@@ -294,16 +295,3 @@ def _http(parts: Parts, address: Address, app: Litestar, context: Context) -> Ht
         app=app,
         address=address,
     )
-
-
-def engine_environment(environment: Mapping[str, str]) -> dict[str, str]:
-    """The daemon's environment less its own secrets: the host's proxy, CA and library settings apply to the engine too."""
-    secrets = {
-        "DATABASE_URL",
-        "REDIS_URL",
-        "WASUP_MASTER_KEY_FILE",
-        "CREDENTIALS_DIRECTORY",
-        "WASUP_KEY",
-        "NOTIFY_SOCKET",
-    }
-    return {name: value for name, value in environment.items() if name not in secrets and not name.startswith("PG")}

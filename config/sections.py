@@ -104,9 +104,6 @@ class EngineSettings(Section, frozen=True):
     stop_timeout_s: Annotated[
         float, Meta(gt=0, le=60, description="Time an engine process has to end by itself before it is killed.")
     ] = 3.0
-    open_timeout_s: Annotated[
-        float, Meta(gt=0, le=300, description="Time to take up a company, a rebuild of its device file included.")
-    ] = 60.0
     statistics_interval_s: Annotated[
         float, Meta(gt=0, le=3600, description="How often an engine process is asked for memory and threads.")
     ] = 5.0
@@ -118,15 +115,9 @@ class EngineSettings(Section, frozen=True):
             description="Ended WhatsApp connections after which a process is replaced: each leaves 0.2 MB behind in the library.",
         ),
     ] = 2000
-    sweep_interval_s: Annotated[
-        float, Meta(gt=0, le=3600, description="How often the journal is read without an event to cause it.")
-    ] = 5.0
     max_log_line_bytes: Annotated[
         int, Meta(ge=128, le=MIB, description="Longest line of an engine's output that is logged whole.")
     ] = 4 * KIB
-    max_outbox_events: Annotated[
-        int, Meta(ge=1, le=10_000_000, description="Events of one company that wait in its engine for the event log.")
-    ] = 100_000
 
 
 class CompanySettings(Section, frozen=True):
@@ -264,7 +255,6 @@ class EventSettings(Section, frozen=True):
     """The event log and its subscribers."""
 
     retention_s: Annotated[float, Meta(ge=60, le=3650 * DAY_S, description="How long events are kept.")] = 7 * DAY_S
-    page_events: Annotated[int, Meta(ge=1, le=10_000, description="Events in one page of a replay, at most.")] = 1000
     max_subscribers: Annotated[int, Meta(ge=1, le=100_000, description="Live subscribers.")] = 200
     subscriber_events: Annotated[
         int, Meta(ge=1, le=1_000_000, description="Events a subscriber may lag behind before it is dropped.")

@@ -21,17 +21,15 @@ _ENSURE: LiteralString = """
     SELECT * FROM made UNION ALL SELECT * FROM whatsapp_companies WHERE company_id = $1
 """
 _SET_DESIRED: LiteralString = "UPDATE whatsapp_companies SET desired = $2, updated_at = now() WHERE company_id = $1"
-_SET_PROXY: LiteralString = "UPDATE whatsapp_companies SET proxy = $2, updated_at = now() WHERE company_id = $1"
 _REMOVE: LiteralString = "DELETE FROM whatsapp_companies WHERE company_id = $1"
 
 
 @final
 class Company(msgspec.Struct, frozen=True):
-    """A company's record. ``proxy`` None: the daemon's own setting holds."""
+    """A company's record."""
 
     company_id: str
     desired: Desired
-    proxy: str | None
     created_at: datetime
     updated_at: datetime
 
@@ -67,15 +65,10 @@ async def set_desired(connection: Connection, company_id: str, desired: Desired)
     return await connection.execute(_SET_DESIRED, company_id, desired) == "UPDATE 1"
 
 
-async def set_proxy(connection: Connection, company_id: str, proxy: str | None) -> bool:
-    """Record the proxy for the company's WhatsApp traffic; False when there is no such company."""
-    return await connection.execute(_SET_PROXY, company_id, proxy) == "UPDATE 1"
-
-
 async def remove(connection: Connection, company_id: str) -> bool:
     """Forget the company's record (not its auth state: `archive`); False when there was none."""
     return await connection.execute(_REMOVE, company_id) == "DELETE 1"
 
 
 def _company(row: Row) -> Company:
-    return Company(row["company_id"], row["desired"], row["proxy"], row["created_at"], row["updated_at"])
+    return Company(row["company_id"], row["desired"], row["created_at"], row["updated_at"])

@@ -253,9 +253,8 @@ class CompanyActor(Actor):
             self.wait_for_retry(S.CONFLICT, why, retry_after_s or self.retry.after_conflict())
             return
         self.ports.metrics.error(code, self.company_id)
-        if (
-            code == "auth_unreadable"
-        ):  # not a state to hurry in: an operator has to look (promise 4: it is not "no credentials")
+        if code == "auth_unreadable":
+            # Not a state to hurry in: an operator has to look (promise 4: it is not "no credentials").
             self.announcer.announce("error", code=code)
             self.wait_for_retry(S.SUSPENDED, why, self.ports.settings.circuit_min_s)
             return

@@ -118,10 +118,8 @@ class Inbox:
     async def _stored(self, events: tuple[Event, ...]) -> bool:
         try:
             await self._ports.events.ask(Publish(events), timeout=STORE_TIMEOUT_S)
-        except (
-            Refused,
-            SupervisorError,
-        ):  # storage is away or the events actor restarted: the ids make repeating harmless
+        except (Refused, SupervisorError):
+            # Storage is away or the events actor restarted: the ids make repeating harmless.
             return False
         return True
 

@@ -6,9 +6,6 @@ from actors.messages import CompanyState
 
 S = CompanyState
 
-FINAL_UNTIL_OPERATOR: frozenset[CompanyState] = frozenset({S.STOPPED, S.UNLINKED, S.LOGGED_OUT, S.OUTDATED, S.FAILED})
-"""States a company does not leave by itself."""
-
 _LOSSES = frozenset({S.RECONNECTING, S.SUSPENDED, S.CONFLICT, S.LOGGED_OUT, S.BANNED, S.OUTDATED})
 _RESTS = frozenset({S.STOPPED, S.CONFLICT, S.FAILED})
 

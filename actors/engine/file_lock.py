@@ -25,9 +25,8 @@ class FileLock:
         descriptor = os.open(self._path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
         try:
             fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            is_it = os.path.samestat(
-                os.fstat(descriptor), self._path.stat()
-            )  # else it was removed meanwhile, with its file
+            # Else it was removed meanwhile, with its file.
+            is_it = os.path.samestat(os.fstat(descriptor), self._path.stat())
         except OSError:
             is_it = False
         if is_it:

@@ -9,7 +9,7 @@ Calls carry a ``call`` number chosen by the daemon; the engine answers each with
 
 from __future__ import annotations
 
-from typing import ClassVar, Final, Literal
+from typing import Final, Literal
 
 import msgspec
 
@@ -317,10 +317,11 @@ class KeepAlive(Message, frozen=True, tag=True):
 class OutboxEvent(Message, frozen=True, tag=True):
     """Something an application wants to know, kept in the engine's outbox until `EventsStored`: WhatsApp will not send it again."""
 
-    TYPES: ClassVar[frozenset[str]] = frozenset({"message", "receipt", "undecryptable", "media"})
-    """`media` comes before the message that it belongs to, and is for the daemon alone (`MediaArrived`)."""
     number: int
     type: str
+    """`message`, `receipt`, `undecryptable`, or `media`, which comes before the message that it belongs to and is for the daemon
+    alone (`MediaArrived`).
+    """
     payload: bytes
     """JSON object, exactly the event payload of spec.md."""
     position: int

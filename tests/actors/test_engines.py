@@ -17,7 +17,7 @@ from actors.engines import actor as engines
 from actors.engines.actor import EngineActor, EngineCommand, GetEngineReport
 from actors.messages import WaitReady
 from actors.metrics import Metrics
-from actors.root import engine_environment
+from config.environment import environment_for_children
 from config.sections import EngineSettings
 from supervisor import ActorRef, Backoff, ChildSpec, Intensity, LifecycleEvent, SupervisorSpec, System, open_system
 from supervisor.errors import ActorCrashed
@@ -33,7 +33,7 @@ async def engine(
     command = EngineCommand(
         runtime_dir=directory / "run",
         device_dir=directory / "devices",
-        environment=engine_environment(os.environ),
+        environment=environment_for_children(os.environ),
         max_companies=5,
     )
     spec = SupervisorSpec(
@@ -159,15 +159,3 @@ async def test_the_metrics_show_the_processes_that_run(tmp_path: Path) -> None:
 
     assert metrics.engines == ()
     assert b"wasup_engine_processes 0.0" in metrics.exposition()
-
-
-def test_an_engine_is_not_told_where_the_daemons_secrets_are() -> None:
-    """Its environment is the daemon's without them."""
-    environment = {
-        "WASUP_MASTER_KEY_FILE": "/k",
-        "DATABASE_URL": "d",
-        "CREDENTIALS_DIRECTORY": "/c",
-        "HTTPS_PROXY": "p",
-    }
-
-    assert engine_environment(environment) == {"HTTPS_PROXY": "p"}

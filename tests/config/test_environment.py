@@ -6,7 +6,7 @@ from config.environment import environment_for_children
 
 
 def test_secrets_stay_with_the_daemon() -> None:
-    """The daemon's secrets and its service manager's socket are taken out; the host's settings stay."""
+    """The daemon's secrets, where its database is and its service manager's socket are taken out; the host's settings stay."""
     host = {
         "PATH": "/bin",
         "HTTPS_PROXY": "http://h:1",
@@ -23,6 +23,9 @@ def test_secrets_stay_with_the_daemon() -> None:
             "WASUP_KEY",
             "CREDENTIALS_DIRECTORY",
             "NOTIFY_SOCKET",
+            "WASUP_MASTER_KEY_FILE",
+            "PGPASSWORD",
+            "PGHOST",
         ),
         "x",
     )

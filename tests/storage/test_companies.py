@@ -15,7 +15,7 @@ async def test_ensure_makes_a_company_once(database: Database) -> None:
 
     second = await database.write(companies.ensure, "962302", "running")
 
-    assert (first.desired, first.proxy) == ("stopped", None)
+    assert first.desired == "stopped"
     assert second == first
 
 
@@ -30,19 +30,18 @@ async def test_list_pages_by_id(database: Database) -> None:
     assert [company.company_id for company in (*first, *rest)] == ["a", "b", "c"]
 
 
-async def test_desired_and_proxy_are_recorded(database: Database) -> None:
-    """Both setters change the record and answer whether there was one."""
+async def test_what_is_desired_is_recorded(database: Database) -> None:
+    """The answer is whether there was a record."""
     await database.write(companies.ensure, "962302")
 
     assert await database.write(companies.set_desired, "962302", "stopped")
-    assert await database.write(companies.set_proxy, "962302", "socks5://127.0.0.1:1080")
     assert not await database.write(companies.set_desired, "nobody", "stopped")
     assert not await companies.is_wanted(database, "962302")
     assert not await companies.is_wanted(database, "nobody")
 
     found = await companies.find(database, "962302")
     assert found is not None
-    assert (found.desired, found.proxy) == ("stopped", "socks5://127.0.0.1:1080")
+    assert found.desired == "stopped"
 
 
 async def test_remove_forgets_the_record(database: Database) -> None:

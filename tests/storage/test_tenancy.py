@@ -10,7 +10,20 @@ from typing import Any, LiteralString
 import msgspec
 import pytest
 
-from storage import api_keys, archive, audit, auth_state, companies, data_keys, events, idempotency, leases, statistics
+from storage import (
+    api_keys,
+    archive,
+    audit,
+    auth_state,
+    companies,
+    data_keys,
+    events,
+    idempotency,
+    leases,
+    media,
+    media_keys,
+    statistics,
+)
 from storage.auth_state import Delta, KeyChange
 from storage.connection import Connection
 from storage.errors import QueryFailed
@@ -51,7 +64,7 @@ async def plant(database: Database, company_id: str, text: str) -> None:
     await database.write(archive.archive, company_id, text)
     await database.write(auth_state.commit_deltas, [delta])
     await database.write(companies.ensure, company_id)
-    await database.write(companies.set_proxy, company_id, text)
+    await database.write(media.keep, [media.NewMedia(company_id, text, text, value)], 60.0)
     event = events.NewEvent(text, text, company_id, 1.0, value)
     await database.write(events.append, [event])
     await database.write(api_keys.create, text, [company_id])
@@ -111,6 +124,8 @@ READS: dict[str, Callable[[Connection], Awaitable[Any]]] = {
     "auth_state.journal_position": lambda c: auth_state.journal_position(c, B),
     "archive.load": lambda c: archive.load(c, 2),
     "data_keys.live": lambda c: data_keys.live(c, B),
+    "media.find": lambda c: media.find(c, B, CANARY),
+    "media_keys.for_writing": lambda c: media_keys.for_writing(c, [B]),
     "data_keys.require_master_key": data_keys.require_master_key,
     "statistics.key_statistics": statistics.key_statistics,
     "rotation.master_key_use": master_key_use,
