@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from functools import partial
 from typing import Final
 
-from benchmarks.storage import raw
+from benchmarks.storage import portal, raw
 from benchmarks.storage.rounds import Rounds
 from benchmarks.storage.site import Site, Store
 from benchmarks.storage.writers import Writers, Written, open_writers
@@ -16,13 +16,18 @@ from benchmarks.storage.writers import Writers, Written, open_writers
 SENT: Final = 3
 """Keys that one sent message changes: what `wasup_storage_commit_keys` shows for a text to a phone with one linked device."""
 ALONE: Final = "one transaction a key, asyncpg"
+FROM_TRIO: Final = "one transaction a key, asyncpg from trio by anyio's portal"
 CHECKED: Final = "one transaction a key, with lease and journal"
+
+
+BASELINES: Final = (ALONE, FROM_TRIO, CHECKED)
 
 
 @dataclass(slots=True)
 class Committing:
     """Keys a second, by what wrote them."""
 
+    writers: tuple[int, ...]
     rates: Rounds = field(default_factory=Rounds)
     cpu_us: Rounds = field(default_factory=Rounds)
     """Processor time of a key, Python's and Postgres's together."""
@@ -45,7 +50,7 @@ def baseline(name: str, writers: int) -> str:
 
 async def measure(site: Site, writers: Sequence[int], rounds: int, seconds: float) -> Committing:
     """Every way in every round, half of the rounds in the other order."""
-    found = Committing()
+    found = Committing(tuple(writers))
     async with (
         site.store("plain") as plain,
         site.store("sealed") as sealed,
@@ -67,13 +72,16 @@ def _steps(
     for number in writers:
         for way, keys in ((way, keys) for way in ours for keys in (1, SENT)):
             steps.append(partial(_ours, site, found, ours[way], way, number, keys, seconds))
-        alone = partial(raw.run_apart, raw.one_by_one, store.dsn, number, seconds)
-        checked = partial(ours["plain"].write_alone, number, seconds)
-        steps.append(partial(_theirs, site, found, baseline(ALONE, number), alone))
-        steps.append(partial(_theirs, site, found, baseline(CHECKED, number), checked))
+        runs: list[Callable[[], Awaitable[raw.Ran | Written]]] = [
+            partial(raw.run_apart, raw.one_by_one, store.dsn, number, seconds),
+            partial(portal.one_by_one, store.dsn, number, seconds),
+            partial(ours["plain"].write_alone, number, seconds),
+        ]
+        for name, run in zip(BASELINES, runs, strict=True):
+            steps.append(partial(_theirs, site, found, baseline(name, number), run))
     for statement in raw.WAYS:
-        run = partial(raw.run_apart, raw.statement, store.dsn, statement, seconds / 2)
-        steps.append(partial(_theirs, site, found, statement.title, run))
+        upsert = partial(raw.run_apart, raw.statement, store.dsn, statement, seconds / 2)
+        steps.append(partial(_theirs, site, found, statement.title, upsert))
     return steps
 
 

@@ -79,7 +79,7 @@ async def one_by_one(dsn: str, writers: int, seconds: float) -> Ran:
         at = 0
         while time.perf_counter() < until:
             async with pool.acquire() as connection, connection.transaction():
-                await connection.execute(UPSERT, *_row(number, at, values))
+                await connection.execute(UPSERT, *row_of(number, at, values))
             at += 1
         return at
 
@@ -98,14 +98,15 @@ async def statement(dsn: str, way: Way, seconds: float) -> Ran:
         await connection.execute(_STAGE)
         began = time.perf_counter()
         while time.perf_counter() - began < seconds:
-            await way.write(connection, [_row(number, done, values) for number in range(way.rows)])
+            await way.write(connection, [row_of(number, done, values) for number in range(way.rows)])
             done += way.rows
         return Ran(done, time.perf_counter() - began)
     finally:
         await connection.close()
 
 
-def _row(number: int, at: int, values: rows.Values) -> tuple[str, str, str, str]:
+def row_of(number: int, at: int, values: rows.Values) -> tuple[str, str, str, str]:
+    """The so manieth row of a writer."""
     return (rows.company(number), rows.KEY_TYPE, rows.key_id(number + at), values[number + at].decode())
 
 

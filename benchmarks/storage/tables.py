@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from itertools import product
 
 from benchmarks.report import print_table
 from benchmarks.storage import loading as l
-from benchmarks.storage.committing import Committing
+from benchmarks.storage.committing import BASELINES, SENT, Committing, baseline, name_of
 from benchmarks.storage.crowd import Crowd, quantiles_ms
 from benchmarks.storage.loading import Loading
 from benchmarks.storage.population import Population
@@ -33,6 +34,17 @@ def print_committing(found: Committing) -> None:
     ]
     print_table(head, sorted(rows, key=lambda row: -float(row[1])))
     print(f"\nthe fastest statement: {found.fastest()}")
+    _print_grouped(found)
+
+
+def _print_grouped(found: Committing) -> None:
+    """How many times the rate of each alternative, in the same round."""
+    lines: list[list[str]] = []
+    for writers, keys, way in product(found.writers, (1, SENT), ("plain", "sealed")):
+        ours = name_of(way, writers, keys)
+        others = [*(baseline(name, writers) for name in BASELINES), found.fastest()]
+        lines.append([ours, *(f"{found.rates.times(ours, other):.2f} x" for other in others)])
+    print_table(["rate, times that of", *BASELINES, "the fastest statement"], lines)
 
 
 def print_loading(found: Loading) -> None:

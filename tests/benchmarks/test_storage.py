@@ -33,7 +33,7 @@ def _loading(keys: int, ours_ms: float) -> Loading:
 
 
 def _committing(writers: int) -> Committing:
-    found = Committing()
+    found = Committing((writers,))
     for way in WAYS:
         found.rates.add(way.title, 100.0 * way.rows)
     for keys in (1, committing.SENT):
@@ -145,8 +145,7 @@ def test_a_small_run_prints_every_row(capsys: pytest.CaptureFixture[str]) -> Non
     printed = capsys.readouterr().out
     expected = [
         name_of("sealed", 2, committing.SENT),
-        baseline(committing.ALONE, 2),
-        baseline(committing.CHECKED, 2),
+        *(baseline(name, 2) for name in committing.BASELINES),
         *(way.title for way in WAYS),
         "the fastest statement: ",
         loading.NODE,
