@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from itertools import product
+from typing import Final
 
 from benchmarks.report import print_table
 from benchmarks.storage import loading as l
@@ -13,6 +14,8 @@ from benchmarks.storage.loading import Loading
 from benchmarks.storage.population import Population
 from benchmarks.storage.rounds import Rounds, quantile
 from benchmarks.storage.sizes import Size
+
+WAYS: Final = ("plain", "sealed")
 
 
 def print_committing(found: Committing) -> None:
@@ -40,7 +43,7 @@ def print_committing(found: Committing) -> None:
 def _print_grouped(found: Committing) -> None:
     """How many times the rate of each alternative, in the same round."""
     lines: list[list[str]] = []
-    for writers, keys, way in product(found.writers, (1, SENT), ("plain", "sealed")):
+    for writers, keys, way in product(found.writers, (1, SENT), WAYS):
         ours = name_of(way, writers, keys)
         others = [*(baseline(name, writers) for name in BASELINES), found.fastest()]
         lines.append([ours, *(f"{found.rates.times(ours, other):.2f} x" for other in others)])
@@ -50,9 +53,9 @@ def _print_grouped(found: Committing) -> None:
 def print_loading(found: Loading) -> None:
     """Milliseconds of a load and of a write of 100 keys, and how many times wasup's."""
     for keys, times in found.loads.items():
-        _print_times(f"load of {keys} keys, ms", times, l.OURS.format(way="plain"))
+        _print_times(f"load of {keys} keys, ms", times, l.OURS)
         _print_missing(found, (l.NODE, l.NODE_ONE))
-    _print_times("write of 100 keys, ms", found.writes, l.COMMIT.format(way="plain"))
+    _print_times("write of 100 keys, ms", found.writes, l.COMMIT)
     _print_missing(found, (l.NODE_WRITES,))
 
 
@@ -101,16 +104,17 @@ def print_sizes(found: Sequence[Size]) -> None:
 
 
 def _print_times(title: str, times: Rounds, ours: str) -> None:
+    ways = [ours.format(way=way) for way in WAYS]
     lines = [
         [
             name,
             f"{times.median(name):.2f}",
             f"{quantile(times.values[name], 0.99):.2f}",
-            f"{times.times(name, ours):.1f} x",
+            *(f"{times.times(name, way):.1f} x" for way in ways),
         ]
         for name in times.values
     ]
-    print_table([title, "p50", "p99", "beside wasup's"], lines)
+    print_table([title, "p50", "p99", *(f"times {way}" for way in WAYS)], lines)
 
 
 def _print_missing(found: Loading, names: Sequence[str]) -> None:
