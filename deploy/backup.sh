@@ -3,8 +3,8 @@
 #
 #   deploy/backup.sh FILE
 #
-# FILE is in pg_dump's custom format, readable by its owner alone, and there only when it is whole. Run it as root or as the user who
-# runs wasup, with the same settings (WASUP_CONFIG, DATABASE_URL). The master key is not in it: keep that elsewhere. docs/backup.md.
+# FILE is in pg_dump's custom format, readable by its owner alone, and there only when it is whole. Run it as the user who runs
+# wasup, with the same settings (WASUP_CONFIG, DATABASE_URL). The master key is not in it: keep that elsewhere. docs/backup.md.
 set -eu
 
 HERE=$(cd "$(dirname "$0")/.." && pwd)

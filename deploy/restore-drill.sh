@@ -1,5 +1,5 @@
 #!/bin/sh
-# Proves that a backup can be restored: once a week, beside the running wasup.
+# Proves that a backup can be restored, beside the running wasup; wasup-backup.service does so after each backup.
 #
 #   deploy/restore-drill.sh FILE
 #
