@@ -19,7 +19,7 @@ from tests.acceptance.peer import open_peers
 from tests.chaos.nemesis import DEEDS, History, Stage, torment
 from tests.loopback.peers import start_neonize
 from tests.loopback.remote import connect_loopback
-from tests.support.api import Api, open_api
+from tests.support.api import SESSIONS, Api, open_api
 from tests.support.site import Site, User, join_whatsapp
 
 PAUSE_S: Final = (2.0, 10.0)
@@ -29,6 +29,9 @@ ENDS_THE_DAEMON: Final = ("kill_daemon", "restart_daemon")
 CALM: Final = ("drop_everyone", "drop_one", "half_open", "stream_error", "replace", "hold_acks", "lock_table")
 """They end no process."""
 BACK_WITHIN_S: Final = 180.0
+PATHS: Final = 1100
+"""Asked for before the first sample: the router remembers the last 1,024, which companies that come and go would take until long
+after the warm-up to fill."""
 QUIET_S: Final = 30.0
 """At the end, with nothing to do, before what is left is looked at."""
 
@@ -67,6 +70,8 @@ async def _run(stage: Stage, texts: Texts, seconds: float, *, is_calm: bool) -> 
     sampler = _sampler(stage)
     churn, history = Churn(stage.site, stage.api, texts), History()
     names = CALM if is_calm else tuple(name for name in DEEDS if name not in ENDS_THE_DAEMON)
+    for number in range(PATHS):
+        await stage.api.try_get(f"{SESSIONS}/never-{number}/status")
     before = await _quiet(stage)
     async with trio.open_nursery() as around:
         around.start_soon(texts.collect)
