@@ -32,7 +32,7 @@ from storage.whatsmeow_creds import SqlValue, device_from_creds
 Fault = Literal["missing", "foreign", "behind", "ahead", "discarded", "damaged"]
 
 KEPT_MESSAGE_SECRETS: Final = 20_000
-"""The library keeps one for each message for ever; the oldest beyond this go when the file is opened."""
+"""The library keeps one for each message for ever; the oldest beyond this go when the file is opened or its log has been emptied."""
 
 LID_MAPPINGS_LAST_S: Final = 3 * 86_400.0
 """The record keeps them for longer than this after a session has ended (storage/expiry.py); after that they may be gone there."""
@@ -156,7 +156,10 @@ class DeviceFile:
         log = self.path.with_name(self.path.name + "-wal")
         if not log.exists() or log.stat().st_size <= LOG_BYTES:
             return False
-        return self._connection.empty_log()
+        if not self._connection.empty_log():
+            return False
+        self.trim()  # here, because a session may stay open for months, and this comes once in some hundred messages
+        return True
 
     def trim(self) -> None:
         """Drop what the library lets grow for ever."""

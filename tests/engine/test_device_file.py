@@ -291,7 +291,27 @@ def test_old_message_secrets_are_dropped(build_file: BuildFile, monkeypatch: pyt
     """The library keeps one for every message for ever; the newest are enough."""
     monkeypatch.setattr(module, "KEPT_MESSAGE_SECRETS", 3)
     file = build_file()
-    for number in range(10):
+    put_message_secrets(file, 10)
+
+    file.trim()
+
+    assert message_secrets(file) == ["7", "8", "9"]
+
+
+def test_a_session_that_is_never_closed_drops_them_too(build_file: BuildFile, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Months of messages through one open file: they go whenever its log has grown and is emptied."""
+    monkeypatch.setattr(module, "KEPT_MESSAGE_SECRETS", 3)
+    file = build_file()
+    put_message_secrets(file, 2000)
+
+    assert file.shorten_log()
+
+    assert message_secrets(file) == ["1997", "1998", "1999"]
+
+
+def put_message_secrets(file: DeviceFile, count: int) -> None:
+    """One for each message, as the library does."""
+    for number in range(count):
         insert(
             file._connection,
             "whatsmeow_message_secrets",
@@ -302,9 +322,10 @@ def test_old_message_secrets_are_dropped(build_file: BuildFile, monkeypatch: pyt
             key=b"k",
         )
 
-    file.trim()
 
-    assert file._connection.execute("SELECT message_id FROM whatsmeow_message_secrets") == [("7",), ("8",), ("9",)]
+def message_secrets(file: DeviceFile) -> list[str]:
+    """The messages of which there is one."""
+    return [str(row[0]) for row in file._connection.execute("SELECT message_id FROM whatsmeow_message_secrets")]
 
 
 def test_a_session_from_the_record_is_in_the_file(build_file: BuildFile) -> None:
