@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from random import Random
 
 import pytest
@@ -17,7 +18,7 @@ pytestmark = pytest.mark.chaos
 
 COMPANIES = tuple(User(number) for number in range(1, 11))
 PLAN = Plan(companies=COMPANIES, others=(User(98), User(99)), settings=SETTINGS)
-EXCHANGES = 2000
+EXCHANGES = int(os.environ.get("CHAOS_EXCHANGES", "2000"))
 EACH = (20, 80)
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections import Counter
 from random import Random
 
@@ -22,6 +23,7 @@ from tests.support.seeds import chosen_seed
 from tests.support.site import User
 
 SHORT_SEED = 962302
+STOPS = int(os.environ.get("CHAOS_STOPS", "60"))
 LISTENER, TALKER = User(98), User(99)
 
 
@@ -69,4 +71,4 @@ async def test_two_daemons_and_a_few_stops() -> None:
 @pytest.mark.chaos
 async def test_two_daemons_and_sixty_stops() -> None:
     """The same, for long."""
-    await run(stops=60, companies=5, seed=chosen_seed())
+    await run(stops=STOPS, companies=5, seed=chosen_seed())

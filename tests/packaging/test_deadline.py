@@ -8,12 +8,10 @@ import sys
 import threading
 import time
 from types import SimpleNamespace
-from typing import cast
 
 import pytest
 
-from tests.chaos.conftest import BEGINS_WITHIN_S, pytest_runtest_setup
-from tests.support.deadline import deadline
+from tests.support.deadline import CHAOS_BEGINS_WITHIN_S, deadline, require_time_left
 
 
 def test_what_hangs_fails() -> None:
@@ -44,12 +42,12 @@ def test_what_is_in_time_goes_on() -> None:
 def test_the_chaos_suite_begins_nothing_late(monkeypatch: pytest.MonkeyPatch) -> None:
     """Its tests may take long, but not one after the other for ever."""
     clock = SimpleNamespace(monotonic=lambda: 1000.0)
-    monkeypatch.setattr("tests.chaos.conftest.time", clock)
-    item = cast("pytest.Item", SimpleNamespace(config=SimpleNamespace(stash=pytest.Stash())))
-    pytest_runtest_setup(item)
-    clock.monotonic = lambda: 1000.0 + BEGINS_WITHIN_S
-    pytest_runtest_setup(item)
-    clock.monotonic = lambda: 1001.0 + BEGINS_WITHIN_S
+    monkeypatch.setattr("tests.support.deadline.time", clock)
+    stash = pytest.Stash()
+    require_time_left(stash)
+    clock.monotonic = lambda: 1000.0 + CHAOS_BEGINS_WITHIN_S
+    require_time_left(stash)
+    clock.monotonic = lambda: 1001.0 + CHAOS_BEGINS_WITHIN_S
 
-    with pytest.raises(pytest.fail.Exception, match="the suite has taken more than 90 minutes"):
-        pytest_runtest_setup(item)
+    with pytest.raises(pytest.fail.Exception, match="the suite has taken more than 120 minutes"):
+        require_time_left(stash)

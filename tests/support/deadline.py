@@ -17,6 +17,9 @@ DEADLINE_S: Final = 300.0
 LONG_DEADLINE_S: Final = 7200.0
 CHAOS_DEADLINE_S: Final = 1800.0
 """For those that ``make test`` leaves out."""
+CHAOS_BEGINS_WITHIN_S: Final = 7200.0
+"""No test of the chaos suite is begun later than that after its first: one that hangs here and there ends all the same."""
+_CHAOS_BEGAN: Final = pytest.StashKey[float]()
 
 
 @contextmanager
@@ -44,6 +47,8 @@ def deadline(what: str, seconds: float = DEADLINE_S) -> Generator[None]:
 @pytest.hookimpl(wrapper=True)
 def pytest_runtest_setup(item: pytest.Item) -> Generator[None, object, object]:
     """The fixtures of a test."""
+    if item.get_closest_marker("chaos"):
+        require_time_left(item.config.stash)
     with deadline(f"setting up {item.nodeid}", _limit(item)):
         return (yield)
 
@@ -60,6 +65,13 @@ def pytest_runtest_teardown(item: pytest.Item) -> Generator[None, object, object
     """Taking down the fixtures of a test."""
     with deadline(f"tearing down {item.nodeid}", _limit(item)):
         return (yield)
+
+
+def require_time_left(stash: pytest.Stash) -> None:
+    """Fails when the chaos suite, whose beginning is noted in ``stash``, has taken all the time that it has."""
+    now = time.monotonic()
+    if now - stash.setdefault(_CHAOS_BEGAN, now) > CHAOS_BEGINS_WITHIN_S:
+        pytest.fail(f"not begun: the suite has taken more than {CHAOS_BEGINS_WITHIN_S / 60:g} minutes")
 
 
 def _limit(item: pytest.Item) -> float:
