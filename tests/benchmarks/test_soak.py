@@ -1,4 +1,4 @@
-"""The soak's arithmetic: what grows is found, what only wavers is not."""
+"""The soak: what grows is found, what only wavers is not; and how tables are looked at."""
 
 from __future__ import annotations
 
@@ -8,6 +8,8 @@ import pytest
 
 from benchmarks.soak.bars import judge
 from benchmarks.soak.slopes import HOUR_S, Point, slope
+from benchmarks.soak.tables import look_at_tables, pack_tables
+from storage.pool import Database
 
 SEED = 962302
 EVERY_S = 5.0
@@ -103,3 +105,41 @@ def test_engines_are_judged_only_when_nobody_kills_them() -> None:
 
     assert [line.verdict for line in judge(found, warm_up_s=0.0, is_calm=False)] == ["see --calm"]
     assert [line.verdict for line in judge(found, warm_up_s=0.0, is_calm=True)] == ["GROWS"]
+
+
+async def test_tables_are_looked_at_by_rows_and_kinds(database: Database) -> None:
+    """All rows of a table; of keys, those of the companies that stay by kind."""
+    await put_keys(database, "962302", 3)
+    await put_keys(database, "churn-1", 4)
+
+    found = await look_at_tables(database, ["962302"])
+
+    assert found["table whatsapp_keys, rows"] == 7
+    assert found["table whatsapp_keys, MB"] > 0
+    assert {name: value for name, value in found.items() if name.startswith("keys of") and "MB" not in name} == {
+        "keys of who stays: pre-key": 3
+    }
+
+
+async def test_a_packed_table_has_the_size_of_its_rows(database: Database) -> None:
+    """What was deleted leaves no room behind, so that sizes can be compared."""
+    await put_keys(database, "962302", 1)
+    await pack_tables(database)
+    before = await look_at_tables(database, [])
+    await put_keys(database, "churn-1", 2000)
+    await database.execute("DELETE FROM whatsapp_keys WHERE company_id = 'churn-1'")
+    loose = await look_at_tables(database, [])
+    await pack_tables(database)
+
+    assert loose["table whatsapp_keys, MB"] > before["table whatsapp_keys, MB"]
+    assert await look_at_tables(database, []) == before
+
+
+async def put_keys(database: Database, company_id: str, count: int) -> None:
+    """As many pre-keys."""
+    await database.execute(
+        "INSERT INTO whatsapp_keys (company_id, key_type, key_id, value)"
+        " SELECT $1, 'pre-key', number::text, '{}' FROM generate_series(1, $2) AS number",
+        company_id,
+        count,
+    )
