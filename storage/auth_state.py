@@ -13,7 +13,15 @@ import msgspec
 
 from storage import data_keys
 from storage.connection import Connection, Reader, Row
-from storage.errors import InvalidValue, LeaseLost, MasterKeyError, StorageError, UnknownDeviceFile, UnreadableState
+from storage.errors import (
+    InvalidValue,
+    LeaseLost,
+    MasterKeyError,
+    RecordWentBack,
+    StorageError,
+    UnknownDeviceFile,
+    UnreadableState,
+)
 from storage.json_values import fault
 from storage.sealing import (
     AUTH_TABLE,
@@ -110,6 +118,8 @@ class Delta(msgspec.Struct, frozen=True):
     base: bool = False
     """True: the first word of a new device file. Its ``file_id`` replaces the old one and positions count anew from its
     ``position``."""
+    after: int = 0
+    """Up to here the sender knows the file's journal to be committed."""
 
 
 @final
@@ -120,8 +130,8 @@ class CommitResult(msgspec.Struct, frozen=True):
     file_id: str
     position: int
     error: StorageError | None = None
-    """None: durable. `LeaseLost`, `UnknownDeviceFile`, `InvalidValue` or `UnreadableState` or `MasterKeyError` (it cannot be
-    sealed as it should be): refused, nothing of it is written."""
+    """None: durable. `LeaseLost`, `UnknownDeviceFile`, `RecordWentBack`, `InvalidValue` or `UnreadableState` or `MasterKeyError`
+    (it cannot be sealed as it should be): refused, nothing of it is written."""
     repeated: bool = False
     """It had been committed before; nothing was written again."""
 
@@ -182,9 +192,9 @@ class _Fence:
 async def commit_deltas(connection: Connection, deltas: Sequence[Delta]) -> list[CommitResult]:
     """Write the deltas of any number of companies, in their order, and answer for each in the same order.
 
-    A delta whose lease is lost or whose device file is not the company's is refused in its result; the others are
-    written. So is one with a value that PostgreSQL would refuse (`InvalidValue`), or of a company whose data key cannot
-    be used (`UnreadableState`). One at or below the position already recorded for its file is answered as committed
+    A delta whose lease is lost, whose device file is not the company's or that follows commits which are gone is refused
+    in its result; the others are written. So is one with a value that PostgreSQL would refuse (`InvalidValue`), or of a company whose
+    data key cannot be used (`UnreadableState`). One at or below the position already recorded for its file is answered as committed
     without being written again, so a delta may be repeated after an in-doubt commit.
     """
     rows = await connection.fetch(_FENCE, sorted({delta.company_id for delta in deltas}))
@@ -225,6 +235,8 @@ def _refusal(fence: _Fence | None, delta: Delta) -> StorageError | None:
         return LeaseLost(delta.company_id, delta.epoch, fence.epoch)
     if not delta.base and delta.file_id != fence.file_id:
         return UnknownDeviceFile(delta.company_id, delta.file_id, fence.file_id)
+    if not delta.base and fence.position < delta.after:
+        return RecordWentBack(delta.company_id, fence.position, delta.after)
     return fence.fault or _invalid(delta)
 
 

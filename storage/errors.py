@@ -101,6 +101,20 @@ class UnknownDeviceFile(StorageError):
 
 
 @final
+class RecordWentBack(StorageError):
+    """What is stored of a company lies behind what had been committed: a backup was restored, or a standby took over without the last
+    commits. The delta was refused; everything the device file holds has to be stored again."""
+
+    def __init__(self, company_id: str, stored: int, known: int) -> None:
+        super().__init__(
+            f"company {company_id}: the database has its changes up to {stored} and had them up to {known} before: it went back"
+        )
+        self.company_id = company_id
+        self.stored = stored
+        self.known = known
+
+
+@final
 class MigrationError(StorageError):
     """The schema could not be brought to what this version needs; the message says why and what to do."""
 

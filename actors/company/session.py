@@ -210,6 +210,7 @@ class Session:
     async def _commit(self, journal: protocol.JournalDelta) -> None:
         """Have one delta committed, however long Postgres is away; the lease's end is the bound."""
         assert self.lease is not None
+        assert self.shipment is not None
         delta = Delta(
             company_id=self.company_id,
             owner=self.lease.owner,
@@ -219,6 +220,7 @@ class Session:
             creds=journal.creds,
             changes=tuple(KeyChange(row.key_type, row.key_id, row.value) for row in journal.keys),
             base=journal.base,
+            after=self.shipment.committed,
         )
         while not await self._committed(delta):
             await trio.sleep(COMMIT_RETRY_S)

@@ -11,11 +11,14 @@ from typing import Any
 import msgspec
 import pytest
 
+from storage.connection import Connection
+from storage.pool import open_database
 from tests.acceptance.peer import Peer
 from tests.acceptance.traffic import flowing
 from tests.acceptance.witness import Witness, witness
 from tests.loopback.remote import RemoteLoopback
 from tests.support.api import Api
+from tests.support.eventually import eventually
 from tests.support.master_keys import key_id, write_keys
 from tests.support.scripts import run_script
 from tests.support.site import Plan, Site, User
@@ -23,6 +26,7 @@ from tests.support.site import Plan, Site, User
 A, B, LISTENER, TALKER = (User(number) for number in range(1, 5))
 COMPANIES = (A, B)
 NAMES = tuple(user.company for user in COMPANIES)
+REWOUND = ("whatsapp_auth", "whatsapp_keys", "whatsapp_journal")
 CONNECT_WITHIN_S = 60.0
 ARRIVES_WITHIN_S = 60.0
 
@@ -184,6 +188,56 @@ def counts(stored: dict[str, Any]) -> dict[tuple[str, str], int]:
         for each in stored["keys"]
         if each["keyType"] not in ("pre-key", "lid-mapping", "whatsmeow-contact")
     }
+
+
+@pytest.mark.long
+async def test_a_database_that_goes_back_under_a_running_daemon(
+    site: Site, api: Api, loopback: RemoteLoopback, listener: Peer, talker: Peer
+) -> None:
+    """As when a standby takes over that lacks the last commits: noticed at the next one, and everything is stored again."""
+    before = await begin(api, loopback, listener, talker)
+    async with open_database(site.dsn, size=1) as database:
+        for table in REWOUND:
+            await database.execute(f"CREATE TABLE old_{table} AS SELECT * FROM {table}")  # pyright: ignore[reportArgumentType]
+        for number in range(5):
+            await talk(api, listener, talker, f"since {number}")
+        await database.write(rewind)
+    routed = len(await loopback.routed())
+
+    await talk(api, listener, talker, "after")
+    assert [(await before.statuses(user))[0] for user in COMPANIES] == ["reconnecting"] * len(COMPANIES)
+    await site.daemon.stop()
+    shutil.rmtree(site.daemon.state_dir / "devices")
+    await site.daemon.restart()
+    await api.wait_connected(*NAMES, within=CONNECT_WITHIN_S)
+
+    again = await witness(api, loopback)
+    await again.assert_conversations_go_on(listener, *COMPANIES)
+    await again.assert_conversations_go_on(talker, *COMPANIES)
+    assert await kinds(loopback, routed) == {"msg"}
+    await before.assert_no_pairing()
+
+
+async def talk(api: Api, listener: Peer, talker: Peer, text: str) -> None:
+    """A text of each company and one to each; a send is tried until it is acknowledged."""
+    for user in COMPANIES:
+
+        async def acknowledged(company: str = user.company) -> str | None:
+            answer = await api.try_send(company, LISTENER.phone, text)
+            return str(answer.json()["messageId"]) if answer.status_code == 200 else None
+
+        sent = await eventually("a send to be acknowledged", acknowledged, within=ARRIVES_WITHIN_S)
+        await listener.wait_received([sent], within=ARRIVES_WITHIN_S)
+        back = await talker.send(user, text)
+        await api.event(user.company, "message", where=_is(back), within=ARRIVES_WITHIN_S)
+
+
+async def rewind(connection: Connection) -> None:
+    """Everything of the companies' state as it was when it was copied."""
+    for table in REWOUND:
+        await connection.execute(f"DELETE FROM {table}")  # pyright: ignore[reportArgumentType]
+        await connection.execute(f"INSERT INTO {table} SELECT * FROM old_{table}")  # pyright: ignore[reportArgumentType]
+        await connection.execute(f"DROP TABLE old_{table}")  # pyright: ignore[reportArgumentType]
 
 
 @pytest.mark.long

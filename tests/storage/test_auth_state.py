@@ -9,7 +9,7 @@ import pytest
 
 from storage import auth_state, leases
 from storage.auth_state import Delta, KeyChange
-from storage.errors import InvalidValue, LeaseLost, UnknownDeviceFile
+from storage.errors import InvalidValue, LeaseLost, RecordWentBack, UnknownDeviceFile
 from storage.pool import Database
 
 A, B = "962302", "962303"
@@ -25,8 +25,9 @@ def delta(
     creds: bytes | None = None,
     changes: tuple[KeyChange, ...] = (),
     base: bool = False,
+    after: int = 0,
 ) -> Delta:
-    return Delta(company_id, owner, epoch, file_id, position, creds, changes, base)
+    return Delta(company_id, owner, epoch, file_id, position, creds, changes, base, after)
 
 
 def put(key_id: str, value: object, key_type: str = "session") -> KeyChange:
@@ -101,6 +102,35 @@ async def test_another_device_file_is_refused(database: Database) -> None:
     assert isinstance(refused.error, UnknownDeviceFile)
     assert accepted.error is None
     assert await auth_state.journal_position(database, A) == ("file-2", 1)
+
+
+async def test_a_record_that_went_back_is_not_continued(database: Database) -> None:
+    """After a failover without the last commits, the keys between what is stored and the next delta would be missing for ever."""
+    await database.write(leases.acquire, A, "daemon-1", 30.0)
+    await database.write(auth_state.commit_deltas, [delta(base=True, position=9)])
+    await database.execute("UPDATE whatsapp_journal SET position = 5")
+
+    [refused] = await database.write(auth_state.commit_deltas, [delta(position=10, after=9, changes=(put("a", 1),))])
+    [known] = await database.write(auth_state.commit_deltas, [delta(position=10, after=5)])
+    [new_file] = await database.write(
+        auth_state.commit_deltas, [delta(position=1, after=9, file_id="file-2", base=True)]
+    )
+
+    assert isinstance(refused.error, RecordWentBack)
+    assert "up to 5 and had them up to 9" in str(refused.error)
+    assert (known.error, new_file.error) == (None, None)
+    assert (await auth_state.load(database, A)).keys == []
+
+
+async def test_deltas_of_one_commit_follow_each_other(database: Database) -> None:
+    """Each counts on the one before it, which is committed with it."""
+    await database.write(leases.acquire, A, "daemon-1", 30.0)
+
+    results = await database.write(
+        auth_state.commit_deltas, [delta(base=True, position=1), delta(position=2, after=1), delta(position=3, after=2)]
+    )
+
+    assert [result.error for result in results] == [None, None, None]
 
 
 async def test_more_keys_than_a_statement_takes(database: Database) -> None:
