@@ -61,8 +61,8 @@ class Stopper:
 def ending_within(seconds: float) -> Generator[None]:
     """However the block ends, the process ends at most so much later (`end_at_latest`); the log says what went wrong in it.
 
-    For what surrounds the block and may hang then: a tree that nobody told to stop, in a process without memory, has tasks that wait for
-    answers that never come.
+    For what surrounds the block and may hang then: without memory trio's own tasks fail, it cancels everything, and actors, which stop in
+    order, wait in vain for answers from the thread that talks to Postgres (tests/chaos/test_memory.py).
     """
     try:
         yield
