@@ -24,6 +24,7 @@ from hypercorn.protocol.h11 import H11Protocol
 from hypercorn.protocol.ws_stream import ASGIWebsocketState, WSStream
 from hypercorn.trio.worker_context import WorkerContext
 from hypercorn.typing import ConnectionState as LifespanState
+from hypercorn.typing import H11SendableEvent
 from wsproto.connection import ConnectionState
 
 from actors.http.tasks import AppTasks, AsgiApp, Line
@@ -53,6 +54,15 @@ class Http11(H11Protocol):
         if event.http_version not in {b"1.0", b"1.1"}:
             await self._send_error_response(505)
             raise UnsupportedProtocol
+
+    async def _send_h11_event(self, event: H11SendableEvent) -> None:
+        # An answer to a request that is not here in full yet is the connection's last: a client that is not told loses what it sends next.
+        if isinstance(event, h11.Response) and self._is_body_missing():
+            event = h11.Response(status_code=event.status_code, headers=[*event.headers, (b"connection", b"close")])
+        await super()._send_h11_event(event)
+
+    def _is_body_missing(self) -> bool:
+        return isinstance(self.connection, h11.Connection) and self.connection.their_state is h11.SEND_BODY
 
 
 @final

@@ -55,7 +55,7 @@ async def stop_under(load: Load, site: Site, api: Api, loopback: RemoteLoopback,
             nursery.start_soon(_ask, api, asked, enough)
         async with flowing(api, listener, talker, load.senders) as traffic:
             loaded = trio.current_time()
-            await traffic.wait_acknowledged(50, within=60.0)
+            await traffic.wait_acknowledged(50, within=150.0)
             began = trio.current_time()
             rate = (asked[200] + len(traffic.account.answers)) / (began - loaded)
             site.daemon.signal(signal.SIGTERM)
@@ -63,9 +63,9 @@ async def stop_under(load: Load, site: Site, api: Api, loopback: RemoteLoopback,
             took_s = trio.current_time() - began
             await site.daemon.restart()
             await api.wait_connected(*names, within=120.0)
-            await traffic.wait_acknowledged(20, within=60.0)
+            await traffic.wait_acknowledged(20, within=150.0)
         enough.set()
-    await traffic.wait_delivered(since=before.seq, within=60.0)
+    await traffic.wait_delivered(since=before.seq, within=150.0)
 
     assert status == 0
     assert closed == {RESTARTING: load.readers}

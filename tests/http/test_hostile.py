@@ -10,7 +10,7 @@ import trio
 
 from actors.http.bodies import decode
 from actors.http.problems import Problem
-from tests.http.raw import connected, exchange, read_to_end, request, reset, websocket_handshake
+from tests.http.raw import connected, exchange, read_answer, read_to_end, request, reset, websocket_handshake
 from tests.http.world import ADMIN_KEY, COMPANY_A, QUICK, Daemon, running, until
 
 SEND = f"/api/whatsapp/sessions/{COMPANY_A}/send"
@@ -258,6 +258,21 @@ async def test_a_body_one_byte_above_the_limit_is_refused(daemon: Daemon) -> Non
         chunked = await exchange(daemon, request("POST", SEND, JSON, "Transfer-Encoding: chunked", body=pieces))
         assert status in declared[:20]
         assert status in chunked[:20]
+
+
+async def test_an_answer_before_the_end_of_a_request_is_the_connections_last(daemon: Daemon) -> None:
+    """It says so, lest the client sends its next request into a connection that is being closed; any other answer does not."""
+    for headers, body in (
+        ("Content-Length: 100", b"{"),
+        ("Content-Length: 1073741824", b""),
+        ("Transfer-Encoding: chunked", b""),
+    ):
+        refused = request("POST", SEND, headers, body=body, key="wrong").replace(b"Connection: close\r\n", b"")
+        assert b"\r\nconnection: close\r\n" in (await exchange(daemon, refused)).lower()
+    async with connected(daemon) as stream:
+        for whole in (request("GET", "/livez"), request("POST", SEND, JSON, "Content-Length: 2", body=b"{}")):
+            await stream.send_all(whole.replace(b"Connection: close\r\n", b""))
+            assert b"connection:" not in (await read_answer(stream)).lower()
 
 
 async def test_a_client_that_sends_everything_first_still_gets_its_413(daemon: Daemon) -> None:

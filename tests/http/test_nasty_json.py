@@ -68,14 +68,21 @@ MESSAGES = st.lists(st.tuples(NAMES, VALUES), max_size=4).map(
 )
 
 
+class Body(bytes):
+    """Bytes that are shown in short: some are as long as a body may be."""
+
+    def __repr__(self) -> str:
+        return f"{bytes(self[:400])!r}, {len(self)} in all"
+
+
 @st.composite
-def bodies(draw: st.DrawFn) -> bytes:
+def bodies(draw: st.DrawFn) -> Body:
     """Something like JSON, perhaps with wrong bytes in it, perhaps cut off."""
     text = draw(st.one_of(VALUES, MESSAGES))
     data = bytearray(text.encode("utf-8", "surrogatepass"))
     for place, byte in draw(st.lists(st.tuples(st.integers(0, 200), st.integers(0, 255)), max_size=2)):
         data[place % len(data) : place % len(data) + 1] = bytes([byte])
-    return bytes(data[: draw(st.integers(0, 400))]) if draw(st.booleans()) else bytes(data)
+    return Body(data[: draw(st.integers(0, 400))]) if draw(st.booleans()) else Body(data)
 
 
 @dataclass
@@ -93,7 +100,7 @@ class Answers:
         @seed(SEED)
         @settings(max_examples=examples, deadline=None, database=None, suppress_health_check=list(HealthCheck))
         @given(bodies())
-        def ask(body: bytes) -> None:
+        def ask(body: Body) -> None:
             began = time.process_time()
             connection.request("POST", SEND, body, HEADERS)
             answer = connection.getresponse()

@@ -21,7 +21,9 @@ PATIENT = HttpSettings(auth_failures_per_minute=10_000)
 
 @pytest.mark.slow
 @pytest.mark.parametrize(
-    ("examples", "within_s"), [(4, 240.0), pytest.param(500, 3600.0, marks=pytest.mark.long)], ids=["short", "full"]
+    ("examples", "within_s"),
+    [(4, 240.0), pytest.param(100, 3600.0, marks=pytest.mark.long), pytest.param(500, 7000.0, marks=pytest.mark.chaos)],
+    ids=["short", "hundred", "full"],
 )
 @pytest.mark.parametrize("key", [ADMIN_KEY, A_KEY], ids=["admin", "company"])
 async def test_e7_the_api_is_what_its_description_says(

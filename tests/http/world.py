@@ -78,7 +78,7 @@ class Daemon:
     def client_with(self, key: str | None) -> httpx.AsyncClient:
         """A client with another key, or with none."""
         headers = {} if key is None else {"Authorization": f"Bearer {key}"}
-        return httpx.AsyncClient(base_url=self.url, headers=headers, timeout=10)
+        return httpx.AsyncClient(base_url=self.url, headers=headers, timeout=60)
 
 
 def sample_world() -> World:
@@ -142,7 +142,7 @@ async def running(
     async with open_system(tree(world, metrics, http or HttpSettings(), changes)) as system:
         _, port = await system.ref("/http").ask(m.GetHttpAddress())
         headers = {"Authorization": f"Bearer {ADMIN_KEY}"}
-        async with httpx.AsyncClient(base_url=f"http://127.0.0.1:{port}", headers=headers, timeout=10) as client:
+        async with httpx.AsyncClient(base_url=f"http://127.0.0.1:{port}", headers=headers, timeout=60) as client:
             yield Daemon(world, system, metrics, port, client)
 
 
