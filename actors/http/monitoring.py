@@ -17,7 +17,8 @@ from actors.messages import GetDaemonHealth
 from supervisor import ActorSnapshot
 from supervisor.errors import SupervisorError
 
-EXPOSITION = "text/plain; version=0.0.4; charset=utf-8"
+EXPOSITION = "text/plain; version=0.0.4"
+"""The framework adds the charset to whatever is text."""
 _DYNAMIC = ("/companies", "/engines")
 """Supervisors whose children are many and come and go: counted together."""
 

@@ -122,6 +122,13 @@ def test_a_value_on_a_bound_is_within_it() -> None:
     assert distribution.counts == [1, 2, 1]
 
 
+async def test_the_exposition_says_its_charset_once(daemon: Daemon) -> None:
+    """A reader may refuse a parameter that is given twice."""
+    for path in ("/metrics", "/api/whatsapp/metrics/prometheus"):
+        answer = await daemon.client.get(path)
+        assert answer.headers["content-type"] == "text/plain; version=0.0.4; charset=utf-8"
+
+
 async def test_metrics_as_json(daemon: Daemon) -> None:
     """All fields of the old form, for all companies or for the key's."""
     daemon.metrics.status_changed(COMPANY_A, CompanyState.CONNECTED)
