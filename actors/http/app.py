@@ -22,7 +22,7 @@ from actors.http.files import MediaController
 from actors.http.inquiries import ChatController, ContactsController, GroupsController
 from actors.http.monitoring import ExpositionController, MetricsController, ProbesController
 from actors.http.pages import DocsRouter, OfflineDocs, pages
-from actors.http.problems import MEDIA_TYPE, Problem, ProblemBody, body_of, instance_of
+from actors.http.problems import MEDIA_TYPE, Problem, ProblemBody, body_of, company_of, instance_of
 from actors.http.sending import SendController
 from actors.http.sessions import SessionController, SessionListController
 from actors.http.webhooks import DeadLetterController, WebhookController, WebhookListController
@@ -77,6 +77,7 @@ def tell(request: Request[Any, Any, Any], error: Exception) -> Response[ProblemB
     if problem is None:
         structlog.get_logger("wasup.http").error("request_failed", error=type(error).__name__, where=where(error))
         problem = Problem("internal_error")
+    problem.company_id = company_of(problem, request.scope)
     note_problem(problem, request.scope, request.app.state.backends.audit)
     return Response(
         body_of(problem, instance_of(problem, request.scope)),

@@ -143,6 +143,9 @@ KINDS: Final[Mapping[str, Kind]] = MappingProxyType({kind.code: kind for kind in
 """The catalogue, by code."""
 
 
+_OF_NO_COMPANY: Final = frozenset({"access_denied", "invalid_company_id", "method_not_allowed", "not_found"})
+
+
 @final
 class Problem(Exception):
     """Answer the request with this problem. ``code`` must be in the catalogue."""
@@ -216,6 +219,14 @@ def instance_of(problem: Problem, scope: Mapping[str, Any]) -> str:
         return "/api/whatsapp" if scope["path"].startswith("/api/") else "/admin"
     path: str = scope["path"]
     return path[:MAX_DETAIL]
+
+
+def company_of(problem: Problem, scope: Mapping[str, Any]) -> str | None:
+    """The company that the problem is about: the one in the path, once the request's key was found to be for it."""
+    if problem.company_id is not None or problem.kind.code in _OF_NO_COMPANY or "auth" not in scope:
+        return problem.company_id
+    company_id: str | None = scope.get("path_params", {}).get("company_id")
+    return company_id
 
 
 def encode(problem: Problem, instance: str) -> bytes:

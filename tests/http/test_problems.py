@@ -15,6 +15,7 @@ from actors.messages import Refused
 from storage.errors import StorageUnavailable
 from supervisor.errors import ActorCrashed, ActorStopped, AskTimeout, MailboxFull
 from supervisor.report import CrashReport
+from tests.http.world import A_KEY, COMPANY_A, COMPANY_B, Daemon
 
 ROOT = Path(__file__).parents[2]
 
@@ -129,3 +130,34 @@ def test_the_log_gets_places_and_no_values() -> None:
 
     assert places[-1].startswith("test_problems.py:")
     assert "secret" not in "".join(places)
+
+
+@pytest.mark.parametrize(
+    ("method", "path", "status"),
+    [
+        ("POST", "initialize", 409),
+        ("GET", "qr", 404),
+        ("GET", "contacts/12", 422),
+        ("POST", "send", 422),
+        ("GET", "media/0a1b", 404),
+        ("GET", "events", 404),
+        ("PUT", "status", 405),
+    ],
+)
+async def test_a_problem_of_a_company_names_it(daemon: Daemon, method: str, path: str, status: int) -> None:
+    """Whoever collects problems need not take paths apart; where there is no such call, there is no company either."""
+    url = f"/api/whatsapp/sessions/{COMPANY_A}/{path}"
+    body = {"phone": "12", "message": "x"} if path == "send" else None
+    answer = await daemon.client.request(method, url, json=body)
+
+    assert answer.status_code == status
+    assert answer.json().get("companyId") == (None if path in {"events", "status"} else COMPANY_A)
+
+
+async def test_a_stranger_is_told_no_company(daemon: Daemon) -> None:
+    """Neither without a key nor with another company's."""
+    async with daemon.client_with(None) as nobody, daemon.client_with(A_KEY) as other:
+        answers = [await client.get(f"/api/whatsapp/sessions/{COMPANY_B}/status") for client in (nobody, other)]
+
+    assert [answer.status_code for answer in answers] == [401, 403]
+    assert all("companyId" not in answer.json() for answer in answers)
