@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from typing import Any, Final, cast
+from typing import Any, Final, cast, get_args
 
 import msgspec
 from litestar import Request
@@ -16,6 +16,7 @@ from litestar.types.internal_types import PathParameterDefinition
 from actors.http.bodies import Body
 from actors.http.examples import EXAMPLES
 from actors.http.kinds import body_schemas
+from actors.messages import EventType
 
 Json = dict[str, Any]
 
@@ -145,8 +146,9 @@ def _complete_parameter(parameter: Json) -> None:
             items = {"type": "string", "pattern": f"^({one})?(,({one})?)*$"}
             parameter["schema"] = {"type": "array", "maxItems": 10, "items": items}
         case "type":
-            items = {"type": "string", "pattern": r"^[^\u0000,]*$"}
-            parameter["schema"] = {"type": "array", "maxItems": 100, "items": items}
+            one = "|".join(get_args(EventType))
+            items = {"type": "string", "pattern": f"^({one})?(,({one})?)*$"}
+            parameter["schema"] = {"type": "array", "maxItems": 10, "items": items}
         case "after" if "oneOf" in schema:
             parameter["schema"] = {"type": "string", "maxLength": 64}
         case _:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Sequence
-from typing import Annotated, Final
+from typing import Annotated, Final, get_args
 
 from litestar import Controller, get, post
 from litestar.params import QueryParameter
@@ -16,11 +16,12 @@ from actors.http.guards import admit, needs_key
 from actors.http.openapi import may_answer
 from actors.http.problems import Problem
 from actors.http.replies import EventsReply, TicketReply, succeed
-from actors.messages import ReadEvents
+from actors.messages import EventType, ReadEvents
 
 MAX_PAGE: Final = 1000
 MAX_SEQ: Final = 2**53 - 1
 """What every JSON reader keeps exactly."""
+EVENT_TYPES: Final = frozenset(get_args(EventType))
 MAX_CHOICES: Final = 100
 """Companies or types named in one request."""
 
@@ -81,8 +82,12 @@ def visible_companies(principal: Principal, asked: Sequence[str]) -> frozenset[s
 
 
 def chosen_types(asked: Sequence[str]) -> frozenset[str] | None:
-    """The types to give; None: all."""
+    """The types to give; None: all. Raises `invalid_request` for one that there is not: nothing would ever come."""
     named = _split(asked, "type")
+    if unknown := sorted(set(named) - EVENT_TYPES):
+        raise Problem(
+            "invalid_request", f"type: there is no {unknown[0][:64]!r}; there are {', '.join(sorted(EVENT_TYPES))}"
+        )
     return frozenset(named) if named else None
 
 

@@ -53,7 +53,7 @@ async def test_a_key_of_one_company_reads_only_that_one(daemon: Daemon) -> None:
     "query",
     [
         "after=-1", "after=x", "after=9223372036854775808", "after=" + "9" * 5000, "limit=0", "limit=1001",
-        "type=a%00b", "companyId=a%20b", "type=" + ",".join("abcdefghij" * 11),
+        "type=a%00b", "type=mesage", "type=qr,Status", "companyId=a%20b", "type=" + ",".join("abcdefghij" * 11),
     ],
 )  # fmt: skip
 async def test_a_bad_query_is_422(daemon: Daemon, query: str) -> None:

@@ -81,6 +81,7 @@ async def test_a_key_of_one_company_hears_only_that_one(daemon: Daemon) -> None:
         ("?after=-1", A_KEY, 422, "invalid_request"),
         ("?after=9223372036854775808", A_KEY, 422, "invalid_request"),
         ("?type=a%00b", A_KEY, 422, "invalid_request"),
+        ("?type=mesage", A_KEY, 422, "invalid_request"),
         ("/more", A_KEY, 404, "not_found"),
         ("?ticket=wasup_ticket_made_up", None, 401, "unauthorized"),
         ("?" + "a&" * 201 + "a=1", A_KEY, 422, "invalid_request"),
