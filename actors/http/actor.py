@@ -14,7 +14,7 @@ from litestar import Litestar
 
 from actors.counting import Sample
 from actors.http.app import build_app, connect
-from actors.http.audit import AuditStore, AuditTrail
+from actors.http.audit import AuditLog, AuditTrail
 from actors.http.auth import Authenticator, KeyStore
 from actors.http.backends import Backends, Waits
 from actors.http.dashboard.board import Board
@@ -64,7 +64,7 @@ class Stores:
 
     keys: KeyStore
     idempotency: IdempotencyStore
-    audit: AuditStore
+    audit: AuditLog
     server: ServerStore
     media: MediaStore
     webhooks: WebhookStore
@@ -214,6 +214,7 @@ class HttpActor(Actor):
             metrics=self._metrics,
             idempotency=Idempotency(self._stores.idempotency, spawn=lambda work: self.context.spawn(work, name="send")),
             audit=audit,
+            audit_log=self._stores.audit,
             transfers=self._transfers(),
             webhooks=self._webhook_desk(),
             act_on_self=self._act_on_self,

@@ -1,4 +1,7 @@
-"""The administration: look at the actor tree, and act on one actor. Every action goes to the audit log before it is done."""
+"""The administration: look at the actor tree and the audit log, and act on one actor.
+
+Every action goes to the audit log before it is done.
+"""
 
 from __future__ import annotations
 
@@ -7,14 +10,17 @@ from collections.abc import Mapping
 from types import MappingProxyType
 from typing import Annotated, Final, Literal
 
+import msgspec
 from litestar import Controller, get, post
-from litestar.params import PathParameter
+from litestar.params import PathParameter, QueryParameter
 
 from actors.http.backends import Backends, Injected, note
 from actors.http.bodies import ApiRequest
+from actors.http.events import MAX_PAGE, MAX_SEQ
 from actors.http.guards import needs_admin, needs_key
 from actors.http.openapi import may_answer
 from actors.http.problems import Problem
+from actors.http.replies import AuditedAction, AuditReply
 from actors.http.tree import ActorReply, TreeReply, view
 from supervisor.errors import NoSuchActor, NotSupported, SupervisorError
 
@@ -26,6 +32,11 @@ ACTIONS: Final[Mapping[str, Action]] = MappingProxyType(
 _PATH: Final = re.compile(r"/|(/[A-Za-z0-9_.-]{1,64}){1,16}", re.ASCII)
 
 Target = Annotated[str, PathParameter(description="Path in the tree, like /companies/962302")]
+
+Before = Annotated[
+    int | None, QueryParameter(ge=1, le=MAX_SEQ, description="Records with a smaller id: `next` of the page before")
+]
+Limit = Annotated[int, QueryParameter(ge=1, le=MAX_PAGE)]
 
 
 class AdminController(Controller):
@@ -42,6 +53,13 @@ class AdminController(Controller):
     async def tree(self, backends: Injected) -> TreeReply:
         """Every actor with its state, mailbox, restarts and last crash."""
         return TreeReply(tree=view(backends.system.snapshot()))
+
+    @get("/audit", summary="The audit log", responses=may_answer("invalid_request"))
+    async def audit(self, backends: Injected, before: Before = None, limit: Limit = 100) -> AuditReply:
+        """What was done with which key and from where, and what was refused; newest first. `wasup audit` verifies its chain."""
+        found = await backends.audit_log.read(before, limit + 1)
+        records = tuple(AuditedAction(**msgspec.structs.asdict(record)) for record in found[:limit])
+        return AuditReply(records=records, next=records[-1].id if len(found) > limit else None)
 
     @get(["/actors", "/actors/{target:path}"], summary="One actor", responses=may_answer("no_such_actor"))
     async def actor(self, backends: Injected, target: Target = "/") -> ActorReply:

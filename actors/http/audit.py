@@ -8,7 +8,7 @@ from __future__ import annotations
 import math
 import time
 from collections import deque
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final, NoReturn, Protocol, final
 
@@ -16,6 +16,7 @@ import structlog
 import trio
 
 from actors.http.problems import Problem
+from storage.audit import AuditRecord
 from storage.errors import StorageError
 
 MAX_WAITING: Final = 1000
@@ -45,6 +46,14 @@ class AuditStore(Protocol):
 
     async def append(self, entry: AuditEntry) -> None:
         """Write one entry. Raises StorageError."""
+        ...
+
+
+class AuditLog(AuditStore, Protocol):
+    """Where they can be read too."""
+
+    async def read(self, before: int | None, limit: int) -> Sequence[AuditRecord]:
+        """Up to ``limit`` entries with an id below ``before`` (None: the newest), newest first. Raises StorageUnavailable."""
         ...
 
 

@@ -9,7 +9,7 @@ from typing import Any, final
 from litestar import Request
 from litestar.di import NamedDependency
 
-from actors.http.audit import AuditTrail
+from actors.http.audit import AuditLog, AuditTrail
 from actors.http.auth import Principal
 from actors.http.idempotency import Idempotency
 from actors.http.transfers import Transfers
@@ -51,6 +51,7 @@ class Backends:
     metrics: Metrics
     idempotency: Idempotency
     audit: AuditTrail
+    audit_log: AuditLog
     transfers: Transfers
     webhooks: WebhookDesk
     waits: Waits

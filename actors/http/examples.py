@@ -136,7 +136,7 @@ EXAMPLES: Final[Mapping[str, Mapping[str, Any]]] = {
         "healthy": True,
         "status": "connected",
         "phoneNumber": "+79000000001",
-        "checks": {"lease": True, "engine": True, "connected": True, "roundTrip": True, "storage": True},
+        "checks": {"lease": True, "engine": True, "connected": True, "roundTrip": True},
         "success": True,
     },
     "ForgottenReply": {"companyId": _COMPANY, "loggedOut": True, "success": True},
@@ -195,6 +195,21 @@ EXAMPLES: Final[Mapping[str, Mapping[str, Any]]] = {
                 "owner": False,
             }
         ],
+        "success": True,
+    },
+    "AuditReply": {
+        "records": [
+            {
+                "id": 17,
+                "at": _AT,
+                "keyId": "4455e4f5",
+                "action": "restart",
+                "target": "/companies/962302",
+                "address": "127.0.0.1",
+                "count": 1,
+            }
+        ],
+        "next": 17,
         "success": True,
     },
     "Done": {"success": True},

@@ -158,6 +158,29 @@ class MetricsReply(Totals, frozen=True, kw_only=True):
     success: bool = True
 
 
+class AuditedAction(Answer, frozen=True, kw_only=True):
+    """Something that was done, or refused ``count`` times."""
+
+    id: int
+    at: float
+    """Unix seconds."""
+    key_id: str
+    """The API key that acted; `wasup` for the daemon itself."""
+    action: str
+    target: str
+    address: str
+    count: int
+
+
+class AuditReply(Answer, frozen=True, kw_only=True):
+    """A page of the audit log, newest first."""
+
+    records: tuple[AuditedAction, ...]
+    next: int | None
+    """The ``before`` of the next page; null on the last."""
+    success: bool = True
+
+
 def succeed(reply: type[R], answer: msgspec.Struct, **more: object) -> R:
     """``answer`` as ``reply``, which has its fields and some ``more``."""
     return reply(**{name: getattr(answer, name) for name in answer.__struct_fields__}, **more)

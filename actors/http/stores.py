@@ -97,6 +97,10 @@ class DatabaseAudit:
             audit.append, entry.at, entry.key_id, entry.action, entry.target, entry.address, entry.count
         )
 
+    async def read(self, before: int | None, limit: int) -> list[audit.AuditRecord]:
+        """Entries, newest first."""
+        return await audit.read(self._database, before=before, limit=limit)
+
 
 @final
 class DatabaseMedia:

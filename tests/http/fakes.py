@@ -24,6 +24,7 @@ from actors.http.problems import Problem
 from actors.http.transfers import KnownFile
 from actors.http.webhook_desk import WebhookStore
 from actors.metrics import Metrics
+from storage.audit import AuditRecord
 from storage.errors import StorageUnavailable
 from supervisor import Actor, ActorRef, ChildSpec, SupervisorRef
 from supervisor.errors import NoSuchActor
@@ -405,6 +406,14 @@ class MemoryServer:
 class MemoryAudit:
     def __init__(self, world: World) -> None:
         self._world = world
+
+    async def read(self, before: int | None, limit: int) -> list[AuditRecord]:
+        self._world.check_storage()
+        records = [
+            AuditRecord(number, entry.at, entry.key_id, entry.action, entry.target, entry.address, entry.count)
+            for number, entry in enumerate(self._world.audit, start=1)
+        ]
+        return [record for record in reversed(records) if before is None or record.id < before][:limit]
 
     async def append(self, entry: AuditEntry) -> None:
         self._world.check_storage()

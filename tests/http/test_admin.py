@@ -12,7 +12,7 @@ from actors import messages as m
 from actors.http.audit import COUNT_FOR_S, LAST_WORDS_S, MAX_COUNTED, MAX_WAITING, RETRY_S, AuditEntry, AuditTrail
 from storage.errors import StorageUnavailable
 from tests.http.test_sessions import problem
-from tests.http.world import COMPANY_A, COMPANY_B, Daemon, until
+from tests.http.world import A_KEY, COMPANY_A, COMPANY_B, Daemon, until
 
 A = f"/companies/{COMPANY_A}"
 
@@ -267,3 +267,42 @@ async def test_a_forgotten_company_is_in_the_audit_log(daemon: Daemon) -> None:
     await until(lambda: len(daemon.world.audit) == 1)
 
     assert (daemon.world.audit[0].action, daemon.world.audit[0].target) == ("forget", COMPANY_A)
+
+
+# --- the audit log ---
+
+
+async def test_the_audit_log_is_read_in_pages(daemon: Daemon) -> None:
+    """Newest first, each record once, and the last page says that it is the last."""
+    for word in ("suspend", "resume", "kill"):
+        assert (await daemon.client.post(f"/admin/actors{A}/{word}")).is_success
+    await until(lambda: len(daemon.world.audit) == 3)
+
+    first = (await daemon.client.get("/admin/audit?limit=2")).json()
+    last = (await daemon.client.get("/admin/audit", params={"limit": 2, "before": first["next"]})).json()
+
+    assert [record["action"] for record in first["records"]] == ["kill", "resume"]
+    assert [record["action"] for record in last["records"]] == ["suspend"]
+    assert (first["next"], last["next"]) == (first["records"][-1]["id"], None)
+    assert {name: last["records"][0][name] for name in ("keyId", "target", "address", "count")} == {
+        "keyId": "admin000",
+        "target": A,
+        "address": "127.0.0.1",
+        "count": 1,
+    }
+
+
+@pytest.mark.parametrize("query", ["before=0", "before=x", "limit=0", "limit=1001", "before=9007199254740992"])
+async def test_pages_of_the_audit_log_that_there_cannot_be(daemon: Daemon, query: str) -> None:
+    """Each is told what is wrong with it."""
+    assert problem(await daemon.client.get(f"/admin/audit?{query}")) == (422, "invalid_request")
+
+
+async def test_the_audit_log_is_for_operators(daemon: Daemon) -> None:
+    """A company's key sees nothing of it; a database that is away is said to be."""
+    async with daemon.client_with(A_KEY) as client:
+        refused = await client.get("/admin/audit")
+    daemon.world.storage_is_away = True
+
+    assert problem(refused) == (403, "access_denied")
+    assert problem(await daemon.client.get("/admin/audit")) == (503, "storage_unavailable")

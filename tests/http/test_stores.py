@@ -96,3 +96,16 @@ async def test_what_opens_a_file_is_sealed_and_watched(postgres_dsn: str, tmp_pa
     assert [(error.value.kind.code, error.value.company_id) for error in (moved, unusable)] == [
         ("media_unreadable", "962302"),
     ] * 2
+
+
+async def test_the_audit_log_is_read_as_it_was_written(database: Database) -> None:
+    """A page from the newest backwards."""
+    store = database_stores(database, idempotency_ttl_s=60, owner="here/1").audit
+    for number in range(3):
+        await store.append(AuditEntry(at=number, key_id="k", action="kill", target=f"/{number}", address="::1"))
+
+    newest = await store.read(None, 2)
+    older = await store.read(newest[-1].id, 2)
+
+    assert [record.target for record in (*newest, *older)] == ["/2", "/1", "/0"]
+    assert (newest[0].key_id, newest[0].action, newest[0].address, newest[0].count) == ("k", "kill", "::1", 1)
