@@ -7,7 +7,7 @@ from typing import LiteralString, final
 
 import msgspec
 
-from storage import auth_state, webhook_secrets
+from storage import auth_state, media, webhook_secrets
 from storage.auth_state import AuthState
 from storage.codec import CodecError
 from storage.connection import Reader
@@ -21,7 +21,8 @@ Progress = Callable[[int, int], None]
 
 _COMPANIES: LiteralString = """
     SELECT company_id FROM whatsapp_auth UNION SELECT company_id FROM whatsapp_keys
-    UNION SELECT company_id FROM whatsapp_data_keys WHERE retired_at IS NULL ORDER BY 1
+    UNION SELECT company_id FROM whatsapp_data_keys WHERE retired_at IS NULL
+    UNION SELECT company_id FROM whatsapp_media ORDER BY 1
 """
 _WEBHOOKS: LiteralString = "SELECT webhook_id, secrets, kek_id FROM webhooks ORDER BY 1"
 
@@ -35,9 +36,11 @@ class Integrity(msgspec.Struct, rename="camel"):
     """Of them, those with credentials that a device file can be built from."""
     values: int = 0
     """Opened, credentials included."""
+    files: int = 0
+    """Of messages and uploads: what it takes to fetch them, opened."""
     webhooks: int = 0
     unreadable: dict[str, str] = msgspec.field(default_factory=dict[str, str])
-    """Companies, and webhooks, of which something cannot be opened or used, and what: they would not run."""
+    """Companies, and webhooks, of which something cannot be opened or used, and what: they would not run, or their files not be fetched."""
     left_out: dict[str, int] = msgspec.field(default_factory=dict[str, int])
     """Companies with keys that a device file would be built without, and how many. Sessions among them are renegotiated."""
 
@@ -64,6 +67,7 @@ async def _verify_company(reader: Reader, company_id: str, found: Integrity) -> 
         state = await auth_state.load(reader, company_id)
         found.values += len(state.keys) + (state.creds is not None)
         faults = _faults(state)
+        found.files += await media.open_all(reader, company_id)
     except (UnreadableState, CodecError) as error:
         found.unreadable[company_id] = str(error)
         return

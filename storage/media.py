@@ -31,6 +31,9 @@ _FIND: LiteralString = """
     FROM whatsapp_media kept LEFT JOIN whatsapp_media_keys key ON key.company_id = kept.company_id
     WHERE kept.company_id = $1 AND media_id = $2 AND expires_at > now()
 """
+_PAGE: LiteralString = """
+    SELECT media_id, file FROM whatsapp_media WHERE company_id = $1 AND media_id > $2 ORDER BY media_id LIMIT $3
+"""
 _PRUNE: LiteralString = """
     DELETE FROM whatsapp_media WHERE (company_id, media_id) IN (
         SELECT company_id, media_id FROM whatsapp_media WHERE expires_at <= now() ORDER BY expires_at LIMIT $1
@@ -97,6 +100,17 @@ async def find(reader: Reader, company_id: str, media_id: str) -> KeptMedia | No
     key = None if row["data_key_id"] is None else reader.vault.unlock(media_keys.from_row(row))
     file = opened(key, company_id, MEDIA_TABLE, "file", media_id, row["file"])
     return KeptMedia(media_id, row["message_id"], file, row["expires_at"])
+
+
+async def open_all(reader: Reader, company_id: str, *, at_once: int = 1000) -> int:
+    """Open everything that is remembered of the company's files, and return how many there are. Raises `UnreadableState`."""
+    key = await media_keys.for_reading(reader, company_id)
+    count, after = 0, ""
+    while rows := await reader.fetch(_PAGE, company_id, after, at_once):
+        for row in rows:
+            opened(key, company_id, MEDIA_TABLE, "file", row["media_id"], row["file"])
+        count, after = count + len(rows), rows[-1]["media_id"]
+    return count
 
 
 async def prune(db: Database, *, batch: int = 1000, kept_per_company: int = KEPT_PER_COMPANY) -> int:

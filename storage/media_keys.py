@@ -8,7 +8,7 @@ from typing import Final, LiteralString
 import msgspec
 
 from storage import data_keys
-from storage.connection import Connection, Row
+from storage.connection import Connection, Reader, Row
 from storage.errors import UnreadableState
 from storage.pool import Database
 from storage.sealing import MEDIA_TABLE, DataKey, StoredDataKey, is_sealed
@@ -52,6 +52,11 @@ def from_row(row: Row) -> StoredDataKey:
     return msgspec.structs.replace(data_keys.from_row(row), purpose=PURPOSE)
 
 
+async def for_reading(reader: Reader, company_id: str) -> DataKey | None:
+    """What the company's files are sealed under; None: they are plain. Raises `UnreadableState` for a key that cannot be used."""
+    return (await _found(reader, [company_id])).get(company_id)
+
+
 async def for_writing(connection: Connection, company_ids: Collection[str]) -> dict[str, DataKey]:
     """What each company's files are to be sealed under, made where there is none yet; those it does not name are stored plain.
 
@@ -87,9 +92,9 @@ async def replace(connection: Connection, keys: Sequence[StoredDataKey]) -> None
         await connection.execute(_REPLACE, *(getattr(key, name) for name in _COLUMNS))
 
 
-async def _found(connection: Connection, company_ids: Sequence[str]) -> dict[str, DataKey]:
-    stored = map(from_row, await connection.fetch(_FIND, company_ids))
-    return {key.company_id: connection.vault.unlock(key) for key in stored}
+async def _found(reader: Reader, company_ids: Sequence[str]) -> dict[str, DataKey]:
+    stored = map(from_row, await reader.fetch(_FIND, company_ids))
+    return {key.company_id: reader.vault.unlock(key) for key in stored}
 
 
 async def _make(connection: Connection, company_ids: Sequence[str]) -> None:

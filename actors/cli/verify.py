@@ -48,5 +48,7 @@ def _print(found: Integrity) -> None:
     print_line(
         f"{found.companies} companies, {found.linked} of them linked, {found.values} values and {found.webhooks} webhooks read"
     )
+    if found.files:
+        print_line(f"what it takes to fetch {found.files} files")
     for company_id, count in found.left_out.items():
         print_line(f"company {company_id}: {count} keys are of no use and would be left out of its device file")

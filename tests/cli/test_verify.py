@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from storage import auth_state, leases, webhook_secrets
+from storage import auth_state, leases, media, webhook_secrets
 from storage.auth_state import Delta, KeyChange
 from storage.pool import Database, open_database
 from tests.cli.terminal import Terminal
@@ -45,6 +45,7 @@ async def test_everything_can_be_used(configured: Terminal, postgres_dsn: str, k
         await link(plain, A)
     async with open_database(postgres_dsn, size=1, vault=vault(key_file, 1)) as sealing:
         await link(sealing, B)
+        await sealing.write(media.keep, [media.NewMedia(B, number, None, b"{}") for number in "abc"], 60.0)
         secrets = webhook_secrets.Secrets(webhook_secrets.new_secret())
         await sealing.execute(WEBHOOK, "hook-1", *webhook_secrets.seal(sealing.vault, "hook-1", secrets))
 
@@ -52,8 +53,13 @@ async def test_everything_can_be_used(configured: Terminal, postgres_dsn: str, k
     said = await configured.run("verify")
 
     assert (told.code, said.code) == (0, 0)
-    assert told.json == {"companies": 2, "linked": 2, "values": 4, "webhooks": 1, "unreadable": {}, "leftOut": {}}
-    assert said.lines == ["2 companies, 2 of them linked, 4 values and 1 webhooks read"]
+    assert told.json == {
+        "companies": 2, "linked": 2, "values": 4, "files": 3, "webhooks": 1, "unreadable": {}, "leftOut": {},
+    }  # fmt: skip
+    assert said.lines == [
+        "2 companies, 2 of them linked, 4 values and 1 webhooks read",
+        "what it takes to fetch 3 files",
+    ]
 
 
 async def test_nothing_stored(configured: Terminal) -> None:
@@ -80,6 +86,18 @@ async def test_what_was_moved_or_changed_is_named(configured: Terminal, postgres
     assert set(told.json["unreadable"]) == {B, "hook-2"}
     assert told.json["linked"] == 1
     assert "2 cannot be used: 962303: company 962303" in told.err
+
+
+async def test_a_file_that_was_moved_is_named(configured: Terminal, postgres_dsn: str, key_file: Path) -> None:
+    """By its company, however many files are before it."""
+    async with open_database(postgres_dsn, size=1, vault=vault(key_file, 1)) as sealing:
+        await sealing.write(media.keep, [media.NewMedia(A, f"{n:04}", None, b"{}") for n in range(1500)], 60.0)
+        await sealing.execute("UPDATE whatsapp_media SET media_id = '9999' WHERE media_id = '0007'")
+
+    told = await configured.run("verify", "--json")
+
+    assert told.code == 1
+    assert "what opens a file: it was changed, cut short or moved here" in told.json["unreadable"][A]
 
 
 async def test_what_a_device_file_cannot_be_built_from_is_named(configured: Terminal, database: Database) -> None:
