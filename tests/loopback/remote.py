@@ -19,6 +19,7 @@ from tests.loopback.loopback import DeviceState
 ROOT: Final = Path(__file__).parents[2]
 POLL_S: Final = 0.05
 START_TIMEOUT_S: Final = 30.0
+CALL_TIMEOUT_S: Final = 30.0
 _R = TypeVar("_R")
 
 
@@ -107,7 +108,7 @@ class RemoteLoopback:
                 await trio.sleep(POLL_S)
 
     async def _call(self, call: str, result: type[_R], /, **args: object) -> _R:
-        async with self._lock:
+        async with self._lock, _whole_exchange():
             await self._stream.send_all(msgspec.json.encode({"call": call, "args": args}) + b"\n")
             answer = msgspec.json.decode(await self._line(), type=_Answer)
         if answer.error:
@@ -122,6 +123,15 @@ class RemoteLoopback:
             self._buffered += received
         line, _, self._buffered = self._buffered.partition(b"\n")
         return line
+
+
+@asynccontextmanager
+async def _whole_exchange() -> AsyncGenerator[None]:
+    """Whoever is cancelled waits for the answer all the same: the next call would take it for its own."""
+    await trio.lowlevel.checkpoint_if_cancelled()
+    with trio.fail_after(CALL_TIMEOUT_S) as scope:
+        scope.shield = True
+        yield
 
 
 @asynccontextmanager

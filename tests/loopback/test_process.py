@@ -45,6 +45,18 @@ async def test_bad_calls_are_told_apart() -> None:
         assert await loopback.connections() == 0
 
 
+async def test_a_cancelled_call_leaves_no_answer_behind() -> None:
+    """The next call on the same connection gets its own answer."""
+    async with start_loopback() as loopback:
+        for _ in range(3):
+            async with trio.open_nursery() as nursery:
+                nursery.start_soon(loopback.devices)
+                await trio.testing.wait_all_tasks_blocked()
+                nursery.cancel_scope.cancel()
+
+            assert (await loopback.counters())["logins"] == 0
+
+
 async def test_it_ends_with_its_owner() -> None:
     """When the standard input ends, because whoever started it is gone, the process ends by itself and with success."""
     command = [sys.executable, "-m", "tests.loopback"]
