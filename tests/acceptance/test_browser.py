@@ -254,6 +254,28 @@ async def test_the_page_comes_back_when_http_was_restarted(site: Site, chromium:
     await visit(chromium, site, restart, expected="net::ERR_")
 
 
+async def test_the_api_is_described_on_a_phone_too(site: Site, chromium: Chromium) -> None:
+    """Every call with its bodies, answers, an example and its errors, without a key; each link of the page leads somewhere."""
+    lost = """[...document.querySelectorAll("a")].filter((a) => a.hash && a.pathname === location.pathname)
+      .filter((a) => !document.getElementById(a.hash.slice(1))).map((a) => a.hash)"""
+
+    def look(page: Page) -> None:
+        upload, send = page.locator("#upload"), page.locator("#send")
+        expect(upload).to_contain_text("Body: multipart/form-data")
+        expect(upload).to_contain_text('"mediaId"')
+        expect(send).to_contain_text('"message": "Hello"')
+        send.get_by_role("link", name="rate_limited").click()
+        expect(page.locator("tr#rate_limited")).to_be_in_viewport()
+        page.go_back()
+        page.get_by_role("link", name="SendOptions").first.click()
+        expect(page.locator("#type-SendOptions")).to_be_in_viewport()
+        assert page.evaluate(lost) == []
+        assert_fits(page)
+        keep(page, "phone-docs")
+
+    await chromium.visit(f"{site.daemon.url}/docs", look, viewport=PHONE)
+
+
 async def test_a_wrong_key_shows_nothing(site: Site, chromium: Chromium) -> None:
     """The page says that the key is wrong; the right one opens it; signing out forgets it."""
 
