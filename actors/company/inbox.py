@@ -41,12 +41,18 @@ class _Undecryptable(msgspec.Struct):
     sender: _Party
 
 
+class _Message(msgspec.Struct):
+    messageId: str  # noqa: N815 - as the payload has it
+    sender: _Party
+
+
 @final
 class Inbox:
     """Publishes outbox events in order, each after the ratchet step it belongs to is committed, then lets the engine forget them.
 
     An event's id is derived from the company, the device file and its outbox number: after a crash in between it is
-    stored once all the same.
+    stored once all the same. That of a message is derived from the message's own: a daemon may be stopped when it has kept one and told
+    nobody, and WhatsApp delivers it to the daemon that takes the company over; both tell it, and it is stored once.
     """
 
     def __init__(
@@ -125,12 +131,16 @@ class Inbox:
 
     def _event(self, event: OutboxEvent) -> Event:
         return Event(
-            id=str(uuid.uuid5(OUTBOX_NAMESPACE, f"{self._company_id}/{self._file_id}/{event.number}")),
+            id=str(uuid.uuid5(OUTBOX_NAMESPACE, f"{self._company_id}/{self._name(event)}")),
             type="error" if event.type == "undecryptable" else event.type,
             company_id=self._company_id,
             timestamp=time.time(),
             payload=msgspec.Raw(event.payload),
         )
+
+    def _name(self, event: OutboxEvent) -> str:
+        """What makes it the same event when it is told once more."""
+        return (event.type == "message" and _message_name(event.payload)) or f"{self._file_id}/{event.number}"
 
     def _is_news(self, event: OutboxEvent) -> bool:
         """Messages that cannot be decrypted are normal after linking: all are counted, one a sender and hour is reported."""
@@ -146,6 +156,15 @@ class Inbox:
         while len(self._reported) > UNDECRYPTABLE_SENDERS:
             self._reported.popitem(last=False)
         return True
+
+
+def _message_name(payload: bytes) -> str | None:
+    """With its sender: an id is the sender's choice, and must not stand in the way of anybody else's message."""
+    try:
+        message = msgspec.json.decode(payload, type=_Message)
+    except msgspec.DecodeError:
+        return None
+    return f"message/{message.sender.id}/{message.messageId}" if message.messageId else None
 
 
 def _sender_of(payload: bytes) -> str:

@@ -14,7 +14,7 @@ import trio_websocket
 from actors.company.link import EngineLink, LinkLost
 from actors.company.ports import CompanyPorts
 from actors.engine import protocol
-from actors.messages import Announce, CompanyState, EnginePlace, LeavePlace, Publish, Refused, TakePlace
+from actors.messages import Announce, CompanyState, EnginePlace, Event, LeavePlace, Publish, Refused, TakePlace
 from actors.storage.requests import AcquireLease, CheckWritable, CommitDelta, KeepMedia
 from config.sections import CompanySettings
 from storage.auth_state import AuthState
@@ -213,11 +213,12 @@ class World:
 
     def event_types(self) -> list[str]:
         """Types of the published events, in order."""
+        return [event.type for event in self.events()]
+
+    def events(self) -> list[Event]:
+        """The published events, in order."""
         return [
-            event.type
-            for message in self.published
-            if isinstance(message, Publish | Announce)
-            for event in message.events
+            event for message in self.published if isinstance(message, Publish | Announce) for event in message.events
         ]
 
 

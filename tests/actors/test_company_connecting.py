@@ -93,6 +93,35 @@ async def test_an_incoming_message_is_published_after_its_ratchet_step(autojump_
         assert [m.number for m in world.engine.seen if isinstance(m, protocol.EventsStored)] == [1]
 
 
+async def test_a_message_that_two_outboxes_kept_is_one_event(autojump_clock: MockClock) -> None:
+    """Another daemon may have told it: its id is the message's and its sender's, wherever it lay."""
+
+    def message(message_id: str, sender: str) -> bytes:
+        return msgspec.json.encode({"messageId": message_id, "sender": {"id": sender}, "text": "hi"})
+
+    one, other = "79000000002@s.whatsapp.net", "79000000003@s.whatsapp.net"
+    contents = [message("3EB0AA", one), message("3EB0AA", one), message("3EB0AA", other), b"{}", b"{}"]
+    ids: list[str] = []
+    for file_id in ("here", "there"):
+        world = World()
+        world.engine.file_id = file_id
+        async with company(world) as running:
+            await running.settle()
+            world.engine.say(
+                *(
+                    protocol.OutboxEvent(number=number, type="message", payload=content, position=0)
+                    for number, content in enumerate(contents, start=1)
+                )
+            )
+            await running.settle()
+        ids += [event.id for event in world.events() if event.type == "message"]
+
+    assert len(ids) == 10
+    assert ids[0] == ids[1] == ids[5] == ids[6]
+    assert ids[2] == ids[7] != ids[0]
+    assert len({*ids[3:5], *ids[8:10]}) == 4
+
+
 async def test_what_cannot_be_decrypted_is_counted_and_reported_once_a_sender_and_hour(
     autojump_clock: MockClock,
 ) -> None:
