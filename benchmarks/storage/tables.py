@@ -8,7 +8,7 @@ from typing import Final
 
 from benchmarks.report import print_table
 from benchmarks.storage import loading as l
-from benchmarks.storage.committing import BASELINES, SENT, Committing, baseline, name_of
+from benchmarks.storage.committing import ALONE, BASELINES, SENT, Committing, baseline, name_of
 from benchmarks.storage.crowd import Crowd, quantiles_ms
 from benchmarks.storage.loading import Loading
 from benchmarks.storage.population import Population
@@ -41,13 +41,17 @@ def print_committing(found: Committing) -> None:
 
 
 def _print_grouped(found: Committing) -> None:
-    """How many times the rate of each alternative, in the same round."""
+    """How many times the rate of each alternative, in the same round; and, which a busy machine disturbs less, how many times its
+    processor time a key."""
     lines: list[list[str]] = []
     for writers, keys, way in product(found.writers, (1, SENT), WAYS):
         ours = name_of(way, writers, keys)
-        others = [*(baseline(name, writers) for name in BASELINES), found.fastest()]
-        lines.append([ours, *(f"{found.rates.times(ours, other):.2f} x" for other in others)])
-    print_table(["rate, times that of", *BASELINES, "the fastest statement"], lines)
+        alone, others = baseline(ALONE, writers), [baseline(name, writers) for name in BASELINES]
+        rates = [f"{found.rates.times(ours, other):.2f} x" for other in (*others, found.fastest())]
+        cpu = [f"{found.cpu_us.times(other, ours):.2f} x" for other in (alone, found.fastest())]
+        lines.append([ours, *rates, *cpu])
+    fastest = "the fastest statement"
+    print_table(["rate, times that of", *BASELINES, fastest, f"CPU: {ALONE}", f"CPU: {fastest}"], lines)
 
 
 def print_loading(found: Loading) -> None:
