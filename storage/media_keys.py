@@ -21,6 +21,11 @@ _COLUMNS: Final = ("company_id", "data_key_id", "kek_id", "wrapped", "all_sealed
 _FIND: LiteralString = """
     SELECT company_id, data_key_id, kek_id, wrapped, all_sealed FROM whatsapp_media_keys WHERE company_id = ANY ($1)
 """
+# Whoever seals something holds its key until that is committed: `prune` takes no key whose first file is on its way.
+_HOLD: LiteralString = """
+    SELECT company_id, data_key_id, kek_id, wrapped, all_sealed FROM whatsapp_media_keys WHERE company_id = ANY ($1)
+    ORDER BY company_id FOR KEY SHARE
+"""
 _LOCK: LiteralString = """
     SELECT company_id, data_key_id, kek_id, wrapped, all_sealed FROM whatsapp_media_keys WHERE company_id = $1 FOR UPDATE
 """
@@ -32,6 +37,16 @@ _INSERT: LiteralString = """
 """
 _REPLACE: LiteralString = """
     UPDATE whatsapp_media_keys SET kek_id = $3, wrapped = $4, all_sealed = $5 WHERE company_id = $1 AND data_key_id = $2
+"""
+_UNUSED: LiteralString = """
+    SELECT company_id FROM whatsapp_media_keys key
+    WHERE NOT EXISTS (SELECT FROM whatsapp_media kept WHERE kept.company_id = key.company_id)
+    ORDER BY company_id LIMIT $1 FOR UPDATE SKIP LOCKED
+"""
+# A statement of its own: it sees what was committed before its keys were locked.
+_FORGET: LiteralString = """
+    DELETE FROM whatsapp_media_keys key
+    WHERE company_id = ANY ($1) AND NOT EXISTS (SELECT FROM whatsapp_media kept WHERE kept.company_id = key.company_id)
 """
 _UNFINISHED: LiteralString = """
     SELECT DISTINCT company_id FROM whatsapp_media kept WHERE NOT EXISTS (
@@ -54,7 +69,7 @@ def from_row(row: Row) -> StoredDataKey:
 
 async def for_reading(reader: Reader, company_id: str) -> DataKey | None:
     """What the company's files are sealed under; None: they are plain. Raises `UnreadableState` for a key that cannot be used."""
-    return (await _found(reader, [company_id])).get(company_id)
+    return _unlocked(reader, await reader.fetch(_FIND, [company_id])).get(company_id)
 
 
 async def for_writing(connection: Connection, company_ids: Collection[str]) -> dict[str, DataKey]:
@@ -63,11 +78,11 @@ async def for_writing(connection: Connection, company_ids: Collection[str]) -> d
     Raises `UnreadableState` for a key that cannot be used: nothing plain gets in among what is sealed.
     """
     wanted = sorted(company_ids)
-    found = await _found(connection, wanted)
+    found = _unlocked(connection, await connection.fetch(_HOLD, wanted))
     missing = [company_id for company_id in wanted if company_id not in found]
     if missing and connection.vault.is_sealing:
         await _make(connection, missing)
-        found |= await _found(connection, missing)
+        found |= _unlocked(connection, await connection.fetch(_HOLD, missing))
     return found
 
 
@@ -86,15 +101,29 @@ async def seal_plain(db: Database) -> tuple[int, dict[str, str]]:
     return sealed, failed
 
 
+async def prune(db: Database, *, batch: int = 1000) -> int:
+    """Destroy the keys of companies that have no file (any more), ``batch`` a transaction, and return how many."""
+    total = 0
+    while True:
+        deleted = await db.write(_prune_batch, batch)
+        total += deleted
+        if deleted < batch:
+            return total
+
+
+async def _prune_batch(connection: Connection, batch: int) -> int:
+    unused = [row["company_id"] for row in await connection.fetch(_UNUSED, batch)]
+    return int((await connection.execute(_FORGET, unused)).removeprefix("DELETE "))
+
+
 async def replace(connection: Connection, keys: Sequence[StoredDataKey]) -> None:
     """Store these in the place of those with the same company and id."""
     for key in keys:
         await connection.execute(_REPLACE, *(getattr(key, name) for name in _COLUMNS))
 
 
-async def _found(reader: Reader, company_ids: Sequence[str]) -> dict[str, DataKey]:
-    stored = map(from_row, await reader.fetch(_FIND, company_ids))
-    return {key.company_id: reader.vault.unlock(key) for key in stored}
+def _unlocked(reader: Reader, rows: Sequence[Row]) -> dict[str, DataKey]:
+    return {key.company_id: reader.vault.unlock(key) for key in map(from_row, rows)}
 
 
 async def _make(connection: Connection, company_ids: Sequence[str]) -> None:

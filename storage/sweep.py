@@ -51,6 +51,8 @@ async def sweep(
         progress(done, max(total, done))
 
     keys = await sweep_keys(db, batch_rows, progress=add)
+    forgotten = await media.prune(db, batch=batch_rows)
+    await media_keys.prune(db, batch=batch_rows)
     return Swept(
         keys=keys.deleted,
         refreshed=keys.refreshed,
@@ -59,6 +61,6 @@ async def sweep(
         dead_letters=await webhook_dead_letters.prune(
             db, webhooks.dead_letter_retention_s, webhooks.max_dead_letters, batch=batch_rows
         ),
-        media=await media.prune(db, batch=batch_rows),
+        media=forgotten,
         sealed_files=(await media_keys.seal_plain(db))[0] if db.vault.is_sealing else 0,
     )

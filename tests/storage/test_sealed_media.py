@@ -6,6 +6,7 @@ from collections.abc import AsyncIterator
 from pathlib import Path
 
 import pytest
+import trio
 
 from config.sections import WebhookSettings
 from storage import data_keys, media, media_keys
@@ -14,6 +15,7 @@ from storage.media import NewMedia
 from storage.pool import Database, open_database
 from storage.rotation import Rotated, master_key_use, rewrap_all, seal_everything
 from storage.sweep import sweep
+from tests.support.held_write import HeldWrite
 from tests.support.master_keys import key_id, vault, write_keys
 
 A, B = "962302", "962303"
@@ -202,3 +204,33 @@ async def test_a_new_master_key_wraps_the_keys_of_files_too(
     async with open_database(postgres_dsn, size=1, vault=vault(file.with_name("new.key"), 2)) as after:
         assert await found(after, "a") == FILE
         assert await found(after, "plain", B) == FILE
+
+
+async def test_keys_of_companies_without_files_are_destroyed(sealing: Database) -> None:
+    """However many there are; one that is in use stays, and a company whose key is gone gets another with its next file."""
+    for number in range(5):
+        await keep(sealing, "a", company_id=f"c{number}")
+    await sealing.execute("DELETE FROM whatsapp_media WHERE company_id <> 'c2'")
+
+    assert await media_keys.prune(sealing, batch=2) == 4
+    assert await media_keys.prune(sealing) == 0
+
+    await keep(sealing, "b", company_id="c1")
+    assert await found(sealing, "b", "c1") == FILE
+    assert await found(sealing, "a", "c2") == FILE
+
+
+async def test_a_key_whose_first_file_is_on_its_way_is_not_destroyed(sealing: Database) -> None:
+    """A clean-up between the sealing and its commit would leave a file that nobody can open."""
+    await keep(sealing, "a")
+    await sealing.execute("DELETE FROM whatsapp_media")
+    held = HeldWrite(media.keep, [NewMedia(A, "b", "3EB0", FILE)], 60.0)
+
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(sealing.write, held)
+        await held.entered.wait()
+        destroyed = await media_keys.prune(sealing)
+        held.release()
+
+    assert destroyed == 0
+    assert await found(sealing, "b") == FILE
