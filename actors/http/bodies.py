@@ -22,6 +22,10 @@ MAX_MESSAGE: Final = 4096
 """Characters (Unicode code points)."""
 
 
+MAX_CHOICES: Final = 100
+"""How often one request may repeat a parameter, and how many names one of its lists with commas may have."""
+
+
 class Body(msgspec.Struct, frozen=True, kw_only=True, rename="camel", forbid_unknown_fields=True):
     """Base of request bodies."""
 

@@ -13,7 +13,7 @@ from litestar.openapi.plugins import JsonRenderPlugin
 from litestar.types import Method
 from litestar.types.internal_types import PathParameterDefinition
 
-from actors.http.bodies import Body
+from actors.http.bodies import MAX_CHOICES, Body
 from actors.http.examples import EXAMPLES
 from actors.http.kinds import body_schemas
 from actors.messages import EventType
@@ -143,12 +143,12 @@ def _complete_parameter(parameter: Json) -> None:
             parameter["schema"] = {"type": "string", "pattern": IDEMPOTENCY_KEY, "examples": ["order-17"]}
         case "companyId":
             one = COMPANY.strip("^$")
-            items = {"type": "string", "pattern": f"^({one})?(,({one})?)*$"}
-            parameter["schema"] = {"type": "array", "maxItems": 10, "items": items}
+            items = {"type": "string", "pattern": f"^({one})?(,({one})?){{0,{MAX_CHOICES - 1}}}$"}
+            parameter["schema"] = {"type": "array", "maxItems": MAX_CHOICES, "items": items}
         case "type":
             one = "|".join(get_args(EventType))
-            items = {"type": "string", "pattern": f"^({one})?(,({one})?)*$"}
-            parameter["schema"] = {"type": "array", "maxItems": 10, "items": items}
+            items = {"type": "string", "pattern": f"^({one})?(,({one})?){{0,{MAX_CHOICES - 1}}}$"}
+            parameter["schema"] = {"type": "array", "maxItems": MAX_CHOICES, "items": items}
         case "after" if "oneOf" in schema:
             parameter["schema"] = {"type": "string", "maxLength": 64}
         case _:

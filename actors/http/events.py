@@ -11,7 +11,7 @@ from litestar.params import QueryParameter
 
 from actors.http.auth import Authenticator, Principal
 from actors.http.backends import Injected
-from actors.http.bodies import ApiRequest
+from actors.http.bodies import MAX_CHOICES, ApiRequest
 from actors.http.guards import admit, needs_key
 from actors.http.openapi import may_answer
 from actors.http.problems import Problem
@@ -22,8 +22,6 @@ MAX_PAGE: Final = 1000
 MAX_SEQ: Final = 2**53 - 1
 """What every JSON reader keeps exactly."""
 EVENT_TYPES: Final = frozenset(get_args(EventType))
-MAX_CHOICES: Final = 100
-"""Companies or types named in one request."""
 
 After = Annotated[int, QueryParameter(ge=0, le=MAX_SEQ, description="Events with a greater `seq`")]
 Companies = Annotated[
@@ -92,9 +90,10 @@ def chosen_types(asked: Sequence[str]) -> frozenset[str] | None:
 
 
 def _split(asked: Sequence[str], name: str) -> list[str]:
-    named = [part.strip() for text in asked for part in text.split(",") if part.strip()]
-    if len(named) > MAX_CHOICES:
-        raise Problem("invalid_request", f"{name}: at most {MAX_CHOICES} at once")
+    lists = [text.split(",") for text in asked]
+    if len(lists) > MAX_CHOICES or any(len(parts) > MAX_CHOICES for parts in lists):
+        raise Problem("invalid_request", f"{name}: at most {MAX_CHOICES} times, and at most {MAX_CHOICES} at once")
+    named = [part.strip() for parts in lists for part in parts if part.strip()]
     if any("\0" in part for part in named):
         raise Problem("invalid_request", f"{name}: holds the character NUL")
     return named

@@ -116,7 +116,9 @@ class Answers:
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("examples", [500, pytest.param(100_000, marks=pytest.mark.long)])
+@pytest.mark.parametrize(
+    "examples", [500, pytest.param(10_000, marks=pytest.mark.long), pytest.param(100_000, marks=pytest.mark.chaos)]
+)
 async def test_e6_no_json_is_the_servers_fault(examples: int) -> None:
     """Only 4xx, or 200 for the few that are messages; what was not a message is not sent."""
     world = sample_world()

@@ -155,8 +155,12 @@ def told(seed: int, orders: int) -> Story:
 @pytest.mark.slow
 @pytest.mark.parametrize(
     ("seeds", "orders"),
-    [(range(1, 4), 2_000), pytest.param(range(1, 101), 10_000, marks=pytest.mark.long)],
-    ids=["short", "hundred-seeds"],
+    [
+        (range(1, 4), 2_000),
+        pytest.param(range(1, 11), 10_000, marks=pytest.mark.long),
+        pytest.param(range(1, 101), 10_000, marks=pytest.mark.chaos),
+    ],
+    ids=["short", "ten-seeds", "hundred-seeds"],
 )
 def test_s1_after_thousands_of_deaths_of_every_kind_everyone_is_back(seeds: range, orders: int) -> None:
     """Each end is one restart; a minute later all run; no acknowledged write is missing, none was done twice; a seed has one trace."""
