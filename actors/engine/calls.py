@@ -175,23 +175,33 @@ class Calls:
         if isinstance(request, SendContent) and isinstance(request.content, Edit):
             await self._require_own(request.content.message_id)
         try:
-            answer = await self._hand_over(client, to, message, deadline=trio.current_time() + request.timeout_s)
+            answer, reached = await self._hand_over(
+                client, to, message, deadline=trio.current_time() + request.timeout_s
+            )
         except CallRefused as refused:
             raise _refused_by_group(refused) if request.to.endswith("@g.us") else refused from refused
-        position = await self._session.shipper.ship()
+        position = await self._session.shipper.ship_to(reached)
         return Sent(call=request.call, message_id=str(answer.ID), timestamp=float(answer.Timestamp), position=position)
 
-    async def _hand_over(self, client: Client, to: bytes, message: bytes, *, deadline: float) -> Any:
-        """Have the library send; again when the session guard refused it, for then nothing has left this machine."""
+    async def _hand_over(self, client: Client, to: bytes, message: bytes, *, deadline: float) -> tuple[Any, int]:
+        """Have the library send; again when the session guard refused it, for then nothing has left this machine.
+
+        Its answer, and where the journal was after it.
+        """
         attempts = SEND_ATTEMPTS
         while True:
             attempts -= 1
             try:
                 left_s = max(0.0, deadline - trio.current_time())
-                return await client.call(self._host.library.send_message, to, message, deadline_s=left_s)
+                return await client.call(self._send_and_look, to, message, deadline_s=left_s)
             except CallRefused as refused:
                 if STALE not in refused.text or not attempts:
                     raise
+
+    def _send_and_look(self, client: str, to: bytes, message: bytes) -> tuple[Any, int]:
+        """On a thread."""
+        answer = self._host.library.send_message(client, to, message)
+        return answer, self._session.file.journal.position()
 
     async def _require_own(self, message_id: str) -> None:
         if not await trio.to_thread.run_sync(self._session.file.has_sent, message_id):

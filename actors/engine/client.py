@@ -305,9 +305,18 @@ class Client:
 
     def _note_node(self, logger: str, text: str) -> None:
         self._receipts.note(logger, text)
-        if is_message_leaving(logger, text) and not self._is_durable():
-            self._log.failure("a message was not sent: the key it was encrypted with could not be stored")
-            self._receipts.wait_closed()
+        if is_message_leaving(logger, text):
+            self._hold_until_durable()
+
+    def _hold_until_durable(self) -> None:
+        """Return when the message may leave. It never does when anything goes wrong here."""
+        is_durable = False
+        try:
+            is_durable = self._is_durable()
+        finally:
+            if not is_durable:
+                self._log.failure("a message was not sent: the key it was encrypted with could not be stored")
+                self._receipts.wait_closed()
 
     def _is_durable(self) -> bool:
         """Wait until what the message was encrypted with is in Postgres. Were it sent before and then lost with this machine, the next

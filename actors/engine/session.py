@@ -16,12 +16,12 @@ from actors.engine import events, payloads
 from actors.engine.client import Client, ClientSettings, OfferEnded, QrOffered, RunEnded, Signal, Stored
 from actors.engine.closing import Closing, Hint, closing_from_login_status
 from actors.engine.device_file import DeviceFile, Ending, Identity
-from actors.engine.errors import CallRefused
+from actors.engine.errors import CallRefused, SqliteError
 from actors.engine.host import Host
 from actors.engine.logs import EngineLog
 from actors.engine.protocol import Closed, Connected, FromEngine, KeepAlive, Open, Paired, Qr
 from actors.engine.redelivery import Redelivery
-from actors.engine.shipping import Shipper
+from actors.engine.shipping import Load, Shipper
 
 FIRST_CODE_S: Final = 60.0
 NEXT_CODE_S: Final = 20.0
@@ -180,16 +180,21 @@ class Session:
 
     def _make_durable(self, durable: threading.Event) -> None:
         """On the library's thread; whoever waits does not wait for ever."""
+        seen: Load | None = None
+        with contextlib.suppress(SqliteError):  # then it is looked for again
+            seen = (
+                self.shipper.look()
+            )  # here, where it may block: going to another thread for it costs more than the look
         with contextlib.suppress(trio.RunFinishedError):
-            self._token.run_sync_soon(self._start_making_durable, durable)
+            self._token.run_sync_soon(self._start_making_durable, durable, seen)
 
-    def _start_making_durable(self, durable: threading.Event) -> None:
+    def _start_making_durable(self, durable: threading.Event, seen: Load | None) -> None:
         assert self._nursery is not None
         with contextlib.suppress(RuntimeError):  # the session has ended: nothing becomes durable any more
-            self._nursery.start_soon(self._ship_and_tell, durable)
+            self._nursery.start_soon(self._ship_and_tell, durable, seen)
 
-    async def _ship_and_tell(self, durable: threading.Event) -> None:
-        await self.shipper.wait_committed(await self.shipper.ship())
+    async def _ship_and_tell(self, durable: threading.Event, seen: Load | None) -> None:
+        await self.shipper.wait_committed(await self.shipper.ship(seen))
         durable.set()
 
     # --- what it reports ----------------------------------------------------------------------------------------------

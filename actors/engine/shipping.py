@@ -6,6 +6,7 @@ or reports a pairing calls `ship` first and names the position it returned.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from typing import Final, final
@@ -26,6 +27,9 @@ DELTAS_AHEAD: Final = 64
 
 EVENTS_AHEAD: Final = 500
 
+CUT_EVERY_S: Final = 0.5
+"""What Postgres has may stay in the journal for so long: cutting takes the file's write lock, which the library wants for its messages."""
+
 
 @dataclass(frozen=True, slots=True)
 class Load:
@@ -33,6 +37,9 @@ class Load:
 
     batch: Batch | None
     position: int
+    """What lies beyond it was looked for."""
+    number: int
+    """The same for events."""
     events: list[Item]
 
 
@@ -61,6 +68,7 @@ class Shipper:
         self._underway: list[int] = []
         self._events_underway: list[int] = []
         self._to_cut: int | None = None
+        self._may_cut_at = -math.inf
         self._stored: int | None = None
         self._has_changed = True
         self._holds_events_back = False
@@ -71,23 +79,29 @@ class Shipper:
             self._has_changed = False
             await self.ship()
             await self._tidy()
-            with trio.move_on_after(SWEEP_S):
-                while not self._has_changed:
+            sweep_at = trio.current_time() + SWEEP_S
+            while not self._has_changed and trio.current_time() < sweep_at:
+                with trio.move_on_at(sweep_at if self._to_cut is None else min(sweep_at, self._may_cut_at)):
                     await self._wanted.wait()
                     self._wanted = trio.Event()
-                    await self._tidy()
+                await self._tidy()
 
     def wake(self) -> None:
         """Something may have changed."""
         self._has_changed = True
         self._wanted.set()
 
-    async def ship(self) -> int:
-        """Send everything that is there by now; the journal position up to which the daemon has been told."""
+    async def ship(self, seen: Load | None = None) -> int:
+        """Send everything that is there by now; the journal position up to which the daemon has been told.
+
+        ``seen`` is what `look` found: then what came after it may stay behind.
+        """
         async with self._turn:
             await self._ship_base()
             while True:
-                load = await trio.to_thread.run_sync(self._look)
+                is_fresh = seen is not None and (seen.position, seen.number) == (self._position, self._number)
+                load = seen if seen is not None and is_fresh else await trio.to_thread.run_sync(self.look)
+                seen = None
                 if load.batch is not None and len(self._underway) >= DELTAS_AHEAD:
                     await self._acknowledged.wait()  # and look again: what changed meanwhile becomes one delta
                     continue
@@ -97,6 +111,10 @@ class Shipper:
                 if not (await self._ship_events(load) or is_incomplete):
                     return self._position
 
+    async def ship_to(self, position: int) -> int:
+        """Send everything up to ``position`` of the journal, which is often done already; a position up to which the daemon was told."""
+        return self._position if self._position >= position else await self.ship()
+
     async def wait_committed(self, position: int) -> None:
         """Return when Postgres has everything up to ``position``."""
         while self._committed < position:
@@ -105,9 +123,12 @@ class Shipper:
     def committed(self, position: int) -> None:
         """Postgres has everything up to ``position``."""
         self._committed = max(self._committed, position)
+        is_known = self._to_cut is not None
         self._to_cut = max(self._to_cut or 0, position)
         self._underway = [waiting for waiting in self._underway if waiting > position]
         self._acknowledge()
+        if not is_known:
+            self._wanted.set()
 
     def events_stored(self, number: int) -> None:
         """The event log has everything up to ``number``."""
@@ -116,16 +137,18 @@ class Shipper:
         if self._holds_events_back:
             self.wake()
         self._acknowledge()
+        self._wanted.set()
 
     def _acknowledge(self) -> None:
         self._acknowledged.set()
         self._acknowledged = trio.Event()
-        self._wanted.set()
 
-    def _look(self) -> Load:
-        """On a thread. The events come from an earlier moment than the batch, so that a whole batch has all that they rest on."""
-        events = self._file.outbox.read(self._number)
-        return Load(self._file.journal.read(self._position), self._position, events)
+    def look(self) -> Load:
+        """What is there to be sent; on any thread but trio's, since it reads the file."""
+        # The events come from an earlier moment than the batch, so that a whole batch has all that they rest on.
+        position, number = self._position, self._number
+        events = self._file.outbox.read(number)
+        return Load(self._file.journal.read(position), position, number, events)
 
     async def _ship_base(self) -> None:
         if self._base:
@@ -161,11 +184,20 @@ class Shipper:
         return await trio.to_thread.run_sync(self._file.identity) is not None
 
     async def _tidy(self) -> None:
-        position, self._to_cut = self._to_cut, None
+        position = self._take_cut()
         number, self._stored = self._stored, None
         # With nothing under way nothing is left in the journal that could be worth compacting.
         if position is not None or number is not None or self._underway:
             await trio.to_thread.run_sync(self._tidy_now, position, number, bool(self._underway))
+
+    def _take_cut(self) -> int | None:
+        """Up to where the journal is to be cut now, if at all."""
+        now = trio.current_time()
+        if self._to_cut is None or now < self._may_cut_at:
+            return None
+        position, self._to_cut = self._to_cut, None
+        self._may_cut_at = now + CUT_EVERY_S
+        return position
 
     def _tidy_now(self, position: int | None, number: int | None, compact: bool) -> None:
         """On a thread, in one go: each change of threads costs as much as the work itself."""

@@ -13,7 +13,7 @@ from actors.engine import client as module
 from actors.engine import events
 from actors.engine.client import Client, ClientSettings, OfferEnded, QrOffered, RunEnded, Stored
 from actors.engine.closing import Closing
-from actors.engine.errors import CallRefused
+from actors.engine.errors import CallRefused, SqliteError
 from actors.engine.gate import Gate
 from actors.engine.library import Callbacks, Library
 from actors.engine.logs import EngineLog
@@ -39,10 +39,14 @@ def receipt(library: FakeLibrary) -> bytes:
 
 
 def make(
-    fake: FakeLibrary, *, linked: bool = True, store: Callable[[events.Incoming], None] = lambda event: None
+    fake: FakeLibrary,
+    *,
+    linked: bool = True,
+    store: Callable[[events.Incoming], None] = lambda event: None,
+    make_durable: Callable[[threading.Event], None] = threading.Event.set,
 ) -> Client:
     settings = ClientSettings("962302#1", Path("/nowhere/962302.db"), None, "wasup", linked)
-    return Client(fake, Gate(), settings, store, EngineLog("962302"))
+    return Client(fake, Gate(), settings, store, EngineLog("962302"), make_durable=make_durable)
 
 
 def connected(callbacks: Callbacks) -> None:
@@ -92,6 +96,30 @@ async def test_no_call_is_made_after_the_client_was_stopped(fake: FakeLibrary) -
         await client.call(fake.round_trip, deadline_s=1)
 
     assert [what for what, _ in fake.done] == ["run", "disconnect", "stop"]
+
+
+async def test_a_message_whose_key_cannot_be_made_durable_never_leaves(fake: FakeLibrary) -> None:
+    """Whatever goes wrong: the library's thread stays where it is until the client's socket is closed."""
+    fake.on_run = connected
+    left: list[str] = []
+
+    def fail(_: threading.Event) -> None:
+        raise SqliteError(5, "database is locked")
+
+    def leave() -> None:
+        fake.callbacks["962302#1"].log("DEBUG", "Client/Send", '<message id="A" to="1@lid">')
+        left.append("A")
+
+    client = make(fake, make_durable=fail)
+    await client.start()
+    thread = threading.Thread(target=leave)
+    thread.start()
+    thread.join(0.1)
+    before = list(left)
+    await client.stop()
+    await trio.to_thread.run_sync(thread.join, 30.0)
+
+    assert (before, left) == ([], ["A"])
 
 
 async def test_a_call_that_hangs_is_given_up_at_its_deadline(fake: FakeLibrary) -> None:

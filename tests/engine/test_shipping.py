@@ -114,6 +114,74 @@ async def test_a_commit_cuts_the_journal_and_announces_the_file(build_file: Buil
         nursery.cancel_scope.cancel()
 
 
+async def test_the_journal_is_not_cut_after_every_commit(
+    build_file: BuildFile, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What is committed soon after a cut stays until the next one is due, which comes by itself."""
+    monkeypatch.setattr(module, "CUT_EVERY_S", 0.3)
+    file, daemon = build_file(), Daemon()
+    cuts: list[int] = []
+    cut = file.cut
+
+    def count(position: int) -> None:
+        cuts.append(position)
+        cut(position)
+
+    monkeypatch.setattr(file, "cut", count)
+    shipper = shipper_for(file, daemon)
+
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(shipper.run)
+        for octet in range(5):
+            put_identity(file._connection, octet=octet)
+            shipper.committed(await shipper.ship())
+            await trio.testing.wait_all_tasks_blocked(0.02)
+        await until(lambda: file._connection.scalar("SELECT count(*) FROM wasup_journal") == 0)
+        nursery.cancel_scope.cancel()
+
+    assert cuts == sorted(set(cuts))
+    assert cuts[-1] == 5
+
+
+async def test_what_was_seen_elsewhere_is_shipped_without_another_look(build_file: BuildFile) -> None:
+    """The library's thread has read the journal already; what changed after that goes with the next delta."""
+    file, daemon = build_file(), Daemon()
+    shipper = shipper_for(file, daemon)
+    put_identity(file._connection, octet=0)
+    seen = await trio.to_thread.run_sync(shipper.look)
+    put_identity(file._connection, octet=1)
+
+    positions = [await shipper.ship(seen), await shipper.ship()]
+
+    assert positions == [1, 2]
+    assert [len(delta.keys) for delta in daemon.got if isinstance(delta, JournalDelta)] == [1, 1]
+
+
+async def test_what_was_seen_before_somebody_else_shipped_is_looked_for_again(build_file: BuildFile) -> None:
+    """Nothing is shipped twice."""
+    file, daemon = build_file(), Daemon()
+    shipper = shipper_for(file, daemon)
+    put_identity(file._connection, octet=0)
+    seen = await trio.to_thread.run_sync(shipper.look)
+    await shipper.ship()
+    put_identity(file._connection, octet=1)
+
+    assert await shipper.ship(seen) == 2
+    assert [delta.position for delta in daemon.got if isinstance(delta, JournalDelta)] == [1, 2]
+
+
+async def test_a_position_that_was_shipped_needs_no_look(build_file: BuildFile) -> None:
+    """And one that was not is shipped."""
+    file, daemon = build_file(), Daemon()
+    shipper = shipper_for(file, daemon)
+    put_identity(file._connection, octet=0)
+    await shipper.ship()
+    put_identity(file._connection, octet=1)
+
+    assert (await shipper.ship_to(1), len(daemon.got)) == (1, 1)
+    assert (await shipper.ship_to(2), len(daemon.got)) == (2, 2)
+
+
 async def test_stored_events_are_cut(build_file: BuildFile) -> None:
     """Only what the daemon has not stored stays."""
     file, daemon = build_file(), Daemon()
