@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import AsyncGenerator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from typing import Protocol, final
@@ -82,10 +83,18 @@ class EngineLink:
         except (msgspec.DecodeError, msgspec.ValidationError) as error:
             raise LinkLost(f"the engine sent what is no message: {error}") from error
 
-    async def call(self, make: Callable[[int], Call], *, timeout_s: float) -> Answer:
+    async def call(
+        self,
+        make: Callable[[int], Call],
+        *,
+        timeout_s: float,
+        look: Callable[[], Awaitable[None]] = trio.lowlevel.checkpoint,
+        look_every_s: float = math.inf,
+    ) -> Answer:
         """Send the call that ``make`` builds from its number; wait for its answer.
 
-        Raises EngineRefused (the engine said no, or ``timeout`` when it said nothing in time) and LinkLost.
+        Raises EngineRefused (the engine said no, or ``timeout`` when it said nothing in time) and LinkLost. ``look`` is called again
+        and again while there is no answer; what it raises ends the waiting.
         """
         self._last_call += 1
         number = self._last_call
@@ -95,7 +104,11 @@ class EngineLink:
                 message = make(number)
                 assert isinstance(message, protocol.Message)
                 await self.tell(message)
-                await answered.wait()
+                while not answered.is_set():
+                    with trio.move_on_after(look_every_s):
+                        await answered.wait()
+                        break
+                    await look()
             return self._take_answer(number)
         finally:
             self._calls.pop(number, None)

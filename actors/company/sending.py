@@ -45,7 +45,7 @@ async def send_message(session: Session, request: SendText | SendContent, ports:
     """Send and wait until it is durable; raises Refused with the code of the problem catalogue."""
     with trio.move_on_after(ports.settings.send_timeout_s):
         await _require_storage(session.company_id, ports)
-        answer = await _ask_while_storable(session, request, ports)
+        answer = await _ask_engine(session, request, ports)
         await _require_commit(session, answer.position, ports)
         return Sent(
             company_id=session.company_id,
@@ -63,41 +63,23 @@ async def _require_storage(company_id: str, ports: CompanyPorts) -> None:
         raise _storage_unavailable() from error
 
 
-async def _ask_while_storable(session: Session, request: SendText | SendContent, ports: CompanyPorts) -> protocol.Sent:
-    """The engine's answer. A message waits there for its key to be in Postgres: when Postgres is away for long, its caller is told that."""
-    refused: Refused | None = None
-    answer: protocol.Sent | None = None
-
-    async def watch(scope: trio.CancelScope) -> None:
-        nonlocal refused
-        while refused is None:
-            await trio.sleep(ports.storage_timeout_s)
-            try:
-                await _require_storage(session.company_id, ports)
-            except Refused:
-                refused = Refused("storage_unavailable", _HELD_BACK, retry_after_s=STORAGE_RETRY_AFTER_S)
-                scope.cancel()
-
-    async with trio.open_nursery() as nursery:
-        nursery.start_soon(watch, nursery.cancel_scope)
-        try:
-            answer = await _ask_engine(session, request, ports)
-        except Refused as error:
-            refused = error  # raised below, outside the nursery, which would wrap it in a group
-        nursery.cancel_scope.cancel()
-    if answer is None:
-        assert refused is not None, "either it was answered or it was refused"
-        raise refused
-    return answer
-
-
 async def _ask_engine(session: Session, request: SendText | SendContent, ports: CompanyPorts) -> protocol.Sent:
+    """The engine's answer. A message waits there for its key to be in Postgres: when Postgres is away for long, its caller is told that."""
+
+    async def look() -> None:
+        try:
+            await _require_storage(session.company_id, ports)
+        except Refused as refused:
+            raise Refused("storage_unavailable", _HELD_BACK, retry_after_s=STORAGE_RETRY_AFTER_S) from refused
+
     if session.link is None:
         raise Refused("no_active_session", "the company is not connected")
     try:
         answer = await session.link.call(
             lambda call: _call_of(request, call),
             timeout_s=ports.settings.send_timeout_s,
+            look=look,
+            look_every_s=ports.storage_timeout_s,
         )
     except EngineRefused as error:
         raise Refused(_CODES.get(error.code, "engine_unavailable"), error.text) from error
