@@ -126,6 +126,20 @@ class AsyncpgPool:
         finally:
             await self._release(connection)
 
+    async def write_at_once(self, work: Callable[[Connection], Awaitable[T]]) -> T:
+        """For a single statement: it is a transaction by itself, so any of its answers that is lost may have been a commit's."""
+        self._writes += 1
+        connection = await self._acquire()
+        try:
+            async with asyncio.timeout(self.command_timeout_s):
+                return await work(_Transaction(connection, self.vault))
+        except Exception as exc:
+            in_commit = not isinstance(exc, _DEFINITE)
+            self._raise(exc, usable=_is_usable(connection), in_commit=in_commit)
+            raise
+        finally:
+            await self._release(connection)
+
     def statistics(self) -> PoolStatistics:
         return PoolStatistics(
             size=self._pool.get_size(),

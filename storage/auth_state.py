@@ -179,26 +179,32 @@ class _Fence:
         self.live: bool = row["live"]
         self.file_id: str | None = row["file_id"]
         self.position: int = row["position"]
+        self.stored_key = None if row["data_key_id"] is None else data_keys.from_row(row)
         self.key: DataKey | None = None
         self.fault: UnreadableState | MasterKeyError | None = None
         """Why nothing can be sealed for this company."""
-        if row["data_key_id"] is not None:
+        if self.stored_key is not None:
             try:
-                self.key = vault.unlock(data_keys.from_row(row))
+                self.key = vault.unlock(self.stored_key)
             except UnreadableState as error:
                 self.fault = error
 
 
-async def commit_deltas(connection: Connection, deltas: Sequence[Delta]) -> list[CommitResult]:
+async def commit_deltas(
+    connection: Connection, deltas: Sequence[Delta], known: data_keys.KnownDataKeys | None = None
+) -> list[CommitResult]:
     """Write the deltas of any number of companies, in their order, and answer for each in the same order.
 
     A delta whose lease is lost, whose device file is not the company's or that follows commits which are gone is refused
     in its result; the others are written. So is one with a value that PostgreSQL would refuse (`InvalidValue`), or of a company whose
     data key cannot be used (`UnreadableState`). One at or below the position already recorded for its file is answered as committed
-    without being written again, so a delta may be repeated after an in-doubt commit.
+    without being written again, so a delta may be repeated after an in-doubt commit. ``known`` learns the companies' data keys.
     """
     rows = await connection.fetch(_FENCE, sorted({delta.company_id for delta in deltas}))
     fences = {row["company_id"]: _Fence(row, connection.vault) for row in rows}
+    if known is not None:
+        for company_id, fence in fences.items():
+            known.note(company_id, fence.stored_key)
     beginning = fences.keys() & {delta.company_id for delta in deltas if delta.base}
     if beginning and (fault := await data_keys.why_not_plain(connection)) is not None:
         for company_id in beginning:
@@ -237,11 +243,11 @@ def _refusal(fence: _Fence | None, delta: Delta) -> StorageError | None:
         return UnknownDeviceFile(delta.company_id, delta.file_id, fence.file_id)
     if not delta.base and fence.position < delta.after:
         return RecordWentBack(delta.company_id, fence.position, delta.after)
-    return fence.fault or _invalid(delta)
+    return fence.fault or refusal_of_values(delta)
 
 
-def _invalid(delta: Delta) -> InvalidValue | None:
-    """One bad value must not fail the transaction for every company in it."""
+def refusal_of_values(delta: Delta) -> InvalidValue | None:
+    """Why PostgreSQL would not take a value of it: one must not fail the transaction for every company in it."""
     if delta.creds is not None and (why := _fault(delta.creds)) is not None:
         return InvalidValue("22P02", f"the credentials of company {delta.company_id} cannot be stored: {why}")
     for change in delta.changes:

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+from collections import OrderedDict
 from collections.abc import Collection, Sequence
-from typing import Final, LiteralString
+from typing import Final, LiteralString, final
 
 from storage.connection import Connection, Reader, Row
 from storage.errors import MasterKeyError
 from storage.sealing import DataKey, StoredDataKey
+
+MOST_KNOWN: Final = 10_000
+"""Companies whose data keys' rows are remembered."""
 
 _COLUMNS: Final = ("company_id", "data_key_id", "kek_id", "wrapped", "all_sealed")
 
@@ -48,6 +52,27 @@ _MASTERS: LiteralString = """
         UNION SELECT kek_id, company_id FROM whatsapp_media_keys
     ) AS wrapped GROUP BY 1 ORDER BY 1
 """
+
+
+@final
+class KnownDataKeys:
+    """The rows of companies' data keys as they were seen last; no secrets. The statement compares them with what is there."""
+
+    def __init__(self) -> None:
+        self._rows: OrderedDict[str, StoredDataKey | None] = OrderedDict()
+
+    def __contains__(self, company_id: str) -> bool:
+        return company_id in self._rows
+
+    def __getitem__(self, company_id: str) -> StoredDataKey | None:
+        """None: the company has no data key, its values are plain."""
+        return self._rows[company_id]
+
+    def note(self, company_id: str, row: StoredDataKey | None) -> None:
+        """This is the company's data key now."""
+        self._rows[company_id] = row
+        if len(self._rows) > MOST_KNOWN:
+            self._rows.popitem(last=False)
 
 
 def from_row(row: Row) -> StoredDataKey:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import AsyncGenerator, Awaitable, Callable, Sequence
 from contextlib import asynccontextmanager
-from typing import Any, Concatenate, LiteralString, ParamSpec, TypeVar, final
+from typing import Any, Concatenate, LiteralString, ParamSpec, TypeVar, TypeVarTuple, final
 
 import trio
 
@@ -20,6 +20,7 @@ from storage.sealing import Vault
 
 P = ParamSpec("P")
 T = TypeVar("T")
+Ts = TypeVarTuple("Ts")
 
 
 @final
@@ -78,6 +79,17 @@ class Database:
         """Like `write`, but raises `StorageBusy` when somebody else holds a lock it needs for longer than ``lock_timeout_s``."""
         return await self._shielded(self._pool.command_timeout_s, lock_timeout_s, fn, *args, **kwargs)
 
+    async def write_at_once(
+        self, fn: Callable[Concatenate[Connection, P], Awaitable[T]], *args: P.args, **kwargs: P.kwargs
+    ) -> T:
+        """Like `write`, for an ``fn`` that runs one statement at most: it is a transaction by itself, and one trip to the
+        server instead of three."""
+
+        async def work(connection: Connection) -> T:
+            return await fn(connection, *args, **kwargs)
+
+        return await self._call_shielded(self._pool.write_at_once, work)
+
     async def write_slowly(
         self,
         timeout_s: float,
@@ -112,8 +124,11 @@ class Database:
         async def work(connection: Connection) -> T:
             return await fn(connection, *args, **kwargs)
 
+        return await self._call_shielded(self._pool.write, timeout_s, work, lock_timeout_s)
+
+    async def _call_shielded(self, write: Callable[[*Ts], Awaitable[T]], *args: *Ts) -> T:
         try:
-            return await self._bridge.call_shielded(self._pool.write, timeout_s, work, lock_timeout_s)
+            return await self._bridge.call_shielded(write, *args)
         except BridgeClosed:
             raise StorageUnavailable("it was closed", in_doubt=True) from None
 

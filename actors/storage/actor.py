@@ -12,8 +12,9 @@ from actors.counting import Sample
 from actors.messages import Refused
 from actors.storage.requests import CheckWritable
 from actors.storage.waiting import Entry, Waiting, by_lane, size_of
-from actors.storage.work import Work, perform
+from actors.storage.work import Work, is_ordinary, perform, perform_at_once
 from config.sections import StorageSettings
+from storage.data_keys import KnownDataKeys
 from storage.errors import StorageBusy, StorageError, StorageUnavailable
 from storage.pool import Database
 from supervisor import Actor
@@ -54,6 +55,7 @@ class StorageActor(Actor):
         self._database = database
         self._owner = owner
         self._lease_ttl_s = lease_ttl_s
+        self._known = KnownDataKeys()
         self._waiting = Waiting()
         self._wake = trio.Event()
         self._failing: str | None = None
@@ -156,10 +158,10 @@ class StorageActor(Actor):
 
         When Postgres refuses what one request wants to write, each is tried by itself, so that it hurts only its own caller.
         """
-        work = Work(tuple(entry.request for entry in entries), self._owner, self._lease_ttl_s)
+        work = Work(tuple(entry.request for entry in entries), self._owner, self._lease_ttl_s, self._known)
         began = trio.current_time()
         try:
-            outcomes = await self._database.write_unless_locked(self._settings.lock_timeout_s, perform, work)
+            outcomes = await self._perform(work)
         except StorageUnavailable:
             raise
         except StorageError as error:
@@ -171,6 +173,14 @@ class StorageActor(Actor):
         self._metrics.committed(trio.current_time() - began, work.keys)
         for entry, outcome in zip(entries, outcomes, strict=True):
             self._waiting.answer(entry, outcome)
+
+    async def _perform(self, work: Work) -> list[Any]:
+        lock_timeout_s = self._settings.lock_timeout_s
+        if is_ordinary(work):
+            outcomes = await self._database.write_at_once(perform_at_once, work, lock_timeout_s)
+            if outcomes is not None:
+                return outcomes
+        return await self._database.write_unless_locked(lock_timeout_s, perform, work)
 
     # --- rows that somebody else has locked ---
 

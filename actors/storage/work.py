@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from actors.messages import Event, Refused
 from actors.storage import requests
-from storage import archive, auth_state, companies, events, leases, media
+from storage import archive, auth_at_once, auth_state, companies, events, leases, media
 from storage.connection import Connection
+from storage.data_keys import KnownDataKeys
 from storage.errors import LeaseHeld, LeaseLost, StorageError, UnknownDeviceFile, UnreadableState
 
 
@@ -18,11 +19,25 @@ class Work:
     requests: tuple[Any, ...]
     owner: str
     lease_ttl_s: float
+    known: KnownDataKeys = field(default_factory=KnownDataKeys)
 
     @property
     def keys(self) -> int:
         """How many keys its deltas carry."""
         return sum(len(request.delta.changes) for request in self.requests if isinstance(request, requests.CommitDelta))
+
+
+def is_ordinary(work: Work) -> bool:
+    """Whether `perform_at_once` may be tried."""
+    deltas = [request.delta for request in work.requests if isinstance(request, requests.CommitDelta)]
+    return len(deltas) == len(work.requests) and auth_at_once.is_ordinary(deltas, work.known)
+
+
+async def perform_at_once(connection: Connection, work: Work, lock_timeout_s: float) -> list[Any] | None:
+    """Like `perform` for ordinary work, by one statement outside a transaction; None when it has to be performed after all."""
+    deltas = [request.delta for request in work.requests]
+    results = await auth_at_once.commit(connection, deltas, work.known, lock_timeout_s)
+    return None if results is None else [None] * len(results)
 
 
 async def perform(connection: Connection, work: Work) -> list[Any]:
@@ -31,7 +46,7 @@ async def perform(connection: Connection, work: Work) -> list[Any]:
     Deltas come first and leases last: a company's release follows what it had to write.
     """
     outcomes: dict[int, Any] = {}
-    await _commit_deltas(connection, work.requests, outcomes)
+    await _commit_deltas(connection, work.requests, work.known, outcomes)
     await _append_events(connection, work.requests, outcomes)
     for index, request in enumerate(work.requests):
         if index not in outcomes:
@@ -39,11 +54,13 @@ async def perform(connection: Connection, work: Work) -> list[Any]:
     return [outcomes[index] for index in range(len(work.requests))]
 
 
-async def _commit_deltas(connection: Connection, all_requests: Sequence[Any], outcomes: dict[int, Any]) -> None:
+async def _commit_deltas(
+    connection: Connection, all_requests: Sequence[Any], known: KnownDataKeys, outcomes: dict[int, Any]
+) -> None:
     found = [(index, r.delta) for index, r in enumerate(all_requests) if isinstance(r, requests.CommitDelta)]
     if not found:
         return
-    results = await auth_state.commit_deltas(connection, [delta for _, delta in found])
+    results = await auth_state.commit_deltas(connection, [delta for _, delta in found], known)
     for (index, delta), result in zip(found, results, strict=True):
         outcomes[index] = None if result.error is None else _refused(delta.company_id, result.error)
 

@@ -64,11 +64,19 @@ class FlakyDatabase:
     def __init__(self, database: Database) -> None:
         self._database = database
         self.away = False
+        self.at_once = 0
+        """Transactions of a single statement."""
 
     async def write_unless_locked(self, lock_timeout_s: float, fn: Callable[..., Awaitable[Any]], *args: Any) -> Any:
         if self.away:
             raise StorageUnavailable("switched off")
         return await self._database.write_unless_locked(lock_timeout_s, fn, *args)
+
+    async def write_at_once(self, fn: Callable[..., Awaitable[Any]], *args: Any) -> Any:
+        if self.away:
+            raise StorageUnavailable("switched off")
+        self.at_once += 1
+        return await self._database.write_at_once(fn, *args)
 
     def statistics(self) -> PoolStatistics:
         return self._database.statistics()
@@ -129,6 +137,33 @@ async def test_an_answered_delta_is_in_postgres(database: Database) -> None:
 
         state = await auth_state.load(database, COMPANY)
         assert (state.position, state.file_id, state.creds) == (1, "file-1", b"{}")
+
+
+async def test_a_delta_like_those_before_it_is_a_single_statement(database: Database) -> None:
+    """As every send makes one. The first ones of a file are not, nor is what another request waits beside."""
+    counting = FlakyDatabase(database)
+    async with storage_actor(counting) as storage:
+        lease = await storage.ask(AcquireLease(COMPANY))
+        await storage.ask(CommitDelta(delta(lease, 1, base=True)))
+        before = counting.at_once
+        await storage.ask(CommitDelta(msgspec.structs.replace(delta(lease, 2), creds=None)))
+
+        assert (before, counting.at_once) == (0, 1)
+        assert (await auth_state.load(database, COMPANY)).position == 2
+
+
+async def test_a_single_statement_that_writes_nothing_is_explained(database: Database) -> None:
+    """A lease that another daemon has taken meanwhile is told as ever."""
+    counting = FlakyDatabase(database)
+    async with storage_actor(counting) as storage:
+        lease = await storage.ask(AcquireLease(COMPANY))
+        await storage.ask(CommitDelta(delta(lease, 1, base=True)))
+        await database.execute("UPDATE whatsapp_leases SET owner = 'there/1', epoch = epoch + 1")
+
+        with pytest.raises(Refused) as caught:
+            await storage.ask(CommitDelta(msgspec.structs.replace(delta(lease, 2), creds=None)))
+
+        assert (caught.value.code, counting.at_once) == ("lease_lost", 1)
 
 
 async def test_what_a_file_needs_is_kept_by_the_actor(database: Database) -> None:
