@@ -160,7 +160,8 @@ class AsyncpgPool:
 
     async def _acquire(self) -> Held:
         try:
-            return await self._pool.acquire(timeout=self._acquire_timeout_s)
+            async with asyncio.timeout(self._acquire_timeout_s):  # asyncpg's own time-out takes a task each time
+                return await self._pool.acquire()
         except Exception as exc:
             self._raise(exc, connecting=True, usable=False)
             raise

@@ -46,12 +46,7 @@ class Bridge:
         Cancelling the caller cancels the call, once, and waits until it has cleaned up; what it then returned or raised
         is dropped. Raises `BridgeClosed` when the asyncio side has stopped.
         """
-        try:
-            return await self._portal.call_async(_with_one_cancel, fn, args)
-        except concurrent.futures.CancelledError:
-            raise BridgeClosed from None
-        except RuntimeError as exc:
-            raise self._closed_or(exc) from None
+        return await self._run(_with_one_cancel, fn, args)
 
     async def call_shielded(self, fn: Callable[[*Ts], Awaitable[T]], *args: *Ts) -> T:
         """Like `call`, but once begun it runs to its end whatever happens to the caller, who waits for it and learns
@@ -61,8 +56,16 @@ class Bridge:
         """
         await trio.lowlevel.checkpoint_if_cancelled()
         with trio.CancelScope(shield=True):
-            return await self.call(fn, *args)
+            return await self._run(fn, *args)  # nobody cancels it, so it needs no task of its own over there
         raise AssertionError("nobody cancels the shield itself")
+
+    async def _run(self, fn: Callable[[*Ts], Awaitable[T]], *args: *Ts) -> T:
+        try:
+            return await self._portal.call_async(fn, *args)
+        except concurrent.futures.CancelledError:
+            raise BridgeClosed from None
+        except RuntimeError as exc:
+            raise self._closed_or(exc) from None
 
     def _closed_or(self, exc: RuntimeError) -> Exception:
         # anyio has no narrower type for a stopped portal.

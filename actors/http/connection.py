@@ -47,7 +47,12 @@ class UnsupportedProtocol(Exception):
 
 @final
 class Http11(H11Protocol):
-    """HTTP/1.x only. HTTP/2 is a reverse proxy's business: here its flow control would be one more way to hold a handler."""
+    """HTTP/1.x only. HTTP/2 is a reverse proxy's business: here its flow control would be one more way to hold a handler.
+
+    The head of an answer that has a body goes out together with the body's beginning: one write, and one packet, instead of two.
+    """
+
+    _head = b""
 
     async def _check_protocol(self, event: h11.Request) -> None:
         # An `Upgrade: h2c` is ignored, as RFC 9110 allows; a prior-knowledge preface is refused.
@@ -59,7 +64,17 @@ class Http11(H11Protocol):
         # An answer to a request that is not here in full yet is the connection's last: a client that is not told loses what it sends next.
         if isinstance(event, h11.Response) and self._is_body_missing():
             event = h11.Response(status_code=event.status_code, headers=[*event.headers, (b"connection", b"close")])
-        await super()._send_h11_event(event)
+        try:
+            data = self.connection.send(event)
+        except h11.LocalProtocolError:
+            if self.connection.their_state != h11.ERROR:
+                raise
+            return
+        data, self._head = self._head + (data or b""), b""
+        if isinstance(event, h11.Response) and _announces_body(event):
+            self._head = data
+        elif data:
+            await self.send(RawData(data=data))
 
     def _is_body_missing(self) -> bool:
         return isinstance(self.connection, h11.Connection) and self.connection.their_state is h11.SEND_BODY
@@ -250,6 +265,11 @@ class Connection:
         except (trio.BrokenResourceError, trio.ClosedResourceError):
             self._scope.cancel()
         await self._protocol.handle(Closed())
+
+
+def _announces_body(head: h11.Response) -> bool:
+    """Whether a body of known length follows, and so at once; an event stream's head must not wait for the first event."""
+    return any(name == b"content-length" and value != b"0" for name, value in head.headers)
 
 
 def _address(name: tuple[str, int] | tuple[str, int, int, int]) -> tuple[str, int]:

@@ -11,6 +11,7 @@ import pytest
 import trio
 
 from actors import messages as m
+from actors.http.connection import Connection
 from actors.http.listening import BindError, listen
 from config.sections import HttpSettings
 from tests.http.raw import (
@@ -51,6 +52,23 @@ async def test_a_header_that_trickles_in_is_cut_off() -> None:
         took = await send_slowly(stream, request("GET", "/livez", "X-A: " + "a" * 1000))
 
     assert 0.4 < took < 10
+
+
+async def test_an_answer_goes_out_in_one_piece(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Head and body are one write; a head whose body stays out (HEAD) is one too."""
+    pieces: list[bytes] = []
+    write = Connection._write
+
+    async def note(self: Connection, data: bytes) -> None:
+        pieces.append(bytes(data))
+        await write(self, data)
+
+    monkeypatch.setattr(Connection, "_write", note)
+    async with running(http=QUICK) as daemon:
+        answers = [await exchange(daemon, request(method, "/livez")) for method in ("GET", "HEAD")]
+
+    assert pieces == answers
+    assert [answer.startswith(b"HTTP/1.1 200 ") for answer in answers] == [True, True]
 
 
 async def test_a_silent_connection_is_closed() -> None:
