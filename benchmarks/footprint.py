@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -43,8 +43,18 @@ def footprint(daemon: Daemon) -> Footprint:
     return Footprint(
         processes={part: len(pids) for part, pids in parts.items()},
         pss_bytes={part: pss_bytes(pids) for part, pids in parts.items()},
-        cpu_s={part: sum(_cpu_s(pid) for pid in pids) for part, pids in parts.items()},
+        cpu_s={part: cpu_s(pids) for part, pids in parts.items()},
     )
+
+
+def cpu_s_by_part(daemon: Daemon) -> Mapping[str, float]:
+    """The processor time of each part since its processes began. Keys are `PARTS`."""
+    return {part: cpu_s(pids) for part, pids in _parts(daemon).items()}
+
+
+def cpu_s(pids: Iterable[int]) -> float:
+    """The processor time of these processes since they began, in user and system mode; of those that are gone nothing."""
+    return sum(_cpu_s(pid) for pid in pids)
 
 
 def _parts(daemon: Daemon) -> dict[str, Collection[int]]:

@@ -5,9 +5,10 @@ from __future__ import annotations
 import argparse
 import sys
 import time
-from collections.abc import AsyncGenerator, Sequence
+from collections.abc import AsyncGenerator, Awaitable, Callable, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
+from functools import partial
 from types import MappingProxyType
 from typing import Final
 
@@ -16,6 +17,7 @@ import trio
 
 from benchmarks.api.readers import Heard, listening
 from benchmarks.api.requests import Run, send_many
+from benchmarks.api.usage import COLUMNS, Meter, ceiling, usage_row
 from benchmarks.linking import link
 from benchmarks.report import print_load, print_origin, print_table
 from tests.loopback.peers import Peers, start_neonize
@@ -127,23 +129,30 @@ async def _send_in_rounds(
     bare: Sequence[User],
     options: argparse.Namespace,
 ) -> None:
+    meter = Meter(site.daemon, peers.pid)
+    for round_ in range(options.rounds + 1):  # the first one sets up the encryption, and is not counted
+        for name, send in _runs(site, peers, companies, bare, options).items():
+            with meter.measuring() as used:
+                run = await send()
+            run.cpu_s = used
+            if round_:
+                figures.add(name, run)
+
+
+def _runs(
+    site: Site, peers: Peers, companies: Sequence[User], bare: Sequence[User], options: argparse.Namespace
+) -> dict[str, Callable[[], Awaitable[Run]]]:
+    """What is measured in a round, by its name."""
     one, many = options.texts, max(options.texts // options.companies, 2)
     to = [RECIPIENT.phone] * len(companies)
     names = [user.company for user in companies]
-    for round_ in range(options.rounds + 1):  # the first one sets up the encryption, and is not counted
-        for callers in (1, options.callers):
-            runs = {
-                f"one, {callers} at a time, bare": await _send_bare(peers, bare[:1], one, callers),
-                f"one, {callers} at a time, wasup": await send_many(site.daemon, names[:1], to[:1], one, callers),
-            }
-            if round_:
-                for name, run in runs.items():
-                    figures.add(name, run)
-        bare_run = await _send_bare(peers, bare, many, 1)
-        wasup_run = await send_many(site.daemon, names, to, many, 1)
-        if round_:
-            figures.add("many, bare", bare_run)
-            figures.add("many, wasup", wasup_run)
+    runs: dict[str, Callable[[], Awaitable[Run]]] = {}
+    for callers in (1, options.callers):
+        runs[f"one, {callers} at a time, bare"] = partial(_send_bare, peers, bare[:1], one, callers)
+        runs[f"one, {callers} at a time, wasup"] = partial(send_many, site.daemon, names[:1], to[:1], one, callers)
+    runs["many, bare"] = partial(_send_bare, peers, bare, many, 1)
+    runs["many, wasup"] = partial(send_many, site.daemon, names, to, many, 1)
+    return runs
 
 
 async def _send_bare(peers: Peers, users: Sequence[User], texts: int, callers: int) -> Run:
@@ -186,6 +195,9 @@ def _print(figures: Figures, options: argparse.Namespace) -> None:
         for name, run in figures.runs.items()
     ]
     print_table(["sends (one company, or all in parallel)", "sends", "a second", "p50 ms", "p99 ms"], rows)
+    print_table(
+        ["processor time of a send, ms", *COLUMNS, "all"], [usage_row(name, run) for name, run in figures.runs.items()]
+    )
     heard, alone = figures.heard, figures.alone
     assert heard is not None
     assert alone is not None
@@ -220,6 +232,11 @@ def _judge(figures: Figures, options: argparse.Namespace) -> int:
     )
     print(
         f"(and {figures.ratio('many, wasup', 'many, bare'):.2f} x what bare neonize does with as many clients in parallel)"
+    )
+    most = ceiling(figures.runs["many, bare"])
+    print(
+        f"(bare sends and the WhatsApp they talk to would fill these cores at {most:.0f} a second, "
+        f"{most / figures.runs[best].rate:.2f} x: the most there could be if wasup cost nothing)"
     )
     return int(one < ONE_BAR or many < MANY_BAR)
 

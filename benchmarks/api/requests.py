@@ -26,6 +26,8 @@ class Run:
 
     seconds: float = 0.0
     took: list[float] = field(default_factory=list[float])
+    cpu_s: dict[str, float] = field(default_factory=dict[str, float])
+    """Processor time by who used it (benchmarks/api/usage.py)."""
 
     @property
     def rate(self) -> float:
@@ -40,6 +42,8 @@ class Run:
         """One more round."""
         self.seconds += other.seconds
         self.took += other.took
+        for part, seconds in other.cpu_s.items():
+            self.cpu_s[part] = self.cpu_s.get(part, 0.0) + seconds
 
 
 @final
