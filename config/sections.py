@@ -45,7 +45,7 @@ class HttpSettings(Section, frozen=True):
     max_header_bytes: Annotated[int, Meta(ge=1 * KIB, le=256 * KIB, description="Largest request head.")] = 16 * KIB
     read_timeout_s: Annotated[
         float, Meta(gt=0, le=600, description="Time a client may take to send a whole request.")
-    ] = 15.0
+    ] = 12.0
     request_timeout_s: Annotated[float, Meta(gt=0, le=600, description="Time a request may take to be answered.")] = (
         60.0
     )

@@ -305,7 +305,7 @@ def test_numbers_that_are_no_limits(value: str) -> None:
     """Not-a-number and infinity are no deadlines; an empty variable counts as not set."""
     environment = HOME | {"WASUP_HTTP_READ_TIMEOUT_S": value}
     if value == "":
-        assert load(environment=environment, is_root=False).http.read_timeout_s == 15.0
+        assert load(environment=environment, is_root=False).http.read_timeout_s == 12.0
         return
 
     assert len(problems(None, environment)) == 1
