@@ -47,11 +47,6 @@ def share_arenas() -> None:
     ctypes.CDLL(None).mallopt(_M_ARENA_MAX, 2)
 
 
-def collect_often() -> None:
-    """Of what the library's heap holds, at most a quarter is garbage: its clients mostly idle, so collecting costs little."""
-    os.environ.setdefault("GOGC", "25")
-
-
 def parse(arguments: Sequence[str] | None) -> argparse.Namespace:
     """The command line."""
     parser = argparse.ArgumentParser(
@@ -76,7 +71,6 @@ def main(arguments: Sequence[str] | None = None) -> int:
     silence_stdout()
     raise_file_limit()
     share_arenas()
-    collect_often()
 
     # Not before: loading takes a third of a second and the parent may be gone by then.
     from actors.engine.running import run
