@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import json
+import re
 import sqlite3
 from collections import Counter
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -29,6 +30,7 @@ from tests.loopback.server import open_loopback
 
 BURST = 60
 KILLS = 3
+LOOK_EVERY_S = 1.0
 TO_B = f"{B}@s.whatsapp.net"
 PASSED = Passed("3EB0AA", "100000000000002:0@lid", "100000000000002@lid", 6, 4)
 
@@ -73,14 +75,22 @@ def note(link: Link, arrived: Arrived) -> None:
             arrived[said.number] = json.loads(said.payload)["text"]
 
 
-async def listen(link: Link, until: set[str], arrived: Arrived) -> None:
-    """Take what comes, log in again when told that the connection ended, until all of these have arrived."""
+async def listen(link: Link, until: set[str], arrived: Arrived, excused: Callable[[], set[str]] = set) -> None:
+    """Take what comes, log in again when told that the connection ended, until all of these but the excused have arrived."""
     note(link, arrived)
     with trio.fail_after(60):
-        while not until <= set(arrived.values()):
-            if isinstance(await link.receive(), p.Closed):
-                await link.send(p.Connect(call=1000))
+        while not until <= set(arrived.values()) | excused():
+            with trio.move_on_after(LOOK_EVERY_S):
+                if isinstance(await link.receive(), p.Closed):
+                    await link.send(p.Connect(call=1000))
             note(link, arrived)
+
+
+def not_sent_anew(directory: Path) -> set[str]:
+    """Ids of messages that the sender's library was asked for and did not send: asked for two at the same moment it would encrypt
+    both with one key, the session guard refuses the second, and the library does not repeat it (docs/adr/0011). A phone does."""
+    log = (directory / "a" / "engine.log").read_text()
+    return set(re.findall(r"Failed to handle retry receipt for [^/ ]+/(\w+) from .* wasup: ", log))
 
 
 async def serve(link: Link) -> None:
@@ -90,9 +100,9 @@ async def serve(link: Link) -> None:
 
 
 async def test_a_burst_survives_kills(tmp_path: Path) -> None:
-    """Killed in the middle of a burst, again and again: every message that was sent arrives, and none twice."""
+    """Killed in the middle of a burst, again and again: every message that was sent, and sent anew when asked for, arrives once."""
     arrived: Arrived = {}
-    sent: set[str] = set()
+    sent: dict[str, str] = {}
     async with pair(tmp_path) as (both, engine, recipient):
         record = recipient.record
         await _burst_and_kill(both, engine, recipient, sent, arrived)
@@ -104,15 +114,23 @@ async def test_a_burst_survives_kills(tmp_path: Path) -> None:
             link = await taken_up(engine, both.loopback, "b", record)
             async with trio.open_nursery() as nursery:
                 nursery.start_soon(serve, both.sender)
-                await listen(link, sent, arrived)
+                await listen(link, set(sent), arrived, lambda: excused(sent, tmp_path))
                 nursery.cancel_scope.cancel()
 
     times = Counter(arrived.values())
+    not_had = excused(sent, tmp_path) - times.keys()
+    print(f"{len(sent)} sent, {len(not_had)} asked for and not sent anew")
     assert len(sent) == BURST * KILLS
-    assert {text: times[text] for text in sent if times[text] != 1} == {}
+    assert {text: times[text] for text in sent.keys() - not_had if times[text] != 1} == {}
 
 
-async def _burst_and_kill(both: Pair, engine: Engine, link: Link, sent: set[str], arrived: Arrived) -> None:
+def excused(sent: dict[str, str], directory: Path) -> set[str]:
+    """Texts of `not_sent_anew`: the recipient has done what it can."""
+    ids = not_sent_anew(directory)
+    return {text for text, message_id in sent.items() if message_id in ids}
+
+
+async def _burst_and_kill(both: Pair, engine: Engine, link: Link, sent: dict[str, str], arrived: Arrived) -> None:
     """Send a burst; kill the recipient's engine when a part of it has been told."""
     first = len(sent)
     enough = len(arrived) + 5 + first // 10
@@ -120,8 +138,7 @@ async def _burst_and_kill(both: Pair, engine: Engine, link: Link, sent: set[str]
 
         async def send() -> None:
             for number in range(first, first + BURST):
-                await say(both.sender, TO_B, str(number))
-                sent.add(str(number))
+                sent[str(number)] = (await say(both.sender, TO_B, str(number))).message_id
 
         nursery.start_soon(send)
         while len(arrived) < enough:
