@@ -18,6 +18,7 @@ from typing import Final, final
 import msgspec
 
 from storage.baileys_directory import BaileysError, Source, digest_of
+from storage.directories import flush_directory
 
 _MAX_TOMBSTONE_BYTES: Final = 65_536
 _MOVED: Final = ".migrated-"
@@ -128,7 +129,7 @@ def unseal(path: Path, moved: Path) -> None:
     """Undo `seal`."""
     path.unlink(missing_ok=True)
     moved.rename(path)
-    _sync(path.parent)
+    flush_directory(path.parent)
 
 
 def mark_done(path: Path, tombstone: Tombstone) -> None:
@@ -172,13 +173,4 @@ def _write_tombstone(path: Path, tombstone: Tombstone) -> None:
         with suppress(OSError):
             fresh.unlink(missing_ok=True)
         raise
-    _sync(path.parent)
-
-
-def _sync(directory: Path) -> None:
-    """Make what was renamed survive a power cut."""
-    descriptor = os.open(directory, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
+    flush_directory(path.parent)

@@ -8,6 +8,7 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from storage.baileys_directory import BaileysError, Progress, digest_of, read_directory
+from storage.directories import flush_directory
 
 _STAGING = ".exporting"
 
@@ -40,7 +41,7 @@ def write_directory(staging: Path, files: Mapping[str, bytes], progress: Progres
                 file.flush()
                 os.fsync(file.fileno())
             progress(number, len(files))
-        _sync(staging)
+        flush_directory(staging)
         is_whole = read_directory(staging).digest == digest_of(files.items())
     except OSError as error:
         remove(staging)
@@ -54,7 +55,7 @@ def publish(staging: Path, target: Path) -> None:
     """Give the directory its name, in one step."""
     try:
         staging.rename(target)
-        _sync(target.parent)
+        flush_directory(target.parent)
     except OSError as error:
         text = f"{staging} is complete but cannot be renamed to {target} ({error.strerror}): rename it by hand, and only then use it"
         raise BaileysError(text) from None
@@ -63,11 +64,3 @@ def publish(staging: Path, target: Path) -> None:
 def remove(staging: Path) -> None:
     """Take a directory away that was not handed over."""
     shutil.rmtree(staging, ignore_errors=True)
-
-
-def _sync(directory: Path) -> None:
-    descriptor = os.open(directory, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)

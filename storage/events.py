@@ -7,6 +7,7 @@ from typing import LiteralString, final
 
 import msgspec
 
+from storage.batches import BATCH_ROWS, count_of, in_batches
 from storage.connection import Connection, Reader
 from storage.pool import Database
 
@@ -114,19 +115,13 @@ async def last_seq(reader: Reader) -> int:
     return seq
 
 
-async def prune(db: Database, older_than_s: float, *, batch: int = 1000) -> int:
+async def prune(db: Database, older_than_s: float, *, batch: int = BATCH_ROWS) -> int:
     """Delete events stored more than ``older_than_s`` ago, ``batch`` a transaction, and return how many."""
-    total = 0
-    while True:
-        deleted = await db.write(_prune_batch, older_than_s, batch)
-        total += deleted
-        if deleted < batch:
-            return total
+    return await in_batches(db, lambda connection, rows: _prune_batch(connection, older_than_s, rows), batch)
 
 
 async def _prune_batch(connection: Connection, older_than_s: float, batch: int) -> int:
-    tag = await connection.execute(_PRUNE, older_than_s, batch)
-    return int(tag.removeprefix("DELETE "))
+    return count_of(await connection.execute(_PRUNE, older_than_s, batch))
 
 
 def _array(values: Collection[str] | None) -> list[str] | None:

@@ -7,6 +7,7 @@ from typing import LiteralString, final
 
 import msgspec
 
+from storage.batches import BATCH_ROWS, in_batches, unheard
 from storage.connection import Connection
 from storage.pool import Database
 
@@ -22,11 +23,9 @@ class KeysSwept(msgspec.Struct, frozen=True):
     deleted: int
 
 
-def _unheard(_rows: int) -> None:
-    """Nobody wants to know."""
-
-
-async def sweep_keys(db: Database, batch_rows: int = 1000, *, progress: Callable[[int], None] = _unheard) -> KeysSwept:
+async def sweep_keys(
+    db: Database, batch_rows: int = BATCH_ROWS, *, progress: Callable[[int], None] = unheard
+) -> KeysSwept:
     """Give running sessions' keys another week, delete the other expired ones; ``batch_rows`` a transaction.
 
     ``progress`` is told the rows of each batch.
@@ -37,13 +36,7 @@ async def sweep_keys(db: Database, batch_rows: int = 1000, *, progress: Callable
 
 
 async def _repeat(db: Database, sql: LiteralString, batch_rows: int, progress: Callable[[int], None]) -> int:
-    total = 0
-    while True:
-        rows = await db.write(_count, sql, batch_rows)
-        total += rows
-        progress(rows)
-        if rows < batch_rows:
-            return total
+    return await in_batches(db, lambda connection, rows: _count(connection, sql, rows), batch_rows, progress)
 
 
 async def _count(connection: Connection, sql: LiteralString, batch_rows: int) -> int:

@@ -7,6 +7,7 @@ from typing import Final, LiteralString, final
 
 import msgspec
 
+from storage.batches import BATCH_ROWS, count_of, in_batches
 from storage.connection import Connection, Reader
 from storage.pool import Database
 
@@ -90,16 +91,10 @@ async def release(connection: Connection, company_id: str, key: str, claim: str)
     return await connection.execute(_RELEASE, company_id, key, claim) == "DELETE 1"
 
 
-async def prune(db: Database, *, batch: int = 1000) -> int:
+async def prune(db: Database, *, batch: int = BATCH_ROWS) -> int:
     """Delete what is kept longer than its time, ``batch`` a transaction, and return how many."""
-    total = 0
-    while True:
-        deleted = await db.write(_prune_batch, batch)
-        total += deleted
-        if deleted < batch:
-            return total
+    return await in_batches(db, _prune_batch, batch)
 
 
 async def _prune_batch(connection: Connection, batch: int) -> int:
-    tag = await connection.execute(_PRUNE, batch)
-    return int(tag.removeprefix("DELETE "))
+    return count_of(await connection.execute(_PRUNE, batch))

@@ -12,6 +12,7 @@ import msgspec
 
 from storage import media_keys
 from storage.auth_state import opened
+from storage.batches import BATCH_ROWS, count_of, in_batches
 from storage.connection import Connection, Reader
 from storage.pool import Database
 from storage.sealing import MEDIA_TABLE, DataKey
@@ -113,17 +114,12 @@ async def open_all(reader: Reader, company_id: str, *, at_once: int = 1000) -> i
     return count
 
 
-async def prune(db: Database, *, batch: int = 1000, kept_per_company: int = KEPT_PER_COMPANY) -> int:
+async def prune(db: Database, *, batch: int = BATCH_ROWS, kept_per_company: int = KEPT_PER_COMPANY) -> int:
     """Forget what is over and what is too much, ``batch`` a transaction, and return how many."""
-    total = 0
-    while True:
-        deleted = await db.write(_prune_batch, kept_per_company, batch)
-        total += deleted
-        if deleted < batch:
-            return total
+    return await in_batches(db, lambda connection, rows: _prune_batch(connection, kept_per_company, rows), batch)
 
 
 async def _prune_batch(connection: Connection, kept_per_company: int, batch: int) -> int:
     over = await connection.execute(_PRUNE, batch)
     too_many = await connection.execute(_TRIM, kept_per_company, batch)
-    return sum(int(tag.removeprefix("DELETE ")) for tag in (over, too_many))
+    return count_of(over) + count_of(too_many)

@@ -8,6 +8,7 @@ from typing import Final, LiteralString
 import msgspec
 
 from storage import data_keys
+from storage.batches import BATCH_ROWS, count_of, in_batches
 from storage.connection import Connection, Reader, Row
 from storage.errors import UnreadableState
 from storage.pool import Database
@@ -101,19 +102,14 @@ async def seal_plain(db: Database) -> tuple[int, dict[str, str]]:
     return sealed, failed
 
 
-async def prune(db: Database, *, batch: int = 1000) -> int:
+async def prune(db: Database, *, batch: int = BATCH_ROWS) -> int:
     """Destroy the keys of companies that have no file (any more), ``batch`` a transaction, and return how many."""
-    total = 0
-    while True:
-        deleted = await db.write(_prune_batch, batch)
-        total += deleted
-        if deleted < batch:
-            return total
+    return await in_batches(db, _prune_batch, batch)
 
 
 async def _prune_batch(connection: Connection, batch: int) -> int:
     unused = [row["company_id"] for row in await connection.fetch(_UNUSED, batch)]
-    return int((await connection.execute(_FORGET, unused)).removeprefix("DELETE "))
+    return count_of(await connection.execute(_FORGET, unused))
 
 
 async def replace(connection: Connection, keys: Sequence[StoredDataKey]) -> None:

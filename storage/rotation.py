@@ -6,14 +6,15 @@ anew. Nobody else has to stop meanwhile.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import dataclass
 from typing import Final, LiteralString, final
 
 import msgspec
 
 from storage import data_keys, media_keys, webhook_secrets
 from storage.archive import seal_archives
-from storage.connection import Connection, Reader
+from storage.connection import Connection, Reader, Row
 from storage.errors import UnreadableState
 from storage.master_key import MasterKey
 from storage.pool import Database
@@ -97,9 +98,9 @@ async def rewrap_all(db: Database, master: MasterKey, rotated: Rotated, progress
     total: int = await db.fetchval(_COUNT, master.id)
     while True:
         before = rotated.rewrapped
-        for batches in (_rewrap_batch, _rewrap_batch_of_media):
+        for keys in _ALL_KEYS:
             place = ("", "")
-            while (batch := await db.write(batches, master, place)) is not None:
+            while (batch := await db.write(_rewrap_batch, keys, master, place)) is not None:
                 place, done, failed = batch
                 rotated.rewrapped += done
                 rotated.unreadable |= failed
@@ -115,35 +116,38 @@ async def rewrap_webhooks(db: Database, rotated: Rotated) -> None:
     rotated.unreadable |= failed
 
 
+@dataclass(frozen=True, slots=True)
+class _Keys:
+    """A table of data keys."""
+
+    following: LiteralString
+    """Those beyond a place which another master key wraps, locked."""
+    from_row: Callable[[Row], StoredDataKey]
+    replace: Callable[[Connection, Sequence[StoredDataKey]], Awaitable[None]]
+
+
+_ALL_KEYS: Final = (
+    _Keys(_NEXT, data_keys.from_row, data_keys.replace),
+    _Keys(_NEXT_OF_MEDIA, media_keys.from_row, media_keys.replace),
+)
+
 _Batch = tuple[tuple[str, str], int, dict[str, str]] | None
 """Where to go on, how many were done, which were not and why; None: there are no more."""
 
 
-async def _rewrap_batch(connection: Connection, master: MasterKey, after: tuple[str, str]) -> _Batch:
-    rows = await connection.fetch(_NEXT, master.id, *after, BATCH_KEYS)
-    done, failed = _rewrapped(connection, master, map(data_keys.from_row, rows))
-    await data_keys.replace(connection, done)
-    return ((rows[-1]["company_id"], rows[-1]["data_key_id"]), len(done), failed) if rows else None
-
-
-async def _rewrap_batch_of_media(connection: Connection, master: MasterKey, after: tuple[str, str]) -> _Batch:
-    rows = await connection.fetch(_NEXT_OF_MEDIA, master.id, *after, BATCH_KEYS)
-    done, failed = _rewrapped(connection, master, map(media_keys.from_row, rows))
-    await media_keys.replace(connection, done)
-    return ((rows[-1]["company_id"], rows[-1]["data_key_id"]), len(done), failed) if rows else None
-
-
-def _rewrapped(
-    connection: Connection, master: MasterKey, keys: Iterable[StoredDataKey]
-) -> tuple[list[StoredDataKey], dict[str, str]]:
+async def _rewrap_batch(connection: Connection, keys: _Keys, master: MasterKey, after: tuple[str, str]) -> _Batch:
+    rows = await connection.fetch(keys.following, master.id, *after, BATCH_KEYS)
+    if not rows:
+        return None
     done: list[StoredDataKey] = []
     failed: dict[str, str] = {}
-    for stored in keys:
+    for stored in map(keys.from_row, rows):
         try:
             done.append(connection.vault.rewrap(stored, master, all_sealed=stored.all_sealed))
         except UnreadableState as error:
             failed[stored.company_id] = str(error)
-    return done, failed
+    await keys.replace(connection, done)
+    return (rows[-1]["company_id"], rows[-1]["data_key_id"]), len(done), failed
 
 
 async def seal_everything(db: Database, rotated: Rotated, progress: Progress) -> None:

@@ -8,6 +8,7 @@ from typing import LiteralString, final
 
 import msgspec
 
+from storage.batches import BATCH_ROWS, count_of, in_batches
 from storage.connection import Connection, Reader
 from storage.pool import Database
 
@@ -60,32 +61,23 @@ async def list_page(reader: Reader, webhook_id: str, *, after: int = 0, limit: i
 
 async def ask_for_replay(connection: Connection, webhook_id: str, event_ids: Collection[str] | None) -> int:
     """Have these (None: all) sent again; how many that are. Those whose replay was asked for already do not count again."""
-    return _count(await connection.execute(_REPLAY, webhook_id, None if event_ids is None else list(event_ids)))
+    return count_of(await connection.execute(_REPLAY, webhook_id, None if event_ids is None else list(event_ids)))
 
 
 async def discard(connection: Connection, webhook_id: str, event_ids: Collection[str] | None) -> int:
     """Remove these (None: all) for good; how many that were."""
-    return _count(await connection.execute(_DISCARD, webhook_id, None if event_ids is None else list(event_ids)))
+    return count_of(await connection.execute(_DISCARD, webhook_id, None if event_ids is None else list(event_ids)))
 
 
-async def prune(database: Database, older_than_s: float, most: int, *, batch: int = 1000) -> int:
+async def prune(database: Database, older_than_s: float, most: int, *, batch: int = BATCH_ROWS) -> int:
     """Delete those that are old, and of each webhook the oldest above ``most``; how many that were."""
     old = await _prune(database, _PRUNE_OLD, older_than_s, batch)
     return old + await _prune(database, _PRUNE_MANY, most, batch)
 
 
 async def _prune(database: Database, sql: LiteralString, limit: float, batch: int) -> int:
-    total = 0
-    while True:
-        deleted = await database.write(_delete, sql, limit, batch)
-        total += deleted
-        if deleted < batch:
-            return total
+    return await in_batches(database, lambda connection, rows: _delete(connection, sql, limit, rows), batch)
 
 
 async def _delete(connection: Connection, sql: LiteralString, limit: float, batch: int) -> int:
-    return _count(await connection.execute(sql, limit, batch))
-
-
-def _count(tag: str) -> int:
-    return int(tag.rpartition(" ")[2])
+    return count_of(await connection.execute(sql, limit, batch))

@@ -182,9 +182,8 @@ class Session:
         """On the library's thread; whoever waits does not wait for ever."""
         seen: Load | None = None
         with contextlib.suppress(SqliteError):  # then it is looked for again
-            seen = (
-                self.shipper.look()
-            )  # here, where it may block: going to another thread for it costs more than the look
+            # Here, where it may block: going to another thread for it costs more than the look.
+            seen = self.shipper.look()
         with contextlib.suppress(trio.RunFinishedError):
             self._token.run_sync_soon(self._start_making_durable, durable, seen)
 

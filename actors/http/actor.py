@@ -13,6 +13,7 @@ import trio
 from litestar import Litestar
 
 from actors.counting import Sample
+from actors.groups import first_leaf
 from actors.http.app import build_app, connect
 from actors.http.audit import AuditLog, AuditTrail
 from actors.http.auth import Authenticator, KeyStore
@@ -20,7 +21,7 @@ from actors.http.backends import Backends, Waits
 from actors.http.dashboard.board import Board
 from actors.http.dashboard.facts import ServerStore
 from actors.http.dashboard.stream import DashboardStreams
-from actors.http.failures import cause_of, where
+from actors.http.failures import where
 from actors.http.front import Front
 from actors.http.idempotency import Idempotency, IdempotencyStore
 from actors.http.listening import TlsError, listen, tls_context
@@ -255,4 +256,4 @@ class HttpActor(Actor):
         return True
 
     def _note_failure(self, error: BaseException) -> None:
-        self._log.error("connection_failed", error=type(cause_of(error)).__name__, where=where(error))
+        self._log.error("connection_failed", error=type(first_leaf(error)).__name__, where=where(error))

@@ -12,6 +12,7 @@ from typing import Any, Final, cast
 
 from litestar.exceptions import HTTPException, ValidationException
 
+from actors.groups import first_leaf
 from actors.http.problems import KINDS, Problem
 from actors.messages import Refused
 from storage.errors import StorageUnavailable
@@ -70,14 +71,7 @@ def _one_wrong(entry: Mapping[str, object]) -> str:
     return f"{key}: {message}" if key else str(message)
 
 
-def cause_of(error: BaseException) -> BaseException:
-    """The first exception within nested groups, or ``error`` itself."""
-    while isinstance(error, BaseExceptionGroup):
-        error = cast("BaseExceptionGroup[BaseException]", error).exceptions[0]
-    return error
-
-
 def where(error: BaseException) -> list[str]:
     """The innermost places an exception came through, for the log: file, line and function, never its text or values."""
-    frames = traceback.extract_tb(cause_of(error).__traceback__)[-_FRAMES:]
+    frames = traceback.extract_tb(first_leaf(error).__traceback__)[-_FRAMES:]
     return [f"{frame.filename.rpartition('/')[2]}:{frame.lineno} {frame.name}" for frame in frames]

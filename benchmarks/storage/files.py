@@ -9,6 +9,7 @@ from pathlib import Path
 import trio
 
 from benchmarks.storage.sample import Sample, decode_file
+from storage.directories import flush_directory
 
 
 def read_blocking(sample: Sample) -> list[object]:
@@ -30,14 +31,6 @@ def write_safely(directory: Path, files: Mapping[str, bytes], *, sync_each: bool
             os.fsync(file.fileno())
         new.rename(directory / name)
         if sync_each:
-            _sync(directory)
+            flush_directory(directory)
     if not sync_each:
-        _sync(directory)
-
-
-def _sync(directory: Path) -> None:
-    descriptor = os.open(directory, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
+        flush_directory(directory)
