@@ -11,6 +11,7 @@ import structlog
 
 from tests.cli.terminal import Terminal
 from tests.http.world import ADMIN_KEY, Daemon, running
+from tests.support.master_keys import write_keys
 
 
 @pytest.fixture
@@ -42,4 +43,17 @@ def terminal(bare_terminal: Terminal, daemon: Daemon, monkeypatch: pytest.Monkey
     """The command line with the address of the daemon and the admin key."""
     monkeypatch.setenv("WASUP_URL", daemon.url)
     monkeypatch.setenv("WASUP_KEY", ADMIN_KEY)
+    return bare_terminal
+
+
+@pytest.fixture
+def key_file(tmp_path: Path) -> Path:
+    return tmp_path / "master.key"
+
+
+@pytest.fixture
+def configured(bare_terminal: Terminal, postgres_dsn: str, key_file: Path, monkeypatch: pytest.MonkeyPatch) -> Terminal:
+    """A terminal with the database and master key 1."""
+    monkeypatch.setenv("DATABASE_URL", postgres_dsn)
+    monkeypatch.setenv("WASUP_MASTER_KEY_FILE", str(write_keys(key_file, 1)))
     return bare_terminal

@@ -24,19 +24,6 @@ PLANTED = """
 JOURNALS = "INSERT INTO whatsapp_journal (company_id) SELECT 'c' || n FROM generate_series(1, $1) n"
 
 
-@pytest.fixture
-def key_file(tmp_path: Path) -> Path:
-    return tmp_path / "master.key"
-
-
-@pytest.fixture
-def configured(bare_terminal: Terminal, postgres_dsn: str, key_file: Path, monkeypatch: pytest.MonkeyPatch) -> Terminal:
-    """A terminal with the database and master key 1."""
-    monkeypatch.setenv("DATABASE_URL", postgres_dsn)
-    monkeypatch.setenv("WASUP_MASTER_KEY_FILE", str(write_keys(key_file, 1)))
-    return bare_terminal
-
-
 async def link(database: Database, companies: int, position: int = 1) -> None:
     """Give companies c1, c2 … credentials and a key; later positions only change them."""
     if position == 1:

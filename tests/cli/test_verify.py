@@ -11,24 +11,11 @@ from storage.auth_state import Delta, KeyChange
 from storage.pool import Database, open_database
 from tests.cli.terminal import Terminal
 from tests.engine.rows import creds
-from tests.support.master_keys import key_id, vault, write_keys
+from tests.support.master_keys import key_id, vault
 
 A, B = "962302", "962303"
 MUTED = b'{"mutedUntil":1,"pinned":true,"archived":false}'
 WEBHOOK = "INSERT INTO webhooks (webhook_id, url, secrets, kek_id, cursor) VALUES ($1, 'https://a.example', $2, $3, 0)"
-
-
-@pytest.fixture
-def key_file(tmp_path: Path) -> Path:
-    return tmp_path / "master.key"
-
-
-@pytest.fixture
-def configured(bare_terminal: Terminal, postgres_dsn: str, key_file: Path, monkeypatch: pytest.MonkeyPatch) -> Terminal:
-    """A terminal with the database and master key 1."""
-    monkeypatch.setenv("DATABASE_URL", postgres_dsn)
-    monkeypatch.setenv("WASUP_MASTER_KEY_FILE", str(write_keys(key_file, 1)))
-    return bare_terminal
 
 
 async def link(database: Database, company_id: str, value: bytes = MUTED, credentials: bytes | None = None) -> None:

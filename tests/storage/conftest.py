@@ -1,15 +1,17 @@
-"""Fixtures for tests that hurt their server."""
+"""Fixtures for tests that hurt their server, and for those of what is sealed."""
 
 from __future__ import annotations
 
 import shutil
-from collections.abc import Iterator
+from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 
 import pytest
 import trio
 
 from storage.embedded import EmbeddedPostgres
+from storage.pool import Database, open_database
+from tests.support.master_keys import vault
 from tests.support.postgres import reachable_directory
 
 
@@ -48,3 +50,15 @@ def _same_owners(source: Path, copy: Path) -> None:
     for path in (source, *source.rglob("*")):
         facts = path.lstat()
         shutil.chown(copy / path.relative_to(source), facts.st_uid, facts.st_gid)
+
+
+@pytest.fixture
+def file(tmp_path: Path) -> Path:
+    return tmp_path / "master.key"
+
+
+@pytest.fixture
+async def sealing(postgres_dsn: str, file: Path) -> AsyncIterator[Database]:
+    """A database with master key 1."""
+    async with open_database(postgres_dsn, size=2, vault=vault(file, 1)) as opened:
+        yield opened

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
 from pathlib import Path
 
 import pytest
@@ -20,18 +19,6 @@ from tests.support.master_keys import key_id, vault, write_keys
 
 A, B = "962302", "962303"
 FILE = b'{"kind":"image","mediaKey":"canary"}'
-
-
-@pytest.fixture
-def file(tmp_path: Path) -> Path:
-    return tmp_path / "master.key"
-
-
-@pytest.fixture
-async def sealing(postgres_dsn: str, file: Path) -> AsyncIterator[Database]:
-    """A database with master key 1."""
-    async with open_database(postgres_dsn, size=2, vault=vault(file, 1)) as opened:
-        yield opened
 
 
 async def keep(database: Database, *media_ids: str, company_id: str = A) -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
 from pathlib import Path
 
 import pytest
@@ -19,18 +18,6 @@ CREDS = b'{"noiseKey": "canary-creds"}'
 SESSION = KeyChange("session", "79000000001.0", b'{"n": "canary-session"}')
 PRE_KEY = KeyChange("pre-key", "7", b'{"private": "canary-pre-key"}')
 BOTH = (SESSION, PRE_KEY)
-
-
-@pytest.fixture
-def file(tmp_path: Path) -> Path:
-    return tmp_path / "master.key"
-
-
-@pytest.fixture
-async def sealing(postgres_dsn: str, file: Path) -> AsyncIterator[Database]:
-    """A database with master key 1."""
-    async with open_database(postgres_dsn, size=2, vault=vault(file, 1)) as opened:
-        yield opened
 
 
 async def commit(

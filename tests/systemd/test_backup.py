@@ -2,13 +2,8 @@
 
 from __future__ import annotations
 
-import shutil
-from collections.abc import Generator
-
-import pytest
-
-from tests.systemd.machine import CannotBootError, Machine, booted, why_not
-from tests.systemd.test_install import INTERPRETER, install
+from tests.systemd.installation import ON_A_MACHINE, install
+from tests.systemd.machine import Machine
 
 RELEASE = "/opt/wasup/current"
 AS_SERVICE = (
@@ -20,20 +15,7 @@ AS_SERVICE = (
     "WASUP_STATE_DIR=/var/lib/wasup",
     "WASUP_CONFIG=/etc/wasup/wasup.toml",
 )
-pytestmark = [
-    pytest.mark.long,
-    pytest.mark.skipif(why_not() is not None, reason=f"no machine for systemd: {why_not()}"),
-    pytest.mark.skipif(shutil.which(INTERPRETER) is None, reason=f"{INTERPRETER} is not installed"),
-]
-
-
-@pytest.fixture
-def machine(tmp_path_factory: pytest.TempPathFactory) -> Generator[Machine]:
-    try:
-        with booted(tmp_path_factory.mktemp("backup")) as machine:
-            yield machine
-    except CannotBootError as error:
-        pytest.skip(f"no machine for systemd: {error}")
+pytestmark = list(ON_A_MACHINE)
 
 
 def succeeded(machine: Machine, *command: str) -> str:

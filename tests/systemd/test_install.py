@@ -2,37 +2,10 @@
 
 from __future__ import annotations
 
-import shutil
-from collections.abc import Generator
+from tests.systemd.installation import ON_A_MACHINE, install
+from tests.systemd.machine import Machine
 
-import pytest
-
-from tests.systemd.machine import CannotBootError, Machine, booted, why_not
-
-INTERPRETER = "/usr/bin/python3"
-"""The distribution's: one below a home directory the service's user could not run."""
-pytestmark = [
-    pytest.mark.long,
-    pytest.mark.skipif(why_not() is not None, reason=f"no machine for systemd: {why_not()}"),
-    pytest.mark.skipif(shutil.which(INTERPRETER) is None, reason=f"{INTERPRETER} is not installed"),
-]
-
-
-@pytest.fixture
-def machine(tmp_path_factory: pytest.TempPathFactory) -> Generator[Machine]:
-    try:
-        with booted(tmp_path_factory.mktemp("install")) as machine:
-            yield machine
-    except CannotBootError as error:
-        pytest.skip(f"no machine for systemd: {error}")
-
-
-def install(machine: Machine, *arguments: str) -> str:
-    """Run it; what it printed."""
-    script = ["env", f"PYTHON={INTERPRETER}", "/srv/wasup/deploy/install.sh", *arguments]
-    done = machine.run(*script, check=False)
-    assert done.returncode == 0, done.stdout + done.stderr
-    return done.stdout
+pytestmark = list(ON_A_MACHINE)
 
 
 def test_install_upgrade_and_back(machine: Machine) -> None:
