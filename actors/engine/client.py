@@ -21,6 +21,7 @@ from actors.engine.handover import Handover
 from actors.engine.library import Callbacks, WhatsAppLibrary
 from actors.engine.logs import EngineLog
 from actors.engine.receipts import Passed, Receipts, is_message_leaving, passed_from_log
+from actors.engine.redials import is_restarting, is_socket_lost
 
 T = TypeVar("T")
 
@@ -128,6 +129,7 @@ class Client:
         self._parked = False
         self._given_up = False
         self._has_device = settings.linked
+        self._would_redial = settings.linked
         self._last_callback = 0.0
         self._in_callback = 0
 
@@ -273,6 +275,7 @@ class Client:
             self._receipts.kept(message_id)
         elif isinstance(event, events.PairSucceeded | events.LoggedIn):
             self._has_device = True
+            self._would_redial = self._would_redial or isinstance(event, events.LoggedIn)
         self.signals.put(Stored() if event is None else event)
 
     def _keep(self, event: events.Incoming) -> None:
@@ -292,6 +295,8 @@ class Client:
                 return self._note_node(logger, text)
             if (passed := passed_from_log(text)) is not None:
                 self._pass(passed)
+            if is_restarting(text):
+                self._would_redial = False
             self._parked = self._parked or is_fatal(text)  # before the signal: whoever handles it asks
             found = closing_from_log(text)
             if found is not None:
@@ -307,6 +312,16 @@ class Client:
         self._receipts.note(logger, text)
         if is_message_leaving(logger, text):
             self._hold_until_durable()
+        elif is_socket_lost(logger, text):
+            self._hold_until_stopped()
+
+    def _hold_until_stopped(self) -> None:
+        """Return when the library cannot dial any more (actors/engine/redials.py), or when it will not do so by itself."""
+        if self._would_redial and not self._stopping:
+            time.sleep(QUIET_S)  # what WhatsApp said last may still be on its way through the library, and tells more than an end
+            if self._would_redial and not self._stopping:
+                self.signals.put(Closing("disconnected", text="the connection to WhatsApp was lost"))
+                self._receipts.wait_closed()
 
     def _hold_until_durable(self) -> None:
         """Return when the message may leave. It never does when anything goes wrong here."""

@@ -308,6 +308,58 @@ async def test_a_goroutine_about_to_end_the_process_is_parked(fake: FakeLibrary)
     fake.stop("962302#1")
 
 
+LOST = ("DEBUG", "Client/Socket", "Frame websocket read pump exiting 0xc000")
+
+
+async def test_a_client_that_lost_its_socket_dials_no_more(fake: FakeLibrary) -> None:
+    """The library's thread, which would dial at once, is held until the client was stopped; the loss is told."""
+    client = make(fake)
+    await client.start()
+    thread = threading.Thread(target=fake.callback().log, args=LOST)
+    thread.start()
+
+    closing = await client.signals.get()
+    is_held = thread.is_alive()
+    left = await client.stop()
+    await trio.to_thread.run_sync(thread.join, 30.0)
+
+    assert closing == Closing("disconnected", text="the connection to WhatsApp was lost")
+    assert (is_held, left, thread.is_alive()) == (True, True, False)
+
+
+async def test_what_whatsapp_said_before_the_loss_is_kept(fake: FakeLibrary) -> None:
+    """It is still on its way through the library when the socket is gone already."""
+    client = make(fake)
+    await client.start()
+    thread = threading.Thread(target=fake.callback().log, args=LOST)
+    thread.start()
+    fake.callback().log("INFO", "Client", "Got 401/logged-out connect failure, sending LoggedOut event")
+    first = await client.signals.get()
+    await client.stop()
+    await trio.to_thread.run_sync(thread.join, 30.0)
+
+    assert first == Closing("logged_out", 401, "WhatsApp logged this device out")
+
+
+@pytest.mark.parametrize("linked", [False, True])
+async def test_a_socket_that_whatsapp_wants_closed_after_linking_is_no_loss(fake: FakeLibrary, linked: bool) -> None:
+    """The library dials because it was told to; once it is logged in, a loss is one again."""
+    client = make(fake, linked=linked)
+    await client.start()
+    fake.callback().log("INFO", "Client", "Got 515 code, reconnecting...")
+    await trio.to_thread.run_sync(fake.callback().log, *LOST)
+    signals = client.signals.get_nowait()
+    connected(fake.callback())
+    thread = threading.Thread(target=fake.callback().log, args=LOST)
+    thread.start()
+
+    assert signals is None
+    assert await client.signals.get() == events.LoggedIn()
+    assert isinstance(await client.signals.get(), Closing)
+    await client.stop()
+    await trio.to_thread.run_sync(thread.join, 30.0)
+
+
 async def test_a_dial_that_ends_after_all_lets_go_of_its_client(
     fake: FakeLibrary, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -267,6 +267,21 @@ async def test_whatsapps_endings_are_told_and_leave_the_company_usable(tmp_path:
     assert (banned.kind, banned.code, banned.expires_in_s) == ("temporary_ban", 402, 60)
 
 
+async def test_a_lost_connection_is_not_replaced_before_the_daemon_says_so(tmp_path: Path) -> None:
+    """The library would dial at once, and could not be stopped in that dial: a thousand companies that are dropped together do it together."""
+    async with open_loopback() as loopback, run_engine(tmp_path, loopback.endpoints.environment()) as engine:
+        link = await linked(engine, loopback, "a", A)
+        before = loopback.journal.counters.connections
+        loopback.drop(A)
+        await link.hear(p.Closed)
+        statistics = await engine.statistics()
+
+        assert (loopback.journal.counters.connections, statistics.stuck_clients) == (before, 0)
+        await link.call(p.Connect)
+        await link.hear(p.Connected)
+        assert loopback.journal.counters.connections == before + 1
+
+
 async def test_a_removed_device_is_logged_out_and_its_record_untouched(tmp_path: Path) -> None:
     """whatsmeow deletes its rows at once; the record keeps them, and opening the file again tells of the end again."""
     async with open_loopback() as loopback, run_engine(tmp_path, loopback.endpoints.environment()) as engine:
