@@ -19,6 +19,7 @@ from prometheus_client import CollectorRegistry, ProcessCollector
 
 from actors.blocking import log_blocking
 from actors.boot import write_private
+from actors.garbage import passing_over_survivors
 from actors.lifecycle import LifecycleObserver
 from actors.live_settings import LiveSettings
 from actors.messages import GetHttpAddress
@@ -86,7 +87,7 @@ async def serve(settings: Settings, config_file: Path | None = None) -> int:
                 manager=ServiceManager.of_environment(os.environ, os.getpid()),
             )
             try:
-                with log_blocking(settings.log.blocked_after_s):
+                with log_blocking(settings.log.blocked_after_s), passing_over_survivors():
                     return await _run_tree(parts, config_file, log)
             except StartFailed as error:
                 return _not_started(error, log)
