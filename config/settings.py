@@ -115,7 +115,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
         ),
     ] = 50
     start_concurrency: Annotated[
-        int, Meta(ge=1, le=1000, description="Companies that connect at once when the daemon starts.")
+        int, Meta(ge=1, le=1000, description="Companies that log in at once, at the start and later.")
     ] = 10
     default_region: Annotated[
         str,

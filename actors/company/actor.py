@@ -144,7 +144,8 @@ class CompanyActor(Actor):
             case notices.BringUp(session) if session == self._session_number:
                 self.bring_up("taking up the session")
             case notices.TurnCame(session) if session == self._session_number:
-                self.set_deadline(self.ports.settings.connect_timeout_s)
+                if self.condition.state is S.CONNECTING:
+                    self.set_deadline(self.ports.settings.connect_timeout_s)
             case notices.SessionOpened(session, opened) if session == self._session_number:
                 self._on_opened(opened)
             case notices.SessionEnded(session, code, why, after) if session == self._session_number:
@@ -158,6 +159,7 @@ class CompanyActor(Actor):
             case notices.IdentityArchived():
                 await orders.identity_archived(self)
             case notices.AttemptFailed(session, why) if session == self._session_number:
+                self._settle()
                 self._fail_attempt(why)
             case notices.RetryDue(serial) if serial == self.condition.serial:
                 self.try_again("trying again")
@@ -345,8 +347,7 @@ class CompanyActor(Actor):
             self.bring_up(reason)
             return
         self.enter(S.CONNECTING, reason)
-        self.set_deadline(self.ports.settings.connect_timeout_s)
-        self.context.spawn(self.session.connect, name="connect")
+        self.context.spawn(self.session.reconnect, name="connect")
 
     def _on_deadline(self) -> None:
         if self.session is not None:

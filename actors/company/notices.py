@@ -19,7 +19,7 @@ class BringUp:
 
 @dataclass(frozen=True, slots=True)
 class TurnCame:
-    """The session may open now; until then it waited for others to be done."""
+    """The session may open, or log in again, now; until then it waited for others to be done."""
 
     session: int
 

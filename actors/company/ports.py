@@ -45,7 +45,7 @@ class CompanyPorts:
     is_wanted: Callable[[str], Awaitable[bool]]
     """Whether the company is recorded as one to run; raises StorageUnavailable."""
     connect_gate: trio.CapacityLimiter
-    """Bounds how many companies take up their session at once."""
+    """Bounds how many companies take up their session, or log in again, at once."""
     metrics: CompanyMetrics
     settings: CompanySettings
     storage_timeout_s: float

@@ -27,6 +27,8 @@ from supervisor.errors import SupervisorError
 COMMIT_RETRY_S = 0.5
 AUTH_CHUNK_KEYS = 500
 TELL_LEASE_S = 1.0
+TURN_S = 10.0
+"""The longest that a log-in keeps others waiting for their turn; it goes on beside them then."""
 
 
 class Ended(Exception):
@@ -57,7 +59,7 @@ class Session:
         self._actor = actor
         self._discard = discard
         self.settled = trio.Event()
-        """Set by the actor when the first attempt to log in has succeeded or failed."""
+        """Set by the actor when the present attempt to log in has succeeded or failed."""
         self.lease_until = 0.0
         """On trio's clock."""
         self._file_id = ""
@@ -85,6 +87,7 @@ class Session:
             ended = Ended("unavailable", f"a collaborator did not answer: {first_leaf(gone)}")
         finally:
             self.link = None
+            self.settled.set()
         await self._actor.send(SessionEnded(self.number, ended.code, ended.why, ended.retry_after_s))
 
     async def _live(self) -> None:
@@ -99,16 +102,27 @@ class Session:
                 await gate.aclose()  # the next company's turn; the nursery goes on reading
 
     async def _begin(self, link: EngineLink, nursery: trio.Nursery) -> None:
-        """Make the device ready and, when it is linked, wait until the first attempt to log in is decided."""
+        """Make the device ready and, when it is linked, wait (for a time) until the first attempt to log in is decided."""
         opened = await self._open_device(link)
         self.link = link
         nursery.start_soon(self._read, link)
         await self.extend_lease(self.lease_until)  # it may have been renewed while the device was made ready
         await self._actor.send(SessionOpened(self.number, opened))
         if opened.jid is not None:
-            await self.connect()
-            with trio.move_on_after(self._ports.settings.connect_timeout_s):
-                await self.settled.wait()
+            await self._log_in()
+
+    async def reconnect(self) -> None:
+        """Log in again when it is this company's turn: those who lost WhatsApp together would only keep each other from coming back."""
+        self.settled = trio.Event()
+        async with self._ports.connect_gate:
+            if self.link is not None:
+                await self._actor.send(TurnCame(self.number))
+                await self._log_in()
+
+    async def _log_in(self) -> None:
+        await self.connect()
+        with trio.move_on_after(TURN_S):
+            await self.settled.wait()
 
     async def connect(self) -> None:
         """Have the engine log in or offer QR codes; a refusal is told to the actor as `AttemptFailed`."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import msgspec
+import pytest
 import trio
 from trio.testing import MockClock
 
@@ -174,6 +175,88 @@ async def test_waiting_for_ones_turn_has_no_deadline_and_connecting_has(autojump
 
         assert (waiting.status, waiting.reconnect_attempts) == (CompanyState.CONNECTING, 0)
         assert (await running.settle()).status is CompanyState.CONNECTED
+
+
+async def test_who_lost_whatsapp_waits_for_a_turn_too(autojump_clock: MockClock) -> None:
+    """A thousand that were dropped together come back a few at a time; waiting for the turn is no failure and has no deadline."""
+    world = World()
+    gate = world.connect_gate
+    async with company(world) as running:
+        await running.settle()
+        for _ in range(int(gate.total_tokens)):
+            gate.acquire_on_behalf_of_nowait(object())
+        world.engine.say(protocol.Closed(kind="disconnected"))
+        await trio.sleep(600)
+        waiting = await running.status()
+        attempts = world.engine.calls(protocol.Connect)
+        gate.total_tokens += 1
+
+        assert (waiting.status, attempts) == (CompanyState.CONNECTING, 1)
+        assert (await running.settle()).status is CompanyState.CONNECTED
+        assert gate.available_tokens == 1
+
+
+async def test_a_turn_that_comes_after_a_stop_is_not_used(autojump_clock: MockClock) -> None:
+    """Stopped while it waited for its turn: no log-in, and the next one's turn comes at once."""
+    world = World()
+    gate = world.connect_gate
+    async with company(world) as running:
+        await running.settle()
+        for _ in range(int(gate.total_tokens)):
+            gate.acquire_on_behalf_of_nowait(object())
+        world.engine.say(protocol.Closed(kind="disconnected"))
+        await trio.sleep(600)
+        await running.ref.ask(StopSession())
+        gate.total_tokens += 1
+        status = await running.settle()
+
+        assert (status.status, world.engine.calls(protocol.Connect)) == (CompanyState.STOPPED, 1)
+        assert gate.available_tokens == 1
+
+
+@pytest.mark.parametrize("is_first", [True, False])
+async def test_silence_keeps_nobody_waiting_for_long(autojump_clock: MockClock, is_first: bool) -> None:
+    """A log-in that WhatsApp leaves unanswered goes on, but after 10 s the next company's turn comes."""
+    world = World()
+    gate = world.connect_gate
+    if is_first:
+        world.engine.hook = silent
+    async with company(world) as running:
+        await running.settle()
+        if not is_first:
+            world.engine.hook = silent
+            world.engine.say(protocol.Closed(kind="disconnected"))
+        await trio.sleep(9)
+        during = gate.borrowed_tokens
+        await trio.sleep(3)
+
+        assert (during, gate.borrowed_tokens) == (1, 0)
+        assert (await running.status()).status is CompanyState.CONNECTING
+
+
+async def test_a_refused_attempt_gives_its_turn_on_at_once(autojump_clock: MockClock) -> None:
+    """The engine would not even begin: nothing is waited for."""
+    world = World()
+    async with company(world) as running:
+        await running.settle()
+        world.engine.hook = unwilling
+        world.engine.say(protocol.Closed(kind="disconnected"))
+        await trio.sleep(1)
+
+        assert (await running.settle()).status is CompanyState.RECONNECTING
+        assert (world.engine.calls(protocol.Connect), world.connect_gate.borrowed_tokens) == (2, 0)
+
+
+def silent(message: protocol.ToEngine) -> list[protocol.Message] | None:
+    """Takes a `Connect` and says nothing more."""
+    return [protocol.Done(call=message.call)] if isinstance(message, protocol.Connect) else None
+
+
+def unwilling(message: protocol.ToEngine) -> list[protocol.Message] | None:
+    """Refuses a `Connect`."""
+    if isinstance(message, protocol.Connect):
+        return [protocol.Failed(call=message.call, code="engine_error", text="no")]
+    return None
 
 
 async def test_a_company_at_rest_is_counted_too(autojump_clock: MockClock) -> None:

@@ -268,7 +268,7 @@ async def test_whatsapps_endings_are_told_and_leave_the_company_usable(tmp_path:
 
 
 async def test_a_lost_connection_is_not_replaced_before_the_daemon_says_so(tmp_path: Path) -> None:
-    """The library would dial at once, and could not be stopped in that dial: a thousand companies that are dropped together do it together."""
+    """The library would dial at once, and could not be stopped in that dial: all who are dropped together would be in one."""
     async with open_loopback() as loopback, run_engine(tmp_path, loopback.endpoints.environment()) as engine:
         link = await linked(engine, loopback, "a", A)
         before = loopback.journal.counters.connections
