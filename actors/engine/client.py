@@ -318,9 +318,8 @@ class Client:
     def _hold_until_stopped(self) -> None:
         """Return when the library cannot dial any more (actors/engine/redials.py), or when it will not do so by itself."""
         if self._would_redial and not self._stopping:
-            time.sleep(
-                QUIET_S
-            )  # what WhatsApp said last may still be on its way through the library, and tells more than an end
+            # What WhatsApp said last may still be on its way through the library, and tells more than an end.
+            time.sleep(QUIET_S)
             if self._would_redial and not self._stopping:
                 self.signals.put(Closing("disconnected", text="the connection to WhatsApp was lost"))
                 self._receipts.wait_closed()
