@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import AsyncGenerator, Awaitable, Callable
 from contextlib import asynccontextmanager
+from functools import partial
 from typing import Protocol, final
 
 import msgspec
@@ -12,6 +13,8 @@ import trio
 import trio_websocket
 
 from actors.engine import protocol
+
+Look = Callable[[], Awaitable[None]]
 
 
 class LinkLost(Exception):
@@ -88,7 +91,7 @@ class EngineLink:
         make: Callable[[int], Call],
         *,
         timeout_s: float,
-        look: Callable[[], Awaitable[None]] = trio.lowlevel.checkpoint,
+        look: Look = trio.lowlevel.checkpoint,
         look_every_s: float = math.inf,
     ) -> Answer:
         """Send the call that ``make`` builds from its number; wait for its answer.
@@ -99,16 +102,10 @@ class EngineLink:
         self._last_call += 1
         number = self._last_call
         answered = self._calls[number] = trio.Event()
+        message = make(number)
+        assert isinstance(message, protocol.Message)
         try:
-            with trio.move_on_after(timeout_s):
-                message = make(number)
-                assert isinstance(message, protocol.Message)
-                await self.tell(message)
-                while not answered.is_set():
-                    with trio.move_on_after(look_every_s):
-                        await answered.wait()
-                        break
-                    await look()
+            await _wait(answered, partial(self.tell, message), look, timeout_s=timeout_s, look_every_s=look_every_s)
             return self._take_answer(number)
         finally:
             self._calls.pop(number, None)
@@ -148,6 +145,21 @@ class EngineLink:
         if waiting is not None:  # a late answer to a call that timed out hurts nobody
             self._answers[answer.call] = answer
             waiting.set()
+
+
+async def _wait(answered: trio.Event, begin: Look, look: Look, *, timeout_s: float, look_every_s: float) -> None:
+    """``begin``, then wait until ``answered``, with a ``look`` now and then; return when ``timeout_s`` is over all the same."""
+    gives_up_at = trio.current_time() + timeout_s
+    step = begin
+    while True:
+        # What is begun may last as long as all of it: a message must not be given up half written because it is time to look.
+        with trio.CancelScope(deadline=gives_up_at) as limit:
+            await step()
+            limit.deadline = min(gives_up_at, trio.current_time() + look_every_s)
+            await answered.wait()
+        if answered.is_set() or trio.current_time() >= gives_up_at:
+            return
+        step = look
 
 
 @asynccontextmanager

@@ -31,6 +31,7 @@ _CODES = {
 }
 
 
+_NOT_CONFIRMED = "the message was not confirmed in time; it may still arrive"
 _HELD_BACK = (
     "Postgres does not take writes at the moment; the message was held back until it does, and may still be sent"
 )
@@ -43,32 +44,33 @@ def new_message_id() -> str:
 
 async def send_message(session: Session, request: SendText | SendContent, ports: CompanyPorts) -> Sent:
     """Send and wait until it is durable; raises Refused with the code of the problem catalogue."""
-    with trio.move_on_after(ports.settings.send_timeout_s):
-        await _require_storage(session.company_id, ports)
-        answer = await _ask_engine(session, request, ports)
-        await _require_commit(session, answer.position, ports)
-        return Sent(
-            company_id=session.company_id,
-            phone=request.phone,
-            message_id=answer.message_id,
-            timestamp=answer.timestamp,
-        )
-    raise Refused("send_timeout", "the message was not confirmed in time; it may still arrive")
+    gives_up_at = trio.current_time() + ports.settings.send_timeout_s
+    await _require_storage(session.company_id, ports, ports.settings.send_timeout_s)
+    answer = await _ask_engine(session, request, ports, gives_up_at)
+    await _require_commit(session, answer.position, ports, gives_up_at)
+    return Sent(
+        company_id=session.company_id,
+        phone=request.phone,
+        message_id=answer.message_id,
+        timestamp=answer.timestamp,
+    )
 
 
-async def _require_storage(company_id: str, ports: CompanyPorts) -> None:
+async def _require_storage(company_id: str, ports: CompanyPorts, within_s: float) -> None:
     try:
-        await ports.storage.ask(CheckWritable(company_id), timeout=ports.storage_timeout_s)
+        await ports.storage.ask(CheckWritable(company_id), timeout=min(within_s, ports.storage_timeout_s))
     except SupervisorError as error:
         raise _storage_unavailable() from error
 
 
-async def _ask_engine(session: Session, request: SendText | SendContent, ports: CompanyPorts) -> protocol.Sent:
+async def _ask_engine(
+    session: Session, request: SendText | SendContent, ports: CompanyPorts, gives_up_at: float
+) -> protocol.Sent:
     """The engine's answer. A message waits there for its key to be in Postgres: when Postgres is away for long, its caller is told that."""
 
     async def look() -> None:
         try:
-            await _require_storage(session.company_id, ports)
+            await _require_storage(session.company_id, ports, ports.storage_timeout_s)
         except Refused as refused:
             raise Refused("storage_unavailable", _HELD_BACK, retry_after_s=STORAGE_RETRY_AFTER_S) from refused
 
@@ -77,12 +79,13 @@ async def _ask_engine(session: Session, request: SendText | SendContent, ports: 
     try:
         answer = await session.link.call(
             lambda call: _call_of(request, call),
-            timeout_s=ports.settings.send_timeout_s,
+            timeout_s=gives_up_at - trio.current_time(),
             look=look,
             look_every_s=ports.storage_timeout_s,
         )
     except EngineRefused as error:
-        raise Refused(_CODES.get(error.code, "engine_unavailable"), error.text) from error
+        text = _NOT_CONFIRMED if error.code == "timeout" else error.text
+        raise Refused(_CODES.get(error.code, "engine_unavailable"), text) from error
     except LinkLost as error:
         raise Refused("engine_unavailable", str(error), retry_after_s=ENGINE_RETRY_AFTER_S) from error
     assert isinstance(answer, protocol.Sent)
@@ -102,15 +105,19 @@ def _call_of(request: SendText | SendContent, call: int) -> protocol.SendText | 
     return protocol.SendText(text=request.text, message_id=request.message_id or new_message_id(), **common)
 
 
-async def _require_commit(session: Session, position: int, ports: CompanyPorts) -> None:
+async def _require_commit(session: Session, position: int, ports: CompanyPorts, gives_up_at: float) -> None:
     assert session.shipment is not None
-    with trio.move_on_after(ports.storage_timeout_s):
+    if session.shipment.committed >= position:
+        return
+    with trio.move_on_at(min(trio.current_time() + ports.storage_timeout_s, gives_up_at)):
         try:
             await session.shipment.wait_committed(position)
         except ShippingStopped as error:
             text = f"the session ended before the message was durable, it may still arrive: {error}"
             raise Refused("engine_unavailable", text, retry_after_s=ENGINE_RETRY_AFTER_S) from error
         return
+    if trio.current_time() >= gives_up_at:
+        raise Refused("send_timeout", _NOT_CONFIRMED)
     raise Refused("storage_unavailable", _HELD_BACK, retry_after_s=STORAGE_RETRY_AFTER_S)
 
 

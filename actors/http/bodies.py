@@ -12,6 +12,7 @@ import trio
 from litestar import Request
 from litestar.datastructures import State
 from litestar.exceptions import ClientException, InternalServerException
+from litestar.types import Empty
 from msgspec import Meta
 
 from actors.http.auth import Principal
@@ -42,6 +43,8 @@ class ApiRequest(Request[Any, Principal, State]):
 
     async def body(self) -> bytes:
         """The whole body. Raises `request_timeout`, `body_too_large` or `unsupported_media_type`."""
+        if self._body is not Empty:
+            return self._body
         settings: HttpSettings = self.app.state.settings
         try:
             with trio.fail_after(settings.read_timeout_s):

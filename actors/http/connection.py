@@ -239,11 +239,12 @@ class Connection:
                 await self._write_piece(view[start : start + _WRITE_BYTES])
 
     async def _write_piece(self, piece: memoryview) -> None:
+        limit = trio.CancelScope(deadline=trio.current_time() + self._settings.websocket_send_timeout_s)
         try:
-            with trio.fail_after(self._settings.websocket_send_timeout_s):
+            with limit:
                 await self._stream.send_all(piece)
-        except trio.TooSlowError:
-            self.cut()
+            if limit.cancelled_caught:
+                self.cut()
         except (trio.BrokenResourceError, trio.ClosedResourceError):
             self._scope.cancel()
         except trio.Cancelled:

@@ -61,12 +61,14 @@ class Inbox:
 
     async def receive(self) -> AsgiEvent:
         """The next event; after the last one the disconnect, again and again."""
-        await trio.lowlevel.checkpoint()
         while not self._events and self._farewell is None:
             await self._changed.park()
         self._changed.unpark_all()
         if self._events:
+            # There are few, and more come only while somebody else runs: so nobody need be let in before each.
+            await trio.lowlevel.checkpoint_if_cancelled()
             return self._events.popleft()
+        await trio.lowlevel.checkpoint()
         assert self._farewell is not None
         return self._farewell
 
@@ -122,8 +124,9 @@ class AppTasks:
     ) -> None:
         async def send_with_checkpoint(event: AsgiEvent) -> None:
             # hypercorn's `send` returns at once when the client is gone: a loop that only sends would never yield
-            # (test_an_application_that_only_sends_lets_others_run).
-            await trio.lowlevel.checkpoint()
+            # (test_an_application_that_only_sends_lets_others_run). The head and the end of an answer are no loop.
+            if event["type"] == "websocket.send" or event.get("more_body", False):
+                await trio.lowlevel.checkpoint()
             await send(event)
 
         try:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import msgspec
 import pytest
 import trio
 from trio.testing import MockClock, wait_all_tasks_blocked
@@ -71,6 +72,42 @@ async def test_a_send_whose_engine_dies_before_the_commit_does_not_blame_postgre
             await running.ref.ask(TEXT, timeout=60)
 
         assert (refusal.value.code, refusal.value.retry_after_s) == ("engine_unavailable", 2.0)
+
+
+async def test_a_send_that_the_engine_never_answers_ends_in_time(autojump_clock: MockClock) -> None:
+    """504 once the time for a send is over, however often Postgres was found well meanwhile."""
+    world = World()
+    world.settings = msgspec.structs.replace(world.settings, send_timeout_s=25.0)
+    async with company(world) as running:
+        await running.settle()
+        world.engine.hook = lambda m: [] if isinstance(m, protocol.SendText) else None
+        began = trio.current_time()
+        with pytest.raises(Refused, match="may still arrive") as refusal:
+            await running.ref.ask(TEXT, timeout=60)
+
+        assert refusal.value.code == "send_timeout"
+        assert trio.current_time() - began == pytest.approx(25.0)
+
+
+async def test_a_send_that_waits_for_postgres_in_the_engine_is_told_so(autojump_clock: MockClock) -> None:
+    """The engine holds it back for its key's sake; who waits hears of Postgres at the first look, and not of a timeout."""
+    world = World()
+    async with company(world) as running:
+        await running.settle()
+
+        def hold_back(message: protocol.ToEngine) -> list[protocol.Message] | None:
+            if not isinstance(message, protocol.SendText):
+                return None
+            world.storage_hook = refuse_writes
+            return []
+
+        world.engine.hook = hold_back
+        began = trio.current_time()
+        with pytest.raises(Refused, match="held back") as refusal:
+            await running.ref.ask(TEXT, timeout=60)
+
+        assert refusal.value.code == "storage_unavailable"
+        assert trio.current_time() - began == pytest.approx(10.0)
 
 
 async def test_a_send_before_linking_is_refused(autojump_clock: MockClock) -> None:

@@ -37,6 +37,34 @@ async def test_an_application_that_only_sends_lets_others_run() -> None:
     assert failures == []
 
 
+async def test_an_application_that_only_asks_lets_others_run() -> None:
+    """Also when all that is left to hear is that the client is gone."""
+    others_ran: list[int] = []
+    inbox = Inbox()
+    for _ in range(3):
+        await inbox.put(CHUNK)
+    await inbox.put(GONE)
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(wait_then_note, others_ran)
+        for _ in range(1000):
+            if others_ran:
+                return
+            await inbox.receive()
+    pytest.fail("nobody else ran")
+
+
+async def test_an_application_that_was_cancelled_gets_nothing_more() -> None:
+    """What is there already is no reason to go on."""
+    inbox = Inbox()
+    await inbox.put(CHUNK)
+    with trio.CancelScope() as scope:
+        scope.cancel()
+        await inbox.receive()
+
+    assert scope.cancelled_caught
+    assert (await inbox.receive())["type"] == "http.request"
+
+
 async def wait_then_note(seen: list[int]) -> None:
     """Some other task of the daemon."""
     await trio.lowlevel.checkpoint()
