@@ -59,6 +59,15 @@ class Subscription:
         self._last_seq = event.seq
         return event
 
+    async def batch(self) -> tuple[Event, ...]:
+        """The next event and all that can be had without waiting for more; ends as iterating does."""
+        while not self._ready:
+            await self._fill()
+        events = tuple(self._ready)
+        self._ready.clear()
+        self._last_seq = events[-1].seq
+        return events
+
     async def _fill(self) -> None:
         if not self._is_live and self._feed.closed is None:
             self._is_live = self._hub.attach(self._feed, self._after, caught_up=self._caught_up)

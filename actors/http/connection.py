@@ -101,6 +101,7 @@ class Connection:
         )
         self._settings = settings
         self._write_lock = trio.Lock()
+        self._held = b""
         self._reading = trio.CancelScope(deadline=trio.current_time() + settings.read_timeout_s)
         self._is_between_requests = False
         self._is_closing = False
@@ -233,8 +234,12 @@ class Connection:
             self._reading.deadline = math.inf
 
     async def _write(self, data: bytes) -> None:
-        view = memoryview(data)
         async with self._write_lock:
+            data, self._held = self._held + data, b""
+            if self._line.more_follows and len(data) < _WRITE_BYTES:
+                self._held = data
+                return
+            view = memoryview(data)
             for start in range(0, len(view), _WRITE_BYTES):
                 await self._write_piece(view[start : start + _WRITE_BYTES])
 

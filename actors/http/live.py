@@ -8,7 +8,7 @@ send; one that has left no room to say goodbye in is cut off by the connection's
 from __future__ import annotations
 
 import math
-from collections.abc import AsyncIterator
+from collections.abc import Sequence
 from contextlib import aclosing
 from typing import Final, final
 from urllib.parse import parse_qs
@@ -142,30 +142,41 @@ class Stream:
         async with trio.open_nursery() as nursery:
             nursery.start_soon(self._listen, nursery.cancel_scope)
             nursery.start_soon(self._watch, line, silence_s)
-            await self._pump()
+            await self._pump(line)
             if self._ending is not None:
                 await self._close(*self._ending)
             nursery.cancel_scope.cancel()
 
-    async def _pump(self) -> None:
-        async with aclosing(self._subscription) as events:
-            while (event := await self._next(events)) is not None:
+    async def _pump(self, line: Line) -> None:
+        async with aclosing(self._subscription):
+            while events := await self._next():
+                await self._send_together(events, line)
+
+    async def _send_together(self, events: Sequence[Event], line: Line) -> None:
+        """In as few writes as may be: a write costs more than all else that is done for a frame."""
+        try:
+            for event in events:
+                if self._ending is not None:
+                    return
+                line.more_follows = event is not events[-1]
                 await self._send({"type": "websocket.send", "text": msgspec.json.encode(event).decode()})
                 self._last_seq = event.seq
+        finally:
+            line.more_follows = False
 
-    async def _next(self, events: AsyncIterator[Event]) -> Event | None:
-        """The next event, None when the stream is to end."""
+    async def _next(self) -> Sequence[Event]:
+        """The next events, none when the stream is to end."""
         if self._ending is not None:
-            return None
+            return ()
         try:
             with trio.CancelScope() as self._waiting:
-                return await anext(events)
+                return await self._subscription.batch()
         except SubscriptionClosed as closed:
             self._last_seq = closed.last_seq
             self.end(RESTARTING if closed.reason == "restarting" else TOO_SLOW, closed.reason)
         except StorageUnavailable:
             self.end(TOO_SLOW, "storage_unavailable")
-        return None
+        return ()
 
     async def _listen(self, everything: trio.CancelScope) -> None:
         while (await self._receive())["type"] != "websocket.disconnect":

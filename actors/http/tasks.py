@@ -33,6 +33,8 @@ class Line:
     """When the client was heard last, by trio's clock."""
     was_cut: bool = False
     """We ended the connection: the client took nothing for too long, or was still busy at the drain's deadline."""
+    more_follows: bool = False
+    """Set by an application: what it sends now may wait for what it sends next, and go out in one write with it."""
 
 
 @final

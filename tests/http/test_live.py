@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import time
 
 import msgspec
@@ -9,7 +10,11 @@ import pytest
 import trio
 from wsproto.events import Ping, Pong, TextMessage
 
-from actors.events.hub import Hub
+from actors.events.hub import Filter, Hub
+from actors.events.subscription import Subscription
+from actors.http.live import Stream
+from actors.http.tasks import AsgiEvent, Line
+from actors.messages import Event
 from config.sections import HttpSettings
 from storage.errors import StorageUnavailable
 from tests.http.raw import WebSocket, WebSocketRefused, connected, subscribed
@@ -51,6 +56,64 @@ async def test_a_subscription_resumes_after_a_seq(daemon: Daemon) -> None:
         assert await received(websocket, 3) == [3, 4, 5]
         daemon.world.publish(COMPANY_A, "status")
         assert await received(websocket, 1) == [6]
+
+
+async def test_events_that_wait_together_go_out_in_one_write(daemon: Daemon) -> None:
+    """A write costs more than all else that is done for a frame: a hundred readers of a busy log live from this."""
+    async with subscribed(daemon) as websocket:
+        daemon.world.publish(COMPANY_A, "status")
+        await received(websocket, 1)  # from here on it is live
+        for _ in range(30):
+            daemon.world.publish(COMPANY_A, "status")
+        with trio.fail_after(30):
+            data = await websocket.stream.receive_some(65536)
+
+    assert data.count(b'"seq":') == 30
+
+
+async def test_events_that_fill_several_writes_arrive_complete(daemon: Daemon) -> None:
+    """In their order, each whole."""
+    async with subscribed(daemon) as websocket:
+        await wait_for_subscribers(daemon, 1)
+        for number in range(100):
+            daemon.world.publish(COMPANY_A, "message", text=str(number) * 2000)
+        texts = [msgspec.json.decode(await websocket.text())["payload"]["text"] for _ in range(100)]
+
+    assert texts == [str(number) * 2000 for number in range(100)]
+
+
+def status_event(seq: int) -> Event:
+    """One of company A."""
+    return Event(id=f"e{seq}", seq=seq, type="status", company_id=COMPANY_A, timestamp=0.0, payload=msgspec.Raw(b"{}"))
+
+
+async def test_an_end_between_events_that_wait_together_says_what_was_sent() -> None:
+    """Those before it are written together with the goodbye, the others are not sent, and ``after`` agrees."""
+    stream: Stream
+    line = Line(heard_at=trio.current_time())
+    sent: list[tuple[str, bool]] = []
+
+    async def read_log(_after: int, _limit: int, _wanted: Filter) -> tuple[tuple[Event, ...], int]:
+        return tuple(status_event(seq) for seq in range(1, 6)), 5
+
+    async def send(message: AsgiEvent) -> None:
+        sent.append((message["type"] + str(message.get("reason", "")), line.more_follows))
+        if len(sent) == 4:
+            stream.end(1008, "key_revoked")
+
+    async def receive() -> AsgiEvent:
+        await trio.sleep_forever()
+
+    hub = Hub(max_feeds=1, feed_capacity=10)
+    stream = Stream(Subscription(hub, Filter(), read_log, 0), receive, send)
+    with trio.fail_after(30):
+        await stream.run(line, math.inf)
+
+    assert sent == [
+        ("websocket.accept", False),
+        *[("websocket.send", True)] * 3,
+        ("websocket.closekey_revoked; resume with after=3", False),
+    ]
 
 
 async def test_filters_choose_company_and_type(daemon: Daemon) -> None:
