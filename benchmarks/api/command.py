@@ -33,6 +33,8 @@ BARE_FROM: Final = 50
 SETTINGS: Final = MappingProxyType({"RATE_LIMIT_MAX_REQUESTS": "1000000"})
 """Everything else is at its default: a rate limit is no benchmark."""
 CONNECTED_WITHIN_S: Final = 60.0
+AGAIN: Final = 200
+"""Events that readers who come back have missed."""
 
 
 @dataclass(slots=True)
@@ -44,6 +46,7 @@ class Figures:
     events_s: float = 0.0
     readers: int = 0
     alone: Heard | None = None
+    again_a_second: float = 0.0
 
     def add(self, name: str, run: Run) -> None:
         """One more round."""
@@ -179,6 +182,16 @@ async def _events(site: Site, figures: Figures, companies: Sequence[User], optio
         await _quiet(heard)
         figures.events_s = heard.last_at - began
     figures.heard = heard
+    await _come_back(site, figures, heard.last_seq)
+
+
+async def _come_back(site: Site, figures: Figures, last_seq: int) -> None:
+    """All readers ask for the newest events once more, while nobody sends: what readers alone are served at."""
+    began = time.perf_counter()
+    async with listening(site.daemon, figures.readers, after=max(last_seq - AGAIN, 0)) as again:
+        await _quiet(again)
+    figures.again_a_second = again.frames / (again.last_at - began)
+    assert again.frames == min(last_seq, AGAIN) * figures.readers, f"{again.frames} frames"
 
 
 async def _quiet(heard: Heard) -> None:
@@ -209,6 +222,7 @@ def _print(figures: Figures, options: argparse.Namespace) -> None:
             [f"events, each to {figures.readers} readers", str(events)],
             ["events a second", f"{events / figures.events_s:.0f}"],
             ["frames a second, all readers together", f"{heard.frames / figures.events_s:.0f}"],
+            [f"the same when all come back for the newest {AGAIN}, and nobody sends", f"{figures.again_a_second:.0f}"],
             ["from its making to a reader, stored in between: p50, p99", _lag(heard)],
             ["the same with one reader and one message at a time", _lag(alone)],
         ],

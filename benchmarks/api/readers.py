@@ -29,33 +29,37 @@ class Heard:
     last_at: float = 0.0
     lag_s: list[float] = field(default_factory=list[float])
     """Of each event to the first reader: from its making in the daemon (before it is stored) to here."""
+    last_seq: int = 0
+    """Of the newest event to the first reader."""
 
 
 @asynccontextmanager
-async def listening(daemon: Daemon, readers: int) -> AsyncGenerator[Heard]:
-    """Within this block so many readers follow all events."""
+async def listening(daemon: Daemon, readers: int, *, after: int | None = None) -> AsyncGenerator[Heard]:
+    """Within this block so many readers follow all events: those from now on, or all behind one."""
     heard = Heard()
     async with trio.open_nursery() as nursery:
-        streams = [await _subscribe(daemon) for _ in range(readers)]
-        for number, stream in enumerate(streams):
-            nursery.start_soon(_read, stream, heard, number == 0)
+        streams = [await _subscribe(daemon, after) for _ in range(readers)]
+        for number, (stream, first) in enumerate(streams):
+            nursery.start_soon(_read, stream, first, heard, number == 0)
         try:
             yield heard
         finally:
             nursery.cancel_scope.cancel()
-            for stream in streams:
+            for stream, _ in streams:
                 stream.socket.close()
 
 
-async def _subscribe(daemon: Daemon) -> trio.SocketStream:
+async def _subscribe(daemon: Daemon, after: int | None) -> tuple[trio.SocketStream, bytes]:
+    """A connection that follows, and what came together with the answer to its handshake."""
     found = urlsplit(daemon.url)
     assert found.hostname is not None
     assert found.port is not None
     stream = await trio.open_tcp_stream(found.hostname, found.port)
+    target = EVENTS if after is None else f"{EVENTS}?after={after}"
     key = base64.b64encode(b"0123456789abcdef").decode()
     await stream.send_all(
         (
-            f"GET {EVENTS} HTTP/1.1\r\nHost: localhost\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n"
+            f"GET {target} HTTP/1.1\r\nHost: localhost\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n"
             f"Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: {key}\r\nX-Api-Key: {daemon.key}\r\n\r\n"
         ).encode()
     )
@@ -63,34 +67,45 @@ async def _subscribe(daemon: Daemon) -> trio.SocketStream:
     while b"\r\n\r\n" not in answer:
         answer += await stream.receive_some(4096)
     assert answer.startswith(b"HTTP/1.1 101 "), answer
-    return stream
+    return stream, answer.partition(b"\r\n\r\n")[2]
 
 
-async def _read(stream: trio.SocketStream, heard: Heard, looks: bool) -> None:
-    buffered = b""
-    while data := await stream.receive_some(262144):
-        buffered += data
-        while (frame := _frame(buffered)) is not None:
-            kind, payload, buffered = frame
+async def _read(stream: trio.SocketStream, first: bytes, heard: Heard, looks: bool) -> None:
+    buffered = bytearray(first)
+    while True:
+        taken = 0
+        while (frame := _frame(buffered, taken)) is not None:
+            kind, start, taken = frame
             if kind == _PING:
                 await stream.send_all(_PONG)
             if kind == _TEXT:
-                heard.frames += 1
-                heard.last_at = time.perf_counter()
-                if looks:
-                    heard.lag_s.append(time.time() - msgspec.json.decode(payload)["timestamp"])
+                _note(heard, bytes(buffered[start:taken]) if looks else None)
+        del buffered[:taken]
+        if not (data := await stream.receive_some(262144)):
+            return
+        buffered += data
 
 
-def _frame(data: bytes) -> tuple[int, bytes, bytes] | None:
-    """The kind and payload of the first frame, and what follows it."""
-    if len(data) < 2:
+def _note(heard: Heard, payload: bytes | None) -> None:
+    heard.frames += 1
+    heard.last_at = time.perf_counter()
+    if payload is not None:
+        event = msgspec.json.decode(payload)
+        heard.last_seq = event["seq"]
+        heard.lag_s.append(time.time() - event["timestamp"])
+
+
+def _frame(data: bytearray, at: int) -> tuple[int, int, int] | None:
+    """The kind of the frame that begins there, and where its payload begins and ends; None when it is not here in full."""
+    left = len(data) - at
+    if left < 2:
         return None
-    length, start = data[1] & 0x7F, 2
-    if length >= 126 and len(data) < 10:
+    length, start = data[at + 1] & 0x7F, at + 2
+    if length >= 126 and left < 10:
         return None
     if length == 126:
-        length, start = int.from_bytes(data[2:4], "big"), 4
+        length, start = int.from_bytes(data[start : start + 2], "big"), start + 2
     elif length == 127:
-        length, start = int.from_bytes(data[2:10], "big"), 10
+        length, start = int.from_bytes(data[start : start + 8], "big"), start + 8
     end = start + length
-    return (data[0] & 0x0F, data[start:end], data[end:]) if len(data) >= end else None
+    return (data[at] & 0x0F, start, end) if len(data) >= end else None
