@@ -24,11 +24,13 @@ from actors.http.dashboard.stream import DashboardStreams
 from actors.http.failures import where
 from actors.http.front import Front
 from actors.http.idempotency import Idempotency, IdempotencyStore
+from actors.http.lane import Lane
 from actors.http.listening import TlsError, listen, tls_context
 from actors.http.live import LiveEvents
 from actors.http.monitoring import actor_samples
 from actors.http.peers import Peers
 from actors.http.server import Server
+from actors.http.tasks import AsgiApp
 from actors.http.transfers import MediaStore, Transfers
 from actors.http.verbs import Verbs
 from actors.http.webhook_desk import WebhookDesk, WebhookStore
@@ -126,7 +128,7 @@ class HttpActor(Actor):
         board = Board(backends, settings, self._stores.server)
         self._dashboards = DashboardStreams(board, backends, authenticator, limit=settings.http.max_dashboards)
         connect(self._app, backends, authenticator)
-        self._server = await self._listen()
+        self._server = await self._listen(Lane(Verbs(self._app), backends, authenticator, settings.http))
         self._metrics.set_source("actors", lambda: actor_samples(self.context.system.snapshot()))
         self._metrics.set_source("http", self._samples)
         self.context.monitor(self._events)
@@ -136,12 +138,12 @@ class HttpActor(Actor):
         self.context.spawn(authenticator.follow_revocations, name="revocations")
         self._log.info("listening", host=self._address.host, port=self._address.port)
 
-    async def _listen(self) -> Server:
+    async def _listen(self, app: AsgiApp) -> Server:
         http = self._settings.http
         tls = self._tls()
         peers = Peers(http.trusted_proxies, is_encrypted=tls is not None)
         front = Front(
-            Verbs(self._app),
+            app,
             self._live,
             self._dashboards,
             peers,

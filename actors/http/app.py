@@ -4,25 +4,23 @@ from __future__ import annotations
 
 from typing import Any
 
-import structlog
 from litestar import Litestar, Request, Response
 from litestar.datastructures import State
 from litestar.di import Provide
 
 from actors.http import openapi
 from actors.http.admin import AdminController
-from actors.http.audit import note_problem
 from actors.http.auth import Authenticator
 from actors.http.backends import Backends
 from actors.http.bodies import ApiRequest
 from actors.http.document import Document
 from actors.http.events import EventsController, TicketsController
-from actors.http.failures import problem_of, where
+from actors.http.failures import told
 from actors.http.files import MediaController
 from actors.http.inquiries import ChatController, ContactsController, GroupsController
 from actors.http.monitoring import ExpositionController, MetricsController, ProbesController
 from actors.http.pages import DocsRouter, OfflineDocs, pages
-from actors.http.problems import MEDIA_TYPE, Problem, ProblemBody, body_of, company_of, instance_of
+from actors.http.problems import MEDIA_TYPE, ProblemBody, body_of, instance_of
 from actors.http.sending import SendController
 from actors.http.sessions import SessionController, SessionListController
 from actors.http.webhooks import DeadLetterController, WebhookController, WebhookListController
@@ -72,13 +70,8 @@ def connect(app: Litestar, backends: Backends, authenticator: Authenticator) -> 
 
 
 def tell(request: Request[Any, Any, Any], error: Exception) -> Response[ProblemBody]:
-    """Answer with the problem that ``error`` means; one that nobody expected is logged, without what it says."""
-    problem = problem_of(error)
-    if problem is None:
-        structlog.get_logger("wasup.http").error("request_failed", error=type(error).__name__, where=where(error))
-        problem = Problem("internal_error")
-    problem.company_id = company_of(problem, request.scope)
-    note_problem(problem, request.scope, request.app.state.backends.audit)
+    """Answer with the problem that ``error`` means."""
+    problem = told(error, request.scope, request.app.state.backends.audit)
     return Response(
         body_of(problem, instance_of(problem, request.scope)),
         status_code=problem.kind.status,

@@ -17,6 +17,7 @@ from msgspec import Meta
 
 from actors.http.auth import Principal
 from actors.http.problems import Problem
+from actors.http.tasks import AsgiReceive
 from config.sections import HttpSettings
 
 MAX_MESSAGE: Final = 4096
@@ -56,7 +57,7 @@ class ApiRequest(Request[Any, Principal, State]):
                 raise Problem("body_too_large", f"the body is larger than {settings.max_body_bytes} bytes") from error
             raise
         except InternalServerException as error:  # what the framework makes of a client that is gone
-            raise Problem("bad_request", "the body was cut short") from error
+            raise _cut_short() from error
 
     async def json(self) -> Any:
         """The body as an instance of the handler's ``data``. Raises `invalid_json` or `invalid_request`."""
@@ -72,6 +73,22 @@ class ApiRequest(Request[Any, Principal, State]):
         # Without a Content-Type it can only be what it is here always; curl's default form type is told what to do.
         if media_type not in {"", "application/json"} or charset not in {"utf-8", "utf8"}:
             raise Problem("unsupported_media_type")
+
+
+async def read_body(receive: AsgiReceive, within_s: float) -> bytes:
+    """The whole body of a request whose length was found to be allowed. Raises `request_timeout`, or `bad_request` when it ends early."""
+    body = bytearray()
+    with trio.move_on_after(within_s):
+        while (event := await receive())["type"] == "http.request":
+            body += event["body"]
+            if not event["more_body"]:
+                return bytes(body)
+        raise _cut_short()
+    raise Problem("request_timeout")
+
+
+def _cut_short() -> Problem:
+    return Problem("bad_request", "the body was cut short")
 
 
 def decode(body: bytes, into: Any) -> Any:

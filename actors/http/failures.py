@@ -10,10 +10,12 @@ from collections.abc import Mapping, Sequence
 from types import MappingProxyType
 from typing import Any, Final, cast
 
+import structlog
 from litestar.exceptions import HTTPException, ValidationException
 
 from actors.groups import first_leaf
-from actors.http.problems import KINDS, Problem
+from actors.http.audit import AuditTrail, note_problem
+from actors.http.problems import KINDS, Problem, company_of
 from actors.messages import Refused
 from storage.errors import StorageUnavailable
 from supervisor.errors import ActorCrashed, ActorStopped, AskTimeout, MailboxFull
@@ -30,6 +32,19 @@ _BY_STATUS: Final[Mapping[int, str]] = MappingProxyType(
         415: "unsupported_media_type",
     }
 )
+
+
+def told(error: Exception, scope: Mapping[str, Any], audit: AuditTrail) -> Problem:
+    """The problem that the request of ``scope`` ended in, noted where it has to be; an error that nobody expected is logged, without what
+    it says.
+    """
+    problem = problem_of(error)
+    if problem is None:
+        structlog.get_logger("wasup.http").error("request_failed", error=type(error).__name__, where=where(error))
+        problem = Problem("internal_error")
+    problem.company_id = company_of(problem, scope)
+    note_problem(problem, scope, audit)
+    return problem
 
 
 def problem_of(error: Exception) -> Problem | None:

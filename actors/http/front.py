@@ -12,7 +12,7 @@ import trio
 from actors.http.dashboard.stream import DashboardStreams
 from actors.http.failures import where
 from actors.http.peers import Peers
-from actors.http.problems import MEDIA_TYPE, Problem, encode, instance_of
+from actors.http.problems import Problem, answer_of
 from actors.http.tasks import AsgiApp, AsgiEvent, AsgiReceive, AsgiScope, AsgiSend
 from actors.metrics import Metrics
 
@@ -108,11 +108,8 @@ class Answer:
 
     async def tell(self, problem: Problem, scope: AsgiScope) -> None:
         """Answer with ``problem``."""
-        body = encode(problem, instance_of(problem, scope))
-        headers = {"content-type": MEDIA_TYPE, "content-length": str(len(body)), **problem.all_headers()}
-        raw = [(name.lower().encode("ascii"), value.encode("ascii")) for name, value in headers.items()]
-        await self.send({"type": "http.response.start", "status": problem.kind.status, "headers": raw})
-        await self.send({"type": "http.response.body", "body": body, "more_body": False})
+        for event in answer_of(problem, scope):
+            await self.send(event)
 
     def _headers(self, given: Any) -> list[tuple[bytes, bytes]]:
         headers: list[tuple[bytes, bytes]] = [*given, *_EVERYWHERE, (b"x-request-id", self.request_id.encode("ascii"))]

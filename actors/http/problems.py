@@ -229,6 +229,15 @@ def company_of(problem: Problem, scope: Mapping[str, Any]) -> str | None:
     return company_id
 
 
+def answer_of(problem: Problem, scope: Mapping[str, Any]) -> tuple[dict[str, Any], dict[str, Any]]:
+    """The ASGI events that answer a request with ``problem``."""
+    body = encode(problem, instance_of(problem, scope))
+    headers = {"content-type": MEDIA_TYPE, "content-length": str(len(body)), **problem.all_headers()}
+    raw = [(name.lower().encode("ascii"), value.encode("ascii")) for name, value in headers.items()]
+    head = {"type": "http.response.start", "status": problem.kind.status, "headers": raw}
+    return head, {"type": "http.response.body", "body": body, "more_body": False}
+
+
 def encode(problem: Problem, instance: str) -> bytes:
     """The body as JSON."""
     return msgspec.json.encode(body_of(problem, instance))

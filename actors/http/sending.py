@@ -11,7 +11,7 @@ A message that was let through counts, also when sending it fails.
 from __future__ import annotations
 
 from functools import partial
-from typing import Annotated
+from typing import Annotated, Final
 
 from litestar import Controller, Response, post
 from litestar.params import HeaderParameter, JSONBody
@@ -65,10 +65,13 @@ _SENDING = (
 )
 
 
+TEMPLATE: Final = "/api/whatsapp/sessions/{company_id}/send"
+
+
 class SendController(Controller):
     """Messages out."""
 
-    path = "/api/whatsapp/sessions/{company_id:str}/send"
+    path = TEMPLATE.replace("company_id", "company_id:str")
     guards = (
         needs_key,
         needs_company,
@@ -84,16 +87,24 @@ class SendController(Controller):
         idempotency_key: IdempotencyKey = None,
     ) -> Response[SentReply]:
         """Answered when WhatsApp acknowledged the message and the state it used is durable."""
-        draft = draft_of(data, backends.region)
-        company = await backends.find(company_id)
-        async with backends.idempotency.attempt(company_id, idempotency_key, data) as attempt:
-            if attempt.earlier is not None:
-                return Response(attempt.earlier, headers={"Idempotency-Replayed": "true"})
-            await require_connected(company, company_id, backends)
-            allowance = await take_token(company_id, "messages", backends)
-            request = await _request(company, company_id, draft, backends)
-            sent = await attempt.run(partial(_send, company, request, backends))
-        return Response(sent, headers=rate_limit_headers(allowance))
+        reply, headers = await send_message(company_id, data, idempotency_key, backends)
+        return Response(reply, headers=headers)
+
+
+async def send_message(
+    company_id: str, body: SendBody, idempotency_key: str | None, backends: Backends
+) -> tuple[SentReply, dict[str, str]]:
+    """Steps 2 to 9 for a body of the right form; the answer and its headers. Raises what the problem catalogue is made of."""
+    draft = draft_of(body, backends.region)
+    company = await backends.find(company_id)
+    async with backends.idempotency.attempt(company_id, idempotency_key, body) as attempt:
+        if attempt.earlier is not None:
+            return attempt.earlier, {"Idempotency-Replayed": "true"}
+        await require_connected(company, company_id, backends)
+        allowance = await take_token(company_id, "messages", backends)
+        request = await _request(company, company_id, draft, backends)
+        sent = await attempt.run(partial(_send, company, request, backends))
+    return sent, rate_limit_headers(allowance)
 
 
 async def require_connected(company: ActorRef, company_id: str, backends: Backends) -> None:
