@@ -181,6 +181,8 @@ class LimiterActor(Actor):
     def _count_refusal(self, name: _Name) -> None:
         if name.of == "messages":
             self._metrics.rate_limited()
+        else:
+            self._metrics.lookup_limited()
 
     async def _keep(self, shared: SharedWindows) -> NoReturn:
         """Use the shared windows whenever they can be used; try again and again, more and more seldom, while they are away."""

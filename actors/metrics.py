@@ -108,6 +108,7 @@ class Metrics(Collector):
         self._events_dropped = LabelledCount("wasup_events_dropped", "Events lost because too many waited", [])
         self._leases_lost = LabelledCount("wasup_leases_lost", "Leases that ended here against our will", ["why"])
         self._rate_limited = LabelledCount("wasup_rate_limited", "Sends refused by the rate limit", ["backend"])
+        self._lookups_limited = LabelledCount("wasup_lookups_limited", "Look-ups refused by their limit", ["backend"])
         self._fell_back = LabelledCount("wasup_rate_limit_fallbacks", "Times Redis went away and memory counted on", [])
         self._dropped = LabelledCount("wasup_events_subscribers_dropped", "Live subscribers closed by us", ["reason"])
         self._auth_failures = LabelledCount("wasup_auth_failures", "Requests refused for their key", ["reason"])
@@ -127,6 +128,7 @@ class Metrics(Collector):
         for count, labels in (
             (self._leases_lost, ("elsewhere", "expired")),
             (self._rate_limited, RATE_LIMIT_BACKENDS),
+            (self._lookups_limited, RATE_LIMIT_BACKENDS),
             (self._auth_failures, ("missing", "wrong", "limited")),
             (self._connections, ("accepted", "refused", "cut", "crashed")),
             (self._transitions, CompanyState),
@@ -216,6 +218,10 @@ class Metrics(Collector):
         """A send was refused by the rate limit."""
         self._rate_limited.add(self.rate_limit_backend)
 
+    def lookup_limited(self) -> None:
+        """A look-up was refused by its limit."""
+        self._lookups_limited.add(self.rate_limit_backend)
+
     def rate_limit_fell_back(self) -> None:
         """Redis went away: from now on memory counts."""
         self._fell_back.add()
@@ -295,6 +301,7 @@ class Metrics(Collector):
             self._errors,
             self._transitions,
             self._rate_limited,
+            self._lookups_limited,
             self._fell_back,
             self._events_dropped,
             self._leases_lost,

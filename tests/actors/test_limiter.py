@@ -96,4 +96,7 @@ async def test_look_ups_are_counted_by_themselves() -> None:
     assert [(one.allowed, one.limit) for one in looked] == [(True, 1), (False, 1)]
     assert [(one.allowed, one.limit) for one in sent] == [(True, 2), (True, 2)]
     assert (more.allowed, more.limit, more.remaining, other.remaining) == (True, 3, 1, 2)
-    assert b'wasup_rate_limited_total{backend="memory"} 0.0' in metrics.exposition()
+    counted = metrics.exposition()
+    assert b'wasup_rate_limited_total{backend="memory"} 0.0' in counted
+    assert b'wasup_lookups_limited_total{backend="memory"} 1.0' in counted
+    assert b'wasup_lookups_limited_total{backend="redis"} 0.0' in counted
