@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import Any
 
 from litestar import Litestar, Request, Response
@@ -13,13 +14,13 @@ from actors.http.admin import AdminController
 from actors.http.auth import Authenticator
 from actors.http.backends import Backends
 from actors.http.bodies import ApiRequest
-from actors.http.document import Document
+from actors.http.document import Document, make_document
 from actors.http.events import EventsController, TicketsController
 from actors.http.failures import told
 from actors.http.files import MediaController
 from actors.http.inquiries import ChatController, ContactsController, GroupsController
 from actors.http.monitoring import ExpositionController, MetricsController, ProbesController
-from actors.http.pages import DocsRouter, OfflineDocs, pages
+from actors.http.pages import NoRouter, pages
 from actors.http.problems import MEDIA_TYPE, ProblemBody, body_of, instance_of
 from actors.http.sending import SendController
 from actors.http.sessions import SessionController, SessionListController
@@ -32,7 +33,7 @@ def build_app(settings: HttpSettings) -> Litestar:
 
     Building takes about 0.1 s during which nothing else runs, so it is done once and not at each start of the HTTP actor.
     """
-    return Litestar(
+    app = Litestar(
         route_handlers=[
             SessionListController,
             SessionController,
@@ -57,10 +58,12 @@ def build_app(settings: HttpSettings) -> Litestar:
         request_class=ApiRequest,
         request_max_body_size=settings.max_body_bytes,
         state=State({"settings": settings}),
-        openapi_config=openapi.config([OfflineDocs(), Document()], DocsRouter()),
+        openapi_config=openapi.config(NoRouter()),
         logging_config=None,
         debug=False,
     )
+    app.state.document = Document(partial(make_document, app))
+    return app
 
 
 def connect(app: Litestar, backends: Backends, authenticator: Authenticator) -> None:

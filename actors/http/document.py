@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
-from typing import Any, Final, cast, get_args
+from collections.abc import Callable, Mapping
+from typing import Any, Final, cast, final, get_args
 
 import msgspec
-from litestar import Request
+import trio
+from litestar import Litestar
 from litestar.handlers import HTTPRouteHandler
-from litestar.openapi.plugins import JsonRenderPlugin
 from litestar.types import Method
 from litestar.types.internal_types import PathParameterDefinition
 
@@ -42,12 +42,29 @@ _PICTURE: Final[Json] = {
 }
 
 
-class Document(JsonRenderPlugin):
-    """Serves the completed document."""
+MEDIA_TYPE: Final = "application/vnd.oai.openapi+json"
 
-    def render(self, request: Request[Any, Any, Any], openapi_schema: Json) -> bytes:
-        """The document as JSON."""
-        return msgspec.json.encode(complete(openapi_schema))
+
+@final
+class Document:
+    """The document as JSON, from ``make``: called once, when it is asked for first, and on a worker thread, for it takes long."""
+
+    def __init__(self, make: Callable[[], bytes]) -> None:
+        self._make = make
+        self._made: bytes | None = None
+        self._turn = trio.Lock()
+
+    async def get(self) -> bytes:
+        """Raises what ``make`` raised; the next call tries again."""
+        async with self._turn:
+            if self._made is None:
+                self._made = await trio.to_thread.run_sync(self._make)
+            return self._made
+
+
+def make_document(app: Litestar) -> bytes:
+    """The completed document of the application's routes, as JSON."""
+    return msgspec.json.encode(complete(app.openapi_schema.to_schema()))
 
 
 def operation_id(

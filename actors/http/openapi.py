@@ -2,11 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-
 import msgspec
 from litestar.openapi import OpenAPIConfig, ResponseSpec
-from litestar.openapi.plugins import OpenAPIRenderPlugin
 from litestar.openapi.spec import Components, Example, SecurityScheme
 from litestar.router import Router
 
@@ -53,8 +50,8 @@ def _spec(codes: list[str]) -> ResponseSpec:
     )
 
 
-def config(plugins: Sequence[OpenAPIRenderPlugin], router: Router) -> OpenAPIConfig:
-    """The document's head; ``plugins`` show it below ``router``."""
+def config(router: Router) -> OpenAPIConfig:
+    """The document's head; ``router`` is given the framework's pages."""
     return OpenAPIConfig(
         title="wasup",
         version=VERSION,
@@ -72,6 +69,5 @@ def config(plugins: Sequence[OpenAPIRenderPlugin], router: Router) -> OpenAPICon
         ),
         use_handler_docstrings=True,
         operation_id_creator=operation_id,
-        render_plugins=plugins,
         openapi_router=router,
     )

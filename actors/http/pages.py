@@ -5,14 +5,15 @@ from __future__ import annotations
 import html
 from collections.abc import Mapping
 from importlib.resources import files
-from typing import Any, Final, final
+from typing import Final, final
 
-from litestar import MediaType, Request, Response, Router, get
+from litestar import MediaType, Response, Router, get
+from litestar.datastructures import State
 from litestar.handlers import HTTPRouteHandler
-from litestar.openapi.plugins import OpenAPIRenderPlugin
 from litestar.routes import BaseRoute
 from litestar.types import ControllerRouterHandler
 
+from actors.http.document import MEDIA_TYPE, Document
 from actors.http.problems import KINDS, Kind
 
 CONTENT_SECURITY_POLICY: Final = (
@@ -32,6 +33,7 @@ _SCRIPTS: Final = (
 )  # fmt: skip
 _FILES: Final[Mapping[str, tuple[str, str]]] = {
     "/": ("index.html", _HTML),
+    "/docs": ("docs.html", _HTML),
     **{f"/static/{name}": (name, _JS) for name in _SCRIPTS},
     **{f"/static/{name}": (name, _CSS) for name in ("style.css", "dashboard.css")},
 }
@@ -40,7 +42,12 @@ _FILES: Final[Mapping[str, tuple[str, str]]] = {
 def pages() -> Router:
     """The routes of all pages. They need no key: what they show they ask the API for, with the key the visitor types in."""
     handlers = [_page(path, name, media_type) for path, (name, media_type) in _FILES.items()]
-    return Router("/", route_handlers=[*handlers, errors_page], include_in_schema=False, response_headers=_HEADERS)
+    return Router(
+        "/",
+        route_handlers=[*handlers, errors_page, openapi_document],
+        include_in_schema=False,
+        response_headers=_HEADERS,
+    )
 
 
 def _page(path: str, name: str, media_type: str) -> HTTPRouteHandler:
@@ -57,32 +64,22 @@ def _read(name: str) -> bytes:
 
 
 @final
-class OfflineDocs(OpenAPIRenderPlugin):
-    """The API's documentation as a page of our own; the framework's pages load scripts from other hosts."""
+class NoRouter(Router):
+    """Takes none of the framework's own pages for the API's documentation: they load scripts from other hosts."""
 
     def __init__(self) -> None:
-        super().__init__(path="/")
-        self._page = _read("docs.html")
-
-    def render(self, request: Request[Any, Any, Any], openapi_schema: dict[str, Any]) -> bytes:
-        """The page; it fetches the OpenAPI document by itself."""
-        return self._page
-
-
-@final
-class DocsRouter(Router):
-    """Where documentation is served, without the framework's own HTML page for what is not there."""
-
-    def __init__(self) -> None:
-        super().__init__(  # pyright: ignore[reportUnknownMemberType]  # generics of Litestar without arguments
-            "/docs", route_handlers=[], include_in_schema=False, response_headers=_HEADERS
-        )
+        super().__init__("/docs", route_handlers=[])  # pyright: ignore[reportUnknownMemberType]  # generics of Litestar without arguments
 
     def register(self, value: ControllerRouterHandler) -> list[BaseRoute]:
-        """Register ``value``, unless it is the one for all other paths."""
-        if isinstance(value, HTTPRouteHandler) and "/{path:str}" in value.paths:
-            return []
-        return super().register(value)
+        """Register nothing."""
+        return []
+
+
+@get("/docs/openapi.json")
+async def openapi_document(state: State) -> Response[bytes]:
+    """What the documentation shows, and generators of clients read."""
+    document: Document = state.document
+    return Response(await document.get(), media_type=MEDIA_TYPE)
 
 
 @get("/docs/errors", sync_to_thread=False, media_type=MediaType.HTML)
