@@ -21,6 +21,7 @@ from actors.engine.journal import Journal
 from actors.engine.outbox import Item, Outbox
 from actors.engine.receipts import Passed
 from actors.engine.redelivery import spoil_key
+from actors.engine.reservations import step_ahead
 from actors.engine.reshipping import note_everything
 from actors.engine.schema import OWN_TABLES, Template, require_version, triggers
 from actors.engine.session_guard import GUARDS
@@ -140,6 +141,12 @@ class DeviceFile:
         if not 0 <= age_s < _TAKEN_UP_EXACT_S:
             self._set_meta("taken_up_at", str(int(now)))
 
+    def survive(self, boot: str) -> None:
+        """Another ``boot`` of the machine may have come up without the file's last commits: its sessions go on beyond them."""
+        if self._meta("boot") != boot:
+            step_ahead(self._connection)
+            self._set_meta("boot", boot)
+
     def note_everything(self, recorded: Iterable[tuple[str, str]]) -> None:
         """Have all of it shipped again; ``recorded``: the keys of the record, by type and id."""
         note_everything(self._connection, recorded)
@@ -233,11 +240,13 @@ def build(
     creds: bytes | None,
     keys: Iterable[tuple[str, str, bytes]],
     outbox: Sequence[Item],
+    *,
+    boot: str = "",
 ) -> tuple[DeviceFile, list[str]]:
     """Make a new file from the auth state and put it at ``path``, and say which keys had to be left out.
 
-    `BadAuthState` when the creds cannot be used; what lay at ``path`` is untouched then. Keys whose value is broken are left out: a
-    missing session heals itself by a retry receipt, while a malformed one would end the whole process.
+    ``boot``: as for `DeviceFile.survive`. `BadAuthState` when the creds cannot be used; what lay at ``path`` is untouched then. Keys
+    whose value is broken are left out: a missing session heals itself by a retry receipt, a malformed one would end the whole process.
     """
     fresh = path.with_name(path.name + ".new")
     remove(fresh)
@@ -246,6 +255,7 @@ def build(
         connection = sqlite.connect(fresh, create=True)
         try:
             _fill(connection, template, rows, outbox)
+            connection.execute("INSERT INTO wasup_meta (name, value) VALUES ('boot', ?)", (boot,))
         finally:
             connection.close()
     except SqliteError as error:

@@ -2,15 +2,26 @@
 
 from __future__ import annotations
 
+import uuid
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import final
+from typing import Final, final
 
 from actors.engine.client import Client
 from actors.engine.gate import Gate
 from actors.engine.library import WhatsAppLibrary
 from actors.engine.schema import Template
 from actors.engine.sqlite import Sqlite
+
+_BOOT_ID: Final = Path("/proc/sys/kernel/random/boot_id")
+
+
+def boot_of_this_machine(path: Path = _BOOT_ID) -> str:
+    """Another one after each start of the machine; after each call where the kernel does not say."""
+    try:
+        return path.read_text().strip()
+    except OSError:
+        return uuid.uuid4().hex
 
 
 @final
@@ -24,6 +35,7 @@ class Host:
     devices: Path
     max_companies: int
     gate: Gate = field(default_factory=Gate)
+    boot: str = field(default_factory=boot_of_this_machine)
     companies: set[str] = field(default_factory=set[str])
     clients_made: int = 0
     clients_ended: int = 0

@@ -49,6 +49,11 @@ class Batch:
     has_more: bool = False
     """The journal goes on beyond it."""
 
+    @property
+    def is_needed(self) -> bool:
+        """Whether there is anything that the record has not."""
+        return bool(self.changes) or self.creds is not None
+
     def add(self, change: Change) -> None:
         size = len(change[2] or b"")
         if size > MAX_VALUE_BYTES:

@@ -61,13 +61,14 @@ async def open_device(host: Host, request: Open, send: Send, receive: Receive, l
         raise Refusal("unknown_schema", str(error)) from error
     except BadAuthState as error:
         raise Refusal("bad_auth_state", str(error)) from error
-    await trio.to_thread.run_sync(ready.file.trim)
-    await trio.to_thread.run_sync(ready.file.take_up, time.time())
-    await send(await trio.to_thread.run_sync(_opened, ready))
+    await send(await trio.to_thread.run_sync(_take_up, ready, host.boot))
     return ready
 
 
-def _opened(ready: Ready) -> Opened:
+def _take_up(ready: Ready, boot: str) -> Opened:
+    ready.file.trim()
+    ready.file.survive(boot)
+    ready.file.take_up(time.time())
     identity = ready.file.identity()
     return Opened(
         file_id=ready.file.file_id,
@@ -134,7 +135,9 @@ def _is_unrecorded(file: DeviceFile, fault: Fault, state: AuthState) -> bool:
 
 
 def _rebuild(host: Host, company_id: str, state: AuthState, outbox: list[Item], log: EngineLog) -> DeviceFile:
-    file, left_out = build(host.sqlite, host.template, host.path_of(company_id), state.creds, state.keys, outbox)
+    file, left_out = build(
+        host.sqlite, host.template, host.path_of(company_id), state.creds, state.keys, outbox, boot=host.boot
+    )
     for what in left_out[:10]:
         log.failure(f"a key was left out of the device file: {what}")
     if len(left_out) > 10:

@@ -252,7 +252,7 @@ class Sent(Message, frozen=True, tag=True):
     timestamp: float
     """Unix seconds, WhatsApp's."""
     position: int
-    """Journal position that must be committed before the send counts as durable."""
+    """Journal position that must be committed before the send counts as durable; an old one when its key was reserved."""
 
 
 class PairingCode(Message, frozen=True, tag=True):

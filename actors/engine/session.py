@@ -184,6 +184,9 @@ class Session:
         with contextlib.suppress(SqliteError):  # then it is looked for again
             # Here, where it may block: going to another thread for it costs more than the look.
             seen = self.shipper.look()
+            if self.shipper.pass_reserved(seen):
+                durable.set()
+                return
         with contextlib.suppress(trio.RunFinishedError):
             self._token.run_sync_soon(self._start_making_durable, durable, seen)
 

@@ -1,12 +1,14 @@
 """Takes a device file's journal and outbox to the daemon, in the order that keeps its promises.
 
 Changed keys go before anything that rests on them: an `OutboxEvent` follows the deltas up to its position, and whoever answers a call
-or reports a pairing calls `ship` first and names the position it returned.
+or reports a pairing calls `ship` first and names the position it returned. What is reserved in the record already is not sent again
+(actors/engine/reservations.py): the daemon never hears of those positions.
 """
 
 from __future__ import annotations
 
 import math
+import threading
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from typing import Final, final
@@ -18,6 +20,7 @@ from actors.engine.journal import Batch
 from actors.engine.logs import EngineLog
 from actors.engine.outbox import Item
 from actors.engine.protocol import FromEngine, JournalDelta, KeyRow, OutboxEvent
+from actors.engine.reservations import Reservation, Reservations
 
 SWEEP_S: Final = 10.0
 """The library may write at any time without an event of ours: so the journal is looked at this often anyhow."""
@@ -36,6 +39,9 @@ class Load:
     """What one look at the file found."""
 
     batch: Batch | None
+    """Without what is reserved already."""
+    reserved: dict[str, Reservation]
+    """What the batch reserves."""
     position: int
     """What lies beyond it was looked for."""
     number: int
@@ -63,7 +69,9 @@ class Shipper:
         self._wanted = trio.Event()
         self._acknowledged = trio.Event()
         self._base = base
-        self._position = self._committed = position
+        self._reservations = Reservations()
+        self._position = self._told = self._committed = position
+        self._advancing = threading.Lock()
         self._number = 0
         self._underway: list[int] = []
         self._events_underway: list[int] = []
@@ -92,7 +100,7 @@ class Shipper:
         self._wanted.set()
 
     async def ship(self, seen: Load | None = None) -> int:
-        """Send everything that is there by now; the journal position up to which the daemon has been told.
+        """Send everything that is there by now; the journal position up to which the daemon has been told: all beyond it is reserved.
 
         ``seen`` is what `look` found: then what came after it may stay behind.
         """
@@ -102,18 +110,29 @@ class Shipper:
                 is_fresh = seen is not None and (seen.position, seen.number) == (self._position, self._number)
                 load = seen if seen is not None and is_fresh else await trio.to_thread.run_sync(self.look)
                 seen = None
-                if load.batch is not None and len(self._underway) >= DELTAS_AHEAD:
+                if load.batch is not None and load.batch.is_needed and len(self._underway) >= DELTAS_AHEAD:
                     await self._acknowledged.wait()  # and look again: what changed meanwhile becomes one delta
                     continue
                 if load.batch is not None:
-                    await self._ship_batch(load.batch)
+                    await self._ship_batch(load.batch, load.reserved)
                 is_incomplete = load.batch is not None and load.batch.has_more
                 if not (await self._ship_events(load) or is_incomplete):
-                    return self._position
+                    return self._told
 
     async def ship_to(self, position: int) -> int:
         """Send everything up to ``position`` of the journal, which is often done already; a position up to which the daemon was told."""
-        return self._position if self._position >= position else await self.ship()
+        return self._told if self._position >= position else await self.ship()
+
+    def pass_reserved(self, seen: Load) -> bool:
+        """Whether everything the library had written by then only took what Postgres has reserved; on any thread.
+
+        Then nothing need be waited for. What is on its way uncommitted may be what it took: so that is waited for whatever it is.
+        """
+        if self._base or (seen.batch is not None and seen.batch.is_needed) or self._committed < self._told:
+            return False
+        if seen.batch is not None:
+            self._advance(seen.batch.position)
+        return True
 
     async def wait_committed(self, position: int) -> None:
         """Return when Postgres has everything up to ``position``."""
@@ -148,7 +167,9 @@ class Shipper:
         # The events come from an earlier moment than the batch, so that a whole batch has all that they rest on.
         position, number = self._position, self._number
         events = self._file.outbox.read(number)
-        return Load(self._file.journal.read(position), position, number, events)
+        batch = self._file.journal.read(position)
+        reserved = {} if batch is None else self._reservations.reserve(batch)
+        return Load(batch, reserved, position, number, events)
 
     async def _ship_base(self) -> None:
         if self._base:
@@ -156,13 +177,27 @@ class Shipper:
             await self._send(JournalDelta(position=self._position, creds=None, keys=(), base=True))
             self._underway.append(self._position)
 
-    async def _ship_batch(self, batch: Batch) -> None:
+    async def _ship_batch(self, batch: Batch, reserved: dict[str, Reservation]) -> None:
         if batch.oversized:
             self._log.failure(f"{batch.oversized} keys are too large to be shipped; they stay in the device file only")
+        if batch.is_needed:
+            await self._tell(batch)
+            self._reservations.note(reserved)
+        self._advance(batch.position)
+
+    async def _tell(self, batch: Batch) -> None:
         keys = tuple(KeyRow(*change) for change in batch.changes)
-        await self._send(JournalDelta(position=batch.position, creds=batch.creds, keys=keys))
+        before, self._told = self._told, batch.position  # at once: `pass_reserved` must not pass by what is being sent
+        try:
+            await self._send(JournalDelta(position=batch.position, creds=batch.creds, keys=keys))
+        except BaseException:
+            self._told = before
+            raise
         self._underway.append(batch.position)
-        self._position = batch.position
+
+    def _advance(self, position: int) -> None:
+        with self._advancing:
+            self._position = max(self._position, position)
 
     async def _ship_events(self, load: Load) -> bool:
         """Send the events that rest on nothing unshipped; True when it is worth looking again at once."""
@@ -173,7 +208,7 @@ class Shipper:
                 return False
             if item.position > self._position and await self._is_live():
                 return True
-            position = min(item.position, self._position)
+            position = min(item.position, self._told)
             await self._send(OutboxEvent(number=item.number, type=item.type, payload=item.payload, position=position))
             self._events_underway.append(item.number)
             self._number = item.number

@@ -14,6 +14,7 @@ from typing import Final
 
 import trio
 
+from actors.engine.reservations import SESSION
 from storage.pool import open_database
 from tests.acceptance.peer import Peer
 from tests.acceptance.traffic import Traffic, flowing
@@ -159,22 +160,28 @@ class Matrix:
         )
 
     async def _nothing_is_in_doubt(self) -> None:
-        """What each device file's journal has given out is what Postgres has recorded, whatever its commits were answered with."""
+        """What each device file's journal has given out is what Postgres has recorded, whatever its commits were answered with.
+
+        Beyond that are only sessions' steps, which Postgres has reserved.
+        """
         async with open_database(self.site.dsn, size=1) as database:
 
             async def look() -> bool:
                 rows = await database.fetch("SELECT company_id, file_id, position FROM whatsapp_journal")
                 stored = {row["company_id"]: (row["file_id"], row["position"]) for row in rows}
-                return all(stored[user.company] == self._journal(user) for user in self.companies)
+                return all(self._is_stored(user, *stored[user.company]) for user in self.companies)
 
             await eventually("every journal to be in Postgres", look, within=ARRIVED_WITHIN_S)
 
-    def _journal(self, user: User) -> tuple[str, int]:
+    def _is_stored(self, user: User, file_id: str, position: int) -> bool:
         path = self.site.daemon.state_dir / "devices" / f"{user.company}.db"
         with closing(sqlite3.connect(f"file:{path}?mode=ro", uri=True)) as file:
-            (file_id,) = file.execute("SELECT value FROM wasup_meta WHERE name = 'file_id'").fetchone()
-            found = file.execute("SELECT seq FROM sqlite_sequence WHERE name = 'wasup_journal'").fetchone()
-        return file_id, found[0] if found else 0
+            (own_id,) = file.execute("SELECT value FROM wasup_meta WHERE name = 'file_id'").fetchone()
+            (given_out,) = file.execute(
+                "SELECT coalesce(max(seq), 0) FROM sqlite_sequence WHERE name = 'wasup_journal'"
+            ).fetchone()
+            beyond = file.execute("SELECT DISTINCT kind FROM wasup_journal WHERE seq > ?", (position,)).fetchall()
+        return own_id == file_id and given_out >= position and set(beyond) <= {(SESSION,)}
 
 
 def _kill_all(pids: Iterable[int]) -> None:

@@ -15,7 +15,8 @@ from actors.engine.logs import EngineLog
 from actors.engine.protocol import FromEngine, JournalDelta, OutboxEvent
 from actors.engine.shipping import Shipper
 from tests.engine.conftest import BuildFile
-from tests.engine.rows import put_identity, put_session
+from tests.engine.rows import PEER, put_identity, put_session
+from tests.engine.test_reservations import session
 
 
 class Daemon:
@@ -266,3 +267,55 @@ async def test_events_go_on_after_a_log_out(build_file: BuildFile) -> None:
     (event,) = daemon.got
     assert isinstance(event, OutboxEvent)
     assert event.position == 0
+
+
+async def test_a_reserved_step_is_not_shipped(build_file: BuildFile) -> None:
+    """Whoever waits for it is told the position of the delta that reserved it, and an event that rests on it goes with that one too."""
+    file, daemon = build_file(), Daemon()
+    shipper = shipper_for(file, daemon)
+    put_session(file._connection, PEER, session(5))
+    reserved_at = await shipper.ship()
+    put_session(file._connection, PEER, session(6))
+    file.outbox.put("receipt", b"{}")
+
+    assert await shipper.ship() == await shipper.ship_to(file.journal.position()) == reserved_at
+    assert daemon.names() == ["JournalDelta", "OutboxEvent"]
+    assert isinstance(daemon.got[-1], OutboxEvent)
+    assert daemon.got[-1].position == reserved_at < file.journal.position()
+
+
+async def test_a_reserved_step_passes_once_its_reservation_is_committed(build_file: BuildFile) -> None:
+    """Not while the delta is on its way, nor with anything else in the journal, nor before a new file was announced."""
+    file, daemon = build_file(), Daemon()
+    shipper = shipper_for(file, daemon)
+    put_session(file._connection, PEER, session(5))
+    unreserved = shipper.pass_reserved(shipper.look())
+    position = await shipper.ship()
+    put_session(file._connection, PEER, session(6))
+    uncommitted = shipper.pass_reserved(shipper.look())
+    shipper.committed(position)
+    committed = shipper.pass_reserved(shipper.look())
+    put_identity(file._connection)
+    with_another = shipper.pass_reserved(shipper.look())
+    unannounced = shipper_for(file, daemon, position=file.journal.position(), base=True)
+
+    assert (unreserved, uncommitted, committed, with_another) == (False, False, True, False)
+    assert not unannounced.pass_reserved(unannounced.look())
+
+
+async def test_a_delta_that_could_not_be_sent_reserves_nothing(build_file: BuildFile) -> None:
+    """It is shipped again as a whole."""
+    file, daemon = build_file(), Daemon()
+    shipper = shipper_for(file, daemon)
+    put_session(file._connection, PEER, session(5))
+    send, shipper._send = shipper._send, _broken
+    with pytest.raises(trio.BrokenResourceError):
+        await shipper.ship()
+    shipper._send = send
+
+    assert await shipper.ship() == file.journal.position()
+    assert daemon.names() == ["JournalDelta"]
+
+
+async def _broken(_message: FromEngine) -> None:
+    raise trio.BrokenResourceError

@@ -107,14 +107,14 @@ async def test_a_killed_engine_goes_on_where_it_was(tmp_path: Path) -> None:
         async with run_engine(tmp_path, environment) as engine:
             first, second = await linked(engine, loopback, "a", A), await linked(engine, loopback, "b", B)
             await talk(first, second, "before")
-            first.acknowledges = False
-            await begin_to_say(first, f"{B}@s.whatsapp.net", "unconfirmed")
+            await receive_unconfirmed(first, second)
             committed = first.record.position
             engine.process.kill()
         async with run_engine(tmp_path, environment) as engine:
             first = await taken_up(engine, loopback, "a", first.record)
             second = await taken_up(engine, loopback, "b", second.record)
             caught_up = first.record.position
+            assert (await first.hear_message())["text"] == "unconfirmed"
             await talk(first, second, "after")
 
         assert not any(isinstance(said, p.NeedAuthState | p.Qr) for said in first.said + second.said)
@@ -122,19 +122,22 @@ async def test_a_killed_engine_goes_on_where_it_was(tmp_path: Path) -> None:
         assert loopback.journal.counters.pairings == 2
 
 
-async def begin_to_say(sender: Link, to: str, text: str) -> p.JournalDelta:
-    """Have it encrypt a message; the first delta that this brings, which is not acknowledged."""
-    await sender.send(p.SendText(call=999, to=to, text=text, message_id="wanted"))
-    return await sender.hear(p.JournalDelta)
+async def receive_unconfirmed(receiver: Link, sender: Link) -> None:
+    """A message comes, and the record does not take what it changed: the receiver's next sending chain among it."""
+    receiver.acknowledges = False
+    await say(sender, f"{A}@s.whatsapp.net", "unconfirmed")
+    await receiver.hear(p.JournalDelta)
+    assert (await receiver.hear_message())["text"] == "unconfirmed"
 
 
 async def test_a_message_leaves_when_its_key_is_in_the_record(tmp_path: Path) -> None:
-    """Not before: it waits in the library for as long as the record does not take the step that encrypted it."""
+    """Not before: it waits in the library for as long as the record does not take the chain that encrypted it."""
     async with two_companies(tmp_path) as (loopback, _, first, second):
         await talk(first, second, "before")
-        first.acknowledges = False
+        await receive_unconfirmed(first, second)
         messages = loopback.counters()["messages"]
-        await begin_to_say(first, f"{B}@s.whatsapp.net", "waits")
+        await first.send(p.SendText(call=999, to=f"{B}@s.whatsapp.net", text="waits", message_id="wanted"))
+        assert isinstance(await first.call(p.Ping), p.Done)
         assert isinstance(await second.call(p.Ping), p.Done)
         assert loopback.counters()["messages"] == messages
         for delta in [said for said in first.said if isinstance(said, p.JournalDelta)]:
@@ -154,8 +157,9 @@ async def test_files_lost_in_the_middle_of_a_send_cost_no_later_message(tmp_path
         async with run_engine(tmp_path, environment) as engine:
             first, second = await linked(engine, loopback, "a", A), await linked(engine, loopback, "b", B)
             await talk(first, second, "before")
-            first.acknowledges = False
-            await begin_to_say(first, f"{B}@s.whatsapp.net", "never leaves")
+            await receive_unconfirmed(first, second)
+            await first.send(p.SendText(call=999, to=f"{B}@s.whatsapp.net", text="never leaves", message_id="wanted"))
+            assert isinstance(await first.call(p.Ping), p.Done)
             engine.process.kill()
         shutil.rmtree(tmp_path / "devices")
         async with run_engine(tmp_path, environment) as engine:

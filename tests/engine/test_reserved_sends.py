@@ -1,0 +1,109 @@
+"""Messages that leave without waiting for the record, because their keys are reserved there."""
+
+from __future__ import annotations
+
+import shutil
+import sqlite3
+from contextlib import closing
+from pathlib import Path
+
+from actors.engine import protocol as p
+from actors.engine.reservations import AHEAD
+from tests.engine.daemon import Link, run_engine
+from tests.engine.test_whatsapp import A, B, linked, say, taken_up, talk
+from tests.loopback.server import open_loopback
+
+
+async def arrive(first: Link, second: Link, *texts: str) -> None:
+    """Messages of the first arrive at the second, decrypted."""
+    for text in texts:
+        await say(first, f"{B}@s.whatsapp.net", text)
+        while (await second.hear_message())["text"] != text:
+            pass  # after a restart, events come again that were stored in its last moments
+
+
+def put_aside(device: Path, directory: Path) -> None:
+    """Keep a device file as it is now, with what SQLite has beside it."""
+    for path in device.parent.glob(f"{device.name}*"):
+        shutil.copy(path, directory / f"earlier-{path.name}")
+
+
+def put_back(directory: Path, device: Path) -> None:
+    """Have the device file be what it was then."""
+    for path in device.parent.glob(f"{device.name}*"):
+        path.unlink()
+    for path in directory.glob("earlier-*"):
+        shutil.copy(path, device.parent / path.name.removeprefix("earlier-"))
+
+
+async def test_messages_leave_while_the_record_takes_nothing(tmp_path: Path) -> None:
+    """After an exchange the record has the next keys already: so many messages arrive, and are answered, with nothing committed."""
+    async with open_loopback() as loopback, run_engine(tmp_path, loopback.endpoints.environment()) as engine:
+        first, second = await linked(engine, loopback, "a", A), await linked(engine, loopback, "b", B)
+        await talk(first, second, "before")
+        committed, first.acknowledges = first.record.position, False
+        await arrive(first, second, *(f"reserved {number}" for number in range(AHEAD - 1)))
+
+        assert first.record.position == committed
+
+
+async def test_the_message_beyond_waits_until_more_is_reserved(tmp_path: Path) -> None:
+    """The first step that is not reserved is shipped, and the message is with WhatsApp only after its commit."""
+    async with open_loopback() as loopback, run_engine(tmp_path, loopback.endpoints.environment()) as engine:
+        first, second = await linked(engine, loopback, "a", A), await linked(engine, loopback, "b", B)
+        await talk(first, second, "before")
+        first.acknowledges = False
+        await arrive(first, second, *(f"reserved {number}" for number in range(AHEAD)))
+        messages = loopback.counters()["messages"]
+        await first.send(p.SendText(call=999, to=f"{B}@s.whatsapp.net", text="beyond", message_id="wanted"))
+        delta = await first.hear(p.JournalDelta)
+        before = loopback.counters()["messages"]
+        first.record.commit(first.record.file_id or "", delta)
+        await first.send(p.Committed(position=delta.position))
+
+        assert before == messages
+        assert (await second.hear_message())["text"] == "beyond"
+
+
+async def test_files_lost_after_messages_that_no_commit_followed(tmp_path: Path) -> None:
+    """kill -9 and all files deleted while the record lags: it goes on beyond the keys that were used, so the next messages are read."""
+    async with open_loopback() as loopback:
+        environment = loopback.endpoints.environment()
+        async with run_engine(tmp_path, environment) as engine:
+            first, second = await linked(engine, loopback, "a", A), await linked(engine, loopback, "b", B)
+            await talk(first, second, "before")
+            first.acknowledges = False
+            await arrive(first, second, *(f"uncommitted {number}" for number in range(AHEAD - 1)))
+            engine.process.kill()
+        shutil.rmtree(tmp_path / "devices")
+        async with run_engine(tmp_path, environment) as engine:
+            first = await taken_up(engine, loopback, "a", first.record)
+            second = await taken_up(engine, loopback, "b", second.record)
+            await arrive(first, second, "after", "and again")
+
+        assert loopback.counters()["retry_receipts"] == 0
+
+
+async def test_a_machine_that_forgot_the_last_messages(tmp_path: Path) -> None:
+    """After a power cut the file may come up as it was some messages ago: on another boot its chains go on beyond them."""
+    async with open_loopback() as loopback:
+        environment = loopback.endpoints.environment()
+        device = tmp_path / "devices" / "a.db"
+        async with run_engine(tmp_path, environment) as engine:
+            first, second = await linked(engine, loopback, "a", A), await linked(engine, loopback, "b", B)
+            await talk(first, second, "before")
+            await first.call(p.Disconnect)
+            put_aside(device, tmp_path)
+            await first.call(p.Connect)
+            await first.hear(p.Connected)
+            await arrive(first, second, *(f"forgotten {number}" for number in range(AHEAD // 2)))
+            engine.process.kill()
+        put_back(tmp_path, device)
+        with closing(sqlite3.connect(device)) as connection, connection:
+            connection.execute("UPDATE wasup_meta SET value = 'another' WHERE name = 'boot'")
+        async with run_engine(tmp_path, environment) as engine:
+            first = await taken_up(engine, loopback, "a", first.record)
+            second = await taken_up(engine, loopback, "b", second.record)
+            await arrive(first, second, "after", "and again")
+
+        assert loopback.counters()["retry_receipts"] == 0
