@@ -24,6 +24,7 @@ _ROW: Final = 100
 _DONE: Final = 101
 _OPEN_FLAGS: Final = 0x2 | 0x40 | 0x10000  # READWRITE | URI | FULLMUTEX
 _CREATE: Final = 0x4
+_CONFIG_PAGECACHE: Final = 7
 _CONFIG_LOOKASIDE: Final = 13
 _INTEGER: Final = 1
 _FLOAT: Final = 2
@@ -32,8 +33,9 @@ _NULL: Final = 5
 _TRANSIENT: Final = ctypes.c_void_p(-1)
 _STATEMENTS_KEPT: Final = 64
 
-CACHE_KIB: Final = 64
-"""Pages a connection keeps. SQLite's default of 2,000 would hold all of a device file in memory, once for each connection to it."""
+CACHE_KIB: Final = 16
+"""Pages a connection keeps, of 4 KiB. SQLite's default of 2,000 KiB would hold all of a device file in memory, once for each connection to
+it; the kernel has the pages as well, and a company's next message needs others."""
 
 _P = ctypes.c_void_p
 _INT = ctypes.c_int
@@ -83,6 +85,8 @@ class Sqlite:
             self._declare(self._quick, name, result, arguments)
         # Refused, harmlessly, once the copy has opened a file. Else 120 KiB for each connection, the library's included.
         self._quick.sqlite3_config(_CONFIG_LOOKASIDE, 0, 0)
+        # Likewise: else each connection takes the memory of all the pages that it may keep when it is opened, though most keep few.
+        self._quick.sqlite3_config(_CONFIG_PAGECACHE, None, 0, 0)
 
     def connect(self, path: Path, *, create: bool = False, busy_timeout_ms: int = 5000) -> Connection:
         """Open a file; SqliteError when it is missing (unless ``create``) or no database."""

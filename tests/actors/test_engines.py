@@ -159,3 +159,18 @@ async def test_the_metrics_show_the_processes_that_run(tmp_path: Path) -> None:
 
     assert metrics.engines == ()
     assert b"wasup_engine_processes 0.0" in metrics.exposition()
+
+
+@pytest.mark.parametrize(("set_to", "expected"), [(None, engines.GO_GARBAGE_PERCENT), ("200", "200")])
+async def test_go_collects_its_garbage_early_unless_the_operator_says_otherwise(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, set_to: str | None, expected: str
+) -> None:
+    """It is in the environment when the process starts: Go does not look later."""
+    monkeypatch.delenv("GOGC", raising=False)
+    if set_to is not None:
+        monkeypatch.setenv("GOGC", set_to)
+    async with engine(tmp_path, []) as system:
+        pid = await pid_of(system.ref("/engine-0"))
+        variables = await trio.Path(f"/proc/{pid}/environ").read_bytes()
+
+    assert [value for value in variables.split(b"\0") if value.startswith(b"GOGC=")] == [f"GOGC={expected}".encode()]

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 from pathlib import Path
+from typing import Final
 
 import pytest
 
@@ -101,3 +104,38 @@ def test_an_error_names_what_sqlite_says(connection: Connection) -> None:
     """SQLite's own sentence and code reach the log."""
     with pytest.raises(SqliteError, match="no such table: missing"):
         connection.execute("SELECT * FROM missing")
+
+
+MOST_BYTES: Final = 40_000
+"""Two pages and what a connection itself is; all the pages it may keep would be 70,000, the small things 120,000."""
+
+PER_CONNECTION: Final = """
+import sys
+from ctypes import c_int64
+import subprocess
+import sys
+from pathlib import Path
+from typing import Final
+from actors.engine.library import library_path
+from actors.engine.sqlite import Sqlite
+sqlite = Sqlite(str(library_path()))
+used = sqlite.quick.sqlite3_memory_used
+used.restype = c_int64
+file = Path(sys.argv[1])
+first = sqlite.connect(file, create=True)
+first.script("CREATE TABLE t (x)")
+before = used()
+kept = [sqlite.connect(file) for _ in range(10)]
+for connection in kept:
+    connection.scalar("SELECT count(*) FROM t")
+print((used() - before) // 10)
+"""
+
+
+def test_a_connection_takes_memory_for_what_it_reads_only(tmp_path: Path) -> None:
+    """Not for all the pages it may keep, nor for small things to come: each company has two, one of them the library's."""
+    command = [sys.executable, "-c", PER_CONNECTION, str(tmp_path / "file.db")]
+    per_connection = int(subprocess.run(command, check=True, capture_output=True, text=True).stdout)
+
+    print(f"{per_connection} bytes for a connection")
+    assert per_connection < MOST_BYTES
