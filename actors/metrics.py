@@ -210,6 +210,10 @@ class Metrics(Collector):
         """So many leases were lost: `elsewhere` another daemon took them, `expired` they could not be renewed."""
         self._leases_lost.add(why, by=count)
 
+    def state_of(self, company_id: str) -> CompanyState | None:
+        """The state that the company entered last; None where it is not known here."""
+        return self._states.get(company_id)
+
     def rate_limit_is(self, limit: int, window_s: float) -> None:
         """How much a company may send from now on."""
         self.rate_limit = (limit, window_s)

@@ -24,7 +24,7 @@ from actors.http.openapi import BODY, OF_A_COMPANY, may_answer
 from actors.http.problems import Problem
 from actors.http.rates import rate_limit_headers, take_token
 from actors.http.replies import SentReply, succeed
-from actors.messages import GetStatus, SendContent, SendText
+from actors.messages import CompanyState, GetStatus, SendContent, SendText
 from supervisor import ActorRef
 from supervisor.errors import AskTimeout
 
@@ -109,6 +109,8 @@ async def send_message(
 
 async def require_connected(company: ActorRef, company_id: str, backends: Backends) -> None:
     """`no_active_session` for a company that is not connected to WhatsApp."""
+    if backends.metrics.state_of(company_id) is CompanyState.CONNECTED:
+        return  # and should it have changed just now, the company refuses by itself
     status = await company.ask(GetStatus(), timeout=backends.waits.ask_s)
     if not status.connected:
         detail = f"the company is {status.status.value}: {status.reason}"

@@ -107,6 +107,27 @@ async def test_an_unlinked_company_is_409_and_costs_nothing(daemon: Daemon) -> N
     assert daemon.world.tokens == {}
 
 
+async def test_a_company_that_is_known_to_be_connected_is_not_asked_for_its_status(daemon: Daemon) -> None:
+    """Its last state is at hand: one trip to the company, with the message itself."""
+    daemon.metrics.status_changed(COMPANY_A, CompanyState.CONNECTED)
+
+    assert (await daemon.client.post(SEND, json=BODY)).status_code == 200
+    assert [type(asked) for asked in daemon.world.companies[COMPANY_A].asked] == [m.SendText]
+
+
+async def test_a_company_that_has_been_connected_is_asked_why_it_is_not(daemon: Daemon) -> None:
+    """Its answer has the reason, and no token is used."""
+    daemon.metrics.status_changed(COMPANY_A, CompanyState.CONNECTED)
+    daemon.metrics.status_changed(COMPANY_A, CompanyState.RECONNECTING)
+    daemon.world.companies[COMPANY_A].state = CompanyState.RECONNECTING
+
+    answer = await daemon.client.post(SEND, json=BODY)
+
+    assert problem(answer) == (409, "no_active_session")
+    assert "reconnecting" in answer.json()["detail"]
+    assert daemon.world.tokens == {}
+
+
 async def test_the_message_after_the_last_allowed_one_is_429(daemon: Daemon) -> None:
     """With the time to wait in Retry-After, in RateLimit-* and in the body."""
     for _ in range(30):
