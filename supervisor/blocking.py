@@ -30,16 +30,20 @@ def report_blocking(after: float, report: Report, *, clock: Callable[[], float] 
 
 @final
 class _Watch(trio.abc.Instrument):
+    """A step begins where the one before it ended, or where the loop came back from waiting: one call a step, not two."""
+
     def __init__(self, after: float, report: Report, clock: Callable[[], float]) -> None:
         self._after = after
         self._report = report
         self._clock = clock
         self._begun = clock()
 
-    def before_task_step(self, task: trio.lowlevel.Task) -> None:
+    def after_io_wait(self, timeout: float) -> None:
         self._begun = self._clock()
 
     def after_task_step(self, task: trio.lowlevel.Task) -> None:
-        lasted = self._clock() - self._begun
+        now = self._clock()
+        lasted, self._begun = now - self._begun, now
         if lasted >= self._after:
             self._report(task.name, lasted)
+            self._begun = self._clock()

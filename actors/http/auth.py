@@ -180,11 +180,11 @@ class Authenticator:
                 on_revoked()
 
     async def _admit(self, digest: bytes | None, client: tuple[str, int] | None, *, is_key: bool = True) -> Principal:
-        address = _network_of(client)
         known = None if digest is None else self._known.get(digest)
         now = trio.current_time()
         if known is not None and now < known.ask_again_at:
             return known.principal
+        address = _network_of(client)
         wait_s = self._limit.wait_s(address, now)
         if known is None and wait_s > 0:
             self._metrics.auth_failed("limited")

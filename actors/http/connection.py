@@ -234,14 +234,23 @@ class Connection:
             self._reading.deadline = math.inf
 
     async def _write(self, data: bytes) -> None:
-        async with self._write_lock:
-            data, self._held = self._held + data, b""
-            if self._line.more_follows and len(data) < _WRITE_BYTES:
-                self._held = data
-                return
-            view = memoryview(data)
-            for start in range(0, len(view), _WRITE_BYTES):
-                await self._write_piece(view[start : start + _WRITE_BYTES])
+        try:
+            self._write_lock.acquire_nowait()  # the other way takes a turn of the loop, also when nobody holds it
+        except trio.WouldBlock:
+            await self._write_lock.acquire()
+        try:
+            await self._write_alone(data)
+        finally:
+            self._write_lock.release()
+
+    async def _write_alone(self, data: bytes) -> None:
+        data, self._held = self._held + data, b""
+        if self._line.more_follows and len(data) < _WRITE_BYTES:
+            self._held = data
+            return
+        view = memoryview(data)
+        for start in range(0, len(view), _WRITE_BYTES):
+            await self._write_piece(view[start : start + _WRITE_BYTES])
 
     async def _write_piece(self, piece: memoryview) -> None:
         limit = trio.CancelScope(deadline=trio.current_time() + self._settings.websocket_send_timeout_s)

@@ -46,6 +46,22 @@ async def test_a_task_that_holds_the_loop_is_named_once() -> None:
     assert watch.reports == [("/slow", 0.25)]
 
 
+async def test_a_step_begins_where_the_one_before_it_ended() -> None:
+    """Two tasks that are due together are not blamed for each other, nor for the time that both waited."""
+    watch = Stopwatch()
+
+    async def take(seconds: float) -> None:
+        await trio.lowlevel.checkpoint()
+        watch.now += seconds
+
+    with report_blocking(0.2, watch.report, clock=watch):
+        async with trio.open_nursery() as nursery:
+            for number in range(4):
+                nursery.start_soon(take, 0.25 if number == 2 else 0.15, name=str(number))
+
+    assert watch.reports == [("2", 0.25)]
+
+
 async def test_a_helper_that_holds_the_loop_is_named_after_its_actor() -> None:
     """The name of a helper's task begins with its actor's path."""
     watch = Stopwatch()
