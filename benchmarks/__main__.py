@@ -7,14 +7,17 @@ returns an exit status, 1 when a bar of the project was missed.
 from __future__ import annotations
 
 import pkgutil
+import signal
 import sys
 from collections.abc import Callable, Sequence
 from importlib import import_module
+from types import FrameType
 from typing import Final
 
 import benchmarks
 
 WRONG_USAGE: Final = 2
+TERMINATED: Final = 128 + signal.SIGTERM
 _APART: Final = ("soak",)
 """What ``all`` leaves out: it takes an hour."""
 
@@ -39,10 +42,27 @@ def _benchmarks() -> dict[str, Benchmark]:
     return {name: module.main for name, module in modules.items() if hasattr(module, "main")}
 
 
+def _end_in_order_when_terminated() -> None:
+    """SIGTERM ends a run as Ctrl-C does, through the ends of its blocks: the daemon and the others that it started end with it."""
+
+    def interrupt(_number: int, _frame: FrameType | None) -> None:
+        # Another one must not break off what ends them.
+        signal.signal(signal.SIGTERM, signal.SIG_IGN)
+        signal.raise_signal(signal.SIGINT)
+
+    signal.signal(signal.SIGTERM, interrupt)
+    # In a shell's background it is ignored, and trio would not hear of it.
+    signal.signal(signal.SIGINT, signal.default_int_handler)
+
+
 def _run_titled(name: str, run: Benchmark) -> int:
     print(f"== {name}", flush=True)
     return run(())
 
 
 if __name__ == "__main__":
-    sys.exit(main(sys.argv[1:]))
+    _end_in_order_when_terminated()
+    try:
+        sys.exit(main(sys.argv[1:]))
+    except* KeyboardInterrupt:  # perhaps out of nurseries
+        sys.exit(TERMINATED)

@@ -2,12 +2,22 @@
 
 from __future__ import annotations
 
-import pytest
+import signal
+import subprocess
+import sys
+from collections.abc import Generator
+from contextlib import contextmanager
+from functools import partial
 
-from benchmarks.__main__ import WRONG_USAGE, main
+import pytest
+import trio
+
+from benchmarks.__main__ import TERMINATED, WRONG_USAGE, main
 from benchmarks.footprint import PARTS, Footprint
 from benchmarks.sessions.bars import judge
 from benchmarks.sessions.figures import MIB, Figures, Latencies
+from tests.support.eventually import eventually
+from tests.support.processes import alive, command_line, descendants
 
 
 def _footprint(**megabytes: int) -> Footprint:
@@ -51,3 +61,37 @@ def test_a_missed_bar_is_said_and_returned(capsys: pytest.CaptureFixture[str]) -
     assert "1000 companies: start to all connected: 181 s, bar 180: MISSED" in capsys.readouterr().out
     slow.companies = 10
     assert judge([slow]) == 0
+
+
+@contextmanager
+def _a_benchmark() -> Generator[subprocess.Popen[bytes]]:
+    command = [sys.executable, "-m", "benchmarks", "api", "--companies", "1"]
+    # SIGINT is ignored in a shell's background.
+    ignore = partial(signal.signal, signal.SIGINT, signal.SIG_IGN)
+    quiet = subprocess.DEVNULL
+    with subprocess.Popen(command, stdout=quiet, stderr=quiet, preexec_fn=ignore) as run:
+        try:
+            yield run
+        finally:
+            run.kill()
+
+
+@pytest.mark.slow
+async def test_sigterm_leaves_no_process() -> None:
+    """A run that is told to end takes its daemon, that one's children and the loopback along."""
+    with _a_benchmark() as run:
+
+        async def started() -> frozenset[int]:
+            pids = descendants(run.pid)
+            return pids if any("actors.engine.process" in command_line(pid) for pid in pids) else frozenset()
+
+        children = await eventually("an engine below the benchmark", started, within=120.0)
+        run.send_signal(signal.SIGTERM)
+        status = await trio.to_thread.run_sync(partial(run.wait, timeout=60.0))
+
+    async def gone() -> bool:
+        return not alive(children)
+
+    assert len(children) > 3
+    assert status == TERMINATED
+    await eventually("all that it started to be gone", gone, within=30.0)
