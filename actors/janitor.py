@@ -1,4 +1,4 @@
-"""The janitor: expired keys, old events, idempotency records and dead letters go every few hours."""
+"""The janitor: expired keys, old events, idempotency records, dead letters and credentials out of use go every few hours."""
 
 from __future__ import annotations
 
@@ -51,6 +51,7 @@ class JanitorActor(Actor):
             swept = await sweep(
                 self._database,
                 keep_events_s=self._keep_events_s,
+                keep_archives_s=self._settings.archive_retention_s,
                 webhooks=self._webhooks,
                 batch_rows=self._settings.batch_rows,
             )
@@ -65,5 +66,6 @@ class JanitorActor(Actor):
             idempotency=swept.idempotency,
             dead_letters=swept.dead_letters,
             media=swept.media,
+            archives=swept.archives,
         )
         return swept

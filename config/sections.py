@@ -337,6 +337,14 @@ class JanitorSettings(Section, frozen=True):
         ),
     ] = 21_600.0
     batch_rows: Annotated[int, Meta(ge=1, le=1_000_000, description="Rows removed in one statement.")] = 1000
+    archive_retention_s: Annotated[
+        float,
+        Meta(
+            ge=60,
+            le=3650 * DAY_S,
+            description="How long credentials are kept after a company was logged out or deleted; of each company the last 10 at most.",
+        ),
+    ] = 90 * DAY_S
 
 
 class LogSettings(Section, frozen=True):

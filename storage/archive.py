@@ -8,8 +8,10 @@ import msgspec
 
 from storage import data_keys
 from storage.auth_state import opened
+from storage.batches import BATCH_ROWS, in_batches
 from storage.connection import Connection, Reader
 from storage.errors import LeaseLost, UnreadableState
+from storage.pool import Database
 from storage.sealed_rows import seal_company
 from storage.sealing import AUTH_TABLE, KEYS_TABLE
 
@@ -35,6 +37,15 @@ _LIMIT: LiteralString = """
     DELETE FROM whatsapp_auth_archive WHERE id IN (
         SELECT id FROM whatsapp_auth_archive WHERE company_id = $1 ORDER BY id DESC OFFSET $2
     )
+"""
+
+# What is locked is being taken away by its company's next archive.
+_PRUNE: LiteralString = """
+    WITH old AS (
+        SELECT id FROM whatsapp_auth_archive WHERE archived_at < now() - make_interval(secs => $1)
+        ORDER BY id LIMIT $2 FOR UPDATE SKIP LOCKED
+    )
+    DELETE FROM whatsapp_auth_archive gone USING old WHERE gone.id = old.id RETURNING gone.company_id
 """
 
 _FIND: LiteralString = """
@@ -79,6 +90,20 @@ async def archive(
     await connection.execute(_LIMIT, company_id, KEEP)
     await data_keys.retire(connection, company_id)
     return archived
+
+
+async def prune(db: Database, older_than_s: float, *, batch: int = BATCH_ROWS) -> int:
+    """Destroy identities archived more than ``older_than_s`` ago, ``batch`` a transaction, and return how many.
+
+    Their data keys are destroyed with them.
+    """
+    return await in_batches(db, lambda connection, rows: _prune_batch(connection, older_than_s, rows), batch)
+
+
+async def _prune_batch(connection: Connection, older_than_s: float, batch: int) -> int:
+    gone: list[str] = [row["company_id"] for row in await connection.fetch(_PRUNE, older_than_s, batch)]
+    await data_keys.destroy_unused(connection, sorted(set(gone)))
+    return len(gone)
 
 
 async def load(reader: Reader, archive_id: int) -> Archived | None:

@@ -40,7 +40,7 @@ _LIVE: LiteralString = """
 _RETIRE: LiteralString = "UPDATE whatsapp_data_keys SET retired_at = now() WHERE company_id = $1 AND retired_at IS NULL"
 _FORGET: LiteralString = """
     DELETE FROM whatsapp_data_keys gone
-    WHERE company_id = $1 AND retired_at IS NOT NULL AND NOT EXISTS (
+    WHERE company_id = ANY ($1) AND retired_at IS NOT NULL AND NOT EXISTS (
         SELECT FROM whatsapp_auth_archive kept
         WHERE kept.company_id = gone.company_id AND kept.data_key_id = gone.data_key_id
     )
@@ -114,7 +114,12 @@ async def replace(connection: Connection, keys: Sequence[StoredDataKey]) -> None
 async def retire(connection: Connection, company_id: str) -> None:
     """The company's next value is sealed under a new key. Retired keys that no archive needs are destroyed."""
     await connection.execute(_RETIRE, company_id)
-    await connection.execute(_FORGET, company_id)
+    await destroy_unused(connection, [company_id])
+
+
+async def destroy_unused(connection: Connection, company_ids: Collection[str]) -> None:
+    """Destroy these companies' retired keys that no archive needs."""
+    await connection.execute(_FORGET, list(company_ids))
 
 
 async def require_master_key(reader: Reader) -> dict[str, int]:

@@ -1,4 +1,5 @@
-"""The regular clean-up: expired keys, old events, idempotency records, dead letters, files that WhatsApp has deleted meanwhile."""
+"""The regular clean-up: expired keys, old events, idempotency records, dead letters, credentials out of use, files that WhatsApp has
+deleted meanwhile."""
 
 from __future__ import annotations
 
@@ -8,7 +9,7 @@ from typing import LiteralString, final
 import msgspec
 
 from config.sections import WebhookSettings
-from storage import events, idempotency, media, media_keys, webhook_dead_letters
+from storage import archive, events, idempotency, media, media_keys, webhook_dead_letters
 from storage.expiry import sweep_keys
 from storage.pool import Database
 
@@ -23,6 +24,7 @@ class Swept(msgspec.Struct, frozen=True, kw_only=True):
     events: int
     idempotency: int
     media: int = 0
+    archives: int = 0
     sealed_files: int = 0
     """Not removed: keys of files that had been stored plain, and are sealed now."""
     refreshed: int
@@ -37,6 +39,7 @@ async def sweep(
     db: Database,
     *,
     keep_events_s: float,
+    keep_archives_s: float,
     webhooks: WebhookSettings,
     batch_rows: int = 1000,
     progress: Callable[[int, int], None] = _unheard,
@@ -62,5 +65,6 @@ async def sweep(
             db, webhooks.dead_letter_retention_s, webhooks.max_dead_letters, batch=batch_rows
         ),
         media=forgotten,
+        archives=await archive.prune(db, keep_archives_s, batch=batch_rows),
         sealed_files=(await media_keys.seal_plain(db))[0] if db.vault.is_sealing else 0,
     )

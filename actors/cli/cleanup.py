@@ -26,7 +26,7 @@ def run(arguments: Namespace) -> int:
     else:
         print_line(
             f"deleted {swept.keys} expired keys, {swept.events} old events, {swept.idempotency} old answers, "
-            f"{swept.dead_letters} old dead letters of webhooks; "
+            f"{swept.dead_letters} old dead letters of webhooks, {swept.archives} old credentials out of use; "
             f"refreshed {swept.refreshed} keys of running sessions"
         )
     return Exit.DONE
@@ -39,6 +39,7 @@ async def _sweep(settings: Settings) -> Swept:
         swept = await sweep(
             database,
             keep_events_s=settings.events.retention_s,
+            keep_archives_s=settings.janitor.archive_retention_s,
             webhooks=settings.webhooks,
             batch_rows=settings.janitor.batch_rows,
             progress=bar,

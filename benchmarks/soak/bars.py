@@ -39,7 +39,7 @@ FILE: Final = re.compile(r"table \w+, MB")
 EXPLAINED: Final[Mapping[str, str]] = {
     "Postgres: shared memory, MB": "shared buffers that were touched; their size is the end of it",
     "table audit_log": "takes no changes and has no end: what administrators do is kept",
-    "table whatsapp_auth_archive": "credentials out of use are kept, 10 for each company there ever was",
+    "table whatsapp_auth_archive": "credentials out of use are kept for 90 days, 10 for each company",
     "table whatsapp_leases": "a row for each company there ever was: its epoch must only grow",
     "table whatsapp_journal": "a row for each company there ever was",
     "WhatsApp: stanzas nobody acknowledged": "a fault's, until the next log-in",

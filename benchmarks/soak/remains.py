@@ -9,7 +9,7 @@ from storage.pool import open_database
 
 BY_DESIGN = {
     "audit_log": "takes no changes",
-    "whatsapp_auth_archive": "credentials out of use, the last 10 of a company",
+    "whatsapp_auth_archive": "credentials out of use, the last 10 of a company, until their retention is over",
     "whatsapp_events": "until their retention is over",
     "whatsapp_data_keys": "of the archived credentials",
     "whatsapp_leases": "one row a company there ever was: its epoch must only grow",

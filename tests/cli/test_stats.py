@@ -6,13 +6,13 @@ from pathlib import Path
 
 import pytest
 
-from storage import auth_state, leases
+from storage import archive, auth_state, leases
 from storage.auth_state import Delta, KeyChange
 from storage.pool import Database, open_database
 from tests.cli.terminal import Terminal
 from tests.support.master_keys import key_id, vault
 
-A, B = "962302", "962303"
+A, B, GONE = "962302", "962303", "962304"
 
 
 @pytest.fixture
@@ -67,10 +67,13 @@ async def test_stats_of_nothing(terminal_: Terminal) -> None:
 
 
 async def test_cleanup(terminal_: Terminal, database: Database) -> None:
-    """Expired keys of companies at rest go; a running session's mapping gets another week; the second time there is nothing to do."""
-    for company_id in (A, B):
+    """Expired keys of companies at rest and old credentials out of use go; a running session's mapping gets another week; the second time
+    there is nothing to do."""
+    for company_id in (A, B, GONE):
         await link(database, company_id)
     await database.write(leases.release, B, "daemon-1", 1)
+    await database.write(archive.archive, GONE, "deleted")
+    await database.execute("UPDATE whatsapp_auth_archive SET archived_at = now() - interval '91 days'")
     await database.execute("UPDATE whatsapp_keys SET expires_at = now() WHERE expires_at IS NOT NULL")
 
     first = await terminal_.run("cleanup", "--json")
@@ -78,10 +81,12 @@ async def test_cleanup(terminal_: Terminal, database: Database) -> None:
 
     assert (first.code, second.code) == (0, 0)
     assert first.json == {
-        "keys": 1, "refreshed": 1, "events": 0, "idempotency": 0, "dead_letters": 0, "media": 0, "sealed_files": 0,
+        "keys": 1, "refreshed": 1, "events": 0, "idempotency": 0, "dead_letters": 0, "media": 0, "archives": 1,
+        "sealed_files": 0,
     }  # fmt: skip
     assert second.lines == [
-        "deleted 0 expired keys, 0 old events, 0 old answers, 0 old dead letters of webhooks; "
+        "deleted 0 expired keys, 0 old events, 0 old answers, 0 old dead letters of webhooks, "
+        "0 old credentials out of use; "
         "refreshed 0 keys of running sessions"
     ]
     assert [key for _, key, _ in (await auth_state.load(database, A)).keys if key == "1"] == ["1"]

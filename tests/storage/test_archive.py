@@ -63,3 +63,20 @@ async def test_a_number_of_archives_is_kept(database: Database) -> None:
     reasons = [row["reason"] for row in await database.fetch("SELECT reason FROM whatsapp_auth_archive ORDER BY id")]
     assert len(reasons) == archive.KEEP
     assert reasons[0] == "the 3th"
+
+
+async def test_an_archive_is_destroyed_when_its_time_is_over(database: Database) -> None:
+    """Younger ones and live identities stay, also of the same company; batch by batch."""
+    for position in range(1, 6):
+        await link(database, position)
+        await database.write(archive.archive, A, f"the {position}th")
+    await link(database, 6)
+    await database.execute(
+        "UPDATE whatsapp_auth_archive SET archived_at = now() - interval '2 minutes' WHERE reason < 'the 4'"
+    )
+
+    assert await archive.prune(database, 60.0, batch=2) == 3
+    assert await archive.prune(database, 60.0, batch=2) == 0
+    reasons = [row["reason"] for row in await database.fetch("SELECT reason FROM whatsapp_auth_archive ORDER BY id")]
+    assert reasons == ["the 4th", "the 5th"]
+    assert (await auth_state.load(database, A)).creds is not None

@@ -151,8 +151,8 @@ async def test_the_clean_up_seals_what_is_plain(database: Database, sealing: Dat
     """With a master key; without one it leaves files as they are."""
     await keep(database, "a")
 
-    without = await sweep(database, keep_events_s=60.0, webhooks=WebhookSettings())
-    swept = await sweep(sealing, keep_events_s=60.0, webhooks=WebhookSettings())
+    without = await sweep(database, keep_events_s=60.0, keep_archives_s=60.0, webhooks=WebhookSettings())
+    swept = await sweep(sealing, keep_events_s=60.0, keep_archives_s=60.0, webhooks=WebhookSettings())
 
     assert (without.sealed_files, swept.sealed_files) == (0, 1)
     assert "canary" not in await stored(sealing)

@@ -314,6 +314,25 @@ async def test_linking_again_makes_a_new_data_key(sealing: Database) -> None:
     assert sorted(kept) == sorted(used[-archive.KEEP :])
 
 
+async def test_data_keys_of_destroyed_archives_are_destroyed(sealing: Database) -> None:
+    """Each with its archive; the company's live key stays."""
+    for _ in range(2):
+        await link(sealing)
+        await sealing.write(archive.archive, A, "logged out")
+    await link(sealing)
+    await sealing.execute(
+        "UPDATE whatsapp_auth_archive SET archived_at = now() - interval '2 minutes'"
+        " WHERE id = (SELECT min(id) FROM whatsapp_auth_archive)"
+    )
+
+    assert await archive.prune(sealing, 60.0) == 1
+    kept = await sealing.fetch("SELECT data_key_id, retired_at IS NULL AS live FROM whatsapp_data_keys ORDER BY live")
+    archived = await sealing.fetchval("SELECT data_key_id FROM whatsapp_auth_archive")
+    assert [row["live"] for row in kept] == [False, True]
+    assert kept[0]["data_key_id"] == archived
+    assert (await auth_state.load(sealing, A)).creds is not None
+
+
 # --- at the start ---
 
 
