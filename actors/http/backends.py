@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any, final
 
@@ -14,10 +15,11 @@ from actors.http.auth import Principal
 from actors.http.idempotency import Idempotency
 from actors.http.transfers import Transfers
 from actors.http.webhook_desk import WebhookDesk
-from actors.messages import CompanyStatus, FindCompany
+from actors.messages import CompanyState, CompanyStatus, FindCompany
 from actors.metrics import Metrics
 from supervisor import ActorRef, System
 from supervisor import Request as Ask
+from supervisor.errors import NoSuchActor
 
 
 @final
@@ -61,7 +63,10 @@ class Backends:
     """Where numbers without a country code are at home, like RU."""
 
     async def find(self, company_id: str) -> ActorRef:
-        """The company's actor. Refused: `no_such_company`."""
+        """The company's actor; one that is connected is found without the directory. Refused: `no_such_company`."""
+        if self.metrics.state_of(company_id) is CompanyState.CONNECTED:
+            with suppress(NoSuchActor):
+                return self.system.ref(f"/companies/{company_id}")
         return await self.directory.ask(FindCompany(company_id), timeout=self.waits.ask_s)
 
     async def order(self, company_id: str, request: Ask[CompanyStatus]) -> CompanyStatus:

@@ -115,6 +115,24 @@ async def test_a_company_that_is_known_to_be_connected_is_not_asked_for_its_stat
     assert [type(asked) for asked in daemon.world.companies[COMPANY_A].asked] == [m.SendText]
 
 
+async def test_a_connected_company_sends_while_the_directory_does_not_answer(daemon: Daemon) -> None:
+    """It is where all companies are; only one that is not known to be connected is looked for."""
+    daemon.metrics.status_changed(COMPANY_A, CompanyState.CONNECTED)
+    assert (await daemon.client.post("/admin/actors/directory/suspend")).status_code == 200
+
+    assert (await daemon.client.post(SEND, json=BODY)).status_code == 200
+    assert len(daemon.world.companies[COMPANY_A].sent) == 1
+
+
+async def test_a_company_that_is_gone_is_looked_for(daemon: Daemon) -> None:
+    """Its last state may be known for a moment longer."""
+    daemon.metrics.status_changed("nobody", CompanyState.CONNECTED)
+
+    answer = await daemon.client.post("/api/whatsapp/sessions/nobody/send", json=BODY)
+
+    assert problem(answer) == (404, "no_such_company")
+
+
 async def test_a_company_that_has_been_connected_is_asked_why_it_is_not(daemon: Daemon) -> None:
     """Its answer has the reason, and no token is used."""
     daemon.metrics.status_changed(COMPANY_A, CompanyState.CONNECTED)
