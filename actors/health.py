@@ -25,6 +25,8 @@ WATCHDOG_SHARE = 3.0
 """The service manager's watchdog is fed this often in the time it allows: two may be late."""
 ASK_S = 15.0
 STORAGE_ASK_S = 2.0
+SPREAD = 0.5
+"""The part of the interval over which its checks are begun. The rest is for their answers: two rounds never overlap."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,8 +105,11 @@ class HealthActor(Actor):
         try:
             gate = trio.CapacityLimiter(self._settings.concurrency)
             async with trio.open_nursery() as nursery:
-                for company_id in await self._connected():
+                companies = await self._connected()
+                for company_id in companies:
                     nursery.start_soon(self._check, company_id, gate)
+                    # A thousand round trips in one go would have every message wait for them.
+                    await trio.sleep(SPREAD * self._settings.interval_ms / 1000 / len(companies))
         finally:
             self._pulsing = False
 

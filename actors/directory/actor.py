@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Callable, Iterator
+from collections import deque
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any, final
 
@@ -36,6 +37,10 @@ DISCARD_AGAIN_S = 0.25
 BOOT_RETRY_S = 2.0
 LOCKED_PAUSES_S = (0.0, 0.1, 0.2, 0.4)
 """Before each attempt at the renewals of one round: leases whose rows somebody has locked are asked for again soon."""
+
+TOLD_AT_ONCE = 10
+TOLD_WITHIN = 0.25
+"""The part of the renewal interval within which all companies are told of a renewal."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -137,8 +142,7 @@ class DirectoryActor(Actor):
         match notice:
             case _Renewed(owned, lost, asked_at):
                 self._drop(self._leases.lost(lost), elsewhere=True)
-                for company_id, until in self._leases.renewed(owned, asked_at).items():
-                    self._tell_company(company_id, m.LeaseExtended(until))
+                self.context.spawn(self._tell_extended, self._leases.renewed(owned, asked_at), name="extend")
             case _CheckLeases():
                 self._drop(self._leases.expired(trio.current_time()), elsewhere=False)
             case _Loaded(records):
@@ -311,6 +315,17 @@ class DirectoryActor(Actor):
         lost = asked - renewal.renewed - renewal.locked
         await self.context.ref.send(_Renewed(renewal.renewed, lost, asked_at))
         return renewal.locked
+
+    async def _tell_extended(self, until: Mapping[str, float]) -> None:
+        """A few at a time: a thousand companies that tell their engines in the same moment would have every message wait for them."""
+        waiting = deque(until)
+        pause_s = TOLD_WITHIN * self._renew_every_s * TOLD_AT_ONCE / max(len(waiting), 1)
+        while waiting:
+            held = self._leases.companies
+            for company_id in [waiting.popleft() for _ in range(min(TOLD_AT_ONCE, len(waiting)))]:
+                if company_id in held:
+                    self._tell_company(company_id, m.LeaseExtended(until[company_id]))
+            await trio.sleep(pause_s)
 
     def _samples(self) -> Iterator[Sample]:
         unhealthy = sum(not healthy for healthy in self._healthy.values())

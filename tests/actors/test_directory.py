@@ -12,7 +12,7 @@ import trio
 from prometheus_client import CollectorRegistry
 
 from actors import messages as m
-from actors.directory.actor import DISCARD_AGAIN_S, DirectoryActor
+from actors.directory.actor import DISCARD_AGAIN_S, TOLD_AT_ONCE, DirectoryActor
 from actors.metrics import Metrics
 from actors.storage.actor import StorageActor
 from actors.storage.requests import AcquireLease
@@ -342,6 +342,19 @@ async def test_a_lease_that_another_daemon_took_is_told_to_its_company(database:
     assert lost.elsewhere
     assert b'wasup_leases_lost_total{why="elsewhere"} 1.0' in metrics.exposition()
     assert b"wasup_leases_held 0.0" in metrics.exposition()
+
+
+async def test_every_company_is_told_of_its_renewed_lease(database: Database) -> None:
+    """Also when there are more than are told in one go."""
+    fleet = Fleet()
+    wanted = {f"9624{number:02}" for number in range(2 * TOLD_AT_ONCE + 1)}
+    async with directory(database, fleet, lease=LeaseSettings(ttl_s=6.0, renew_interval_s=0.2)) as system:
+        for company_id in sorted(wanted):
+            await system.ref("/directory").ask(m.EnsureCompany(company_id))
+            await system.ref("/storage").ask(AcquireLease(company_id))
+            system.ref("/directory").tell(m.LeaseTaken(company_id, trio.current_time()))
+        while {company_id for company_id, message in fleet.told if isinstance(message, m.LeaseExtended)} != wanted:
+            await trio.sleep(0.01)
 
 
 async def test_a_lease_that_cannot_be_renewed_is_given_up_before_it_ends(database: Database) -> None:

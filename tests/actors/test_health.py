@@ -36,6 +36,8 @@ class Ward:
     restarted: list[str] = field(default_factory=list)
     health: list[bool] = field(default_factory=list)
     is_forgotten: bool = False
+    companies: int = 1
+    asked_at: list[float] = field(default_factory=list)
     manager: ServiceManager = field(default_factory=ServiceManager)
 
 
@@ -52,8 +54,10 @@ class FakeDirectory(Actor):
                 summary = m.SessionSummary(
                     company_id=COMPANY, connected=True, status=m.CompanyState.CONNECTED, health="unknown"
                 )
-                return m.SessionPage(count=1, sessions=(summary,), next=None)
+                count = self.ward.companies
+                return m.SessionPage(count=count, sessions=(summary,) * count, next=None)
             case m.FindCompany():
+                self.ward.asked_at.append(trio.current_time())
                 return self.company
             case m.HealthChanged(_, healthy):
                 self.ward.health.append(healthy)
@@ -130,6 +134,17 @@ async def test_every_connected_company_is_asked_every_thirty_seconds(autojump_cl
 
     assert ward.checked == 20
     assert set(ward.health) == {True}
+
+
+async def test_the_checks_of_many_companies_are_spread_over_time(autojump_clock: MockClock) -> None:
+    """Ten companies, each asked every thirty seconds: one after another, and done before the next round."""
+    ward = Ward(companies=10)
+    async with health(ward):
+        began = trio.current_time()
+        await trio.sleep(61)
+
+    after = [round(at - began, 1) for at in ward.asked_at]
+    assert after == [30 + 1.5 * number for number in range(10)] + [60.0]
 
 
 async def test_two_misses_are_an_event_three_a_restart(autojump_clock: MockClock) -> None:
