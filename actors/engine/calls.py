@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
 from typing import Any, Final, TypeVar, final
 
 import trio
@@ -43,9 +44,24 @@ SENDS_WAITING: Final = 64
 SEND_ATTEMPTS: Final = 10
 """How often a send is tried that the session guard refuses: each time something of the same session was received meanwhile."""
 
+ANSWERS_WAITING: Final = 16
+"""Messages that WhatsApp has and that the daemon has not been told of."""
+
 M = TypeVar("M")
+R = TypeVar("R")
 Message = SendText | SendContent
 Call = Connect | RequestPairingCode | Ping | Logout | Disconnect | Inquiry
+
+
+@dataclass(frozen=True, slots=True)
+class Handed:
+    """A message that WhatsApp has acknowledged."""
+
+    call: int
+    answer: Any
+    """The library's."""
+    reached: int
+    """Where the journal was after it."""
 
 
 @final
@@ -62,6 +78,7 @@ class Calls:
         self._running = 0
         self._asking = Asking(host.library)
         self._messages, self._messages_waiting = trio.open_memory_channel[Message](SENDS_WAITING)
+        self._answering = trio.Semaphore(ANSWERS_WAITING)
         self._nursery: trio.Nursery | None = None
 
     async def run(self) -> None:
@@ -69,7 +86,11 @@ class Calls:
         async with trio.open_nursery() as nursery:
             self._nursery = nursery
             async for request in self._messages_waiting:
-                await self._answer(request.call, self._send_message, request)
+                outcome = await self._outcome(request.call, self._send_message, request)
+                await self._answering.acquire()  # bounded: the daemon may not be reading
+                nursery.start_soon(
+                    self._tell, outcome
+                )  # the library has nothing to do with it, so the next message need not wait
 
     async def take(self, message: ToEngine) -> None:
         """One message of the daemon; returns without waiting for the work."""
@@ -114,19 +135,29 @@ class Calls:
 
     async def _run_call(self, message: Call) -> None:
         try:
-            await self._answer(message.call, self._do, message)
+            await self._send(await self._outcome(message.call, self._do, message))
         finally:
             self._running -= 1
 
-    async def _answer(self, call: int, work: Callable[[M], Awaitable[FromEngine]], message: M) -> None:
+    async def _tell(self, outcome: Handed | Failed) -> None:
         try:
-            answer = await work(message)
+            await self._send(await self._sent(outcome) if isinstance(outcome, Handed) else outcome)
+        finally:
+            self._answering.release()
+
+    async def _sent(self, handed: Handed) -> Sent:
+        position = await self._session.shipper.ship_to(handed.reached)
+        answer = handed.answer
+        return Sent(call=handed.call, message_id=str(answer.ID), timestamp=float(answer.Timestamp), position=position)
+
+    async def _outcome(self, call: int, work: Callable[[M], Awaitable[R]], message: M) -> R | Failed:
+        try:
+            return await work(message)
         except CallRefused as refused:
-            answer = Failed(call=call, code=refused.code, text=refused.text)
+            return Failed(call=call, code=refused.code, text=refused.text)
         except EngineError as error:
             self._log.failure(f"call failed: {error}")
-            answer = Failed(call=call, code="engine_error", text=str(error))
-        await self._send(answer)
+            return Failed(call=call, code="engine_error", text=str(error))
 
     def _logged_in_client(self) -> Client:
         client = self._session.client()
@@ -168,7 +199,7 @@ class Calls:
             raise CallRefused("rejected", "the phone number must be digits only, in international form")
         return await self._session.client().call(self._host.library.pair_phone, phone, deadline_s=PAIRING_CODE_S)
 
-    async def _send_message(self, request: Message) -> FromEngine:
+    async def _send_message(self, request: Message) -> Handed:
         client = self._logged_in_client()
         library = self._host.library
         to, message = build(library.protobufs, library.messages, request)
@@ -180,8 +211,7 @@ class Calls:
             )
         except CallRefused as refused:
             raise _refused_by_group(refused) if request.to.endswith("@g.us") else refused from refused
-        position = await self._session.shipper.ship_to(reached)
-        return Sent(call=request.call, message_id=str(answer.ID), timestamp=float(answer.Timestamp), position=position)
+        return Handed(request.call, answer, reached)
 
     async def _hand_over(self, client: Client, to: bytes, message: bytes, *, deadline: float) -> tuple[Any, int]:
         """Have the library send; again when the session guard refused it, for then nothing has left this machine.

@@ -15,7 +15,7 @@ import trio.testing
 
 from actors.engine import client as client_module
 from actors.engine import session as module
-from actors.engine.calls import Calls
+from actors.engine.calls import ANSWERS_WAITING, Calls
 from actors.engine.device_file import DeviceFile, Ending
 from actors.engine.host import Host
 from actors.engine.library import Callbacks, Library
@@ -68,6 +68,23 @@ class Company:
         self.host = host
         self.said = said
         self._calls = calls
+        self._held: tuple[type[FromEngine], trio.Event] | None = None
+
+    def holds(self, kind: type[FromEngine], taken: trio.Event) -> None:
+        """Messages of this kind are not taken before the event."""
+        self._held = kind, taken
+
+    async def take(self, message: FromEngine) -> None:
+        """One message of the engine's."""
+        if self._held is not None and isinstance(message, self._held[0]):
+            await self._held[1].wait()
+        self.said.append(message)
+
+    async def sends(self, count: int) -> None:
+        """Until the library has been given so many messages."""
+        with trio.fail_after(10):
+            while sum(name == "send" for name, _ in self.fake.done) < count:
+                await trio.sleep(0.001)
 
     async def ask(self, message: ToEngine) -> FromEngine:
         """The answer to a call."""
@@ -121,18 +138,19 @@ def open_company(
         said: list[FromEngine] = []
 
         async def send(message: FromEngine) -> None:
-            said.append(message)
+            await company.take(message)
 
         shipper = Shipper(file, send, EngineLog("962302"), position=0, base=False)
         session = Session(
             host, Open(company_id="962302", file_id=None, position=0), file, send, shipper, EngineLog("962302")
         )
         calls = Calls(host, session, send, EngineLog("962302"))
+        company = Company(session, calls, fake, file, host, said)
         async with trio.open_nursery() as nursery:
             nursery.start_soon(session.run)
             nursery.start_soon(calls.run)
             await trio.testing.wait_all_tasks_blocked(0.01)
-            yield Company(session, calls, fake, file, host, said)
+            yield company
             nursery.cancel_scope.cancel()
 
     return opened
@@ -425,6 +443,27 @@ async def test_a_reply_quotes_what_it_answers(open_company: OpenCompany, fake: F
         "79000000002@s.whatsapp.net",
         "question",
     )
+
+
+async def test_the_next_text_does_not_wait_for_the_answer_to_the_one_before(
+    open_company: OpenCompany, fake: FakeLibrary
+) -> None:
+    """The library is given it while the daemon does not take the answer; a bounded number of answers may wait like that."""
+    fake.on_run = logs_in
+    async with open_company(fake=fake) as company:
+        await company.ask(Connect(call=1))
+        await company.hear(Connected)
+        taken = trio.Event()
+        company.holds(Sent, taken)
+        for number in range(ANSWERS_WAITING + 5):
+            await company._calls.take(SendText(call=100 + number, to="2@lid", text=str(number), message_id="x"))
+        await company.sends(ANSWERS_WAITING + 1)
+        await trio.testing.wait_all_tasks_blocked(0.05)
+        handed_over = sum(name == "send" for name, _ in fake.done)
+        taken.set()
+        await company.hear(Sent, ANSWERS_WAITING + 5)
+
+    assert handed_over == ANSWERS_WAITING + 1
 
 
 async def test_texts_are_sent_in_the_order_they_came(open_company: OpenCompany, fake: FakeLibrary) -> None:
