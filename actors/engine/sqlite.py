@@ -147,6 +147,8 @@ class Connection:
                 return self._rows(statement)
             finally:
                 self._sqlite.quick.sqlite3_reset(statement)
+                if sql.startswith("PRAGMA"):  # asked once; a check of the file is as large as its schema
+                    self._sqlite.slow.sqlite3_finalize(self._statements.pop(sql))
 
     def scalar(self, sql: str, parameters: Sequence[SqlValue] = ()) -> SqlValue:
         """The first column of the first row; None when there is none."""
