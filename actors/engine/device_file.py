@@ -23,9 +23,9 @@ from actors.engine.receipts import Passed
 from actors.engine.redelivery import spoil_key
 from actors.engine.reservations import step_ahead
 from actors.engine.reshipping import note_everything
-from actors.engine.schema import OWN_TABLES, Template, require_version, triggers
-from actors.engine.session_guard import GUARDS
+from actors.engine.schema import OWN_TABLES, Template, require_version
 from actors.engine.sqlite import Connection, Sqlite
+from actors.engine.triggers import create_triggers, install_triggers
 from storage.codec import CodecError
 from storage.whatsmeow import DEVICE_TABLE, LID_TABLE, TableRow, rows_of, session_fault
 from storage.whatsmeow_creds import SqlValue, device_from_creds
@@ -134,7 +134,11 @@ class DeviceFile:
         self._connection.script("PRAGMA shrink_memory")  # the pages that a large delta went through
 
     def take_up(self, now: float) -> None:
-        """A session begins with this file. LID mappings that the record may have let expire meanwhile are to be shipped again."""
+        """A session begins with this file. LID mappings that the record may have let expire meanwhile are to be shipped again.
+
+        A file of an earlier version gets the present triggers.
+        """
+        install_triggers(self._connection)
         age_s = now - int(self._meta("taken_up_at") or 0)
         if not 0 <= age_s < LID_MAPPINGS_LAST_S:
             self.journal.note_lid_mappings()
@@ -309,8 +313,7 @@ def _fill(connection: Connection, template: Template, rows: list[TableRow], outb
             )
         if rows:
             connection.execute("INSERT INTO wasup_meta (name, value) VALUES ('linked', '1')")
-        for statement in (*triggers(), *GUARDS):
-            connection.script(statement)
+        create_triggers(connection)
         connection.execute("INSERT INTO wasup_meta (name, value) VALUES ('file_id', ?)", (uuid.uuid4().hex,))
         connection.execute("INSERT INTO wasup_meta (name, value) VALUES ('taken_up_at', ?)", (str(int(time.time())),))
 

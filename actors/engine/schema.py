@@ -6,7 +6,6 @@ build is what the library itself would have built.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -15,17 +14,7 @@ from typing import Final
 from actors.engine.errors import UnknownSchema
 from actors.engine.library import Library
 from actors.engine.sqlite import Connection, Sqlite
-from storage.whatsmeow import (
-    APP_STATE_VERSION,
-    DEVICE_COLUMNS,
-    DEVICE_TABLE,
-    KINDS,
-    LID_MAPPING,
-    LID_TABLE,
-    MACS_TABLE,
-    REVERSE,
-    SCHEMA_VERSION,
-)
+from storage.whatsmeow import SCHEMA_VERSION
 
 DEVICE_KIND: Final = "device"
 """The journal's kind for the device row, which is the creds."""
@@ -70,44 +59,3 @@ def require_version(connection: Connection) -> None:
     found = (rows[0][0], rows[0][1]) if rows else None
     if found != SCHEMA_VERSION:
         raise UnknownSchema(found, SCHEMA_VERSION)  # type: ignore[arg-type]  # whatever it holds is only shown
-
-
-def triggers() -> Iterator[str]:
-    """CREATE TRIGGER statements that note every changed key of the mapped tables in the journal.
-
-    An update that changes nothing (identity keys are put again with every message) leaves no note.
-    """
-    yield from _table_triggers(DEVICE_TABLE, ((DEVICE_KIND, ()),), DEVICE_COLUMNS)
-    note = "INSERT OR REPLACE INTO wasup_meta (name, value) VALUES ('linked', '1');"
-    yield _trigger(DEVICE_TABLE, "insert", "", [note], name="linked")
-    for kind in KINDS.values():
-        yield from _table_triggers(kind.table, ((kind.key_type, kind.key),), kind.key + kind.columns)
-    yield from _table_triggers(
-        "whatsmeow_app_state_version", ((APP_STATE_VERSION, ("name",)),), ("name", "version", "hash")
-    )
-    yield from _table_triggers(
-        MACS_TABLE, ((APP_STATE_VERSION, ("name",)),), ("name", "version", "index_mac", "value_mac")
-    )
-    yield from _table_triggers(LID_TABLE, ((LID_MAPPING, ("pn",)), (LID_MAPPING + REVERSE, ("lid",))), ("lid", "pn"))
-
-
-def _table_triggers(
-    table: str, notes: tuple[tuple[str, tuple[str, ...]], ...], columns: tuple[str, ...]
-) -> Iterator[str]:
-    changed = " OR ".join(f"NEW.{column} IS NOT OLD.{column}" for column in columns)
-    moved = [_note(kind, key, "OLD", unless="NEW") for kind, key in notes if key]
-    yield _trigger(table, "insert", "", [_note(kind, key, "NEW") for kind, key in notes])
-    yield _trigger(table, "delete", "", [_note(kind, key, "OLD") for kind, key in notes])
-    yield _trigger(table, "update", f" WHEN {changed}", moved + [_note(kind, key, "NEW") for kind, key in notes])
-
-
-def _trigger(table: str, event: str, when: str, notes: list[str], *, name: str = "") -> str:
-    name = name or f"{table}_{event}"
-    return f"CREATE TRIGGER wasup_{name} AFTER {event.upper()} ON {table}{when} BEGIN {' '.join(notes)} END"
-
-
-def _note(kind: str, key: tuple[str, ...], row: str, *, unless: str = "") -> str:
-    """The statement that notes a key; with ``unless``, only where that row's key is another one."""
-    parts = [f"{row}.{column}" for column in key] + ["NULL"] * (2 - len(key))
-    where = " OR ".join(f"{row}.{column} IS NOT {unless}.{column}" for column in key) if unless else "1"
-    return f"INSERT INTO wasup_journal (kind, k1, k2) SELECT '{kind}', {', '.join(parts)} WHERE {where};"

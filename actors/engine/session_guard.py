@@ -3,129 +3,162 @@
 The library reads a session, steps it and writes it back, and nothing keeps a send and a receive apart: the later write undoes the other's
 step, and a message is encrypted with a key that was used before, which its recipient drops without a word. A send only steps the sending
 chain and a receive only the receiving ones (or all of them, when the peer has a new ratchet key), so the two can be told apart and put
-together: that is what these triggers do, in the write's own transaction. What cannot be put together is refused, before it could leave
-the machine: the send is repeated (actors/engine/calls.py), a receive is asked for again by the library.
-docs/adr/0011-what-the-library-would-lose.md has the cases and the measurements.
+together: that is what `session_after` does, which a trigger calls in the write's own transaction (actors/engine/sql_function.py). What
+cannot be put together is refused, before it could leave the machine: the send is repeated (actors/engine/calls.py), a receive is asked
+for again by the library. docs/adr/0011-what-the-library-would-lose.md has the cases and the measurements.
 """
 
 from __future__ import annotations
 
-from typing import Final
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any, Final, final
+
+import msgspec
+
+from storage.codec import json_array, json_object
 
 STALE: Final = "wasup: the session was changed meanwhile"
 """The text of the refusal, as the library's error will contain it."""
 
+Json = dict[str, Any]
+
+
+def session_after(old: bytes, new: bytes) -> bytes | None:
+    """What the row is to hold when ``new`` is written over ``old``: ``new``, both put together, or None when ``new`` is to be refused.
+
+    What is no session's record is none of its business, and written as it is.
+    """
+    was, now = _read(old), _read(new)
+    if was is None or now is None:
+        return new
+    after = _same_session(was, now) if was.base == now.base else _other_session(was, now)
+    if after is None:
+        return None
+    return new if after == now.content else msgspec.json.encode(after)
+
+
+@final
+@dataclass(frozen=True, slots=True)
+class _Record:
+    """A session with the earlier ones of the same device; what is not there is None or empty."""
+
+    content: Json
+    state: Json
+
+    @property
+    def base(self) -> object:
+        """What tells a session from others."""
+        return self.state.get("SenderBaseKey")
+
+    @property
+    def ratchet(self) -> object:
+        """What tells a sending chain from others."""
+        return _ratchet(self.state.get("SenderChain"))
+
+    @property
+    def index(self) -> int | None:
+        """How many messages were sent with the sending chain."""
+        key = json_object((json_object(self.state.get("SenderChain")) or {}).get("ChainKey"))
+        index = key.get("Index") if key else None
+        return index if isinstance(index, int) else None
+
+    @property
+    def receiving(self) -> list[object]:
+        """The ratchet keys of the peer's chains, the newest last."""
+        return [_ratchet(chain) for chain in json_array(self.state.get("ReceiverChains")) or []]
+
+    @property
+    def earlier(self) -> list[Any]:
+        """The states of earlier sessions."""
+        return json_array(self.content.get("PreviousStates")) or []
+
+    def knows(self, base: object) -> bool:
+        """Whether that session is among the earlier ones."""
+        return any(_base(state) == base for state in self.earlier)
+
+
+def _read(value: bytes) -> _Record | None:
+    try:
+        content = json_object(msgspec.json.decode(value))
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+        return None
+    state = json_object(content.get("SessionState")) if content else None
+    return None if content is None or state is None else _Record(content, state)
+
+
+def _base(state: object) -> object:
+    return (json_object(state) or {}).get("SenderBaseKey")
+
+
+def _ratchet(chain: object) -> object:
+    return (json_object(chain) or {}).get("SenderRatchetKeyPublic")
+
+
+def _same_session(was: _Record, now: _Record) -> Json | None:
+    if was.ratchet == now.ratchet:
+        return _same_chain(was, now)
+    # A receive with a new ratchet key keeps the chain of the one before; a send that does not know the newest used a replaced chain.
+    newest = was.receiving[-1] if was.receiving else None
+    return now.content if newest in now.receiving else None
+
+
+def _same_chain(was: _Record, now: _Record) -> Json | None:
+    if was.index is None or now.index is None:
+        return now.content
+    if was.state.get("ReceiverChains") == now.state.get("ReceiverChains"):
+        return (
+            None if now.index <= was.index and was.earlier == now.earlier else now.content
+        )  # two sends took the same key
+    if now.index < was.index:  # a receive that began before a send had ended
+        return _keep(was, now, ("SenderChain",))
+    if now.index > was.index:  # a send that began before a receive had ended
+        return _keep(was, now, ("ReceiverChains", "PendingPreKey"))
+    return now.content
+
+
+def _keep(was: _Record, now: _Record, fields: Sequence[str]) -> Json:
+    kept = {field: was.state.get(field) for field in fields}
+    return {**now.content, "SessionState": {**now.state, **kept}}
+
+
+def _other_session(was: _Record, now: _Record) -> Json | None:
+    is_new, is_kept = not was.knows(now.base), now.knows(was.base)
+    if is_new and is_kept:
+        return now.content
+    if is_new:
+        return _begun_at_once(was, now)
+    # Without the one that is there it is the step of a session that was replaced meanwhile.
+    return _taken_up_again(was, now) if is_kept else None
+
+
+def _begun_at_once(was: _Record, now: _Record) -> Json | None:
+    """Both sides began a session at the same moment, and each write would forget the other's."""
+    if now.state.get("PendingPreKey") is not None:
+        return None  # ours: the send is repeated, and takes the peer's
+    return {**now.content, "PreviousStates": [*now.earlier, was.state]}  # a message with ours may be out already
+
+
+def _taken_up_again(was: _Record, now: _Record) -> Json:
+    """A message of an earlier session came, which becomes the current one, and only that was stepped.
+
+    But the library tries the others first, and leaves those that did not fit stepped as well: with keys that nobody else has.
+    """
+    known = [was.state, *was.earlier]
+    earlier = [
+        next((before for before in known if _base(before) == _base(state)), state)
+        for state in now.earlier
+        if _base(state) != now.base
+    ]
+    return {**now.content, "PreviousStates": earlier}
+
+
 _TABLE: Final = "whatsmeow_sessions"
+_AFTER: Final = "wasup_session_after(OLD.session, NEW.session)"
 
-
-def _old(path: str) -> str:
-    return f"json_extract(CAST(OLD.session AS TEXT), '$.{path}')"
-
-
-def _new(path: str) -> str:
-    return f"json_extract(CAST(NEW.session AS TEXT), '$.{path}')"
-
-
-def _both_readable(condition: str) -> str:
-    """CASE: nothing in it is looked at before both are known to be JSON."""
-    return (
-        "CASE WHEN json_valid(CAST(OLD.session AS TEXT)) AND json_valid(CAST(NEW.session AS TEXT))"
-        f" THEN {condition} ELSE 0 END"
-    )
-
-
-_BASE: Final = "SessionState.SenderBaseKey"
-_RATCHET: Final = "SessionState.SenderChain.SenderRatchetKeyPublic"
-_INDEX: Final = "SessionState.SenderChain.ChainKey.Index"
-_RECEIVING: Final = "SessionState.ReceiverChains"
-_SENDING: Final = "SessionState.SenderChain"
-_PENDING: Final = "SessionState.PendingPreKey"
-_NEWEST: Final = "SessionState.ReceiverChains[#-1].SenderRatchetKeyPublic"
-
-_SAME_SESSION: Final = f"{_old(_BASE)} IS {_new(_BASE)}"
-_SAME_CHAIN: Final = f"{_SAME_SESSION} AND {_old(_RATCHET)} IS {_new(_RATCHET)}"
-_RECEIVED: Final = f"{_old(_RECEIVING)} IS NOT {_new(_RECEIVING)}"
-
-
-def _knows(row: str, base_key: str) -> str:
-    """Whether the row has the session with that base key among its earlier ones."""
-    states = f"json_each(CAST({row}.session AS TEXT), '$.PreviousStates')"
-    return f"EXISTS (SELECT 1 FROM {states} WHERE json_extract(value, '$.SenderBaseKey') IS {base_key})"  # noqa: S608 - our own names
-
-
-def _has_chain(row: str, ratchet_key: str) -> str:
-    chains = f"json_each(CAST({row}.session AS TEXT), '$.{_RECEIVING}')"
-    return f"EXISTS (SELECT 1 FROM {chains} WHERE json_extract(value, '$.SenderRatchetKeyPublic') IS {ratchet_key})"  # noqa: S608 - our own names
-
-
-_USED_TWICE: Final = (
-    f"({_SAME_CHAIN} AND NOT ({_RECEIVED}) AND {_new(_INDEX)} <= {_old(_INDEX)}"
-    f" AND {_old('PreviousStates')} IS {_new('PreviousStates')})"
+GUARD: Final = (
+    f"CREATE TRIGGER wasup_session_guard AFTER UPDATE OF session ON {_TABLE}"  # noqa: S608 - our own names
+    f" WHEN {_AFTER} IS NOT NEW.session BEGIN UPDATE {_TABLE} SET session = coalesce({_AFTER}, RAISE(ABORT, '{STALE}'))"
+    " WHERE our_jid = NEW.our_jid AND their_id = NEW.their_id; END"
 )
-"""Two sends took the same key of the chain (answering a retry receipt is one too)."""
-
-_OLD_CHAIN: Final = (
-    f"({_SAME_SESSION} AND {_old(_RATCHET)} IS NOT {_new(_RATCHET)} AND NOT {_has_chain('NEW', _old(_NEWEST))})"
-)
-"""A send with a chain that a receive has replaced meanwhile."""
-
-_OLD_SESSION: Final = f"(NOT ({_SAME_SESSION}) AND {_knows('OLD', _new(_BASE))} AND NOT {_knows('NEW', _old(_BASE))})"
-"""A step of a session that was replaced by another one meanwhile."""
-
-_SEND_UNDONE: Final = f"({_SAME_CHAIN} AND {_RECEIVED} AND {_new(_INDEX)} < {_old(_INDEX)})"
-"""A receive that began before a send had ended."""
-
-_RECEIVE_UNDONE: Final = f"({_SAME_CHAIN} AND {_RECEIVED} AND {_new(_INDEX)} > {_old(_INDEX)})"
-"""A send that began before a receive had ended."""
-
-_UNRELATED: Final = f"NOT ({_SAME_SESSION}) AND NOT {_knows('OLD', _new(_BASE))} AND NOT {_knows('NEW', _old(_BASE))}"
-"""Both sides began a session at the same moment, and each write would forget the other's."""
-
-_BEGUN_HERE: Final = f"({_UNRELATED} AND {_new(_PENDING)} IS NOT NULL)"
-"""A send began a session while the peer's came in: repeated, it takes the peer's."""
-
-_BEGUN_THERE: Final = f"({_UNRELATED} AND {_new(_PENDING)} IS NULL)"
-"""The peer's session comes in after a send began one, with which its message may be out already."""
-
-
-_TAKEN_UP_AGAIN: Final = f"(NOT ({_SAME_SESSION}) AND {_knows('OLD', _new(_BASE))} AND {_knows('NEW', _old(_BASE))})"
-"""A message of an earlier session came, which becomes the current one."""
-
-_AS_THEY_WERE: Final = f"""'$.PreviousStates', (
-    SELECT json_group_array(json(coalesce((
-        SELECT was.value FROM (
-            SELECT {_old("SessionState")} AS value
-            UNION ALL SELECT value FROM json_each(CAST(OLD.session AS TEXT), '$.PreviousStates')
-        ) was WHERE json_extract(was.value, '$.SenderBaseKey') IS json_extract(now.value, '$.SenderBaseKey') LIMIT 1
-    ), now.value)))
-    FROM json_each(CAST(NEW.session AS TEXT), '$.PreviousStates') now
-    WHERE json_extract(now.value, '$.SenderBaseKey') IS NOT {_new(_BASE)}
-)"""  # noqa: S608 - our own names
-"""Only the current session was stepped. But the library tries the others first, and leaves those that did not fit stepped as well: with
-keys that nobody else has."""
-
-
-def _keep(*paths: str) -> str:
-    return ", ".join(f"'$.{path}', {_old(path)}" for path in paths)
-
-
-def _put_together(name: str, condition: str, kept: str) -> str:
-    return (
-        f"CREATE TRIGGER IF NOT EXISTS wasup_session_{name} AFTER UPDATE OF session ON {_TABLE}"  # noqa: S608 - our own names
-        f" WHEN {_both_readable(condition)} BEGIN UPDATE {_TABLE}"
-        f" SET session = CAST(json_set(CAST(NEW.session AS TEXT), {kept}) AS BLOB)"
-        " WHERE our_jid = NEW.our_jid AND their_id = NEW.their_id"
-        f" AND session IS NOT CAST(json_set(CAST(NEW.session AS TEXT), {kept}) AS BLOB); END"
-    )
-
-
-GUARDS: Final = (
-    f"CREATE TRIGGER IF NOT EXISTS wasup_session_stale BEFORE UPDATE OF session ON {_TABLE}"
-    f" WHEN {_both_readable(f'{_USED_TWICE} OR {_OLD_CHAIN} OR {_OLD_SESSION} OR {_BEGUN_HERE}')}"
-    f" BEGIN SELECT RAISE(ABORT, '{STALE}'); END",
-    _put_together("send_undone", _SEND_UNDONE, _keep(_SENDING)),
-    _put_together("receive_undone", _RECEIVE_UNDONE, _keep(_RECEIVING, _PENDING)),
-    _put_together("begun_there", _BEGUN_THERE, f"'$.PreviousStates[#]', {_old('SessionState')}"),
-    _put_together("taken_up_again", _TAKEN_UP_AGAIN, _AS_THEY_WERE),
-)
-"""CREATE TRIGGER statements; running them again does nothing."""
+"""The trigger. Short, because the library prepares its statement anew for each write, and SQLite compiles all triggers with it."""

@@ -15,7 +15,9 @@ from threading import RLock
 from typing import Any, Final, final
 from urllib.parse import quote
 
+from actors.engine import sql_function
 from actors.engine.errors import SqliteError
+from actors.engine.session_guard import session_after
 
 SqlValue = int | str | bytes | None
 
@@ -74,19 +76,20 @@ _QUICK_SIGNATURES: Final[dict[str, tuple[Any, list[Any]]]] = {
 
 @final
 class Sqlite:
-    """The functions of one copy of SQLite."""
+    """The functions of one copy of SQLite; its connections have the function that the triggers of device files call."""
 
     def __init__(self, library_path: str) -> None:
         self._slow = ctypes.CDLL(library_path)
         self._quick = ctypes.PyDLL(library_path)
-        for name, (result, arguments) in _SIGNATURES.items():
+        for name, (result, arguments) in (_SIGNATURES | sql_function.SIGNATURES).items():
             self._declare(self._slow, name, result, arguments)
-        for name, (result, arguments) in _QUICK_SIGNATURES.items():
+        for name, (result, arguments) in (_QUICK_SIGNATURES | sql_function.QUICK_SIGNATURES).items():
             self._declare(self._quick, name, result, arguments)
         # Refused, harmlessly, once the copy has opened a file. Else 120 KiB for each connection, the library's included.
         self._quick.sqlite3_config(_CONFIG_LOOKASIDE, 0, 0)
         # Likewise: else each connection takes the memory of all the pages that it may keep when it is opened, though most keep few.
         self._quick.sqlite3_config(_CONFIG_PAGECACHE, None, 0, 0)
+        sql_function.offer(self, "wasup_session_after", session_after)
 
     def connect(self, path: Path, *, create: bool = False, busy_timeout_ms: int = 5000) -> Connection:
         """Open a file; SqliteError when it is missing (unless ``create``) or no database."""

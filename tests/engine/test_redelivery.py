@@ -22,7 +22,7 @@ from actors.engine.redelivery import AGAIN_EVERY_S, Redelivery
 from tests.engine.conftest import BuildFile
 from tests.engine.daemon import Engine, Link, run_engine
 from tests.engine.rows import PEER, put_session
-from tests.engine.test_session_guard import chain, session, state
+from tests.engine.sessions import chain, session, state
 from tests.engine.test_whatsapp import A, B, linked, say, taken_up, talk
 from tests.loopback.jid import Jid
 from tests.loopback.loopback import Loopback
