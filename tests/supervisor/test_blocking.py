@@ -57,7 +57,7 @@ async def test_a_step_begins_where_the_one_before_it_ended() -> None:
     with report_blocking(0.2, watch.report, clock=watch):
         async with trio.open_nursery() as nursery:
             for number in range(4):
-                nursery.start_soon(take, 0.25 if number == 2 else 0.15, name=str(number))
+                nursery.start_soon(take, 0.25 if number == 2 else 0.125, name=str(number))
 
     assert watch.reports == [("2", 0.25)]
 
