@@ -99,10 +99,11 @@ async def test_a_form_in_pieces(tmp_path: Path) -> None:
     seed = random.SystemRandom().randrange(2**32)
     print(f"seed {seed}")
     chance = random.Random(seed)
-    data = b"".join(
-        chance.choice([b"\r\n", b"--", BOUNDARY.encode(), b"\r\n--" + BOUNDARY.encode()[:9], b"x"]) for _ in range(300)
-    )
-    body = form(part("kind", b"document"), part("file", data.replace(f"\r\n--{BOUNDARY}".encode(), b"")))
+    data, end = b"", f"\r\n--{BOUNDARY}".encode()
+    for _ in range(300):
+        piece = chance.choice([b"\r\n", b"--", BOUNDARY.encode(), b"\r\n--" + BOUNDARY.encode()[:9], b"x"])
+        data += b"" if end in data + piece else piece
+    body = form(part("kind", b"document"), part("file", data))
 
     async def pieces() -> AsyncIterator[bytes]:
         rest = body
@@ -116,7 +117,7 @@ async def test_a_form_in_pieces(tmp_path: Path) -> None:
         files, _ = taken(daemon)
 
     assert answer.status_code == 201, answer.text
-    assert files == [data.replace(f"\r\n--{BOUNDARY}".encode(), b"")]
+    assert files == [data]
 
 
 @pytest.mark.parametrize(
