@@ -98,7 +98,7 @@ class Answers:
         connection = HTTPConnection("127.0.0.1", port, timeout=60)
 
         @seed(SEED)
-        @settings(max_examples=examples, deadline=None, database=None, suppress_health_check=list(HealthCheck))
+        @settings(max_examples=examples, database=None, suppress_health_check=list(HealthCheck))
         @given(bodies())
         def ask(body: Body) -> None:
             began = time.process_time()

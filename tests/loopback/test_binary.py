@@ -6,7 +6,7 @@ import contextlib
 import zlib
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from tests.loopback.binary import BadNodeError, decode, encode
@@ -41,7 +41,6 @@ def nodes_of(children: st.SearchStrategy[Node]) -> st.SearchStrategy[Node]:
 nodes = st.recursive(st.builds(Node, tag=tags, attrs=attributes, content=st.none()), nodes_of, max_leaves=12)
 
 
-@settings(deadline=None)
 @given(nodes, st.sampled_from(VERSIONS))
 def test_a_node_survives_the_wire(node: Node, version: int) -> None:
     """Decoding an encoded node gives the node, with both dictionaries."""
@@ -50,7 +49,6 @@ def test_a_node_survives_the_wire(node: Node, version: int) -> None:
     assert decode(encode(node, words), words) == node
 
 
-@settings(deadline=None)
 @given(nodes)
 def test_a_compressed_payload_is_read(node: Node) -> None:
     """A payload whose flag says zlib is inflated."""
@@ -60,7 +58,6 @@ def test_a_compressed_payload_is_read(node: Node) -> None:
     assert decode(compressed, words) == node
 
 
-@settings(deadline=None)
 @given(nodes, st.data())
 def test_a_truncated_payload_is_refused(node: Node, data: st.DataObject) -> None:
     """A node that is cut off anywhere is a BadNodeError, never a shorter node."""
@@ -72,7 +69,6 @@ def test_a_truncated_payload_is_refused(node: Node, data: st.DataObject) -> None
         decode(payload[:cut], words)
 
 
-@settings(deadline=None)
 @given(st.binary(max_size=200))
 def test_garbage_is_read_or_refused(payload: bytes) -> None:
     """Any bytes are a node or a BadNodeError, nothing else."""

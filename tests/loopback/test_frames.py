@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from tests.loopback.frames import MAX_FRAME, BadStreamError, FrameReader, frame
@@ -12,7 +12,6 @@ HEADER = b"WA\6\3"
 ROUTING = b"ED\0\1" + (5).to_bytes(3, "big") + b"route"
 
 
-@settings(deadline=None)
 @given(st.lists(st.binary(max_size=60), max_size=6), st.sampled_from([b"", ROUTING]), st.lists(st.integers(1, 9)))
 def test_frames_survive_any_cut(payloads: list[bytes], routing: bytes, cuts: list[int]) -> None:
     """Introduction and frames may share WebSocket messages or span them."""

@@ -101,7 +101,7 @@ def test_json_that_nests_too_deep_is_refused() -> None:
         codec.revive(deep)
 
 
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=100)
 @given(JSON)
 def test_what_is_dumped_is_loaded_again(value: object) -> None:
     """Dumping and loading gives back the same value, bytes included."""

@@ -21,7 +21,7 @@ def test_what_cannot_be_stored(value: bytes) -> None:
 
 
 @given(_TEXTS)
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=300)
 def test_a_nul_is_found_and_nothing_else_taken_for_one(texts: list[str]) -> None:
     """Exactly the values with a NUL character are refused, however many backslashes are around."""
     assert (fault(json.encode(texts)) is not None) is any("\0" in text for text in texts)

@@ -71,7 +71,7 @@ def storable(text: str) -> bool:
 
 
 @pytest.mark.parametrize("key_type", list(wm.KINDS))
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 @given(data=st.data())
 def test_a_row_comes_back_identical(key_type: str, data: st.DataObject) -> None:
     """Row to key and back gives the same row, for every type, and a key that Postgres takes."""
@@ -94,7 +94,7 @@ def test_a_row_comes_back_identical(key_type: str, data: st.DataObject) -> None:
     ]
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(DEVICE)
 def test_a_device_comes_back_identical(row: dict[str, Any]) -> None:
     """Device row to creds and back gives the same row, and creds that Postgres takes."""
@@ -105,7 +105,7 @@ def test_a_device_comes_back_identical(row: dict[str, Any]) -> None:
     assert set(row) == set(DEVICE_COLUMNS)
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(
     st.binary(min_size=128, max_size=128),
     INT64,
@@ -126,7 +126,7 @@ def test_an_app_state_version_comes_back_identical(
     assert sorted((row["version"], row["index_mac"], row["value_mac"]) for _, row in rows[1:]) == sorted(macs)
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(st.lists(TEXT, min_size=1, max_size=3))
 def test_key_ids_are_split_as_they_were_joined(parts: list[str]) -> None:
     """Ids of several texts are unambiguous, whatever a peer puts into a message id."""

@@ -6,7 +6,7 @@ from random import Random
 
 import pytest
 import trio
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from trio.testing import MockClock
 
@@ -24,7 +24,6 @@ BACKOFFS = st.builds(
 )
 
 
-@settings(deadline=None)
 @given(BACKOFFS, st.integers(1, 10_000), st.integers())
 def test_a_delay_lies_between_zero_and_its_ceiling(backoff: Backoff, attempt: int, seed: int) -> None:
     """Every delay is at least 0 and at most its ceiling, which is at most the maximum; without jitter it is the ceiling."""
@@ -35,7 +34,6 @@ def test_a_delay_lies_between_zero_and_its_ceiling(backoff: Backoff, attempt: in
     assert backoff.jitter or delay == ceiling
 
 
-@settings(deadline=None)
 @given(BACKOFFS, st.integers(2, 1000))
 def test_ceilings_never_fall(backoff: Backoff, attempt: int) -> None:
     """After the first, each attempt's ceiling is at least that of the one before."""

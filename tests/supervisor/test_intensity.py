@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from supervisor import Intensity
@@ -11,7 +11,6 @@ from supervisor.intensity import Window
 GAPS = st.lists(st.floats(0.0, 3.0, allow_nan=False), max_size=40)
 
 
-@settings(deadline=None)
 @given(GAPS, st.integers(0, 5), st.floats(0.1, 5.0))
 def test_a_restart_is_refused_when_more_than_max_lie_within_the_window(
     gaps: list[float], most: int, within: float
@@ -28,7 +27,6 @@ def test_a_restart_is_refused_when_more_than_max_lie_within_the_window(
         assert window.record(now) is (in_window <= most)
 
 
-@settings(deadline=None)
 @given(GAPS, st.integers(0, 5))
 def test_a_window_never_holds_more_than_it_needs(gaps: list[float], most: int) -> None:
     """However many restarts are recorded, at most max_restarts + 1 times are kept."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import trio
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from trio.testing import MockClock, wait_all_tasks_blocked
 
@@ -81,7 +81,6 @@ async def test_an_item_may_arm_itself_again_as_it_goes_off(autojump_clock: MockC
     assert rung == [1, 2, 3]
 
 
-@settings(deadline=None)
 @given(st.lists(st.booleans(), max_size=2000))
 def test_the_heap_holds_no_more_than_twice_what_is_armed(stays: list[bool]) -> None:
     """However many are armed and disarmed, the heap stays within 64 or twice the armed ones, plus the new one."""

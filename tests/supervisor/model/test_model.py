@@ -287,7 +287,6 @@ def test_s2_the_core_and_the_model_show_the_same_after_every_step(trees: int) ->
         settings=settings(
             max_examples=trees,
             stateful_step_count=STEPS,
-            deadline=None,
             suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large],
         ),
     )
