@@ -3,6 +3,10 @@
 PYTHON ?= python3
 BIN := .venv/bin
 PYTEST_ARGS ?=
+# The whole suite runs in processes beside each other, each file in one of them: its tests share a site, a server or a browser. Some
+# tests (PYTEST_ARGS) run in one process, where `-s` shows what they print.
+WORKERS ?= 2
+WORKERS_ARGS = $(if $(strip $(PYTEST_ARGS)),,-n $(WORKERS) --dist loadfile --no-loadscope-reorder)
 
 .PHONY: help run test test-long chaos soak lint lint-ruff lint-mypy lint-basedpyright lint-imports lint-environment format bench clean
 
@@ -28,7 +32,7 @@ run: check-python
 
 test: check-python
 	@$(PYTHON) deploy/venv.py dev
-	@$(BIN)/python -m pytest $(PYTEST_ARGS)
+	@PYTHONDONTWRITEBYTECODE= $(BIN)/python -m pytest $(WORKERS_ARGS) $(PYTEST_ARGS)
 
 test-long: check-python
 	@$(PYTHON) deploy/venv.py dev
