@@ -230,6 +230,7 @@ class CompanyActor(Actor):
         self._session_number += 1
         if session is None or task is None:
             return
+        session.is_ending = True
         has_left = await session.drain() if drain else False
         task.cancel()
         await orders.release(session, self.ports, give_back=has_left)

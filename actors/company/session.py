@@ -60,6 +60,8 @@ class Session:
         self._discard = discard
         self.settled = trio.Event()
         """Set by the actor when the present attempt to log in has succeeded or failed."""
+        self.is_ending = False
+        """Set by the actor before it ends the session: whoever waits for a turn to log in lets it pass."""
         self.lease_until = 0.0
         """On trio's clock."""
         self._file_id = ""
@@ -115,7 +117,7 @@ class Session:
         """Log in again when it is this company's turn: those who lost WhatsApp together would only keep each other from coming back."""
         self.settled = trio.Event()
         async with self._ports.connect_gate:
-            if self.link is not None:
+            if self.link is not None and not self.is_ending:
                 await self._actor.send(TurnCame(self.number))
                 await self._log_in()
 

@@ -197,17 +197,21 @@ async def test_who_lost_whatsapp_waits_for_a_turn_too(autojump_clock: MockClock)
 
 
 async def test_a_turn_that_comes_after_a_stop_is_not_used(autojump_clock: MockClock) -> None:
-    """Stopped while it waited for its turn: no log-in, and the next one's turn comes at once."""
+    """Its turn comes while it is leaving WhatsApp: no log-in, and the next one's turn comes at once."""
     world = World()
     gate = world.connect_gate
+
+    def gives_a_turn(message: protocol.ToEngine) -> None:
+        gate.total_tokens += isinstance(message, protocol.Disconnect)
+
     async with company(world) as running:
         await running.settle()
         for _ in range(int(gate.total_tokens)):
             gate.acquire_on_behalf_of_nowait(object())
         world.engine.say(protocol.Closed(kind="disconnected"))
         await trio.sleep(600)
+        world.engine.hook = gives_a_turn
         await running.ref.ask(StopSession())
-        gate.total_tokens += 1
         status = await running.settle()
 
         assert (status.status, world.engine.calls(protocol.Connect)) == (CompanyState.STOPPED, 1)
