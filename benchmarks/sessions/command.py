@@ -48,7 +48,10 @@ def _options(arguments: Sequence[str]) -> argparse.Namespace:
         "--companies", type=int, nargs="+", default=DEFAULT, help="one run for each; at least 2 (default: 10 100)"
     )
     parser.add_argument(
-        "--idle-s", type=float, default=10.0, help="seconds over which idling is measured (default: 10)"
+        "--idle-s",
+        type=float,
+        default=30.0,
+        help="seconds over which idling is measured (default: 30, in which each company is checked once)",
     )
     options = parser.parse_args(arguments)
     if min(options.companies) < 2 or options.idle_s <= 0:

@@ -12,8 +12,10 @@ BLOCKS: Final = 24
 """Neighbouring samples resemble each other much, blocks of them less."""
 MOST_ALIKE: Final = 0.9
 FEWEST_BLOCKS: Final = 6
-T_95: Final = {4: 2.776, 5: 2.571, 6: 2.447, 8: 2.306, 10: 2.228, 14: 2.145, 18: 2.101, 22: 2.074}
-"""Student's t for 95 % (two-sided) by degrees of freedom."""
+TOGETHER: Final = 40
+"""As many slopes are judged in one run: at 95 % each, two runs in three would find something growing by chance."""
+T: Final = {4: 8.122, 5: 6.541, 6: 5.709, 8: 4.864, 10: 4.442, 14: 4.026, 18: 3.822, 22: 3.7}
+"""Student's t by degrees of freedom, two-sided, for 5 % divided by `TOGETHER`: all intervals of a run are right with 95 %."""
 HOUR_S: Final = 3600.0
 
 Point = tuple[float, float]
@@ -22,7 +24,7 @@ Point = tuple[float, float]
 
 @dataclass(frozen=True, slots=True)
 class Slope:
-    """Growth an hour by least squares; the true one is within ``per_hour`` ± ``margin`` with 95 % confidence."""
+    """Growth an hour by least squares; the true ones of a run are all within ``per_hour`` ± ``margin`` with 95 % confidence."""
 
     per_hour: float
     margin: float
@@ -61,7 +63,7 @@ def _widening(left: Sequence[float]) -> float:
 
 def _t(freedom: int) -> float:
     """For fewer degrees of freedom where the table has none: the larger value."""
-    return T_95[max(known for known in T_95 if known <= freedom)]
+    return T[max(known for known in T if known <= freedom)]
 
 
 def _blocks(points: Sequence[Point]) -> list[Sequence[Point]]:

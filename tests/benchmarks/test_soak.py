@@ -32,10 +32,10 @@ def test_a_slope_is_found_within_its_margin(per_hour: float) -> None:
 
 
 def test_neighbours_that_resemble_each_other_tell_less() -> None:
-    """A heap that wanders about a level is noise, however smooth: of 100 walks, 2 or 3 may seem to grow (independent, 18 would)."""
+    """A heap that wanders about a level is noise, however smooth: of 1,000 walks some 4 seem to grow (independent, 50 would)."""
     random = Random(SEED)
     grows = 0
-    for _ in range(100):
+    for _ in range(1000):
         level, walk = 60.0, list[Point]()
         for number in range(300):
             level += 0.05 * (60.0 - level) + random.gauss(0.0, 0.1)
@@ -44,7 +44,7 @@ def test_neighbours_that_resemble_each_other_tell_less() -> None:
         assert found is not None
         grows += found.is_surely_above(0.0)
 
-    assert grows <= 6
+    assert grows <= 15
 
 
 def test_too_few_points_give_no_figure() -> None:
