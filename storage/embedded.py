@@ -186,9 +186,10 @@ class EmbeddedPostgres:
                 send(leftover, signum)
             if await self._gone_within(_LEFTOVERS_S):
                 break
-        # Names a dead process, a zombie, or somebody else who got the number; the server takes the last two for a
+        # Each names a dead process, a zombie, or somebody else who got the number; the server takes the last two for a
         # rival.
-        (self.data / "postmaster.pid").unlink(missing_ok=True)
+        for lock in (self.data / "postmaster.pid", self._socket_directory / postgres_cluster.SOCKET_LOCK):
+            lock.unlink(missing_ok=True)
 
     async def _gone_within(self, seconds: float) -> bool:
         with trio.move_on_after(seconds):

@@ -22,6 +22,7 @@ PORT: Final = "5432"
 """Of the socket's name; no TCP port is opened."""
 
 _SOCKET_NAME: Final = f".s.PGSQL.{PORT}"
+SOCKET_LOCK: Final = f"{_SOCKET_NAME}.lock"
 _SOCKET_PATH_LIMIT: Final = 100
 """Bytes that fit into a Unix socket's address, with something to spare for systems that allow less."""
 

@@ -127,10 +127,11 @@ async def test_another_owner_is_respected(cluster: Path) -> None:
     assert owner.returncode == 0
 
 
+@pytest.mark.parametrize("name", ["postmaster.pid", ".s.PGSQL.5432.lock"])
 @pytest.mark.parametrize("kind", ["dead", "zombie", "somebody else"])
-async def test_a_leftover_pid_file_is_no_obstacle(cluster: Path, kind: str) -> None:
-    """A lock file that names a dead process, a zombie, or a process that is no server of this directory, is cleared
-    away."""
+async def test_a_leftover_lock_file_is_no_obstacle(cluster: Path, kind: str, name: str) -> None:
+    """One of the directory or of the socket that names a dead process, a zombie, or a process that is no server of this directory, is
+    cleared away."""
     # As the server's account: of anybody else's process the server itself knows that it is no rival.
     process = sleeper()
     try:
@@ -139,7 +140,7 @@ async def test_a_leftover_pid_file_is_no_obstacle(cluster: Path, kind: str) -> N
             await wait_until(lambda: is_gone(process.pid))
         if kind == "dead":
             process.wait()
-        (cluster / "data" / "postmaster.pid").write_text(f"{process.pid}\n{cluster}/data\n0\n5432\n\n\n0 0\nready\n")
+        (cluster / "data" / name).write_text(f"{process.pid}\n{cluster}/data\n0\n5432\n\n\n0 0\nready\n")
 
         async with started(EmbeddedPostgres(cluster)) as dsn:
             assert await ask(dsn, "SELECT 1") == 1
