@@ -62,7 +62,9 @@ def _run_titled(name: str, run: Benchmark) -> int:
 
 if __name__ == "__main__":
     _end_in_order_when_terminated()
+    status = TERMINATED
     try:
-        sys.exit(main(sys.argv[1:]))
+        status = main(sys.argv[1:])
     except* KeyboardInterrupt:  # perhaps out of nurseries
-        sys.exit(TERMINATED)
+        pass  # no exit from here: Python would put it into a group
+    sys.exit(status)

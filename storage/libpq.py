@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import re
 from types import MappingProxyType
 from typing import Final
-from urllib.parse import parse_qsl, unquote, urlsplit
+from urllib.parse import parse_qsl, unquote
 
 _PARAMETERS: Final = MappingProxyType(
     {
@@ -28,10 +29,15 @@ _PARAMETERS: Final = MappingProxyType(
 )
 
 
+_PARTS: Final = re.compile(r"(?:[^:/?#]*://)?(?P<places>[^/?#]*)(?P<path>[^?#]*)(?:\?(?P<query>[^#]*))?")
+"""By hand: `urlsplit` refuses an IPv6 address that is not the only host, in some versions of Python."""
+
+
 def variables(dsn: str) -> dict[str, str]:
     """What names the same database to `psql` and the others. `ValueError` for a parameter that has no variable of theirs."""
-    parts = urlsplit(dsn)
-    credentials, _, places = parts.netloc.rpartition("@")
+    parts = _PARTS.match(dsn)
+    assert parts is not None  # every part may be empty
+    credentials, _, places = parts["places"].rpartition("@")
     user, _, password = credentials.partition(":")
     hosts, ports = zip(*(_place(place) for place in places.split(",")), strict=True)
     named = {
@@ -39,9 +45,9 @@ def variables(dsn: str) -> dict[str, str]:
         "password": unquote(password),
         "host": unquote(",".join(hosts)),
         "port": ",".join(ports),
-        "dbname": unquote(parts.path.removeprefix("/")),
+        "dbname": unquote(parts["path"].removeprefix("/")),
     }
-    asked = dict(parse_qsl(parts.query))
+    asked = dict(parse_qsl(parts["query"] or ""))
     if unknown := sorted(asked.keys() - _PARAMETERS):
         raise ValueError(f"PostgreSQL's programs have no environment variable for {', '.join(unknown)}")
     return {_PARAMETERS[name]: value for name, value in {**named, **asked}.items() if value.strip(",")}
