@@ -110,7 +110,7 @@ def _opened(browser: Browser, url: str, expected: str, options: dict[str, Any]) 
         page.on("request", note_request)
         page.goto(url)
         yield page
-        assert complaints == []
+        assert complaints == [], complaints  # pytest does not spell it out outside of test modules
     finally:
         context.close()
 
