@@ -13,6 +13,7 @@ from typing import Final, final
 
 import msgspec
 
+from actors.http.answers import whole_answer
 from actors.http.auth import Authenticator
 from actors.http.backends import Backends
 from actors.http.bodies import decode, read_body
@@ -70,10 +71,7 @@ class Lane:
         body = decode(await read_body(receive, self._settings.read_timeout_s), SendBody)
         reply, more_headers = await send_message(plain.company_id, body, plain.idempotency_key, self._backends)
         content = msgspec.json.encode(reply)
-        headers = [(b"content-type", b"application/json"), (b"content-length", str(len(content)).encode("ascii"))]
-        headers += [(name.lower().encode("ascii"), value.encode("ascii")) for name, value in more_headers.items()]
-        head: AsgiEvent = {"type": "http.response.start", "status": 200, "headers": headers}
-        return head, {"type": "http.response.body", "body": content, "more_body": False}
+        return whole_answer(200, "application/json", content, more_headers)
 
 
 def plain_request(scope: AsgiScope, max_body_bytes: int) -> Plain | None:

@@ -18,6 +18,7 @@ import structlog
 import trio
 
 from actors.events.subscription import Subscription, SubscriptionClosed
+from actors.http.answers import REFUSAL, whole_answer
 from actors.http.audit import note_problem
 from actors.http.auth import Authenticator, Principal, key_in
 from actors.http.backends import Backends
@@ -195,12 +196,10 @@ class Stream:
 
 async def _reject(problem: Problem, scope: AsgiScope, send: AsgiSend) -> None:
     """Answer the handshake with a plain HTTP problem."""
-    headers = {"content-type": MEDIA_TYPE, "connection": "close", **problem.all_headers()}
+    headers = {"connection": "close", **problem.all_headers()}
     body = encode(problem, instance_of(problem, scope))
-    headers["content-length"] = str(len(body))
-    raw = [(name.lower().encode("ascii"), value.encode("ascii")) for name, value in headers.items()]
-    await send({"type": "websocket.http.response.start", "status": problem.kind.status, "headers": raw})
-    await send({"type": "websocket.http.response.body", "body": body, "more_body": False})
+    for event in whole_answer(problem.kind.status, MEDIA_TYPE, body, headers, kind=REFUSAL):
+        await send(event)
 
 
 def _query(scope: AsgiScope) -> dict[str, list[str]]:

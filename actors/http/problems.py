@@ -14,6 +14,9 @@ from typing import Any, Final, final
 import msgspec
 from msgspec import UNSET, UnsetType
 
+from actors.http.answers import whole_answer
+from actors.http.tasks import AsgiEvent
+
 MEDIA_TYPE: Final = "application/problem+json"
 MAX_DETAIL: Final = 500
 """Characters of ``detail``; longer ones are cut."""
@@ -229,13 +232,10 @@ def company_of(problem: Problem, scope: Mapping[str, Any]) -> str | None:
     return company_id
 
 
-def answer_of(problem: Problem, scope: Mapping[str, Any]) -> tuple[dict[str, Any], dict[str, Any]]:
+def answer_of(problem: Problem, scope: Mapping[str, Any]) -> tuple[AsgiEvent, AsgiEvent]:
     """The ASGI events that answer a request with ``problem``."""
     body = encode(problem, instance_of(problem, scope))
-    headers = {"content-type": MEDIA_TYPE, "content-length": str(len(body)), **problem.all_headers()}
-    raw = [(name.lower().encode("ascii"), value.encode("ascii")) for name, value in headers.items()]
-    head = {"type": "http.response.start", "status": problem.kind.status, "headers": raw}
-    return head, {"type": "http.response.body", "body": body, "more_body": False}
+    return whole_answer(problem.kind.status, MEDIA_TYPE, body, problem.all_headers())
 
 
 def encode(problem: Problem, instance: str) -> bytes:
