@@ -52,14 +52,14 @@ class Reservation:
 
     chain: bytes
     """The sending chain's public ratchet key."""
-    limit: int
-    """The first index of the chain that is not reserved."""
+    index: int
+    """Where the device file's sending chain was: the record's is `AHEAD` steps further."""
     rest: bytes
     """A digest of everything but the sending chain's key."""
 
     def covers(self, wanted: Reservation) -> bool:
         """Whether whoever wants the other one has only taken steps that are reserved by this one."""
-        return (self.chain, self.rest) == (wanted.chain, wanted.rest) and wanted.limit - AHEAD <= self.limit
+        return (self.chain, self.rest) == (wanted.chain, wanted.rest) and wanted.index <= self.index + AHEAD
 
 
 @final
@@ -74,6 +74,10 @@ class _Session:
         self.chain = bytes(self._sending["SenderRatchetKeyPublic"])
         self.key = msgspec.json.decode(self._sending["ChainKey"], type=ChainKey)
 
+    def ahead(self) -> bytes:
+        """The record with its sending chain `AHEAD` steps further."""
+        return self.with_key(self.key.ahead(AHEAD))
+
     def with_key(self, key: ChainKey | None) -> bytes:
         """The record with another key of the sending chain."""
         sending = {**self._sending, "ChainKey": key}
@@ -81,7 +85,7 @@ class _Session:
 
     def reservation(self) -> Reservation:
         rest = hashlib.blake2b(self.with_key(None), digest_size=16).digest()
-        return Reservation(self.chain, self.key.Index + AHEAD, rest)
+        return Reservation(self.chain, self.key.Index, rest)
 
 
 def _take_apart(record: bytes) -> _Session | None:
@@ -122,7 +126,7 @@ class Reservations:
         if known is not None and known.covers(wanted):
             return None
         reserved[key_id] = wanted
-        return key_type, key_id, msgspec.json.encode(encode_buffer(session.with_key(session.key.ahead(AHEAD))))
+        return key_type, key_id, msgspec.json.encode(encode_buffer(session.ahead()))
 
 
 def _session_in(value: bytes) -> _Session | None:
@@ -145,5 +149,5 @@ def step_ahead(connection: Connection) -> None:
             if session is not None:
                 connection.execute(
                     "UPDATE whatsmeow_sessions SET session = ? WHERE our_jid = ? AND their_id = ?",
-                    (session.with_key(session.key.ahead(AHEAD)), our_jid, their_id),
+                    (session.ahead(), our_jid, their_id),
                 )
