@@ -258,8 +258,7 @@ def build(
     try:
         connection = sqlite.connect(fresh, create=True)
         try:
-            _fill(connection, template, rows, outbox)
-            connection.execute("INSERT INTO wasup_meta (name, value) VALUES ('boot', ?)", (boot,))
+            _fill(connection, template, rows, outbox, boot)
         finally:
             connection.close()
     except SqliteError as error:
@@ -300,7 +299,7 @@ def _checked(rows: list[TableRow]) -> list[TableRow]:
     return rows
 
 
-def _fill(connection: Connection, template: Template, rows: list[TableRow], outbox: Sequence[Item]) -> None:
+def _fill(connection: Connection, template: Template, rows: list[TableRow], outbox: Sequence[Item], boot: str) -> None:
     connection.script("PRAGMA foreign_keys = OFF; PRAGMA journal_mode = WAL")
     with connection.transaction():
         for statement in (*template.statements, *OWN_TABLES):
@@ -316,6 +315,7 @@ def _fill(connection: Connection, template: Template, rows: list[TableRow], outb
         create_triggers(connection)
         connection.execute("INSERT INTO wasup_meta (name, value) VALUES ('file_id', ?)", (uuid.uuid4().hex,))
         connection.execute("INSERT INTO wasup_meta (name, value) VALUES ('taken_up_at', ?)", (str(int(time.time())),))
+        connection.execute("INSERT INTO wasup_meta (name, value) VALUES ('boot', ?)", (boot,))
 
 
 def _insert(connection: Connection, table: str, row: dict[str, SqlValue]) -> None:
