@@ -88,9 +88,8 @@ class Calls:
             async for request in self._messages_waiting:
                 outcome = await self._outcome(request.call, self._send_message, request)
                 await self._answering.acquire()  # bounded: the daemon may not be reading
-                nursery.start_soon(
-                    self._tell, outcome
-                )  # the library has nothing to do with it, so the next message need not wait
+                # The library has nothing to do with it, so the next message need not wait.
+                nursery.start_soon(self._tell, outcome)
 
     async def take(self, message: ToEngine) -> None:
         """One message of the daemon; returns without waiting for the work."""

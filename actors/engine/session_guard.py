@@ -107,9 +107,8 @@ def _same_chain(was: _Record, now: _Record) -> Json | None:
     if was.index is None or now.index is None:
         return now.content
     if was.state.get("ReceiverChains") == now.state.get("ReceiverChains"):
-        return (
-            None if now.index <= was.index and was.earlier == now.earlier else now.content
-        )  # two sends took the same key
+        # Of two sends that took the same key the later is refused.
+        return None if now.index <= was.index and was.earlier == now.earlier else now.content
     if now.index < was.index:  # a receive that began before a send had ended
         return _keep(was, now, ("SenderChain",))
     if now.index > was.index:  # a send that began before a receive had ended
