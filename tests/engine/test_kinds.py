@@ -13,8 +13,8 @@ import pytest
 
 from actors.engine import contents as c
 from actors.engine import protocol as p
+from tests.engine.companies import linked
 from tests.engine.daemon import Link, run_engine
-from tests.engine.test_whatsapp import linked
 from tests.loopback.loopback import Loopback
 from tests.loopback.peers import PeerEvent, Peers, start_neonize
 from tests.loopback.server import open_loopback

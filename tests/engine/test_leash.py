@@ -10,8 +10,8 @@ from trio.testing import MockClock
 
 from actors.engine import protocol as p
 from actors.engine.leash import Leash
+from tests.engine.companies import A, linked
 from tests.engine.daemon import run_engine
-from tests.engine.test_whatsapp import A, linked
 from tests.loopback.server import open_loopback
 
 

@@ -19,11 +19,11 @@ from actors.engine.events import Incoming
 from actors.engine.logs import EngineLog
 from actors.engine.receipts import Passed
 from actors.engine.redelivery import AGAIN_EVERY_S, Redelivery
+from tests.engine.companies import A, B, linked, say, taken_up, talk
 from tests.engine.conftest import BuildFile
 from tests.engine.daemon import Engine, Link, run_engine
 from tests.engine.rows import PEER, put_session
 from tests.engine.sessions import chain, session, state
-from tests.engine.test_whatsapp import A, B, linked, say, taken_up, talk
 from tests.loopback.jid import Jid
 from tests.loopback.loopback import Loopback
 from tests.loopback.server import open_loopback

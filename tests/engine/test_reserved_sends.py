@@ -9,8 +9,8 @@ from pathlib import Path
 
 from actors.engine import protocol as p
 from actors.engine.reservations import AHEAD
+from tests.engine.companies import LIDS, B, both_linked, both_taken_up, say, talk, two_companies
 from tests.engine.daemon import Link, run_engine
-from tests.engine.test_whatsapp import LIDS, A, B, linked, say, taken_up, talk
 from tests.loopback.server import open_loopback
 
 
@@ -48,8 +48,7 @@ def put_back(directory: Path, device: Path) -> None:
 
 async def test_messages_leave_while_the_record_takes_nothing(tmp_path: Path) -> None:
     """After an exchange the record has the next keys already: so many messages arrive, and are answered, with nothing committed."""
-    async with open_loopback() as loopback, run_engine(tmp_path, loopback.endpoints.environment()) as engine:
-        first, second = await linked(engine, loopback, "a", A), await linked(engine, loopback, "b", B)
+    async with two_companies(tmp_path) as (_, _, first, second):
         await talk_and_take_nothing_more(first, second)
         committed = first.record.position
         await arrive(first, second, *(f"reserved {number}" for number in range(AHEAD - 1)))
@@ -59,8 +58,7 @@ async def test_messages_leave_while_the_record_takes_nothing(tmp_path: Path) -> 
 
 async def test_the_message_beyond_waits_until_more_is_reserved(tmp_path: Path) -> None:
     """The first step that is not reserved is shipped, and the message is with WhatsApp only after its commit."""
-    async with open_loopback() as loopback, run_engine(tmp_path, loopback.endpoints.environment()) as engine:
-        first, second = await linked(engine, loopback, "a", A), await linked(engine, loopback, "b", B)
+    async with two_companies(tmp_path) as (loopback, _, first, second):
         await talk_and_take_nothing_more(first, second)
         await arrive(first, second, *(f"reserved {number}" for number in range(AHEAD)))
         messages = loopback.counters()["messages"]
@@ -79,14 +77,13 @@ async def test_files_lost_after_messages_that_no_commit_followed(tmp_path: Path)
     async with open_loopback() as loopback:
         environment = loopback.endpoints.environment()
         async with run_engine(tmp_path, environment) as engine:
-            first, second = await linked(engine, loopback, "a", A), await linked(engine, loopback, "b", B)
+            first, second = await both_linked(engine, loopback)
             await talk_and_take_nothing_more(first, second)
             await arrive(first, second, *(f"uncommitted {number}" for number in range(AHEAD - 1)))
             engine.process.kill()
         shutil.rmtree(tmp_path / "devices")
         async with run_engine(tmp_path, environment) as engine:
-            first = await taken_up(engine, loopback, "a", first.record)
-            second = await taken_up(engine, loopback, "b", second.record)
+            first, second = await both_taken_up(engine, loopback, first, second)
             await arrive(first, second, "after", "and again")
 
         assert loopback.counters()["retry_receipts"] == 0
@@ -98,7 +95,7 @@ async def test_a_machine_that_forgot_the_last_messages(tmp_path: Path) -> None:
         environment = loopback.endpoints.environment()
         device = tmp_path / "devices" / "a.db"
         async with run_engine(tmp_path, environment) as engine:
-            first, second = await linked(engine, loopback, "a", A), await linked(engine, loopback, "b", B)
+            first, second = await both_linked(engine, loopback)
             await talk(first, second, "before")
             await first.call(p.Disconnect)
             put_aside(device, tmp_path)
@@ -110,8 +107,7 @@ async def test_a_machine_that_forgot_the_last_messages(tmp_path: Path) -> None:
         with closing(sqlite3.connect(device)) as connection, connection:
             connection.execute("UPDATE wasup_meta SET value = 'another' WHERE name = 'boot'")
         async with run_engine(tmp_path, environment) as engine:
-            first = await taken_up(engine, loopback, "a", first.record)
-            second = await taken_up(engine, loopback, "b", second.record)
+            first, second = await both_taken_up(engine, loopback, first, second)
             await arrive(first, second, "after", "and again")
 
         assert loopback.counters()["retry_receipts"] == 0

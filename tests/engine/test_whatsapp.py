@@ -5,62 +5,15 @@ from __future__ import annotations
 import json
 import shutil
 import signal
-from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager
+from collections.abc import Callable
 from pathlib import Path
 
 import trio
 
 from actors.engine import protocol as p
-from tests.engine.daemon import Engine, Link, Record, run_engine
-from tests.loopback.loopback import Loopback
+from tests.engine.companies import LIDS, A, B, both_linked, both_taken_up, linked, say, talk, two_companies
+from tests.engine.daemon import Link, run_engine
 from tests.loopback.server import open_loopback
-
-A, B = "79000000001", "79000000002"
-LIDS = {A: "100000000000001", B: "100000000000002"}
-
-
-async def linked(engine: Engine, loopback: Loopback, company_id: str, number: str) -> Link:
-    """A company linked by QR and logged in."""
-    phone = loopback.add_account(number, LIDS[number], company_id)
-    link = await engine.link(company_id)
-    await link.open(loopback.endpoints.proxy_url)
-    await link.call(p.Connect)
-    await phone.scan((await link.hear(p.Qr)).codes[0])
-    await link.hear(p.Paired)
-    await link.hear(p.Connected)
-    return link
-
-
-async def taken_up(engine: Engine, loopback: Loopback, company_id: str, record: Record) -> Link:
-    """A company that is linked already, logged in again."""
-    link = await engine.link(company_id, record)
-    await link.open(loopback.endpoints.proxy_url)
-    await link.call(p.Connect)
-    await link.hear(p.Connected)
-    return link
-
-
-async def say(sender: Link, to: str, text: str, **fields: object) -> p.Sent:
-    """Send and see that it was sent."""
-    sent = await sender.call(p.SendText, to=to, text=text, message_id="wanted", **fields)
-    assert isinstance(sent, p.Sent), sent
-    return sent
-
-
-async def talk(first: Link, second: Link, word: str) -> None:
-    """One message in each direction arrives, decrypted."""
-    await say(first, f"{B}@s.whatsapp.net", f"{word} there")
-    assert (await second.hear_message())["text"] == f"{word} there"
-    await say(second, f"{A}@s.whatsapp.net", f"{word} back")
-    assert (await first.hear_message())["text"] == f"{word} back"
-
-
-@asynccontextmanager
-async def two_companies(tmp_path: Path) -> AsyncIterator[tuple[Loopback, Engine, Link, Link]]:
-    """Two linked companies in one engine process."""
-    async with open_loopback() as loopback, run_engine(tmp_path, loopback.endpoints.environment()) as engine:
-        yield loopback, engine, await linked(engine, loopback, "a", A), await linked(engine, loopback, "b", B)
 
 
 async def test_two_companies_link_and_talk(tmp_path: Path) -> None:
@@ -105,14 +58,13 @@ async def test_a_killed_engine_goes_on_where_it_was(tmp_path: Path) -> None:
     async with open_loopback() as loopback:
         environment = loopback.endpoints.environment()
         async with run_engine(tmp_path, environment) as engine:
-            first, second = await linked(engine, loopback, "a", A), await linked(engine, loopback, "b", B)
+            first, second = await both_linked(engine, loopback)
             await talk(first, second, "before")
             await receive_unconfirmed(first, second)
             committed = first.record.position
             engine.process.kill()
         async with run_engine(tmp_path, environment) as engine:
-            first = await taken_up(engine, loopback, "a", first.record)
-            second = await taken_up(engine, loopback, "b", second.record)
+            first, second = await both_taken_up(engine, loopback, first, second)
             caught_up = first.record.position
             assert (await first.hear_message())["text"] == "unconfirmed"
             await talk(first, second, "after")
@@ -155,7 +107,7 @@ async def test_files_lost_in_the_middle_of_a_send_cost_no_later_message(tmp_path
     async with open_loopback() as loopback:
         environment = loopback.endpoints.environment()
         async with run_engine(tmp_path, environment) as engine:
-            first, second = await linked(engine, loopback, "a", A), await linked(engine, loopback, "b", B)
+            first, second = await both_linked(engine, loopback)
             await talk(first, second, "before")
             await receive_unconfirmed(first, second)
             await first.send(p.SendText(call=999, to=f"{B}@s.whatsapp.net", text="never leaves", message_id="wanted"))
@@ -163,8 +115,7 @@ async def test_files_lost_in_the_middle_of_a_send_cost_no_later_message(tmp_path
             engine.process.kill()
         shutil.rmtree(tmp_path / "devices")
         async with run_engine(tmp_path, environment) as engine:
-            first = await taken_up(engine, loopback, "a", first.record)
-            second = await taken_up(engine, loopback, "b", second.record)
+            first, second = await both_taken_up(engine, loopback, first, second)
             await talk(first, second, "after")
 
         assert loopback.counters()["retry_receipts"] == 0
@@ -175,13 +126,12 @@ async def test_lost_device_files_are_rebuilt_from_the_record(tmp_path: Path) -> 
     async with open_loopback() as loopback:
         environment = loopback.endpoints.environment()
         async with run_engine(tmp_path, environment) as engine:
-            first, second = await linked(engine, loopback, "a", A), await linked(engine, loopback, "b", B)
+            first, second = await both_linked(engine, loopback)
             await talk(first, second, "before")
             engine.process.kill()
         shutil.rmtree(tmp_path / "devices")
         async with run_engine(tmp_path, environment) as engine:
-            first = await taken_up(engine, loopback, "a", first.record)
-            second = await taken_up(engine, loopback, "b", second.record)
+            first, second = await both_taken_up(engine, loopback, first, second)
             await talk(first, second, "after")
             await talk(first, second, "and again")
 
@@ -200,7 +150,7 @@ async def test_an_event_nobody_stored_comes_again(tmp_path: Path) -> None:
     async with open_loopback() as loopback:
         environment = loopback.endpoints.environment()
         async with run_engine(tmp_path, environment) as engine:
-            first, second = await linked(engine, loopback, "a", A), await linked(engine, loopback, "b", B)
+            first, second = await both_linked(engine, loopback)
             second.acknowledges = False
             await say(first, f"{B}@s.whatsapp.net", "keep this")
             await second.hear_message()
@@ -347,7 +297,7 @@ async def test_a_shutdown_under_traffic_is_quick_and_loses_nothing(tmp_path: Pat
     async with open_loopback() as loopback:
         environment = loopback.endpoints.environment()
         async with run_engine(tmp_path, environment) as engine:
-            first, second = await linked(engine, loopback, "a", A), await linked(engine, loopback, "b", B)
+            first, second = await both_linked(engine, loopback)
             await talk(first, second, "before")
             engine.process.send_signal(signal.SIGTERM)
             with trio.fail_after(3):
@@ -355,8 +305,7 @@ async def test_a_shutdown_under_traffic_is_quick_and_loses_nothing(tmp_path: Pat
             assert engine.process.stdout is not None
             assert engine.process.stdout.read() == b""
         async with run_engine(tmp_path, environment) as engine:
-            first = await taken_up(engine, loopback, "a", first.record)
-            second = await taken_up(engine, loopback, "b", second.record)
+            first, second = await both_taken_up(engine, loopback, first, second)
             await talk(first, second, "after")
 
 

@@ -11,9 +11,8 @@ from typing import Any
 import trio
 
 from actors.engine import protocol as p
-from tests.engine.daemon import Link, run_engine
-from tests.engine.test_whatsapp import A, B, linked
-from tests.loopback.server import open_loopback
+from tests.engine.companies import A, B, two_companies
+from tests.engine.daemon import Link
 
 ARRIVE_WITHIN_S = 60.0
 
@@ -70,11 +69,8 @@ class Outcome:
 
 async def converse(directory: Path, count: int) -> Outcome:
     """Both send ``count`` texts as fast as they are answered; the outcome once everything has arrived or no more comes."""
-    async with open_loopback() as loopback, run_engine(directory, loopback.endpoints.environment()) as engine:
-        sides = (
-            Side(await linked(engine, loopback, "a", A), f"{B}@s.whatsapp.net"),
-            Side(await linked(engine, loopback, "b", B), f"{A}@s.whatsapp.net"),
-        )
+    async with two_companies(directory) as (loopback, _, first, second):
+        sides = (Side(first, f"{B}@s.whatsapp.net"), Side(second, f"{A}@s.whatsapp.net"))
         async with trio.open_nursery() as nursery:
             for side in sides:
                 nursery.start_soon(side.listen)
