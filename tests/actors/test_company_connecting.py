@@ -161,13 +161,18 @@ async def test_start_tries_again_at_once(autojump_clock: MockClock) -> None:
         assert (await running.settle()).status is CompanyState.CONNECTED
 
 
+def take_all_turns(gate: trio.CapacityLimiter) -> None:
+    """As many others log in as may at once; raising ``total_tokens`` by one lets the next in."""
+    for _ in range(int(gate.total_tokens)):
+        gate.acquire_on_behalf_of_nowait(object())
+
+
 async def test_waiting_for_ones_turn_has_no_deadline_and_connecting_has(autojump_clock: MockClock) -> None:
     """At boot a thousand companies wait for a few places: the connect deadline begins with the turn."""
     world = World()
     gate = world.connect_gate
     async with company(world, running=False) as running:
-        for _ in range(int(gate.total_tokens)):
-            gate.acquire_on_behalf_of_nowait(object())
+        take_all_turns(gate)
         await running.ref.ask(StartSession())
         await trio.sleep(600)
         waiting = await running.status()
@@ -183,8 +188,7 @@ async def test_who_lost_whatsapp_waits_for_a_turn_too(autojump_clock: MockClock)
     gate = world.connect_gate
     async with company(world) as running:
         await running.settle()
-        for _ in range(int(gate.total_tokens)):
-            gate.acquire_on_behalf_of_nowait(object())
+        take_all_turns(gate)
         world.engine.say(protocol.Closed(kind="disconnected"))
         await trio.sleep(600)
         waiting = await running.status()
@@ -206,8 +210,7 @@ async def test_a_turn_that_comes_after_a_stop_is_not_used(autojump_clock: MockCl
 
     async with company(world) as running:
         await running.settle()
-        for _ in range(int(gate.total_tokens)):
-            gate.acquire_on_behalf_of_nowait(object())
+        take_all_turns(gate)
         world.engine.say(protocol.Closed(kind="disconnected"))
         await trio.sleep(600)
         world.engine.hook = gives_a_turn
