@@ -17,28 +17,25 @@ import ctypes
 from collections.abc import Callable
 from typing import Any, Final, Protocol
 
-_P = ctypes.c_void_p
-_INT = ctypes.c_int
+from actors.engine.sqlite_abi import ADDRESS, BYTES, INT, TRANSIENT, Signatures
 
-_FUNCTION = ctypes.CFUNCTYPE(None, _P, _INT, ctypes.POINTER(_P))
-_ENTRY_POINT = ctypes.CFUNCTYPE(_INT, _P, _P, _P)
+_FUNCTION = ctypes.CFUNCTYPE(None, ADDRESS, INT, ctypes.POINTER(ADDRESS))
+_ENTRY_POINT = ctypes.CFUNCTYPE(INT, ADDRESS, ADDRESS, ADDRESS)
 
 _FLAGS: Final = 0x1 | 0x800 | 0x200000  # UTF8 | DETERMINISTIC | INNOCUOUS
 
-SIGNATURES: Final[dict[str, tuple[Any, list[Any]]]] = {"sqlite3_auto_extension": (_INT, [_ENTRY_POINT])}
+SIGNATURES: Final[Signatures] = {"sqlite3_auto_extension": (INT, [_ENTRY_POINT])}
 """To be called without the GIL."""
 
-QUICK_SIGNATURES: Final[dict[str, tuple[Any, list[Any]]]] = {
-    "sqlite3_create_function_v2": (_INT, [_P, ctypes.c_char_p, _INT, _INT, _P, _FUNCTION, _P, _P, _P]),
-    "sqlite3_value_blob": (_P, [_P]),
-    "sqlite3_value_bytes": (_INT, [_P]),
-    "sqlite3_result_value": (None, [_P, _P]),
-    "sqlite3_result_blob": (None, [_P, ctypes.c_char_p, _INT, _P]),
-    "sqlite3_result_error": (None, [_P, ctypes.c_char_p, _INT]),
+QUICK_SIGNATURES: Final[Signatures] = {
+    "sqlite3_create_function_v2": (INT, [ADDRESS, BYTES, INT, INT, ADDRESS, _FUNCTION, ADDRESS, ADDRESS, ADDRESS]),
+    "sqlite3_value_blob": (ADDRESS, [ADDRESS]),
+    "sqlite3_value_bytes": (INT, [ADDRESS]),
+    "sqlite3_result_value": (None, [ADDRESS, ADDRESS]),
+    "sqlite3_result_blob": (None, [ADDRESS, BYTES, INT, ADDRESS]),
+    "sqlite3_result_error": (None, [ADDRESS, BYTES, INT]),
 }
 """To be called with the GIL held."""
-
-_TRANSIENT: Final = _P(-1)
 
 Transition = Callable[[bytes, bytes], bytes | None]
 """What becomes of a value over which another is written; None is NULL."""
@@ -90,4 +87,4 @@ def _answer(quick: Any, context: int, result: bytes | None, new: bytes, value: i
     if result == new:
         quick.sqlite3_result_value(context, value)
     elif result is not None:
-        quick.sqlite3_result_blob(context, result, len(result), _TRANSIENT)
+        quick.sqlite3_result_blob(context, result, len(result), TRANSIENT)

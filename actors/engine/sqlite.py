@@ -18,10 +18,10 @@ from urllib.parse import quote
 from actors.engine import sql_function
 from actors.engine.errors import SqliteError
 from actors.engine.session_guard import session_after
+from actors.engine.sqlite_abi import ADDRESS, BYTES, INT, INT64, OK, TRANSIENT, Signatures
 
 SqlValue = int | str | bytes | None
 
-_OK: Final = 0
 _ROW: Final = 100
 _DONE: Final = 101
 _OPEN_FLAGS: Final = 0x2 | 0x40 | 0x10000  # READWRITE | URI | FULLMUTEX
@@ -32,44 +32,38 @@ _INTEGER: Final = 1
 _FLOAT: Final = 2
 _TEXT: Final = 3
 _NULL: Final = 5
-_TRANSIENT: Final = ctypes.c_void_p(-1)
 _STATEMENTS_KEPT: Final = 64
 
 CACHE_KIB: Final = 16
 """Pages a connection keeps, of 4 KiB. SQLite's default of 2,000 KiB would hold all of a device file in memory, once for each connection to
 it; the kernel has the pages as well, and a company's next message needs others."""
 
-_P = ctypes.c_void_p
-_INT = ctypes.c_int
-_INT64 = ctypes.c_int64
-_STR = ctypes.c_char_p
-
-_SIGNATURES: Final[dict[str, tuple[Any, list[Any]]]] = {
-    "sqlite3_open_v2": (_INT, [_STR, ctypes.POINTER(_P), _INT, _STR]),
-    "sqlite3_close_v2": (_INT, [_P]),
-    "sqlite3_busy_timeout": (_INT, [_P, _INT]),
-    "sqlite3_extended_result_codes": (_INT, [_P, _INT]),
-    "sqlite3_prepare_v2": (_INT, [_P, _STR, _INT, ctypes.POINTER(_P), ctypes.POINTER(_STR)]),
-    "sqlite3_step": (_INT, [_P]),
-    "sqlite3_finalize": (_INT, [_P]),
-    "sqlite3_exec": (_INT, [_P, _STR, _P, _P, _P]),
+_SIGNATURES: Final[Signatures] = {
+    "sqlite3_open_v2": (INT, [BYTES, ctypes.POINTER(ADDRESS), INT, BYTES]),
+    "sqlite3_close_v2": (INT, [ADDRESS]),
+    "sqlite3_busy_timeout": (INT, [ADDRESS, INT]),
+    "sqlite3_extended_result_codes": (INT, [ADDRESS, INT]),
+    "sqlite3_prepare_v2": (INT, [ADDRESS, BYTES, INT, ctypes.POINTER(ADDRESS), ctypes.POINTER(BYTES)]),
+    "sqlite3_step": (INT, [ADDRESS]),
+    "sqlite3_finalize": (INT, [ADDRESS]),
+    "sqlite3_exec": (INT, [ADDRESS, BYTES, ADDRESS, ADDRESS, ADDRESS]),
 }
 """Calls that may do input or output: made without the GIL."""
 
-_QUICK_SIGNATURES: Final[dict[str, tuple[Any, list[Any]]]] = {
-    "sqlite3_reset": (_INT, [_P]),
-    "sqlite3_errmsg": (_STR, [_P]),
-    "sqlite3_extended_errcode": (_INT, [_P]),
-    "sqlite3_bind_int64": (_INT, [_P, _INT, _INT64]),
-    "sqlite3_bind_text": (_INT, [_P, _INT, _STR, _INT, _P]),
-    "sqlite3_bind_blob": (_INT, [_P, _INT, _STR, _INT, _P]),
-    "sqlite3_bind_zeroblob": (_INT, [_P, _INT, _INT]),
-    "sqlite3_bind_null": (_INT, [_P, _INT]),
-    "sqlite3_column_count": (_INT, [_P]),
-    "sqlite3_column_type": (_INT, [_P, _INT]),
-    "sqlite3_column_int64": (_INT64, [_P, _INT]),
-    "sqlite3_column_blob": (_P, [_P, _INT]),
-    "sqlite3_column_bytes": (_INT, [_P, _INT]),
+_QUICK_SIGNATURES: Final[Signatures] = {
+    "sqlite3_reset": (INT, [ADDRESS]),
+    "sqlite3_errmsg": (BYTES, [ADDRESS]),
+    "sqlite3_extended_errcode": (INT, [ADDRESS]),
+    "sqlite3_bind_int64": (INT, [ADDRESS, INT, INT64]),
+    "sqlite3_bind_text": (INT, [ADDRESS, INT, BYTES, INT, ADDRESS]),
+    "sqlite3_bind_blob": (INT, [ADDRESS, INT, BYTES, INT, ADDRESS]),
+    "sqlite3_bind_zeroblob": (INT, [ADDRESS, INT, INT]),
+    "sqlite3_bind_null": (INT, [ADDRESS, INT]),
+    "sqlite3_column_count": (INT, [ADDRESS]),
+    "sqlite3_column_type": (INT, [ADDRESS, INT]),
+    "sqlite3_column_int64": (INT64, [ADDRESS, INT]),
+    "sqlite3_column_blob": (ADDRESS, [ADDRESS, INT]),
+    "sqlite3_column_bytes": (INT, [ADDRESS, INT]),
 }
 """Calls of less than a microsecond: made with the GIL held, which is several times cheaper than giving it away."""
 
@@ -93,11 +87,11 @@ class Sqlite:
 
     def connect(self, path: Path, *, create: bool = False, busy_timeout_ms: int = 5000) -> Connection:
         """Open a file; SqliteError when it is missing (unless ``create``) or no database."""
-        handle = _P()
+        handle = ADDRESS()
         flags = _OPEN_FLAGS | (_CREATE if create else 0)
         uri = f"file:{quote(str(path))}".encode()
         code = self._slow.sqlite3_open_v2(uri, ctypes.byref(handle), flags, None)
-        if code != _OK:
+        if code != OK:
             text = f"cannot open the file: {self.text(handle)}"
             self._slow.sqlite3_close_v2(handle)
             raise SqliteError(code, text)
@@ -200,7 +194,7 @@ class Connection:
     def _prepared(self, sql: str) -> Any:
         statement = self._statements.get(sql)
         if statement is None:
-            statement = _P()
+            statement = ADDRESS()
             self._check(
                 self._sqlite.slow.sqlite3_prepare_v2(
                     self._open_handle(), sql.encode(), -1, ctypes.byref(statement), None
@@ -220,9 +214,9 @@ class Connection:
                 code = quick.sqlite3_bind_int64(statement, index, value)
             elif isinstance(value, str):
                 raw = value.encode("utf-8", "surrogateescape")
-                code = quick.sqlite3_bind_text(statement, index, raw, len(raw), _TRANSIENT)
+                code = quick.sqlite3_bind_text(statement, index, raw, len(raw), TRANSIENT)
             elif value:
-                code = quick.sqlite3_bind_blob(statement, index, value, len(value), _TRANSIENT)
+                code = quick.sqlite3_bind_blob(statement, index, value, len(value), TRANSIENT)
             else:
                 code = quick.sqlite3_bind_zeroblob(statement, index, 0)
             self._check(code)
@@ -248,5 +242,5 @@ class Connection:
         return data.decode("utf-8", "surrogateescape") if kind == _TEXT else data
 
     def _check(self, code: int) -> None:
-        if code != _OK:
+        if code != OK:
             raise SqliteError(code, self._sqlite.text(self._handle))
