@@ -17,7 +17,8 @@ import ctypes
 from collections.abc import Callable
 from typing import Any, Final, Protocol
 
-from actors.engine.sqlite_abi import ADDRESS, BYTES, INT, TRANSIENT, Signatures
+from actors.engine.errors import SqliteError
+from actors.engine.sqlite_abi import ADDRESS, BYTES, INT, OK, TRANSIENT, Signatures
 
 _FUNCTION = ctypes.CFUNCTYPE(None, ADDRESS, INT, ctypes.POINTER(ADDRESS))
 _ENTRY_POINT = ctypes.CFUNCTYPE(INT, ADDRESS, ADDRESS, ADDRESS)
@@ -53,7 +54,8 @@ class Functions(Protocol):
 def offer(sqlite: Functions, name: str, transition: Transition) -> None:
     """Give every connection opened from now on, by whomever, the function ``name(old, new)``; NULL is read as no bytes.
 
-    A result that equals ``new`` is ``new`` itself, whatever its type. Its callbacks stay for as long as the process.
+    A result that equals ``new`` is ``new`` itself, whatever its type. Its callbacks stay for as long as the process. `SqliteError` when
+    SQLite does not take it.
     """
     function = _FUNCTION(_called(sqlite.quick, transition))
     create = sqlite.quick.sqlite3_create_function_v2
@@ -64,7 +66,9 @@ def offer(sqlite: Functions, name: str, transition: Transition) -> None:
     entry_point = _ENTRY_POINT(entry)
     # It, and thereby what it refers to, is never freed: SQLite keeps its address for good.
     ctypes.pythonapi.Py_IncRef(ctypes.py_object(entry_point))
-    sqlite.slow.sqlite3_auto_extension(entry_point)
+    code = sqlite.slow.sqlite3_auto_extension(entry_point)
+    if code != OK:
+        raise SqliteError(code, f"cannot offer the function {name}")
 
 
 def _called(quick: Any, transition: Transition) -> Callable[[int, int, Any], None]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 import threading
+from ctypes import c_int64
 from pathlib import Path
 
 import pytest
@@ -94,6 +95,19 @@ def test_what_is_no_ordinary_exception_gives_null(
     assert connection.scalar("SELECT wasup_tried(x'00', x'01')") is None
     assert ignored == [SystemExit]
     connection.close()
+
+
+def test_a_function_that_cannot_be_offered_is_an_error(sqlite: Sqlite) -> None:
+    """Without it every write of a session would fail later on: SQLite has no memory left here."""
+    limit = sqlite.quick.sqlite3_hard_heap_limit64
+    limit.restype, limit.argtypes = c_int64, [c_int64]
+    before = limit(1)
+
+    try:
+        with pytest.raises(SqliteError, match="SQLite error 7: cannot offer the function wasup_tried"):
+            offer(sqlite, "wasup_tried", joined)
+    finally:
+        limit(before)
 
 
 @pytest.mark.parametrize("error", [ValueError, SystemExit])
