@@ -219,7 +219,7 @@ def open_file(sqlite: Sqlite, path: Path) -> DeviceFile | None:
 
 
 def _require_sound(connection: Connection) -> None:
-    checked = connection.scalar("PRAGMA quick_check(1)")
+    checked = connection.pragma("quick_check(1)")
     if checked != "ok":
         raise DamagedFile("SQLite's quick_check found damage")
     require_version(connection)

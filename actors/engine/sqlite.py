@@ -144,13 +144,20 @@ class Connection:
                 return self._rows(statement)
             finally:
                 self._sqlite.quick.sqlite3_reset(statement)
-                if sql.startswith("PRAGMA"):  # asked once; a check of the file is as large as its schema
-                    self._sqlite.slow.sqlite3_finalize(self._statements.pop(sql))
 
     def scalar(self, sql: str, parameters: Sequence[SqlValue] = ()) -> SqlValue:
         """The first column of the first row; None when there is none."""
         rows = self.execute(sql, parameters)
         return rows[0][0] if rows else None
+
+    def pragma(self, name: str) -> SqlValue:
+        """What SQLite answers first. The statement is not kept: a check of the file is as large as its schema, and made once."""
+        sql = f"PRAGMA {name}"
+        with self._lock:
+            try:
+                return self.scalar(sql)
+            finally:
+                self._sqlite.slow.sqlite3_finalize(self._statements.pop(sql, None))
 
     @contextmanager
     def transaction(self, kind: str = "IMMEDIATE") -> Generator[None]:
@@ -169,7 +176,7 @@ class Connection:
         with self._lock:
             self._sqlite.slow.sqlite3_busy_timeout(self._open_handle(), 0)
             try:
-                return self.scalar("PRAGMA wal_checkpoint(TRUNCATE)") == 0
+                return self.pragma("wal_checkpoint(TRUNCATE)") == 0
             except SqliteError:
                 return False
             finally:

@@ -151,7 +151,7 @@ def test_the_check_of_a_file_is_not_kept(sqlite: Sqlite, connection: Connection)
     used.restype = c_int64
     before = used()
 
-    answers = [connection.scalar("PRAGMA quick_check(1)") for _ in range(2)]
+    answers = [connection.pragma("quick_check(1)") for _ in range(2)]
 
     print(f"{used() - before} bytes more after the check")
     assert answers == ["ok", "ok"]

@@ -47,11 +47,11 @@ def test_a_file_of_an_earlier_version_gets_the_present_triggers(build_file: Buil
 def test_a_file_that_has_them_is_not_written(build_file: BuildFile) -> None:
     """Each write to a schema makes every connection prepare its statements again."""
     connection = build_file()._connection
-    before = connection.scalar("PRAGMA schema_version")
+    before = connection.pragma("schema_version")
 
     install_triggers(connection)
 
-    assert connection.scalar("PRAGMA schema_version") == before
+    assert connection.pragma("schema_version") == before
 
 
 def test_triggers_of_others_stay(build_file: BuildFile) -> None:
