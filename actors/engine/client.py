@@ -16,7 +16,7 @@ import trio
 from actors.engine import events
 from actors.engine.closing import Closing, Hint, closing_from_log, is_fatal
 from actors.engine.errors import CallRefused, LibraryError
-from actors.engine.gate import Gate
+from actors.engine.gate import Gate, is_noted
 from actors.engine.handover import Handover
 from actors.engine.library import Callbacks, WhatsAppLibrary
 from actors.engine.logs import EngineLog
@@ -25,8 +25,8 @@ from actors.engine.redials import is_restarting, is_socket_lost
 
 T = TypeVar("T")
 
-MADE_WITHIN_S: Final = 0.05
-"""How long the library takes at most to note a new client in its maps: it opens and reads the file before."""
+NOTED_WITHIN_S: Final = 1.0
+"""How long others wait at most until the library has noted a new client in its maps: it opens and reads the file before, 5 to 7 ms."""
 
 DISCONNECT_S: Final = 8.0
 RETURN_S: Final = 3.0
@@ -122,6 +122,7 @@ class Client:
         # Never the process's own limiter: a few stuck dials would take all its threads, and with them every company's.
         self._life_limiter = trio.CapacityLimiter(2)
         self._token = trio.lowlevel.current_trio_token()
+        self._noted = threading.Event()
         self._seen = threading.Event()
         self._returned = trio.Event()
         self._stopping = False
@@ -212,7 +213,7 @@ class Client:
     def _make(self) -> None:
         with self._gate.making():
             threading.Thread(target=self._run, name=self.settings.name, daemon=True).start()
-            self._seen.wait(MADE_WITHIN_S)
+            self._noted.wait(NOTED_WITHIN_S)
 
     def _enter(self, function: Callable[..., T], *arguments: object) -> T:
         self._gate.begin_call()
@@ -239,6 +240,7 @@ class Client:
             )
         except Exception as failure:  # noqa: BLE001 - the thread's boundary: whatever it was, the company must hear that its client is gone
             error = type(failure).__name__
+        self._noted.set()
         self.signals.put(RunEnded(error))
         try:
             self._token.run_sync_soon(self._returned.set)
@@ -291,6 +293,8 @@ class Client:
 
     def _on_log(self, level: str, logger: str, text: str) -> None:
         try:
+            if is_noted(logger):
+                self._noted.set()
             if level == "DEBUG":  # whole nodes: nothing else may look at them
                 return self._note_node(logger, text)
             if (passed := passed_from_log(text)) is not None:

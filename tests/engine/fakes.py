@@ -20,6 +20,7 @@ class FakeLibrary:
         self.done: list[tuple[str, str]] = []
         self.callbacks: dict[str, Callbacks] = {}
         self.started = threading.Event()
+        self.on_opening: Callable[[], None] = lambda: None
         self.on_run: Callable[[Callbacks], str | None] = lambda callbacks: None
         self.on_disconnect: Callable[[], None] = lambda: None
         self.on_stop: Callable[[], None] = lambda: None
@@ -35,6 +36,8 @@ class FakeLibrary:
         self.done.append(("run", client))
         self.callbacks[client] = callbacks
         stopped = self._stopped.setdefault(client, threading.Event())
+        self.on_opening()
+        callbacks.log("DEBUG", "Client/Socket", "Dialing wss://web.whatsapp.com/ws/chat")
         answer = self.on_run(callbacks)
         self.started.set()
         if answer is not None:

@@ -44,9 +44,10 @@ def make(
     linked: bool = True,
     store: Callable[[events.Incoming], None] = lambda event: None,
     make_durable: Callable[[threading.Event], None] = threading.Event.set,
+    gate: Gate | None = None,
 ) -> Client:
     settings = ClientSettings("962302#1", Path("/nowhere/962302.db"), None, "wasup", linked)
-    return Client(fake, Gate(), settings, store, EngineLog("962302"), make_durable=make_durable)
+    return Client(fake, gate or Gate(), settings, store, EngineLog("962302"), make_durable=make_durable)
 
 
 def connected(callbacks: Callbacks) -> None:
@@ -82,6 +83,49 @@ async def test_no_call_is_made_before_the_library_knows_the_client(fake: FakeLib
         await client.call(fake.round_trip, deadline_s=1)
 
     assert (caught.value.code, [what for what, _ in fake.done]) == ("not_connected", ["run"])
+    await client.stop()
+
+
+async def test_no_call_of_another_client_begins_before_the_library_has_noted_a_new_one(fake: FakeLibrary) -> None:
+    """However long it takes to open the file: until then it may write its maps, and Go ends the process when somebody reads them."""
+    fake.on_run = connected
+    gate = Gate()
+    order: list[str] = []
+
+    def call() -> None:
+        gate.begin_call()
+        order.append("called")
+
+    def open_file() -> None:
+        caller.start()
+        caller.join(0.2)
+        order.append("noted")
+
+    caller = threading.Thread(target=call)
+    fake.on_opening = open_file
+    client = make(fake, gate=gate)
+    await client.start()
+    await trio.to_thread.run_sync(caller.join, 30.0)
+
+    assert order == ["noted", "called"]
+    await client.stop()
+
+
+async def test_a_library_that_does_not_open_its_file_holds_up_nobody_for_long(
+    fake: FakeLibrary, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A disk that hangs is one company's trouble."""
+    monkeypatch.setattr(module, "NOTED_WITHIN_S", 0.01)
+    release = threading.Event()
+    fake.on_opening = held(release)
+    gate = Gate()
+    client = make(fake, gate=gate)
+    await client.start()
+
+    gate.begin_call()
+
+    assert fake.done == [("run", "962302#1")]
+    release.set()
     await client.stop()
 
 

@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import socket
 import threading
+from pathlib import Path
 
-from actors.engine.gate import SETTLE_S, Gate
+from actors.engine import events
+from actors.engine.gate import SETTLE_S, Gate, is_noted
+from actors.engine.library import Callbacks, Library
 
 
 def test_a_maker_waits_until_the_last_call_has_passed_the_map() -> None:
@@ -61,3 +65,23 @@ def test_no_call_begins_while_a_maker_works() -> None:
     caller.join()
 
     assert order == ["made", "called"]
+
+
+def test_the_library_s_first_line_of_a_client_comes_when_it_is_noted(library: Library, tmp_path: Path) -> None:
+    """The real one says that it dials, with the client's logger, which it makes after everything it does to its maps."""
+    lines: list[tuple[str, str]] = []
+    callbacks = Callbacks(
+        lambda code: None,
+        lambda status: None,
+        lambda number, data: None,
+        lambda level, logger, text: lines.append((logger, text)),
+    )
+    with socket.socket() as nobody:  # bound, not listening: the dial is refused
+        nobody.bind(("127.0.0.1", 0))
+        proxy = f"http://127.0.0.1:{nobody.getsockname()[1]}"
+        error = library.run("962302#gate", str(tmp_path / "gate.db"), proxy, "wasup", events.SUBSCRIBED, callbacks)
+    library.stop("962302#gate")
+
+    assert "connection refused" in error
+    assert is_noted(lines[0][0])
+    assert lines[0][1].startswith("Dialing ")

@@ -19,6 +19,8 @@ from importlib import import_module
 from pathlib import Path
 from typing import Any, Final
 
+from actors.engine.gate import Gate
+
 _MAGIC: Final[Any] = import_module("pylibmagic")
 """Makes libmagic findable, which neonize imports: load it first."""
 _EVENTS: Final[Any] = import_module("neonize.events")
@@ -30,6 +32,8 @@ _MEDIA: Final[Any] = import_module("neonize.utils.enum").MediaType
 _PRESENCE: Final[Any] = _NEONIZE.ChatPresence
 _KEPT: Final = 200
 """Messages a process keeps for downloading what they describe."""
+_SEEN_WITHIN_S: Final = 1.0
+"""How long a new client holds up the others at most, when its server does not answer."""
 
 
 def _jid(text: str) -> Any:
@@ -122,6 +126,10 @@ def _make_file(path: Path) -> None:
         database.execute("PRAGMA journal_mode=WAL")
 
 
+_MAKERS: Final = ("open", "close")
+"""Calls that make or stop a client; every other only looks one up."""
+
+
 class Group:
     """The clients of this process by name."""
 
@@ -130,7 +138,10 @@ class Group:
         self._directory = directory
         self._out = out
         self._writing = threading.Lock()
+        self._gate = Gate()
         self._clients: dict[str, Any] = {}
+        self._seen: dict[str, threading.Event] = {}
+        self._closed: list[Any] = []
         self._messages: OrderedDict[str, Any] = OrderedDict()
         self._incarnations = itertools.count(1)
 
@@ -138,6 +149,8 @@ class Group:
         """Answer one request in a thread of its own: a send may wait for the server for long."""
         call: Callable[..., str | None] = getattr(self, f"call_{request['call']}")
         try:
+            if request["call"] not in _MAKERS:
+                self._gate.begin_call()
             answer: dict[str, object] = {"result": call(**request["args"]) or ""}
         except Exception as exc:  # noqa: BLE001 - whatever went wrong belongs to whoever asked
             answer = {"error": f"{type(exc).__name__}: {exc}"}
@@ -158,7 +171,10 @@ class Group:
         for name in _DESCRIPTIONS:
             self._subscribe(client, new, name)
         self._clients[client] = new
-        threading.Thread(target=self._connect, args=(client, new), daemon=True).start()
+        seen = self._seen[client] = threading.Event()
+        with self._gate.making():
+            threading.Thread(target=self._connect, args=(client, new), daemon=True).start()
+            seen.wait(_SEEN_WITHIN_S)
 
     def _connect(self, client: str, new: Any) -> None:
         """Connect, which lasts as long as the client; neonize raises when it cannot even describe an event."""
@@ -175,7 +191,10 @@ class Group:
 
     def call_close(self, client: str) -> None:
         """Stop the client."""
-        self._clients.pop(client).stop()
+        closed = self._clients.pop(client)
+        self._closed.append(closed)  # collected, it would be stopped again, past the gate
+        with self._gate.making():
+            closed.stop()
 
     def call_send(self, client: str, to: str, text: str, quoted: dict[str, str] | None) -> str:
         """Send text, as a reply when ``quoted`` is given."""
@@ -229,6 +248,7 @@ class Group:
             self._messages.popitem(last=False)
 
     def _emit(self, event: str, client: str, **fields: object) -> None:
+        self._seen[client].set()
         self._write({"event": event, "client": client} | fields)
 
     def _write(self, line: dict[str, object]) -> None:

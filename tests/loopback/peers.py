@@ -27,6 +27,10 @@ CALL_TIMEOUT_S: Final = 30.0
 EVENT_TIMEOUT_S: Final = 30.0
 
 
+LAST_WORDS: Final = 2000
+"""Bytes of an ended process's log that its error tells."""
+
+
 class PeerError(Exception):
     """A client refused a call, or its process ended."""
 
@@ -74,8 +78,9 @@ class _Answer(msgspec.Struct):
 class Peers:
     """One child process with any number of named clients. Get one from `start_neonize` or `start_baileys`."""
 
-    def __init__(self, process: trio.Process) -> None:
+    def __init__(self, process: trio.Process, log: Path) -> None:
         self._process = process
+        self._log = log
         self._numbers = itertools.count(1)
         self._answers: dict[int, _Answer] = {}
         self._events: deque[PeerEvent] = deque()
@@ -154,7 +159,7 @@ class Peers:
                 async with self._writing:
                     await self._process.stdin.send_all(line)
             except trio.BrokenResourceError as exc:
-                raise PeerError("the process has ended") from exc
+                raise self._end() from exc
             async with self._arrived:
                 while number not in self._answers:
                     await self._wait()
@@ -173,6 +178,7 @@ class Peers:
                 for line in lines:
                     self._take(line)
                 self._arrived.notify_all()
+        await self._process.wait()
         async with self._arrived:
             self._ended = True
             self._arrived.notify_all()
@@ -186,8 +192,14 @@ class Peers:
 
     async def _wait(self) -> None:
         if self._ended:
-            raise PeerError("the process has ended")
+            raise self._end()
         await self._arrived.wait()
+
+    def _end(self) -> PeerError:
+        said = self._log.read_bytes()
+        start = max(said.rfind(b"fatal error:"), said.rfind(b"panic:"), 0) or max(len(said) - LAST_WORDS, 0)
+        words = said[start : start + LAST_WORDS].decode(errors="replace")
+        return PeerError(f"the process has ended with {self._process.returncode}, saying: {words}")
 
 
 @asynccontextmanager
@@ -217,7 +229,7 @@ async def _start(
         process = await trio.lowlevel.open_process(
             command, cwd=cwd, env=environment, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=stderr
         )
-    peers = Peers(process)
+    peers = Peers(process, log)
     async with trio.open_nursery() as nursery:
         nursery.start_soon(peers.read)
         try:
