@@ -113,11 +113,7 @@ MOST_BYTES: Final = 40_000
 PER_CONNECTION: Final = """
 import sys
 from ctypes import c_int64
-import subprocess
-import sys
-from ctypes import c_int64
 from pathlib import Path
-from typing import Final
 from actors.engine.library import library_path
 from actors.engine.sqlite import Sqlite
 sqlite = Sqlite(str(library_path()))
