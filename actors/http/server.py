@@ -16,7 +16,7 @@ from hypercorn.trio.worker_context import WorkerContext
 
 from actors.http.connection import Connection, UnsupportedProtocol
 from actors.http.peers import Peers
-from actors.http.problems import Problem, encode
+from actors.http.problems import MEDIA_TYPE, Problem, encode
 from actors.http.tasks import AsgiApp
 from actors.metrics import Metrics
 from config.sections import HttpSettings
@@ -165,7 +165,7 @@ def _raw_answer(problem: Problem) -> bytes:
     retry = "".join(f"{name}: {value}\r\n" for name, value in problem.all_headers().items())
     head = (
         f"HTTP/1.1 {problem.kind.status} {problem.kind.title}\r\n"
-        f"content-type: application/problem+json\r\ncontent-length: {len(body)}\r\n"
+        f"content-type: {MEDIA_TYPE}\r\ncontent-length: {len(body)}\r\n"
         f"{retry}connection: close\r\n\r\n"
     )
     return head.encode("ascii") + body
