@@ -25,8 +25,8 @@ WATCHDOG_SHARE = 3.0
 """The service manager's watchdog is fed this often in the time it allows: two may be late."""
 ASK_S = 15.0
 STORAGE_ASK_S = 2.0
-SPREAD = 0.5
-"""The part of the interval over which its checks are begun. The rest is for their answers: two rounds never overlap."""
+SPREAD = 0.9
+"""The part of the interval over which its checks are begun, so that a thousand round trips are no load that comes and goes."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,6 +66,8 @@ class HealthActor(Actor):
         self._manager = manager
         self._misses: dict[str, int] = {}
         self._pulsing = False
+        self._checking: set[str] = set()
+        self._gate = trio.CapacityLimiter(settings.concurrency)
         self._log = structlog.get_logger("wasup.health")
 
     async def started(self) -> None:
@@ -102,16 +104,17 @@ class HealthActor(Actor):
             await trio.sleep(interval_s)
 
     async def _pulse(self) -> None:
-        try:
-            gate = trio.CapacityLimiter(self._settings.concurrency)
-            async with trio.open_nursery() as nursery:
+        """Begin a round. Its last answers may come in the next one, which does not wait for them, and leaves those companies out."""
+        async with trio.open_nursery() as nursery:
+            try:
                 companies = await self._connected()
                 for company_id in companies:
-                    nursery.start_soon(self._check, company_id, gate)
-                    # A thousand round trips in one go would have every message wait for them.
+                    if company_id not in self._checking:
+                        self._checking.add(company_id)
+                        nursery.start_soon(self._check, company_id)
                     await trio.sleep(SPREAD * self._settings.interval_ms / 1000 / len(companies))
-        finally:
-            self._pulsing = False
+            finally:
+                self._pulsing = False
 
     async def _connected(self) -> list[str]:
         found: list[str] = []
@@ -132,18 +135,24 @@ class HealthActor(Actor):
             self._log.warning("companies_not_listed", reason=str(error))
             return found
 
-    async def _check(self, company_id: str, gate: trio.CapacityLimiter) -> None:
-        async with gate:
-            try:
-                ref = await self._directory.ask(m.FindCompany(company_id), timeout=ASK_S)
-                report = await ref.ask(m.CheckHealth(), timeout=ASK_S)
-                failed = [name for name, well in report.checks.items() if not well]
-                if "connected" in failed:
-                    return  # it left the state by itself meanwhile
-                checked = _Checked(company_id, report.healthy, ", ".join(failed))
-            except (SupervisorError, m.Refused) as error:
-                checked = _Checked(company_id, healthy=False, reason=str(error))
-        await self.context.ref.send(checked)
+    async def _check(self, company_id: str) -> None:
+        try:
+            async with self._gate:
+                checked = await self._ask(company_id)
+        finally:
+            self._checking.discard(company_id)
+        if checked is not None:
+            await self.context.ref.send(checked)
+
+    async def _ask(self, company_id: str) -> _Checked | None:
+        """None for a company that left the state by itself meanwhile."""
+        try:
+            ref = await self._directory.ask(m.FindCompany(company_id), timeout=ASK_S)
+            report = await ref.ask(m.CheckHealth(), timeout=ASK_S)
+        except (SupervisorError, m.Refused) as error:
+            return _Checked(company_id, healthy=False, reason=str(error))
+        failed = [name for name, well in report.checks.items() if not well]
+        return None if "connected" in failed else _Checked(company_id, report.healthy, ", ".join(failed))
 
     async def _on_checked(self, checked: _Checked) -> None:
         company_id = checked.company_id

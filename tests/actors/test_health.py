@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import socket
+from collections import defaultdict
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, field
@@ -13,6 +14,7 @@ import pytest
 import trio
 from trio.testing import MockClock
 
+from actors import health as module
 from actors import messages as m
 from actors.health import HealthActor
 from actors.notify import ServiceManager
@@ -37,7 +39,9 @@ class Ward:
     health: list[bool] = field(default_factory=list)
     is_forgotten: bool = False
     companies: int = 1
-    asked_at: list[float] = field(default_factory=list)
+    hanging: str = ""
+    """The company that never answers."""
+    asked_at: dict[str, list[float]] = field(default_factory=lambda: defaultdict(list[float]))
     manager: ServiceManager = field(default_factory=ServiceManager)
 
 
@@ -51,13 +55,20 @@ class FakeDirectory(Actor):
             case m.ListSessions() if self.ward.is_forgotten:
                 return m.SessionPage(count=0, sessions=(), next=None)
             case m.ListSessions():
-                summary = m.SessionSummary(
-                    company_id=COMPANY, connected=True, status=m.CompanyState.CONNECTED, health="unknown"
+                summaries = tuple(
+                    m.SessionSummary(
+                        company_id=str(int(COMPANY) + number),
+                        connected=True,
+                        status=m.CompanyState.CONNECTED,
+                        health="unknown",
+                    )
+                    for number in range(self.ward.companies)
                 )
-                count = self.ward.companies
-                return m.SessionPage(count=count, sessions=(summary,) * count, next=None)
-            case m.FindCompany():
-                self.ward.asked_at.append(trio.current_time())
+                return m.SessionPage(count=len(summaries), sessions=summaries, next=None)
+            case m.FindCompany(company_id):
+                self.ward.asked_at[company_id].append(trio.current_time())
+                if company_id == self.ward.hanging:
+                    self.context.defer()
                 return self.company
             case m.HealthChanged(_, healthy):
                 self.ward.health.append(healthy)
@@ -137,14 +148,41 @@ async def test_every_connected_company_is_asked_every_thirty_seconds(autojump_cl
 
 
 async def test_the_checks_of_many_companies_are_spread_over_time(autojump_clock: MockClock) -> None:
-    """Ten companies, each asked every thirty seconds: one after another, and done before the next round."""
+    """Ten companies, each asked every thirty seconds: one after another, over nearly all of that time."""
     ward = Ward(companies=10)
     async with health(ward):
         began = trio.current_time()
-        await trio.sleep(61)
+        await trio.sleep(89)
 
-    after = [round(at - began, 1) for at in ward.asked_at]
-    assert after == [30 + 1.5 * number for number in range(10)] + [60.0]
+    after = [[round(at - began, 1) for at in times] for times in ward.asked_at.values()]
+    assert after == [[round(start + 2.7 * number, 1) for start in (30, 60)] for number in range(10)]
+
+
+async def test_a_company_that_does_not_answer_delays_no_round(autojump_clock: MockClock) -> None:
+    """It is asked last, and silent until the next round is under way: that begins in time, and all are asked again."""
+    last = str(int(COMPANY) + 9)
+    ward = Ward(companies=10, hanging=last)
+    async with health(ward):
+        began = trio.current_time()
+        await trio.sleep(131)
+
+    after = [round(times[2] - began, 1) for times in ward.asked_at.values()]
+    assert after == [round(90 + 2.7 * number, 1) for number in range(10)]
+    assert ward.restarted == [last]
+
+
+async def test_a_company_still_being_asked_is_not_asked_again(
+    autojump_clock: MockClock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """One question at a time, however long its answer takes: every second round finds it still waiting."""
+    monkeypatch.setattr(module, "ASK_S", 40.0)
+    ward = Ward(companies=2, hanging=COMPANY)
+    async with health(ward):
+        began = trio.current_time()
+        await trio.sleep(121)
+
+    assert [round(at - began, 1) for at in ward.asked_at[COMPANY]] == [30.0, 90.0]
+    assert len(ward.asked_at[str(int(COMPANY) + 1)]) == 3
 
 
 async def test_two_misses_are_an_event_three_a_restart(autojump_clock: MockClock) -> None:
