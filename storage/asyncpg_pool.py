@@ -127,7 +127,7 @@ class AsyncpgPool:
             await self._release(connection)
 
     async def write_at_once(self, work: Callable[[Connection], Awaitable[T]]) -> T:
-        """For a single statement: it is a transaction by itself, so any of its answers that is lost may have been a commit's."""
+        """For statements that are transactions by themselves: so any of their answers that is lost may have been a commit's."""
         self._writes += 1
         connection = await self._acquire()
         try:

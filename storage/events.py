@@ -32,6 +32,23 @@ _APPEND: LiteralString = """
     )
     SELECT id, seq FROM new
 """
+# The same by one statement outside a transaction, for events of which none is stored: it waits for the counter's row as `_LOCK` does, and
+# counts from what the one before has committed. It does not see whether that one stored the same ids, but their index does. The setting is
+# made before the row is locked, since the row comes out of the join with it, and ends with the statement.
+_APPEND_AT_ONCE: LiteralString = """
+    WITH patience AS MATERIALIZED (SELECT set_config('lock_timeout', $1, true)),
+    counted AS (
+        UPDATE whatsapp_event_counter SET last = last + cardinality($2::text[])
+        FROM patience
+        WHERE NOT EXISTS (SELECT FROM whatsapp_events stored WHERE stored.id = ANY ($2::text[]))
+        RETURNING last - cardinality($2::text[]) AS before
+    )
+    INSERT INTO whatsapp_events (seq, id, type, company_id, occurred_at, payload)
+    SELECT before + n, id, type, company_id, to_timestamp(at), payload
+    FROM counted, unnest($2::text[], $3::text[], $4::text[], $5::float8[], $6::json[]) WITH ORDINALITY
+        AS event (id, type, company_id, at, payload, n)
+    RETURNING seq
+"""
 _SEQS: LiteralString = "SELECT id, seq FROM whatsapp_events WHERE id = ANY ($1)"
 _READ: LiteralString = """
     SELECT seq, id, type, company_id, extract(epoch FROM occurred_at)::float8 AS timestamp, payload
@@ -79,18 +96,25 @@ async def append(connection: Connection, events: Sequence[NewEvent]) -> list[int
     once = {event.id: event for event in reversed(events)}
     new = [event for event in events if once[event.id] is event]
     await connection.fetchval(_LOCK)
-    rows = await connection.fetch(
-        _APPEND,
-        [event.id for event in new],
-        [event.type for event in new],
-        [event.company_id for event in new],
-        [event.timestamp for event in new],
-        [event.payload for event in new],
-    )
+    rows = await connection.fetch(_APPEND, *_columns(new))
     seqs: dict[str, int] = {row["id"]: row["seq"] for row in rows}
     if len(seqs) < len(new):
         seqs |= {row["id"]: row["seq"] for row in await connection.fetch(_SEQS, ids)}
     return [seqs[event_id] for event_id in ids]
+
+
+async def append_at_once(connection: Connection, events: Sequence[NewEvent], lock_timeout_s: float) -> list[int] | None:
+    """Like `append` for events whose ids differ, by one statement; on a connection outside any transaction.
+
+    None when one of them is stored already: nothing was written. `QueryFailed` when another writer stored one in the same moment.
+    """
+    rows = await connection.fetch(_APPEND_AT_ONCE, str(max(1, int(lock_timeout_s * 1000))), *_columns(events))
+    return sorted(row["seq"] for row in rows) or None
+
+
+def _columns(events: Sequence[NewEvent]) -> list[list[object]]:
+    names = ("id", "type", "company_id", "timestamp", "payload")
+    return [[getattr(event, name) for event in events] for name in names]
 
 
 async def read(

@@ -82,8 +82,7 @@ class Database:
     async def write_at_once(
         self, fn: Callable[Concatenate[Connection, P], Awaitable[T]], *args: P.args, **kwargs: P.kwargs
     ) -> T:
-        """Like `write`, for an ``fn`` that runs one statement at most: it is a transaction by itself, and one trip to the
-        server instead of three."""
+        """Like `write`, for an ``fn`` each of whose statements may be a transaction by itself: one trip to the server instead of three."""
 
         async def work(connection: Connection) -> T:
             return await fn(connection, *args, **kwargs)

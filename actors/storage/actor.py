@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
+from contextlib import suppress
 from typing import Any, Final, Protocol, final
 
 import structlog
@@ -15,7 +16,7 @@ from actors.storage.waiting import Entry, Waiting, by_lane, size_of
 from actors.storage.work import Work, is_ordinary, perform, perform_at_once
 from config.sections import StorageSettings
 from storage.data_keys import KnownDataKeys
-from storage.errors import StorageBusy, StorageError, StorageUnavailable
+from storage.errors import QueryFailed, StorageBusy, StorageError, StorageUnavailable
 from storage.pool import Database
 from supervisor import Actor
 
@@ -177,9 +178,10 @@ class StorageActor(Actor):
     async def _perform(self, work: Work) -> list[Any]:
         lock_timeout_s = self._settings.lock_timeout_s
         if is_ordinary(work):
-            outcomes = await self._database.write_at_once(perform_at_once, work, lock_timeout_s)
-            if outcomes is not None:
-                return outcomes
+            with suppress(QueryFailed):  # the transaction finds out what is the matter
+                outcomes = await self._database.write_at_once(perform_at_once, work, lock_timeout_s)
+                if outcomes is not None:
+                    return outcomes
         return await self._database.write_unless_locked(lock_timeout_s, perform, work)
 
     # --- rows that somebody else has locked ---

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
 from actors.messages import Event, Refused
 from actors.storage import requests
 from storage import archive, auth_at_once, auth_state, companies, events, leases, media
+from storage.auth_state import Delta
 from storage.connection import Connection
 from storage.data_keys import KnownDataKeys
 from storage.errors import LeaseHeld, LeaseLost, StorageError, UnknownDeviceFile, UnreadableState
@@ -22,22 +23,48 @@ class Work:
     known: KnownDataKeys = field(default_factory=KnownDataKeys)
 
     @property
+    def deltas(self) -> list[Delta]:
+        return [request.delta for request in self.requests if isinstance(request, requests.CommitDelta)]
+
+    @property
+    def events(self) -> list[Event]:
+        return [
+            event for request in self.requests if isinstance(request, requests.AppendEvents) for event in request.events
+        ]
+
+    @property
     def keys(self) -> int:
         """How many keys its deltas carry."""
-        return sum(len(request.delta.changes) for request in self.requests if isinstance(request, requests.CommitDelta))
+        return sum(len(delta.changes) for delta in self.deltas)
 
 
 def is_ordinary(work: Work) -> bool:
-    """Whether `perform_at_once` may be tried."""
-    deltas = [request.delta for request in work.requests if isinstance(request, requests.CommitDelta)]
-    return len(deltas) == len(work.requests) and auth_at_once.is_ordinary(deltas, work.known)
+    """Whether `perform_at_once` may be tried: ordinary deltas and events, nothing else."""
+    ids = [event.id for event in work.events]
+    return (
+        all(isinstance(request, requests.CommitDelta | requests.AppendEvents) for request in work.requests)
+        and auth_at_once.is_ordinary(work.deltas, work.known)
+        and len(set(ids)) == len(ids)
+    )
 
 
 async def perform_at_once(connection: Connection, work: Work, lock_timeout_s: float) -> list[Any] | None:
-    """Like `perform` for ordinary work, by one statement outside a transaction; None when it has to be performed after all."""
-    deltas = [request.delta for request in work.requests]
-    results = await auth_at_once.commit(connection, deltas, work.known, lock_timeout_s)
-    return None if results is None else [None] * len(results)
+    """Like `perform` for ordinary work, by one statement for its deltas and then one for its events, outside a transaction.
+
+    None when it has to be performed after all; its deltas may be written then, which does no harm.
+    """
+    if work.deltas and await auth_at_once.commit(connection, work.deltas, work.known, lock_timeout_s) is None:
+        return None
+    rows = [_row(event) for event in work.events]
+    seqs = await events.append_at_once(connection, rows, lock_timeout_s) if rows else []
+    return None if seqs is None else _answers(work.requests, iter(seqs))
+
+
+def _answers(all_requests: Sequence[Any], seqs: Iterator[int]) -> list[Any]:
+    return [
+        tuple(next(seqs) for _ in request.events) if isinstance(request, requests.AppendEvents) else None
+        for request in all_requests
+    ]
 
 
 async def perform(connection: Connection, work: Work) -> list[Any]:

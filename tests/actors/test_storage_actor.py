@@ -27,14 +27,16 @@ from actors.storage.requests import (
     RenewLeases,
 )
 from config.sections import StorageSettings
-from storage import auth_state, companies, media
+from storage import auth_state, companies, events, media
 from storage.asyncpg_pool import PoolStatistics
 from storage.auth_state import Delta, KeyChange
 from storage.errors import StorageUnavailable
+from storage.events import NewEvent
 from storage.leases import Lease
 from storage.media import NewMedia
 from storage.pool import Database, open_database
 from supervisor import ActorRef, ChildSpec, SupervisorSpec, open_system
+from tests.support.held_write import HeldWrite, waiting_for_a_lock
 from tests.support.master_keys import vault
 from tests.support.waiting import wait_until
 
@@ -65,11 +67,13 @@ class FlakyDatabase:
         self._database = database
         self.away = False
         self.at_once = 0
-        """Transactions of a single statement."""
+        """Calls outside a transaction."""
+        self.transactions = 0
 
     async def write_unless_locked(self, lock_timeout_s: float, fn: Callable[..., Awaitable[Any]], *args: Any) -> Any:
         if self.away:
             raise StorageUnavailable("switched off")
+        self.transactions += 1
         return await self._database.write_unless_locked(lock_timeout_s, fn, *args)
 
     async def write_at_once(self, fn: Callable[..., Awaitable[Any]], *args: Any) -> Any:
@@ -150,6 +154,57 @@ async def test_a_delta_like_those_before_it_is_a_single_statement(database: Data
 
         assert (before, counting.at_once) == (0, 1)
         assert (await auth_state.load(database, COMPANY)).position == 2
+
+
+async def test_events_are_a_single_statement(database: Database) -> None:
+    """New ones are; ones that are stored already have their seq looked up after all."""
+    counting = FlakyDatabase(database)
+    one, two = event(), event()
+    async with storage_actor(counting) as storage:
+        first = await storage.ask(AppendEvents((one,)))
+        new = (counting.transactions, counting.at_once)
+        again = await storage.ask(AppendEvents((two, one)))
+
+    assert (first, again) == ((1,), (2, 1))
+    assert (new, counting.transactions) == ((0, 1), 1)
+
+
+async def test_deltas_and_events_that_wait_together_are_a_statement_each(database: Database) -> None:
+    """One call of the database for both, and each its own answer."""
+    counting = FlakyDatabase(database)
+    answers: dict[str, Any] = {}
+    async with storage_actor(counting) as storage:
+        lease = await storage.ask(AcquireLease(COMPANY))
+        await storage.ask(CommitDelta(delta(lease, 1, base=True)))
+        before = counting.transactions
+
+        async def ask(name: str, request: Any) -> None:
+            answers[name] = await storage.ask(request)
+
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(ask, "events", AppendEvents((event(), event())))
+            nursery.start_soon(ask, "delta", CommitDelta(msgspec.structs.replace(delta(lease, 2), creds=None)))
+
+    assert answers == {"events": (1, 2), "delta": None}
+    assert (counting.at_once, counting.transactions) == (1, before)
+    assert (await auth_state.load(database, COMPANY)).position == 2
+
+
+async def test_an_event_that_another_writer_stores_in_the_same_moment_has_one_seq(database: Database) -> None:
+    """A commit in doubt that lands while it is being repeated: both answer the same."""
+    one = event()
+    held = HeldWrite(events.append, [NewEvent(one.id, one.type, COMPANY, one.timestamp, b"{}")])
+    async with storage_actor(FlakyDatabase(database)) as storage, trio.open_nursery() as nursery:
+        nursery.start_soon(database.write_slowly, 60.0, held)
+        await held.entered.wait()
+
+        async def repeat() -> None:
+            assert await storage.ask(AppendEvents((event(), one))) == (2, 1)
+
+        async with trio.open_nursery() as repeating:
+            repeating.start_soon(repeat)
+            await waiting_for_a_lock(database)
+            held.release()
 
 
 async def test_a_single_statement_that_writes_nothing_is_explained(database: Database) -> None:
@@ -304,7 +359,7 @@ async def test_while_postgres_is_away_work_waits_and_is_kept(database: Database)
         flaky.away = True
         async with trio.open_nursery() as nursery:
             nursery.start_soon(storage.ask, RecordCompany(COMPANY, "running"))
-            await trio.sleep(0.05)
+            await wait_until(lambda: samples(metrics)["wasup_storage_available"] == 0)
             with pytest.raises(Refused) as refusal:
                 await storage.ask(CheckWritable())
             away = samples(metrics)
@@ -320,12 +375,12 @@ async def test_while_postgres_is_away_work_waits_and_is_kept(database: Database)
 
 async def test_the_queue_is_bounded(database: Database) -> None:
     """With the queue full, new work is refused at once and the old is kept."""
-    flaky = FlakyDatabase(database)
+    flaky, metrics = FlakyDatabase(database), CountingMetrics()
     flaky.away = True
-    async with storage_actor(flaky, queue_deltas=2) as storage, trio.open_nursery() as nursery:
+    async with storage_actor(flaky, metrics=metrics, queue_deltas=2) as storage, trio.open_nursery() as nursery:
         nursery.start_soon(storage.ask, RecordCompany(COMPANY, "running"))
         nursery.start_soon(storage.ask, RecordCompany("962303", "running"))
-        await trio.sleep(0.05)
+        await wait_until(lambda: samples(metrics)["wasup_storage_waiting"] == 2)
         with pytest.raises(Refused, match="too many"):
             await storage.ask(RecordCompany("962304", "running"))
         flaky.away = False

@@ -10,12 +10,18 @@ import trio
 
 from storage import events
 from storage.connection import Connection
+from storage.errors import IntegrityError, StorageBusy
 from storage.events import NewEvent
 from storage.pool import Database, open_database
+from tests.support.held_write import HeldWrite, waiting_for_a_lock
 
 
 def event(event_id: str, *, company_id: str = "962302", kind: str = "message") -> NewEvent:
     return NewEvent(event_id, kind, company_id, 1_700_000_000.25, b'{"n":1}')
+
+
+async def at_once(database: Database, *new: NewEvent, lock_timeout_s: float = 30.0) -> list[int] | None:
+    return await database.write_at_once(events.append_at_once, new, lock_timeout_s)
 
 
 async def test_appended_events_are_read_in_their_order(database: Database) -> None:
@@ -61,9 +67,61 @@ async def test_seqs_have_no_gaps(database: Database) -> None:
     assert [(each.seq, each.id) for each in await events.read(database)] == [(1, "a"), (2, "b"), (3, "c")]
 
 
+async def test_events_of_one_statement_are_read_in_their_order(database: Database) -> None:
+    """They go on from those before them, in the order given, and leave the connection's settings alone."""
+    await database.write(events.append, [event("a")])
+
+    seqs = await at_once(database, event("c"), event("b"))
+
+    assert seqs == [2, 3]
+    assert [(each.seq, each.id) for each in await events.read(database)] == [(1, "a"), (2, "c"), (3, "b")]
+    assert await events.last_seq(database) == 3
+    assert await database.fetchval("SELECT current_setting('lock_timeout')") == "0"
+
+
+async def test_one_statement_writes_nothing_when_one_is_stored_already(database: Database) -> None:
+    """It is left to the transaction, which answers the first seqs; no number is used up."""
+    await database.write(events.append, [event("a")])
+
+    assert await at_once(database, event("b"), event("a")) is None
+    assert await database.write(events.append, [event("b"), event("a")]) == [2, 1]
+
+
+async def test_one_statement_fails_beside_a_writer_of_the_same_event(database: Database) -> None:
+    """It began before that one committed, so its index has to say so: nothing is written, no number is used up."""
+    held = HeldWrite(events.append, [event("a")])
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(database.write_slowly, 60.0, held)
+        await held.entered.wait()
+
+        async def repeat() -> None:
+            with pytest.raises(IntegrityError):
+                await at_once(database, event("new"), event("a"))
+
+        async with trio.open_nursery() as repeating:
+            repeating.start_soon(repeat)
+            await waiting_for_a_lock(database)
+            held.release()
+
+    assert await database.write(events.append, [event("b")]) == [2]
+
+
+async def test_one_statement_does_not_wait_for_ever(database: Database) -> None:
+    """Somebody else has the counter's row: busy, and nothing is written."""
+    held = HeldWrite(events.append, [event("a")])
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(database.write_slowly, 60.0, held)
+        await held.entered.wait()
+        with pytest.raises(StorageBusy):
+            await at_once(database, event("b"), lock_timeout_s=0.05)
+        held.release()
+
+    assert [each.id for each in await events.read(database)] == ["a"]
+
+
 async def test_a_reader_that_pages_misses_nothing_of_concurrent_writers(postgres_dsn: str) -> None:
-    """Eight writers, some of whose transactions stay open for a while or are rolled back; a reader that only ever asks for what is
-    after the last it saw has every number, once, in order, each the moment it is committed."""
+    """Eight writers, some by one statement, others in transactions that stay open for a while or are rolled back; a reader that only
+    ever asks for what is after the last it saw has every number, once, in order, each the moment it is committed."""
     chance = random.Random(7)
     writers, rounds = 8, 40
     seen: list[int] = []
@@ -79,6 +137,10 @@ async def test_a_reader_that_pages_misses_nothing_of_concurrent_writers(postgres
     async def write(database: Database, writer: int) -> None:
         for turn in range(rounds):
             size, pause_ms, fails = chance.randint(1, 4), chance.choice([0, 0, 2]), chance.random() < 0.2
+            if chance.random() < 0.5:
+                new = [event(f"{writer}-{turn}.{number}") for number in range(size)]
+                stored.extend(await at_once(database, *new) or [])
+                continue
             with suppress(RuntimeError):
                 stored.extend(await database.write(transaction, f"{writer}-{turn}", size, pause_ms, fails))
 

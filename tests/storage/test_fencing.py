@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import random
-from typing import LiteralString
 
 import pytest
 import trio
@@ -13,22 +12,14 @@ from storage.auth_state import CommitResult, Delta, KeyChange
 from storage.errors import LeaseLost
 from storage.leases import Lease
 from storage.pool import Database
-from tests.support.held_write import HeldWrite
+from tests.support.held_write import HeldWrite, waiting_for_a_lock
 from tests.support.waiting import wait_until
 
 A = "962302"
 
-_WAITING: LiteralString = """
-    SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() AND wait_event_type = 'Lock'
-"""
-
 
 def delta(company_id: str, owner: str, epoch: int, position: int, value: bytes = b"1") -> Delta:
     return Delta(company_id, owner, epoch, "file", position, None, (KeyChange("session", "k", value),), position == 1)
-
-
-async def someone_waits(database: Database) -> bool:
-    return bool(await database.fetchval(_WAITING) == 1)
 
 
 async def test_a_takeover_waits_for_a_commit_under_way(database: Database) -> None:
@@ -49,7 +40,7 @@ async def test_a_takeover_waits_for_a_commit_under_way(database: Database) -> No
         await held.entered.wait()
         await wait_until(expired)
         nursery.start_soon(take_over)
-        await wait_until(lambda: someone_waits(database))
+        await waiting_for_a_lock(database)
         assert taken == []
         held.release()
 
@@ -73,7 +64,7 @@ async def test_a_commit_waits_for_a_takeover_under_way(database: Database) -> No
         nursery.start_soon(database.write, held)
         await held.entered.wait()
         nursery.start_soon(commit)
-        await wait_until(lambda: someone_waits(database))
+        await waiting_for_a_lock(database)
         held.release()
 
     assert isinstance(results[0].error, LeaseLost)
@@ -96,7 +87,7 @@ async def test_the_repeat_of_a_commit_still_under_way(database: Database, first:
         nursery.start_soon(database.write, held)
         await held.entered.wait()
         nursery.start_soon(repeat)
-        await wait_until(lambda: someone_waits(database))
+        await waiting_for_a_lock(database)
         held.release()
 
     assert [(result.error, result.repeated) for result in results] == [(None, True)]

@@ -1,4 +1,4 @@
-"""A write that stops inside its transaction until the test lets it go on."""
+"""A write that stops inside its transaction until the test lets it go on, and others that wait for it."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ from typing import Any, Generic, TypeVar, final
 import trio
 
 from storage.connection import Connection
+from storage.pool import Database
 
 T = TypeVar("T")
 
@@ -36,3 +37,11 @@ class HeldWrite(Generic[T]):
         """Let it return, and so commit."""
         assert self._loop is not None, "it has not entered yet"
         self._loop.call_soon_threadsafe(self._released.set)
+
+
+async def waiting_for_a_lock(database: Database) -> None:
+    """Return when a statement waits for one; TooSlowError after 30 s."""
+    waiting = "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() AND wait_event_type = 'Lock'"
+    with trio.fail_after(30):
+        while not await database.fetchval(waiting):
+            await trio.sleep(0.01)
