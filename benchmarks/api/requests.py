@@ -1,23 +1,15 @@
-"""An HTTP client that costs next to nothing: what is measured is the daemon, on the same two cores."""
+"""Many sends through the API, and how long they take."""
 
 from __future__ import annotations
 
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import Final, final
-from urllib.parse import urlsplit
 
 import trio
 
-from tests.support.api import SESSIONS
+from benchmarks.caller import Caller
 from tests.support.daemon import Daemon
-
-ANSWER_WITHIN_S: Final = 60.0
-
-
-class UnexpectedAnswerError(Exception):
-    """An answer that was not 200; the text begins with its head."""
 
 
 @dataclass(slots=True)
@@ -44,59 +36,6 @@ class Run:
         self.took += other.took
         for part, seconds in other.cpu_s.items():
             self.cpu_s[part] = self.cpu_s.get(part, 0.0) + seconds
-
-
-@final
-class Caller:
-    """One connection that is kept, one request at a time on it."""
-
-    def __init__(self, daemon: Daemon) -> None:
-        found = urlsplit(daemon.url)
-        assert found.hostname is not None
-        assert found.port is not None
-        self._address = (found.hostname, found.port)
-        self._key = daemon.key
-        self._stream: trio.SocketStream | None = None
-
-    async def send(self, company: str, to: str, text: str) -> None:
-        """Send one text. Raises UnexpectedAnswerError."""
-        body = f'{{"phone":"{to}","message":"{text}"}}'
-        request = (
-            f"POST {SESSIONS}/{company}/send HTTP/1.1\r\nHost: localhost\r\nX-Api-Key: {self._key}\r\n"
-            f"Content-Type: application/json\r\nContent-Length: {len(body)}\r\n\r\n{body}"
-        )
-        if self._stream is None:
-            self._stream = await trio.open_tcp_stream(*self._address)
-        await self._stream.send_all(request.encode())
-        head = await self._answer(self._stream)
-        if not head.startswith(b"HTTP/1.1 200 "):
-            raise UnexpectedAnswerError(head.decode(errors="replace"))
-        if b"\r\nconnection: close" in head.lower():
-            self.close()
-
-    async def _answer(self, stream: trio.SocketStream) -> bytes:
-        received = b""
-        with trio.fail_after(ANSWER_WITHIN_S):
-            while b"\r\n\r\n" not in received:
-                received += await _some(stream)
-            head, _, body = received.partition(b"\r\n\r\n")
-            length = int(head.lower().partition(b"content-length: ")[2].partition(b"\r\n")[0])
-            while len(body) < length:
-                body += await _some(stream)
-        return head + b"\r\n\r\n" + body
-
-    def close(self) -> None:
-        """The next send opens a new connection."""
-        if self._stream is not None:
-            self._stream.socket.close()
-            self._stream = None
-
-
-async def _some(stream: trio.SocketStream) -> bytes:
-    data = await stream.receive_some(65536)
-    if not data:
-        raise UnexpectedAnswerError("the connection was closed before the answer")
-    return bytes(data)
 
 
 async def send_many(daemon: Daemon, companies: Sequence[str], to: Sequence[str], texts: int, callers: int) -> Run:

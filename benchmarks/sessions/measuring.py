@@ -34,7 +34,7 @@ async def measure(site: Site, companies: int, idle_s: float) -> Figures:
         await _link_in_steps(site, api, loopback, figures)
         await _idle(site, api, loopback, figures, idle_s)
         await _restart(site, api, loopback, figures)
-        await exchange(api, figures)
+        await exchange(site.daemon, api, figures)
         await trouble(site, api, loopback, figures)
         figures.busy = await _settled(site)
         await _assert_connected(api, loopback, companies=companies, pairings=companies)

@@ -6,8 +6,10 @@ from typing import Final
 
 import trio
 
+from benchmarks.caller import Caller, UnexpectedAnswerError
 from benchmarks.sessions.figures import Figures, Latencies
 from tests.support.api import Api
+from tests.support.daemon import Daemon
 from tests.support.eventually import eventually
 from tests.support.site import User
 
@@ -16,11 +18,11 @@ STEADY_S: Final = 60.0
 ARRIVE_WITHIN_S: Final = 120.0
 
 
-async def exchange(api: Api, figures: Figures) -> None:
+async def exchange(daemon: Daemon, api: Api, figures: Figures) -> None:
     """Each company writes to the next one: first a message each, then for `STEADY_S`. Every acknowledged text must arrive."""
     after = await api.last_seq()
-    figures.first_messages = await _send(api, figures.companies, figures.companies)
-    figures.messages = await _send(api, figures.companies, round(MESSAGES_PER_S * STEADY_S))
+    figures.first_messages = await _send(daemon, figures.companies, figures.companies)
+    figures.messages = await _send(daemon, figures.companies, round(MESSAGES_PER_S * STEADY_S))
     wanted = len(figures.first_messages.sorted_s) + len(figures.messages.sorted_s)
 
     async def arrived() -> bool:
@@ -29,25 +31,32 @@ async def exchange(api: Api, figures: Figures) -> None:
     await eventually(f"{wanted} messages to arrive", arrived, within=ARRIVE_WITHIN_S)
 
 
-async def _send(api: Api, companies: int, count: int) -> Latencies:
+async def _send(daemon: Daemon, companies: int, count: int) -> Latencies:
     """``count`` texts, evenly spread over companies and time."""
     taken: list[float] = []
     failed: list[str] = []
+    free: list[Caller] = []
 
     async def send_one(number: int) -> None:
         sender, recipient = User(number % companies + 1), User((number + 1) % companies + 1)
+        caller = free.pop() if free else Caller(daemon)
         began = trio.current_time()
-        answer = await api.try_send(sender.company, recipient.phone, f"text {number}")
-        if answer.status_code == 200:
-            taken.append(trio.current_time() - began)
+        try:
+            await caller.send(sender.company, recipient.phone, f"text {number}")
+        except (UnexpectedAnswerError, OSError, trio.BrokenResourceError, trio.TooSlowError) as error:
+            caller.close()
+            failed.append(f"{type(error).__name__}: {error}")
         else:
-            failed.append(answer.text)
+            taken.append(trio.current_time() - began)
+            free.append(caller)
 
     async with trio.open_nursery() as nursery:
         began = trio.current_time()
         for number in range(count):
             await trio.sleep_until(began + number / MESSAGES_PER_S)
             nursery.start_soon(send_one, number)
+    for caller in free:
+        caller.close()
     for text in sorted(set(failed))[:3]:
         print("not sent: ", text[:200])
     return Latencies(tuple(sorted(taken)), len(failed))
