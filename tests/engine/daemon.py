@@ -28,6 +28,8 @@ class Record:
         self.keys: dict[tuple[str, str], bytes] = {}
         self.file_id: str | None = None
         self.position = 0
+        self.messages: set[str] = set()
+        """Ids of messages in the event log."""
 
     def commit(self, file_id: str, delta: p.JournalDelta) -> None:
         if delta.base:
@@ -64,7 +66,9 @@ class Link:
 
     async def receive(self) -> p.FromEngine:
         message = p.decode_from_engine(cast("bytes", await self._socket.get_message()))
-        self.said.append(message)
+        arrived = _message_id(message)
+        if arrived not in self.record.messages:  # else the engine was killed before it heard that this is stored
+            self.said.append(message)
         match message:
             case p.Opened():
                 self._file_id = message.file_id
@@ -72,6 +76,8 @@ class Link:
                 self.record.commit(self._file_id, message)
                 await self.send(p.Committed(position=message.position))
             case p.OutboxEvent() if self.acknowledges:
+                if arrived is not None:
+                    self.record.messages.add(arrived)
                 await self.send(p.EventsStored(number=message.number))
             case _:
                 pass
@@ -126,6 +132,13 @@ class Link:
                 if isinstance(message, p.OutboxEvent) and message.type == "message":
                     return cast("dict[str, Any]", json.loads(message.payload))
             await self.hear(p.OutboxEvent)
+
+
+def _message_id(message: p.FromEngine) -> str | None:
+    """Of an event that tells of a message."""
+    if isinstance(message, p.OutboxEvent) and message.type == "message":
+        return str(json.loads(message.payload)["messageId"])
+    return None
 
 
 class Engine:
