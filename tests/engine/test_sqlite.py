@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import subprocess
 import sys
-from ctypes import c_int64
 from pathlib import Path
 from typing import Final
 
@@ -110,7 +109,7 @@ def test_an_error_names_what_sqlite_says(connection: Connection) -> None:
 MOST_BYTES: Final = 40_000
 """Two pages and what a connection itself is; all the pages it may keep would be 70,000, the small things 120,000."""
 
-PER_CONNECTION: Final = """
+ALONE: Final = """
 import sys
 from ctypes import c_int64
 from pathlib import Path
@@ -121,6 +120,10 @@ used = sqlite.quick.sqlite3_memory_used
 used.restype = c_int64
 file = Path(sys.argv[1])
 first = sqlite.connect(file, create=True)
+"""
+"""In a process of its own: SQLite counts what everybody in the process uses."""
+
+PER_CONNECTION: Final = """
 first.script("CREATE TABLE t (x)")
 before = used()
 kept = [sqlite.connect(file) for _ in range(10)]
@@ -129,26 +132,32 @@ for connection in kept:
 print((used() - before) // 10)
 """
 
+AFTER_CHECKS: Final = """
+first.script("".join(f"CREATE TABLE t{number} (x PRIMARY KEY, y UNIQUE);" for number in range(100)))
+first.scalar("SELECT 1")
+before = used()
+assert [first.pragma("quick_check(1)") for _ in range(2)] == ["ok", "ok"]
+print(used() - before)
+"""
+
+
+def printed(script: str, file: Path) -> int:
+    """The number of bytes that a script prints."""
+    command = [sys.executable, "-c", ALONE + script, str(file)]
+    return int(subprocess.run(command, check=True, stdout=subprocess.PIPE, text=True).stdout)
+
 
 def test_a_connection_takes_memory_for_what_it_reads_only(tmp_path: Path) -> None:
     """Not for all the pages it may keep, nor for small things to come: each company has two, one of them the library's."""
-    command = [sys.executable, "-c", PER_CONNECTION, str(tmp_path / "file.db")]
-    per_connection = int(subprocess.run(command, check=True, capture_output=True, text=True).stdout)
+    per_connection = printed(PER_CONNECTION, tmp_path / "file.db")
 
     print(f"{per_connection} bytes for a connection")
     assert per_connection < MOST_BYTES
 
 
-def test_the_check_of_a_file_is_not_kept(sqlite: Sqlite, connection: Connection) -> None:
+def test_the_check_of_a_file_is_not_kept(tmp_path: Path) -> None:
     """It is made once, and its statement takes memory for each table and index: 75 KB a company."""
-    connection.script("".join(f"CREATE TABLE t{number} (x PRIMARY KEY, y UNIQUE);" for number in range(100)))
-    connection.scalar("SELECT 1")
-    used = sqlite.quick.sqlite3_memory_used
-    used.restype = c_int64
-    before = used()
+    more = printed(AFTER_CHECKS, tmp_path / "file.db")
 
-    answers = [connection.pragma("quick_check(1)") for _ in range(2)]
-
-    print(f"{used() - before} bytes more after the check")
-    assert answers == ["ok", "ok"]
-    assert used() - before < MOST_BYTES
+    print(f"{more} bytes more after the check")
+    assert more < MOST_BYTES
