@@ -40,7 +40,8 @@ class StorageMetrics(Protocol):
 
 @final
 class StorageActor(Actor):
-    """Takes `actors.storage.requests`, commits what is waiting in one transaction, answers after the commit.
+    """Takes `actors.storage.requests`, commits what is waiting in one transaction, answers after the commit. Where there are only ordinary
+    deltas and new events, a statement for each of the two kinds is the transaction.
 
     While Postgres is away it keeps what it has taken and tries again with back-off; new requests wait too, until
     ``queue_deltas`` or ``queue_bytes`` do, and are refused then. A company whose rows somebody else has locked waits by itself,

@@ -165,6 +165,7 @@ async def test_a_message_that_was_decrypted_and_not_kept_is_had_again(
         await engine.ended()
         monkeypatch.undo()
         _forget_arrivals(both.directory / "devices" / "b.db")
+        recipient.record.messages.clear()
         arrived: Arrived = {}
         async with run_engine(both.directory, both.environment) as again, trio.open_nursery() as nursery:
             nursery.start_soon(serve, both.sender)  # which answers the retry
@@ -177,7 +178,7 @@ async def test_a_message_that_was_decrypted_and_not_kept_is_had_again(
 
 
 def _forget_arrivals(path: Path) -> None:
-    """As if the process had been killed before the outbox was written."""
+    """As if the process had been killed before the outbox was written, so that nobody was told."""
     with sqlite3.connect(path) as connection:
         connection.execute("DELETE FROM wasup_arrived")
         connection.execute("DELETE FROM wasup_outbox")
