@@ -6,13 +6,16 @@ import math
 from collections.abc import AsyncGenerator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from functools import partial
-from typing import Protocol, final
+from typing import Final, Protocol, final
 
 import msgspec
 import trio
 import trio_websocket
 
 from actors.engine import protocol
+
+HANDSHAKE_S: Final = 10.0
+"""How long an engine process may take to answer a new connection."""
 
 Look = Callable[[], Awaitable[None]]
 
@@ -190,13 +193,17 @@ async def _handshake(
     nursery: trio.Nursery, stream: trio.SocketStream, company_id: str
 ) -> trio_websocket.WebSocketConnection:
     try:
-        return await trio_websocket.wrap_client_stream(
-            nursery,
-            stream,
-            "engine",
-            f"/company/{company_id}",
-            message_queue_size=1,
-            max_message_size=protocol.MAX_FRAME_BYTES,
-        )
+        # trio-websocket waits for ever when the connection ends before the answer, as that of an engine which is killed
+        # (tests/actors/test_link.py).
+        with trio.move_on_after(HANDSHAKE_S):
+            return await trio_websocket.wrap_client_stream(
+                nursery,
+                stream,
+                "engine",
+                f"/company/{company_id}",
+                message_queue_size=1,
+                max_message_size=protocol.MAX_FRAME_BYTES,
+            )
     except (trio_websocket.HandshakeError, trio.BrokenResourceError, OSError) as error:
         raise LinkLost(f"the engine process refused the connection: {error}") from error
+    raise LinkLost(f"the engine process did not answer within {HANDSHAKE_S:.0f} s")

@@ -140,8 +140,9 @@ class Daemon:
                     yield msgspec.json.decode(line, type=dict[str, Any])
 
     def tail(self) -> str:
-        """The last lines of its log."""
+        """The last lines of its log, without those of requests that were answered with 200."""
         lines = self.log.read_text(errors="replace").splitlines() if self.log.exists() else []
+        lines = [line for line in lines if '"event":"request"' not in line or '"status":200' not in line]
         return "\n".join(lines[-TAIL_LINES:])
 
     async def _listening(self) -> str | None:
