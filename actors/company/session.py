@@ -173,17 +173,19 @@ class Session:
 
     async def _open_device(self, link: EngineLink) -> protocol.Opened:
         state = await self._ports.load_auth(self.company_id)
-        await link.tell(
-            protocol.Open(
-                company_id=self.company_id,
-                file_id=state.file_id,
-                position=state.position,
-                proxy=self._ports.proxy_of(self.company_id),
-                device_name=self._ports.device_name,
-                discard_file=self._discard,
-                lease_until=_monotonic(self.lease_until),
-            )
+        request = protocol.Open(
+            company_id=self.company_id,
+            file_id=state.file_id,
+            position=state.position,
+            proxy=self._ports.proxy_of(self.company_id),
+            device_name=self._ports.device_name,
+            discard_file=self._discard,
+            lease_until=_monotonic(self.lease_until),
         )
+        with contextlib.suppress(
+            LinkLost
+        ):  # a full engine refuses unasked and closes: its answer says so, and placement must hear it
+            await link.tell(request)
         answer = await link.receive()
         if isinstance(answer, protocol.NeedAuthState):
             await _send_auth_state(link, state)
