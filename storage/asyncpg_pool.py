@@ -11,7 +11,7 @@ from typing import Any, Final, LiteralString, TypeAlias, TypeVar, final
 import asyncpg
 import msgspec
 
-from storage.connection import Connection, Row
+from storage.connection import Connection, Row, milliseconds
 from storage.errors import QueryFailed, StorageUnavailable
 from storage.gate import ReconnectGate
 from storage.sealing import Vault
@@ -217,7 +217,7 @@ class _Transaction:
 def _begin(statement_timeout_s: float | None, lock_timeout_s: float | None) -> str:
     """What begins a transaction, in one message to the server."""
     limits = {"statement_timeout": statement_timeout_s, "lock_timeout": lock_timeout_s}
-    changed = [f"SET LOCAL {name} = {max(1, int(s * 1000))}" for name, s in limits.items() if s is not None]
+    changed = [f"SET LOCAL {name} = {milliseconds(s)}" for name, s in limits.items() if s is not None]
     return "; ".join(["BEGIN", *changed])
 
 

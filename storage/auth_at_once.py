@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from typing import LiteralString
 
 from storage.auth_state import ROWS_A_STATEMENT, CommitResult, Delta, refusal_of_values
-from storage.connection import Connection
+from storage.connection import Connection, milliseconds
 from storage.data_keys import KnownDataKeys
 from storage.errors import StorageError
 from storage.sealing import KEYS_TABLE, DataKey, Vault
@@ -75,7 +75,7 @@ async def commit(
     columns = map(list, zip(*puts, strict=True))
     rows = await connection.fetch(
         _COMMIT,
-        str(max(1, int(lock_timeout_s * 1000))),
+        str(milliseconds(lock_timeout_s)),
         *_asked(deltas, known),
         *(columns if puts else [[], [], [], []]),
     )

@@ -8,6 +8,11 @@ from typing import Any, LiteralString, Protocol
 from storage.sealing import Vault
 
 
+def milliseconds(seconds: float) -> int:
+    """As Postgres takes a time-out; at least 1, since 0 would be none."""
+    return max(1, int(seconds * 1000))
+
+
 class Row(Protocol):
     """One row: by column name. JSON and JSONB columns are ``bytes`` (UTF-8), timestamps are aware datetimes."""
 

@@ -8,7 +8,7 @@ from typing import LiteralString, final
 import msgspec
 
 from storage.batches import BATCH_ROWS, count_of, in_batches
-from storage.connection import Connection, Reader
+from storage.connection import Connection, Reader, milliseconds
 from storage.pool import Database
 
 # The lock on the counter's row, held until the commit, makes the order of seq the order of commits, across daemons too: without it
@@ -108,7 +108,7 @@ async def append_at_once(connection: Connection, events: Sequence[NewEvent], loc
 
     None when one of them is stored already: nothing was written. `QueryFailed` when another writer stored one in the same moment.
     """
-    rows = await connection.fetch(_APPEND_AT_ONCE, str(max(1, int(lock_timeout_s * 1000))), *_columns(events))
+    rows = await connection.fetch(_APPEND_AT_ONCE, str(milliseconds(lock_timeout_s)), *_columns(events))
     return sorted(row["seq"] for row in rows) or None
 
 

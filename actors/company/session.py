@@ -182,9 +182,9 @@ class Session:
             discard_file=self._discard,
             lease_until=_monotonic(self.lease_until),
         )
-        with contextlib.suppress(
-            LinkLost
-        ):  # a full engine refuses unasked and closes: its answer says so, and placement must hear it
+        # A full engine refuses unasked and closes. Its answer is there to be read all the same, and placement must hear of it
+        # (tests/actors/test_company_connecting.py).
+        with contextlib.suppress(LinkLost):
             await link.tell(request)
         answer = await link.receive()
         if isinstance(answer, protocol.NeedAuthState):

@@ -53,7 +53,8 @@ async def perform_at_once(connection: Connection, work: Work, lock_timeout_s: fl
 
     None when it has to be performed after all; its deltas may be written then, which does no harm.
     """
-    if work.deltas and await auth_at_once.commit(connection, work.deltas, work.known, lock_timeout_s) is None:
+    deltas = work.deltas
+    if deltas and await auth_at_once.commit(connection, deltas, work.known, lock_timeout_s) is None:
         return None
     rows = [_row(event) for event in work.events]
     seqs = await events.append_at_once(connection, rows, lock_timeout_s) if rows else []

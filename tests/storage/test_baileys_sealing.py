@@ -106,9 +106,8 @@ def test_a_backup_holds_every_byte(path: Path) -> None:
     archive = sealing.back_up(source, STAMP)
 
     with tarfile.open(archive) as opened:
-        opened.extraction_filter = getattr(
-            tarfile, "data_filter", None
-        )  # which Python 3.11.2 of Debian 12 does not have
+        # Python 3.11.2 of Debian 12 has no filters.
+        opened.extraction_filter = getattr(tarfile, "data_filter", None)
         opened.extractall(path.parent / "again")
     assert archive.name == f"auth.backup-{STAMP}.tar"
     assert stat.S_IMODE(archive.stat().st_mode) == 0o600

@@ -10,6 +10,7 @@ import trio
 
 from storage.connection import Connection
 from storage.pool import Database
+from tests.support.waiting import wait_until
 
 T = TypeVar("T")
 
@@ -40,8 +41,10 @@ class HeldWrite(Generic[T]):
 
 
 async def waiting_for_a_lock(database: Database) -> None:
-    """Return when a statement waits for one; TooSlowError after 30 s."""
+    """Return when one statement waits for one; TooSlowError as of `wait_until`."""
     waiting = "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() AND wait_event_type = 'Lock'"
-    with trio.fail_after(30):
-        while not await database.fetchval(waiting):
-            await trio.sleep(0.01)
+
+    async def one_waits() -> bool:
+        return bool(await database.fetchval(waiting) == 1)
+
+    await wait_until(one_waits)
