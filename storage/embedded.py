@@ -99,11 +99,6 @@ class EmbeddedPostgres:
         return self._directory / "data"
 
     @property
-    def log_path(self) -> Path:
-        """Where the server writes; its predecessor is beside it with the ending `.1`."""
-        return self._log.path
-
-    @property
     def dsn(self) -> str:
         """Where it listens once it is started; always the same for a directory."""
         # The port is part of the socket's name, and would otherwise be taken from PGPORT.

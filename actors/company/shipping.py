@@ -42,11 +42,6 @@ class Shipment:
         """The journal position that is in Postgres."""
         return self._committed
 
-    @property
-    def waiting_keys(self) -> int:
-        """Distinct keys not committed yet."""
-        return len(self._keys)
-
     async def put(self, delta: JournalDelta) -> None:
         """Take a delta; waits while `MAX_WAITING_KEYS` are waiting already."""
         async with self._changed:

@@ -83,7 +83,7 @@ async def test_a_full_shipment_makes_the_engine_wait(monkeypatch: pytest.MonkeyP
         await shipment.put(delta(2, "c"))
 
     assert scope.cancelled_caught
-    assert shipment.waiting_keys == 2
+    assert len(shipment._keys) == 2
 
 
 async def test_a_new_file_announces_itself_even_without_changes() -> None:
