@@ -62,7 +62,12 @@ _ALL: Final = (
     ),
     _kind("not_acceptable", 406, "Not Acceptable", "Accept allows none of the forms this answer has."),
     _kind("request_timeout", 408, "Request Timeout", "The body did not arrive in time.", retry_s=1.0),
-    _kind("body_too_large", 413, "Body Too Large", "The body is larger than the limit of 64 KiB."),
+    _kind(
+        "body_too_large",
+        413,
+        "Body Too Large",
+        "The body is larger than `http.max_body_bytes` (64 KiB unless set otherwise).",
+    ),
     _kind("unsupported_media_type", 415, "Unsupported Media Type", "Send the body as application/json in UTF-8."),
     _kind("media_gone", 410, "Media Gone", "WhatsApp does not have this file any more."),
     _kind("media_too_large", 413, "Media Too Large", "The file is larger than what is taken."),

@@ -50,7 +50,6 @@ _SENDING = (
     "send_rejected",
     "engine_unavailable",
     "send_timeout",
-    "send_rejected",
     "not_in_group",
     "no_such_group",
     "no_such_message",
