@@ -1,7 +1,7 @@
 """Authentication state: many companies' changes in one transaction, fenced by their leases; and reading it back.
 
-Values go in and come out plain: with a master key configured (the connection's vault) they are sealed when they are written and opened
-when they are read, here and nowhere else.
+Callers pass and get plain values. With a master key configured (the connection's vault) `commit_deltas` seals them and `load` opens them;
+so do `auth_at_once.commit` for a single statement, `sealed_rows` for values from the time before the key, and `media` for files' keys.
 """
 
 from __future__ import annotations
