@@ -46,10 +46,13 @@ _FORGOTTEN: LiteralString = "SELECT coalesce(min(seq), $1 + 1) - $1 - 1 FROM wha
 _RELEASE: LiteralString = """
     UPDATE webhooks SET lease_owner = NULL, lease_expires_at = NULL WHERE webhook_id = $1 AND lease_owner = $2 AND lease_epoch = $3
 """
+# A holder that does not know yet that the webhook is for more must not pass over what it was not for before.
 _SAVE: LiteralString = """
-    UPDATE webhooks SET cursor = greatest(cursor, $4), delivered_at = coalesce($5, delivered_at),
+    UPDATE webhooks SET delivered_at = coalesce($5, delivered_at),
         failed_at = coalesce($6, failed_at), failure = coalesce($7, failure),
-        suspended_until = CASE WHEN $8::float8 IS NULL THEN NULL ELSE now() + make_interval(secs => $8) END
+        suspended_until = CASE WHEN $8::float8 IS NULL THEN NULL ELSE now() + make_interval(secs => $8) END,
+        cursor = CASE WHEN companies IS NOT DISTINCT FROM $9::text[] AND types IS NOT DISTINCT FROM $10::text[]
+            THEN greatest(cursor, $4) ELSE cursor END
     WHERE webhook_id = $1 AND lease_owner = $2 AND lease_epoch = $3
 """
 _HOLD: LiteralString = """
@@ -63,13 +66,16 @@ _TRIED: LiteralString = """
 _SETTLED: LiteralString = "DELETE FROM webhook_retries WHERE webhook_id = $1 AND (seq <= $2 OR seq = ANY ($3))"
 _BURY: LiteralString = """
     INSERT INTO webhook_dead_letters (webhook_id, seq, event_id, type, company_id, body, attempts, failure, status)
-    VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9)
+    SELECT $1, $2, $3, $4, $5, $6, $7, $8, $9 FROM webhooks
+    WHERE webhook_id = $1 AND (companies IS NULL OR $5 = ANY (companies))
     ON CONFLICT (webhook_id, seq) DO UPDATE SET attempts = excluded.attempts, failure = excluded.failure, status = excluded.status,
         died_at = now(), replay_at = NULL
 """
 _REPLAYS: LiteralString = """
-    SELECT seq, event_id, type, company_id, body, attempts, failure, status FROM webhook_dead_letters
-    WHERE webhook_id = $1 AND replay_at IS NOT NULL AND seq > $2 ORDER BY seq LIMIT $3
+    SELECT seq, event_id, type, company_id, body, attempts, dead.failure, status
+    FROM webhook_dead_letters dead JOIN webhooks hook USING (webhook_id)
+    WHERE webhook_id = $1 AND version = $2 AND (companies IS NULL OR company_id = ANY (companies)) AND replay_at IS NOT NULL AND seq > $3
+    ORDER BY seq LIMIT $4
 """
 _RISE: LiteralString = "DELETE FROM webhook_dead_letters WHERE webhook_id = $1 AND seq = $2"
 
@@ -178,11 +184,15 @@ async def acquire(connection: Connection, webhook_id: str, owner: str, ttl_s: fl
 
 
 async def save(connection: Connection, held: Held, progress: Progress) -> bool:
-    """Write how far it is; False, with nothing written, when the lease is not ours any more."""
+    """Write how far it is; False, with nothing written, when the lease is not ours any more.
+
+    The cursor stays when the webhook is for other companies or types now than when it was taken.
+    """
     written = await connection.execute(
         _SAVE,
         *(held.webhook_id, held.owner, held.epoch, progress.cursor),
         *(progress.delivered_at, progress.failed_at, progress.failure, progress.suspended_s),
+        *(None if chosen is None else sorted(chosen) for chosen in (held.companies, held.types)),
     )
     if written != "UPDATE 1":
         return False
@@ -194,7 +204,7 @@ async def save(connection: Connection, held: Held, progress: Progress) -> bool:
 
 
 async def bury(connection: Connection, held: Held, letter: DeadLetter) -> bool:
-    """Give an event up; False as `save`."""
+    """Give an event up; False as `save`. Of a company that the webhook is not for any more nothing is kept."""
     if await connection.fetchval(_HOLD, held.webhook_id, held.owner, held.epoch) is None:
         return False
     values = [getattr(letter, name) for name in DeadLetter.__struct_fields__]
@@ -210,9 +220,10 @@ async def raise_from_dead(connection: Connection, held: Held, seq: int) -> bool:
     return True
 
 
-async def replays(reader: Reader, webhook_id: str, *, after: int, limit: int) -> list[DeadLetter]:
-    """Dead letters that somebody wants sent again, by seq."""
-    rows = await reader.fetch(_REPLAYS, webhook_id, after, limit)
+async def replays(reader: Reader, held: Held, *, after: int, limit: int) -> list[DeadLetter]:
+    """Dead letters that are to be sent again, by seq; none once the webhook is not what it was when it was taken: URL and companies belong
+    together."""
+    rows = await reader.fetch(_REPLAYS, held.webhook_id, held.version, after, limit)
     return [DeadLetter(**{name: row[name] for name in DeadLetter.__struct_fields__}) for row in rows]
 
 

@@ -13,11 +13,17 @@ from msgspec import UNSET, UnsetType
 from storage.connection import Connection, Reader, Row
 from storage.webhook_secrets import Secrets, new_secret, seal, unseal
 
-_LIST: LiteralString = """
-    SELECT * FROM webhook_overview WHERE webhook_is_visible(companies, $1) AND webhook_id > $2 ORDER BY webhook_id LIMIT $3
+# The view counts every dead letter; here those count that the key may see.
+_OVERVIEW: LiteralString = """
+    SELECT webhook_id, url, companies, types, enabled, description, created_at, updated_at, version, cursor, previous_until,
+        delivered_at, failed_at, failure, suspended_until, behind,
+        (SELECT count(*) FROM webhook_dead_letters dead
+         WHERE dead.webhook_id = hook.webhook_id AND ($1::text[] IS NULL OR dead.company_id = ANY ($1))) AS dead_letters
+    FROM webhook_overview hook WHERE webhook_is_visible(companies, $1)
 """
+_LIST: LiteralString = _OVERVIEW + " AND webhook_id > $2 ORDER BY webhook_id LIMIT $3"
 _COUNT: LiteralString = "SELECT count(*) FROM webhooks WHERE webhook_is_visible(companies, $1)"
-_FIND: LiteralString = "SELECT * FROM webhook_overview WHERE webhook_is_visible(companies, $1) AND webhook_id = $2"
+_FIND: LiteralString = _OVERVIEW + " AND webhook_id = $2"
 _LOCK: LiteralString = """
     SELECT secrets, kek_id FROM webhooks WHERE webhook_is_visible(companies, $1) AND webhook_id = $2 FOR UPDATE
 """
@@ -32,6 +38,12 @@ _CHANGE: LiteralString = """
         companies = CASE WHEN $5 THEN $6::text[] ELSE companies END, types = CASE WHEN $7 THEN $8::text[] ELSE types END,
         version = version + 1, updated_at = now()
     WHERE webhook_id = $1
+"""
+# Letters of companies that it is not for any more are not sent again.
+_KEEP_BACK: LiteralString = """
+    UPDATE webhook_dead_letters dead SET replay_at = NULL FROM webhooks hook
+    WHERE hook.webhook_id = $1 AND dead.webhook_id = $1 AND dead.replay_at IS NOT NULL
+        AND hook.companies IS NOT NULL AND dead.company_id <> ALL (hook.companies)
 """
 _ROTATE: LiteralString = """
     UPDATE webhooks SET secrets = $2, kek_id = $3, version = version + 1, updated_at = now(),
@@ -127,6 +139,7 @@ async def change(connection: Connection, only: Collection[str] | None, webhook_i
         what.types is not UNSET,
         _array(what.types),
     )
+    await connection.execute(_KEEP_BACK, webhook_id)
     return True
 
 

@@ -68,15 +68,17 @@ class WebhookStore(Protocol):
         """What to sign with now."""
         ...
 
-    async def letters(self, webhook_id: str, after: int, limit: int) -> list[ListedLetter]:
-        """A page of its dead letters."""
+    async def letters(
+        self, only: Collection[str] | None, webhook_id: str, after: int, limit: int
+    ) -> list[ListedLetter]:
+        """A page of its dead letters that the key sees."""
         ...
 
-    async def replay(self, webhook_id: str, event_ids: Collection[str] | None) -> int:
-        """How many are sent again."""
+    async def replay(self, only: Collection[str] | None, webhook_id: str, event_ids: Collection[str] | None) -> int:
+        """How many are sent again: of those that the key sees, and of the companies that the webhook is for."""
         ...
 
-    async def discard(self, webhook_id: str, event_ids: Collection[str] | None) -> int:
+    async def discard(self, only: Collection[str] | None, webhook_id: str, event_ids: Collection[str] | None) -> int:
         """How many were removed."""
         ...
 

@@ -55,14 +55,16 @@ class DatabaseWebhooks:
         """What to sign with now."""
         return await webhooks.valid_secrets(self._database, webhook_id)
 
-    async def letters(self, webhook_id: str, after: int, limit: int) -> list[ListedLetter]:
+    async def letters(
+        self, only: Collection[str] | None, webhook_id: str, after: int, limit: int
+    ) -> list[ListedLetter]:
         """A page of dead letters."""
-        return await webhook_dead_letters.list_page(self._database, webhook_id, after=after, limit=limit)
+        return await webhook_dead_letters.list_page(self._database, only, webhook_id, after=after, limit=limit)
 
-    async def replay(self, webhook_id: str, event_ids: Collection[str] | None) -> int:
+    async def replay(self, only: Collection[str] | None, webhook_id: str, event_ids: Collection[str] | None) -> int:
         """How many are sent again."""
-        return await self._database.write(webhook_dead_letters.ask_for_replay, webhook_id, event_ids)
+        return await self._database.write(webhook_dead_letters.ask_for_replay, only, webhook_id, event_ids)
 
-    async def discard(self, webhook_id: str, event_ids: Collection[str] | None) -> int:
+    async def discard(self, only: Collection[str] | None, webhook_id: str, event_ids: Collection[str] | None) -> int:
         """How many were removed."""
-        return await self._database.write(webhook_dead_letters.discard, webhook_id, event_ids)
+        return await self._database.write(webhook_dead_letters.discard, only, webhook_id, event_ids)

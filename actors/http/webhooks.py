@@ -200,9 +200,9 @@ class DeadLetterController(Controller):
         after: Annotated[int, QueryParameter(ge=0, le=MAX_SEQ, description="Those with a greater `seq`")] = 0,
         limit: Annotated[int, QueryParameter(ge=1, le=MAX_PAGE)] = 100,
     ) -> DeadLettersReply:
-        """Events that were given up, whole, with what the last attempt came to."""
+        """Events that were given up, whole, with what the last attempt came to: those of the key's companies."""
         await _find(request.auth, backends, webhook_id)
-        found = await backends.webhooks.store.letters(webhook_id, after, limit + 1)
+        found = await backends.webhooks.store.letters(request.auth.companies, webhook_id, after, limit + 1)
         page = tuple(letter(each) for each in found[:limit])
         return DeadLettersReply(dead_letters=page, next=page[-1].seq if len(found) > limit else None)
 
@@ -213,7 +213,7 @@ class DeadLetterController(Controller):
         """One after the other, beside what happens; each is gone from the list once it is delivered."""
         await _find(request.auth, backends, webhook_id)
         note(request, backends, "webhook_replay", webhook_id)
-        count = await backends.webhooks.store.replay(webhook_id, data.event_ids)
+        count = await backends.webhooks.store.replay(request.auth.companies, webhook_id, data.event_ids)
         backends.webhooks.changed()
         return CountReply(count=count)
 
@@ -224,7 +224,8 @@ class DeadLetterController(Controller):
         """For good."""
         await _find(request.auth, backends, webhook_id)
         note(request, backends, "webhook_discard", webhook_id)
-        return CountReply(count=await backends.webhooks.store.discard(webhook_id, data.event_ids))
+        count = await backends.webhooks.store.discard(request.auth.companies, webhook_id, data.event_ids)
+        return CountReply(count=count)
 
 
 async def _find(principal: Principal, backends: Backends, webhook_id: str) -> Webhook:

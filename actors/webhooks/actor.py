@@ -126,7 +126,7 @@ class WebhookActor(Actor):
         async with trio.open_nursery() as nursery:
             nursery.start_soon(deliverer.run)
             nursery.start_soon(deliverer.keep_saving)
-            nursery.start_soon(self._replay, deliverer)
+            nursery.start_soon(self._replay, held, deliverer)
             await self._read(held, deliverer)
 
     # --- taking in ---
@@ -179,14 +179,14 @@ class WebhookActor(Actor):
 
     # --- what was given up, and is wanted again ---
 
-    async def _replay(self, deliverer: Deliverer) -> None:
+    async def _replay(self, held: Held, deliverer: Deliverer) -> None:
         while True:
             await self._replays_wanted.wait()
             self._replays_wanted = trio.Event()
             in_hand = deliverer.window.replays()
             try:
                 letters = await webhook_deliveries.replays(
-                    self._ports.database, self._webhook_id, after=0, limit=self._ports.settings.window_events
+                    self._ports.database, held, after=0, limit=self._ports.settings.window_events
                 )
             except StorageUnavailable:
                 continue  # the keeper will tell again

@@ -229,26 +229,31 @@ async def test_a_test_event_is_delivered_now(database: Database) -> None:
     assert host.received[0].headers["x-hub-signature-256"].startswith("sha256=")
 
 
+async def bury(database: Database, webhook_id: str, *letters: tuple[int, str]) -> None:
+    """Have the webhook give events up: number and company of each; event ``e7`` is number 7."""
+    held = await database.write(webhook_deliveries.acquire, webhook_id, "here/1", 60.0)
+    assert held is not None
+    for seq, company_id in letters:
+        dead = DeadLetter(
+            seq=seq,
+            event_id=f"e{seq}",
+            type="message",
+            company_id=company_id,
+            body=b'{"seq":%d}' % seq,
+            attempts=12,
+            failure="timed_out",
+            status=None,
+        )
+        await database.write(webhook_deliveries.bury, held, dead)
+
+
 async def test_dead_letters_are_listed_sent_again_and_discarded(database: Database) -> None:
     """Whole events; those chosen, or all."""
     world = sample_world()
     world.webhooks = DatabaseWebhooks(database)
     async with running(world) as daemon:
         made = await make(daemon)
-        held = await database.write(webhook_deliveries.acquire, made["id"], "here/1", 60.0)
-        assert held is not None
-        for seq in range(1, 5):
-            dead = DeadLetter(
-                seq=seq,
-                event_id=f"e{seq}",
-                type="message",
-                company_id=COMPANY_A,
-                body=b'{"seq":%d}' % seq,
-                attempts=12,
-                failure="timed_out",
-                status=None,
-            )
-            await database.write(webhook_deliveries.bury, held, dead)
+        await bury(database, made["id"], *((seq, COMPANY_A) for seq in range(1, 5)))
         letters = f"{PATH}/{made['id']}/dead-letters"
         first = (await daemon.client.get(letters, params={"limit": 3})).json()
         rest = (await daemon.client.get(letters, params={"after": first["next"]})).json()
@@ -270,6 +275,39 @@ async def test_dead_letters_are_listed_sent_again_and_discarded(database: Databa
     assert (replayed["count"], discarded["count"], all_of_them["count"]) == (1, 1, 2)
     assert [(letter["seq"], letter["replay"]) for letter in left] == [(1, True), (2, True), (3, True)]
     assert shown["deadLetters"] == 3
+
+
+async def test_a_narrowed_webhook_shows_a_key_the_letters_of_its_companies_only(database: Database) -> None:
+    """List, count, replay, discard: each asks for the letter's company, not for the webhook's. An admin sees what was left behind, and can
+    discard it, but not send it to a receiver that is not for it any more."""
+    world = sample_world()
+    world.webhooks = DatabaseWebhooks(database)
+    async with running(world) as daemon:
+        made = await make(daemon, companies=[COMPANY_A, COMPANY_B])
+        one, letters = f"{PATH}/{made['id']}", f"{PATH}/{made['id']}/dead-letters"
+        await bury(database, made["id"], (1, COMPANY_A), (2, COMPANY_B), (3, COMPANY_A), (4, COMPANY_B))
+        await daemon.client.patch(one, json={"companies": [COMPANY_A]})
+        async with daemon.client_with(A_KEY) as client:
+            listed = (await client.get(letters)).json()["deadLetters"]
+            counted = (await client.get(one)).json()["deadLetters"]
+            replayed = [
+                (await client.post(f"{letters}/replay", json=body)).json()["count"]
+                for body in ({"eventIds": ["e2", "e4"]}, {})
+            ]
+            discarded = [
+                (await client.post(f"{letters}/discard", json=body)).json()["count"]
+                for body in ({"eventIds": ["e2", "e3"]}, {})
+            ]
+        left = (await daemon.client.get(letters)).json()["deadLetters"]
+        replayed_by_admin = (await daemon.client.post(f"{letters}/replay", json={})).json()["count"]
+        discarded_by_admin = (await daemon.client.post(f"{letters}/discard", json={})).json()["count"]
+
+    assert [letter["seq"] for letter in listed] == [1, 3]
+    assert counted == 2
+    assert replayed == [0, 2]
+    assert discarded == [1, 1]
+    assert [(letter["seq"], letter["replay"]) for letter in left] == [(2, False), (4, False)]
+    assert (replayed_by_admin, discarded_by_admin) == (0, 2)
 
 
 async def test_what_is_done_is_in_the_audit_log(daemon: Daemon) -> None:

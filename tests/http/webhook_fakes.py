@@ -95,24 +95,36 @@ class MemoryWebhooks:
     async def secrets(self, webhook_id: str) -> Secrets | None:
         return self.kept.get(webhook_id)
 
-    async def letters(self, webhook_id: str, after: int, limit: int) -> list[ListedLetter]:
-        letters = self.dead.get(webhook_id, {})
+    async def letters(
+        self, only: Collection[str] | None, webhook_id: str, after: int, limit: int
+    ) -> list[ListedLetter]:
+        letters = self._letters(only, webhook_id)
         return [letters[seq] for seq in sorted(letters) if seq > after][:limit]
 
-    async def replay(self, webhook_id: str, event_ids: Collection[str] | None) -> int:
+    def _letters(self, only: Collection[str] | None, webhook_id: str) -> dict[int, ListedLetter]:
         letters = self.dead.get(webhook_id, {})
+        return {seq: each for seq, each in letters.items() if only is None or each.company_id in only}
+
+    async def replay(self, only: Collection[str] | None, webhook_id: str, event_ids: Collection[str] | None) -> int:
+        letters, companies = self.dead.get(webhook_id, {}), self.webhooks[webhook_id].companies
         chosen = [
             seq
-            for seq, each in letters.items()
-            if each.replay_at is None and (event_ids is None or each.event_id in event_ids)
+            for seq, each in self._letters(only, webhook_id).items()
+            if (companies is None or each.company_id in companies)
+            and each.replay_at is None
+            and (event_ids is None or each.event_id in event_ids)
         ]
         for seq in chosen:
             letters[seq] = msgspec.structs.replace(letters[seq], replay_at=datetime.now(UTC))
         return len(chosen)
 
-    async def discard(self, webhook_id: str, event_ids: Collection[str] | None) -> int:
+    async def discard(self, only: Collection[str] | None, webhook_id: str, event_ids: Collection[str] | None) -> int:
         letters = self.dead.get(webhook_id, {})
-        chosen = [seq for seq, each in letters.items() if event_ids is None or each.event_id in event_ids]
+        chosen = [
+            seq
+            for seq, each in self._letters(only, webhook_id).items()
+            if event_ids is None or each.event_id in event_ids
+        ]
         for seq in chosen:
             del letters[seq]
         return len(chosen)

@@ -243,20 +243,20 @@ async def test_dead_letters_are_listed_replayed_discarded_and_pruned(database: D
         await database.write(webhook_deliveries.bury, held, letter(seq))
 
     async def seqs(**page: int) -> list[int]:
-        return [each.seq for each in await webhook_dead_letters.list_page(database, webhook_id, **page)]
+        return [each.seq for each in await webhook_dead_letters.list_page(database, None, webhook_id, **page)]
 
     assert await seqs(after=2, limit=3) == [3, 4, 5]
-    assert await database.write(webhook_dead_letters.ask_for_replay, webhook_id, ["e1", "e2", "e99"]) == 2
-    assert await database.write(webhook_dead_letters.ask_for_replay, webhook_id, ["e1", "e3"]) == 1
-    replays = await webhook_deliveries.replays(database, webhook_id, after=1, limit=10)
+    assert await database.write(webhook_dead_letters.ask_for_replay, None, webhook_id, ["e1", "e2", "e99"]) == 2
+    assert await database.write(webhook_dead_letters.ask_for_replay, None, webhook_id, ["e1", "e3"]) == 1
+    replays = await webhook_deliveries.replays(database, held, after=1, limit=10)
     assert [each.seq for each in replays] == [2, 3]
     await database.write(webhook_deliveries.raise_from_dead, held, 2)
-    assert await database.write(webhook_dead_letters.discard, webhook_id, ["e4"]) == 1
+    assert await database.write(webhook_dead_letters.discard, None, webhook_id, ["e4"]) == 1
     assert await seqs() == [1, 3, 5, 6, 7]
     await database.execute("UPDATE webhook_dead_letters SET died_at = now() - interval '1 hour' WHERE seq = 1")
     assert await webhook_dead_letters.prune(database, 60.0, 2, batch=1) == 3
     assert await seqs() == [6, 7]
-    assert await database.write(webhook_dead_letters.discard, webhook_id, None) == 2
+    assert await database.write(webhook_dead_letters.discard, None, webhook_id, None) == 2
 
 
 async def test_what_is_removed_takes_everything_along(database: Database) -> None:

@@ -143,9 +143,9 @@ async def test_an_event_nobody_takes_becomes_a_dead_letter_and_can_be_replayed(d
         await daemon.publish(event("poison"), event("next"))
         await daemon.wait_cursor(webhook_id, 2)
         before_replay = texts(host)
-        [letter] = await webhook_dead_letters.list_page(database, webhook_id)
+        [letter] = await webhook_dead_letters.list_page(database, None, webhook_id)
         refused.clear()
-        assert await database.write(webhook_dead_letters.ask_for_replay, webhook_id, None) == 1
+        assert await database.write(webhook_dead_letters.ask_for_replay, None, webhook_id, None) == 1
         await daemon.wait_dead(webhook_id, 0)
         gave_up = daemon.metric("wasup_webhook_dead_letters_total")
 
@@ -167,10 +167,10 @@ async def test_a_replay_that_fails_stays_a_dead_letter(database: Database) -> No
         webhook_id = await daemon.webhook(host)
         await daemon.publish(event())
         await daemon.wait_dead(webhook_id, 1)
-        await database.write(webhook_dead_letters.ask_for_replay, webhook_id, None)
+        await database.write(webhook_dead_letters.ask_for_replay, None, webhook_id, None)
 
         async def is_dead_again() -> bool:
-            [letter] = await webhook_dead_letters.list_page(database, webhook_id)
+            [letter] = await webhook_dead_letters.list_page(database, None, webhook_id)
             return letter.attempts == 4 and letter.replay_at is None
 
         await wait_until(is_dead_again, seconds=PATIENCE_S)
@@ -262,7 +262,7 @@ async def test_a_redirect_is_a_failure(database: Database) -> None:
         webhook_id = await daemon.webhook(host)
         await daemon.publish(event())
         await daemon.wait_dead(webhook_id, 1)
-        [letter] = await webhook_dead_letters.list_page(database, webhook_id)
+        [letter] = await webhook_dead_letters.list_page(database, None, webhook_id)
 
     assert letter.failure == "status_302"
     assert [request.target for request in host.received] == ["/hook"]
@@ -395,6 +395,71 @@ async def test_a_change_is_followed_wherever_it_was_made(database: Database) -> 
         await daemon.publish(event("too late"))
 
     assert (texts(old), texts(new)) == (["to old"], ["while off"])
+
+
+async def test_a_narrowed_webhook_takes_no_letters_of_others_along(database: Database) -> None:
+    """A replay that was asked for while the webhook was for two companies does not go to the URL that it has now that it is for one; nor
+    when it is for both again, unless it is asked for again."""
+
+    async def refuse(_: Received) -> Answer:
+        return BROKEN
+
+    patient: dict[str, Any] = {"max_attempts": 1, "circuit_failures": 1, "circuit_min_s": 60.0, "circuit_max_s": 60.0}
+    async with listening(refuse) as old, listening() as new, delivering(database, **patient) as daemon:
+        webhook_id = await daemon.webhook(old, companies=[COMPANY, OTHER])
+        await daemon.publish(event("of A"), event("of B", company_id=OTHER))
+        await daemon.wait_cursor(webhook_id, 2)
+        assert await database.write(webhook_dead_letters.ask_for_replay, None, webhook_id, None) == 2
+        narrowed = Change(companies=[COMPANY], url=f"http://127.0.0.1:{new.port}/new")
+        await database.write(webhooks.change, None, webhook_id, narrowed)
+        await daemon.wait_dead(webhook_id, 1)
+        await database.write(webhooks.change, None, webhook_id, Change(companies=[COMPANY, OTHER]))
+        await daemon.publish(event("later", company_id=OTHER))
+        await daemon.wait_cursor(webhook_id, 3)
+        [left] = await webhook_dead_letters.list_page(database, None, webhook_id)
+
+    assert texts(new) == ["of A", "later"]
+    assert (left.company_id, left.replay_at) == (OTHER, None)
+
+
+async def test_what_waits_for_another_attempt_stays_with_the_url_it_was_for(database: Database) -> None:
+    """An event of a company that the webhook is not for any more is neither sent to its new URL nor kept as a dead letter of it; that of
+    the company it is still for is delivered there."""
+    tried: list[str] = []
+    hold = trio.Event()
+
+    async def answer_late(request: Received) -> Answer:
+        tried.append(text_of(request))
+        await hold.wait()
+        return BROKEN
+
+    async with listening(answer_late) as old, listening() as new, delivering(database, max_attempts=1) as daemon:
+        webhook_id = await daemon.webhook(old, companies=[COMPANY, OTHER])
+        await daemon.publish(event("of A"), event("of B", company_id=OTHER), event("of B too", company_id=OTHER))
+        await wait_until(lambda: len(tried) == 2, seconds=PATIENCE_S)
+        narrowed = Change(companies=[COMPANY], url=f"http://127.0.0.1:{new.port}/new")
+        await database.write(webhooks.change, None, webhook_id, narrowed)
+        hold.set()  # what was under way fails now, and was the last attempt
+        await daemon.wait_cursor(webhook_id, 3)
+        letters = await webhook_dead_letters.list_page(database, None, webhook_id)
+
+    assert sorted(tried) in (["of A", "of B"], ["of A", "of B", "of B too"])
+    assert [letter.company_id for letter in letters] in ([COMPANY], [])
+    assert set(texts(new)) <= {"of A"}
+
+
+async def test_a_widened_webhook_misses_nothing_that_happens_from_then_on(database: Database) -> None:
+    """Also while its daemon has not seen the change yet: what it was not for before, it is not passed over."""
+    async with listening() as host, delivering(database, survey_interval_s=1.0) as daemon:
+        webhook_id = await daemon.webhook(host, companies=[COMPANY])
+        daemon.look()
+        await daemon.publish(event("before"))
+        await daemon.wait_cursor(webhook_id, 1)
+        await database.write(webhooks.change, None, webhook_id, Change(companies=[COMPANY, OTHER]))
+        await daemon.publish(event("of B", company_id=OTHER), event("of A"))
+        await wait_until(lambda: "of B" in texts(host), seconds=PATIENCE_S)
+
+    assert texts(host, OTHER) == ["of B"]
 
 
 async def test_while_two_secrets_are_valid_both_verify(database: Database) -> None:

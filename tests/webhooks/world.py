@@ -91,7 +91,7 @@ class Deliveries:
         """Until there are so many dead letters."""
 
         async def are_there() -> bool:
-            return len(await webhook_dead_letters.list_page(self.database, webhook_id)) == count
+            return len(await webhook_dead_letters.list_page(self.database, None, webhook_id)) == count
 
         await wait_until(are_there, seconds=PATIENCE_S)
 
