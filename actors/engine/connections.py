@@ -19,7 +19,7 @@ from actors.engine.host import Host
 from actors.engine.leash import Leash
 from actors.engine.library import VERSION
 from actors.engine.logs import EngineLog
-from actors.engine.opening import COMPANY_ID, Ready, Refusal, open_device
+from actors.engine.opening import COMPANY_ID, Ready, Refusal, open_device, refusal_of
 from actors.engine.protocol import (
     MAX_FRAME_BYTES,
     EngineHello,
@@ -230,7 +230,10 @@ class Server:
         gone = self._closed[company_id] = trio.Event()
         lock = FileLock(self._host.path_of(company_id))
         try:
-            await _take(lock, company_id)
+            try:
+                await _take(lock, company_id)
+            except OSError as error:
+                raise refusal_of(error, self._host.devices) from error
             self._host.companies.add(company_id)
             yield
         finally:

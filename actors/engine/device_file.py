@@ -6,6 +6,7 @@ beside the old one and put in its place in one step. A file that Postgres has fo
 
 from __future__ import annotations
 
+import stat
 import time
 import uuid
 from collections.abc import Iterable, Sequence
@@ -16,16 +17,17 @@ from typing import Any, Final, Literal, final
 import msgspec
 
 from actors.engine.closing import Kind
-from actors.engine.errors import BadAuthState, DamagedFile, SqliteError
+from actors.engine.errors import BadAuthState, DamagedFile, SqliteError, WriteFault
 from actors.engine.journal import Journal
 from actors.engine.outbox import Item, Outbox
 from actors.engine.receipts import Passed
 from actors.engine.redelivery import spoil_key
 from actors.engine.reservations import step_ahead
 from actors.engine.reshipping import note_everything
-from actors.engine.schema import OWN_TABLES, Template, require_version
+from actors.engine.schema import OWN_TABLES, Template, require_complete
 from actors.engine.sqlite import Connection, Sqlite
 from actors.engine.triggers import create_triggers, install_triggers
+from config.disk import probe
 from storage.codec import CodecError
 from storage.whatsmeow import DEVICE_TABLE, LID_TABLE, TableRow, rows_of, session_fault
 from storage.whatsmeow_creds import SqlValue, device_from_creds
@@ -200,29 +202,51 @@ def _bare(jid: str) -> str:
 
 
 def open_file(sqlite: Sqlite, path: Path) -> DeviceFile | None:
-    """Open what lies there; None when nothing does. `DamagedFile` for what is no device file of ours, `UnknownSchema` for a newer one."""
-    if not path.exists():
+    """Open what lies there; None when nothing does.
+
+    `DamagedFile` for what is no device file of ours, `UnknownSchema` for one of a version that we do not know, and `WriteFault` where the
+    file system takes no writes, which says nothing of the file.
+    """
+    try:
+        mode = path.lstat().st_mode
+    except FileNotFoundError:
         return None
+    if not stat.S_ISREG(mode):
+        raise DamagedFile("what lies at its place is not a file")
+    connection = None
     try:
         connection = sqlite.connect(path)
-    except SqliteError as error:
-        raise DamagedFile(str(error)) from error
-    try:
         _require_sound(connection)
         return DeviceFile(path, connection)
     except SqliteError as error:
-        connection.close()
-        raise DamagedFile(str(error)) from error
+        outbox = _close_damaged(connection)
+        if isinstance(error, WriteFault) and probe(path.parent) is not None:
+            raise
+        raise DamagedFile(str(error), outbox) from error
+    except DamagedFile as error:
+        raise DamagedFile(str(error), _close_damaged(connection)) from error
     except BaseException:
-        connection.close()
+        _close_damaged(connection)
         raise
+
+
+def _close_damaged(connection: Connection | None) -> list[Item]:
+    """Close it; the events in its outbox, where they can still be read: WhatsApp has heard that they arrived."""
+    if connection is None:
+        return []
+    try:
+        return Outbox(connection).all()
+    except SqliteError:
+        return []
+    finally:
+        connection.close()
 
 
 def _require_sound(connection: Connection) -> None:
     checked = connection.pragma("quick_check(1)")
     if checked != "ok":
         raise DamagedFile("SQLite's quick_check found damage")
-    require_version(connection)
+    require_complete(connection)
     connection.script("PRAGMA shrink_memory")
 
 
@@ -249,8 +273,9 @@ def build(
 ) -> tuple[DeviceFile, list[str]]:
     """Make a new file from the auth state and put it at ``path``, and say which keys had to be left out.
 
-    ``boot``: as for `DeviceFile.survive`. `BadAuthState` when the creds cannot be used; what lay at ``path`` is untouched then. Keys
-    whose value is broken are left out: a missing session heals itself by a retry receipt, a malformed one would end the whole process.
+    ``boot``: as for `DeviceFile.survive`. `BadAuthState` when the creds cannot be used, `WriteFault` when the file system takes no
+    writes; what lay at ``path`` is untouched then. Keys whose value is broken are left out: a missing session heals itself by a retry
+    receipt, a malformed one would end the whole process.
     """
     fresh = path.with_name(path.name + ".new")
     remove(fresh)
@@ -259,8 +284,13 @@ def build(
         connection = sqlite.connect(fresh, create=True)
         try:
             _fill(connection, template, rows, outbox, boot)
+            # Closing would do it too, and say nothing where there is no room: then only an empty file would be moved.
+            connection.pragma("wal_checkpoint(TRUNCATE)")
         finally:
             connection.close()
+    except WriteFault:
+        remove(fresh)
+        raise
     except SqliteError as error:
         remove(fresh)
         raise BadAuthState(f"the auth state does not fit the schema: {error}") from error
@@ -326,6 +356,10 @@ def _insert(connection: Connection, table: str, row: dict[str, SqlValue]) -> Non
 
 
 def remove(path: Path) -> None:
-    """Delete a device file that nobody has open, and what SQLite keeps beside it."""
+    """Delete a device file that nobody has open, and what SQLite keeps beside it. A directory in the place of one is moved aside."""
     for suffix in ("", *_SIDE_FILES):
-        path.with_name(path.name + suffix).unlink(missing_ok=True)
+        place = path.with_name(path.name + suffix)
+        if place.is_dir() and not place.is_symlink():
+            place.rename(place.with_name(f"{place.name}.aside-{uuid.uuid4().hex[:8]}"))
+        else:
+            place.unlink(missing_ok=True)

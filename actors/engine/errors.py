@@ -2,6 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from actors.engine.outbox import Item
+
 
 class EngineError(Exception):
     """Base of the engine's own errors."""
@@ -13,6 +19,10 @@ class SqliteError(EngineError):
     def __init__(self, code: int, text: str) -> None:
         super().__init__(f"SQLite error {code}: {text}")
         self.code = code
+
+
+class WriteFault(SqliteError):
+    """The file system did not take a write of SQLite's: it is full, read-only or broken. Nothing of the statement was written."""
 
 
 class UnknownSchema(EngineError):
@@ -29,7 +39,14 @@ class OutboxFull(EngineError):
 
 
 class DamagedFile(EngineError):
-    """A device file that SQLite or our own tables say is broken."""
+    """What lies at a device file's place is no device file that can be used: broken, unfinished, or no file at all.
+
+    ``outbox`` holds the events that could be read from it all the same (`actors.engine.outbox.Item`).
+    """
+
+    def __init__(self, text: str, outbox: Sequence[Item] = ()) -> None:
+        super().__init__(text)
+        self.outbox = tuple(outbox)
 
 
 class BadAuthState(EngineError):

@@ -4,18 +4,20 @@ from __future__ import annotations
 
 import re
 import time
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Final
 
 import trio
 
 from actors.engine.device_file import DeviceFile, Fault, build, fault_of, open_file
-from actors.engine.errors import BadAuthState, DamagedFile, UnknownSchema
+from actors.engine.errors import BadAuthState, DamagedFile, UnknownSchema, WriteFault
 from actors.engine.host import Host
 from actors.engine.logs import EngineLog
 from actors.engine.outbox import Item
 from actors.engine.protocol import AuthStateChunk, FromEngine, NeedAuthState, Open, Opened, ToEngine
+from actors.engine.write_faults import reason_of
 
 MAX_STATE_BYTES: Final = 128 * 1024 * 1024
 MAX_STATE_KEYS: Final = 200_000
@@ -53,6 +55,18 @@ class Ready:
     base: bool
 
 
+@dataclass(frozen=True, slots=True)
+class _Found:
+    """What lies at the device file's place."""
+
+    file: DeviceFile | None
+    fault: Fault | None
+    """Why it cannot be used as it is; None when it can."""
+    why: str = ""
+    outbox: Sequence[Item] = ()
+    """Of a damaged file: the events that could be read."""
+
+
 async def open_device(host: Host, request: Open, send: Send, receive: Receive, log: EngineLog) -> Ready:
     """Lead the dialogue up to and including `Opened`; `Refusal` when it cannot end well."""
     try:
@@ -61,8 +75,22 @@ async def open_device(host: Host, request: Open, send: Send, receive: Receive, l
         raise Refusal("unknown_schema", str(error)) from error
     except BadAuthState as error:
         raise Refusal("bad_auth_state", str(error)) from error
-    await send(await trio.to_thread.run_sync(_take_up, ready, host.boot))
+    except (DamagedFile, WriteFault, OSError) as error:
+        raise refusal_of(error, host.devices) from error
+    try:
+        opened = await trio.to_thread.run_sync(_take_up, ready, host.boot)
+    except WriteFault as error:
+        ready.file.close()
+        raise refusal_of(error, host.devices) from error
+    await send(opened)
     return ready
+
+
+def refusal_of(error: BaseException, devices: Path) -> Refusal:
+    """For a file in ``devices`` that could not be made, written or removed."""
+    if (reason := reason_of(error, devices)) is not None:
+        return Refusal("storage_full", reason)
+    return Refusal("device_unusable", f"the device file cannot be made: {error}")
 
 
 def _take_up(ready: Ready, boot: str) -> Opened:
@@ -80,37 +108,40 @@ def _take_up(ready: Ready, boot: str) -> Opened:
 
 
 async def _prepare(host: Host, request: Open, send: Send, receive: Receive, log: EngineLog) -> Ready:
-    file, fault = await trio.to_thread.run_sync(_inspect, host, request)
-    if file is not None and fault is None:
+    found = await trio.to_thread.run_sync(_inspect, host, request)
+    file = found.file
+    if file is not None and found.fault is None:
         return Ready(file, request.position, base=False)
-    assert fault is not None
+    assert found.fault is not None
+    outbox = found.outbox
     try:
-        log.note(f"the device file is {fault}: asking for the auth state")
-        await send(NeedAuthState(reason=fault))
+        log.note(f"the device file is {found.fault}{f' ({found.why})' if found.why else ''}: asking for the auth state")
+        await send(NeedAuthState(reason=found.fault))
         state = await _receive_state(receive)
         if (
             file is not None
-            and (kept := await trio.to_thread.run_sync(_keep, file, fault, request, state, log)) is not None
+            and (kept := await trio.to_thread.run_sync(_keep, file, found.fault, request, state, log)) is not None
         ):
             file = None
             return kept
-        outbox = await trio.to_thread.run_sync(file.outbox.all) if file is not None else []
+        if file is not None:
+            outbox = await trio.to_thread.run_sync(file.outbox.all)
     finally:
         if file is not None:
             file.close()
     return Ready(await trio.to_thread.run_sync(_rebuild, host, request.company_id, state, outbox, log), 0, base=True)
 
 
-def _inspect(host: Host, request: Open) -> tuple[DeviceFile | None, Fault | None]:
+def _inspect(host: Host, request: Open) -> _Found:
     try:
         file = open_file(host.sqlite, host.path_of(request.company_id))
-    except DamagedFile:
-        return None, "damaged"
+    except DamagedFile as error:
+        return _Found(None, "damaged", str(error), error.outbox)
     if file is None:
-        return None, "missing"
+        return _Found(None, "missing")
     if request.discard_file:
-        return file, "discarded"
-    return file, fault_of(file, request.file_id, request.position)
+        return _Found(file, "discarded")
+    return _Found(file, fault_of(file, request.file_id, request.position))
 
 
 def _keep(file: DeviceFile, fault: Fault, request: Open, state: AuthState, log: EngineLog) -> Ready | None:
@@ -134,7 +165,7 @@ def _is_unrecorded(file: DeviceFile, fault: Fault, state: AuthState) -> bool:
     return fault == "foreign" and state.creds is None and not file.is_announced() and file.identity() is not None
 
 
-def _rebuild(host: Host, company_id: str, state: AuthState, outbox: list[Item], log: EngineLog) -> DeviceFile:
+def _rebuild(host: Host, company_id: str, state: AuthState, outbox: Sequence[Item], log: EngineLog) -> DeviceFile:
     file, left_out = build(
         host.sqlite, host.template, host.path_of(company_id), state.creds, state.keys, outbox, boot=host.boot
     )

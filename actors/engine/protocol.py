@@ -213,7 +213,8 @@ class Opened(Message, frozen=True, tag=True):
 class OpenRefused(Message, frozen=True, tag=True):
     """Not possible here; the connection is closed after this.
 
-    ``code``: `engine_full`, `already_open`, `unknown_schema`, `bad_auth_state`.
+    ``code``: `engine_full`, `already_open`, `unknown_schema`, `bad_auth_state`, `storage_full` (the file system takes no writes; also
+    when that ends a connection later), `device_unusable`.
     """
 
     code: str

@@ -11,10 +11,10 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Final
 
-from actors.engine.errors import UnknownSchema
+from actors.engine.errors import DamagedFile, UnknownSchema
 from actors.engine.library import Library
-from actors.engine.sqlite import Connection, Sqlite
-from storage.whatsmeow import SCHEMA_VERSION
+from actors.engine.sqlite import Connection, Sqlite, SqlValue
+from storage.whatsmeow import DEVICE_TABLE, KINDS, LID_TABLE, MACS_TABLE, SCHEMA_VERSION, UNMAPPED
 
 DEVICE_KIND: Final = "device"
 """The journal's kind for the device row, which is the creds."""
@@ -26,6 +26,15 @@ OWN_TABLES: Final = (
     " (number INTEGER PRIMARY KEY AUTOINCREMENT, type TEXT NOT NULL, payload BLOB NOT NULL, position INTEGER NOT NULL)",
     "CREATE TABLE IF NOT EXISTS wasup_arrived (number INTEGER PRIMARY KEY AUTOINCREMENT, message_id TEXT NOT NULL UNIQUE)",
 )
+
+
+REQUIRED_TABLES: Final = (
+    frozenset(kind.table for kind in KINDS.values())
+    | frozenset(UNMAPPED)
+    | {DEVICE_TABLE, LID_TABLE, MACS_TABLE, "whatsmeow_app_state_version"}
+    | {"wasup_meta", "wasup_journal", "wasup_outbox", "wasup_arrived"}
+)
+"""Without one of them a file cannot be used, whatever else it holds."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,10 +61,30 @@ def read_template(library: Library, sqlite: Sqlite) -> Template:
     return Template((*(str(row[0]) for row in rows), version))
 
 
+def require_complete(connection: Connection) -> None:
+    """Raise unless this is a device file: `DamagedFile` where a table or the version is missing, as in one that was never finished,
+    `UnknownSchema` for a version of the library's schema that we do not know."""
+    tables = _tables(connection)
+    if _version(connection, tables) is None:
+        raise DamagedFile("it does not say which schema it has")
+    require_version(connection)
+    if missing := sorted(REQUIRED_TABLES - tables):
+        raise DamagedFile(f"it has no table {missing[0]}")
+
+
 def require_version(connection: Connection) -> None:
     """`UnknownSchema` unless the file has exactly the schema that storage/whatsmeow.py maps."""
-    tables = connection.execute("SELECT name FROM sqlite_master WHERE type = 'table' AND name = 'whatsmeow_version'")
-    rows = connection.execute("SELECT version, compat FROM whatsmeow_version") if tables else []
-    found = (rows[0][0], rows[0][1]) if rows else None
+    found = _version(connection, _tables(connection))
     if found != SCHEMA_VERSION:
         raise UnknownSchema(found, SCHEMA_VERSION)  # type: ignore[arg-type]  # whatever it holds is only shown
+
+
+def _tables(connection: Connection) -> frozenset[str]:
+    return frozenset(str(row[0]) for row in connection.execute("SELECT name FROM sqlite_master WHERE type = 'table'"))
+
+
+def _version(connection: Connection, tables: frozenset[str]) -> tuple[SqlValue, SqlValue] | None:
+    if "whatsmeow_version" not in tables:
+        return None
+    rows = connection.execute("SELECT version, compat FROM whatsmeow_version")
+    return (rows[0][0], rows[0][1]) if rows else None

@@ -16,7 +16,7 @@ from typing import Any, Final, final
 from urllib.parse import quote
 
 from actors.engine import sql_function
-from actors.engine.errors import SqliteError
+from actors.engine.errors import SqliteError, WriteFault
 from actors.engine.session_guard import session_after
 from actors.engine.sqlite_abi import ADDRESS, BYTES, INT, INT64, OK, TRANSIENT, Signatures
 
@@ -33,6 +33,13 @@ _FLOAT: Final = 2
 _TEXT: Final = 3
 _NULL: Final = 5
 _STATEMENTS_KEPT: Final = 64
+
+_IO_ERROR: Final = 10
+_TAKES_NO_WRITE: Final = frozenset({8, 13, 14})
+"""Read-only, full, and cannot open: which a file beside the database could not be, whose inode there was no room for."""
+
+_READ_FAILED: Final = frozenset(_IO_ERROR | detail << 8 for detail in (1, 2, 33))
+"""The input/output errors of reading: a short read, and a file system that found itself damaged, included."""
 
 CACHE_KIB: Final = 16
 """Pages a connection keeps, of 4 KiB. SQLite's default of 2,000 KiB would hold all of a device file in memory, once for each connection to
@@ -94,7 +101,7 @@ class Sqlite:
         if code != OK:
             text = f"cannot open the file: {self.text(handle)}"
             self._slow.sqlite3_close_v2(handle)
-            raise SqliteError(code, text)
+            raise error_of(code, text)
         self._slow.sqlite3_extended_result_codes(handle, 1)
         self._slow.sqlite3_busy_timeout(handle, busy_timeout_ms)
         self._slow.sqlite3_exec(handle, f"PRAGMA cache_size = -{CACHE_KIB}".encode(), None, None, None)
@@ -250,4 +257,11 @@ class Connection:
 
     def _check(self, code: int) -> None:
         if code != OK:
-            raise SqliteError(code, self._sqlite.text(self._handle))
+            raise error_of(code, self._sqlite.text(self._handle))
+
+
+def error_of(code: int, text: str) -> SqliteError:
+    """The error for an extended result code other than `OK`."""
+    primary = code & 0xFF
+    is_write = primary in _TAKES_NO_WRITE or (primary == _IO_ERROR and code not in _READ_FAILED)
+    return WriteFault(code, text) if is_write else SqliteError(code, text)

@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+import os
+import sqlite3
 import time
+from collections.abc import Callable
+from contextlib import closing
 from pathlib import Path
 
 import pytest
@@ -234,6 +238,88 @@ def test_a_file_that_is_no_database_is_damaged(sqlite: Sqlite, tmp_path: Path, c
 
     with pytest.raises(DamagedFile):
         open_file(sqlite, path)
+
+
+def _empty(file: DeviceFile) -> None:
+    file.path.write_bytes(b"")
+
+
+def _without(table: str) -> Callable[[DeviceFile], None]:
+    def make(file: DeviceFile) -> None:
+        with closing(sqlite3.connect(file.path)) as connection:
+            connection.execute(f"DROP TABLE {table}")
+            connection.commit()
+
+    return make
+
+
+def _without_version(file: DeviceFile) -> None:
+    with closing(sqlite3.connect(file.path)) as connection:
+        connection.execute("DELETE FROM whatsmeow_version")
+        connection.commit()
+
+
+def _directory(file: DeviceFile) -> None:
+    file.path.unlink()
+    file.path.mkdir()
+    (file.path / "something").write_bytes(b"of somebody's")
+
+
+def _pipe(file: DeviceFile) -> None:
+    file.path.unlink()
+    os.mkfifo(file.path)
+
+
+def _directory_beside(file: DeviceFile) -> None:
+    file.path.with_name(file.path.name + "-wal").mkdir()
+
+
+UNUSABLE = {
+    "empty": _empty,
+    "no version": _without_version,
+    "no version table": _without("whatsmeow_version"),
+    "no table of the library": _without("whatsmeow_lid_map"),
+    "no journal": _without("wasup_journal"),
+    "no outbox": _without("wasup_outbox"),
+    "no notes": _without("wasup_meta"),
+    "a directory": _directory,
+    "a pipe": _pipe,
+    "a directory beside it": _directory_beside,
+}
+
+
+@pytest.mark.parametrize("make", UNUSABLE.values(), ids=UNUSABLE)
+def test_what_is_no_whole_device_file_is_rebuilt(
+    sqlite: Sqlite, template: Template, build_file: BuildFile, make: Callable[[DeviceFile], None]
+) -> None:
+    """It is damaged, whatever it lacks, and a new file takes its place; a directory is moved aside with all that is in it."""
+    file = build_file()
+    file.close()
+    make(file)
+
+    with pytest.raises(DamagedFile):
+        open_file(sqlite, file.path)
+    rebuilt, _ = build(sqlite, template, file.path, creds(), (), ())
+    identity = rebuilt.identity()
+    rebuilt.close()
+
+    assert identity is not None
+    assert [path.read_bytes() for path in file.path.parent.glob("*.aside-*/something")] == (
+        [b"of somebody's"] if make is _directory else []
+    )
+
+
+def test_the_events_of_a_damaged_file_are_kept(sqlite: Sqlite, build_file: BuildFile) -> None:
+    """WhatsApp has heard that they arrived, and sends them to nobody again."""
+    file = build_file()
+    file.outbox.put("message", b"arrived")
+    file.close()
+    _without("whatsmeow_version")(file)
+
+    with pytest.raises(DamagedFile) as caught:
+        open_file(sqlite, file.path)
+
+    assert [item.payload for item in caught.value.outbox] == [b"arrived"]
 
 
 def test_a_torn_database_is_damaged(sqlite: Sqlite, build_file: BuildFile) -> None:

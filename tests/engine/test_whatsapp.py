@@ -8,6 +8,7 @@ import signal
 from collections.abc import Callable
 from pathlib import Path
 
+import pytest
 import trio
 
 from actors.engine import protocol as p
@@ -121,15 +122,39 @@ async def test_files_lost_in_the_middle_of_a_send_cost_no_later_message(tmp_path
         assert loopback.counters()["retry_receipts"] == 0
 
 
-async def test_lost_device_files_are_rebuilt_from_the_record(tmp_path: Path) -> None:
-    """kill -9, all files deleted: no QR, the Signal sessions go on in both directions without one retry."""
+def _delete(devices: Path) -> None:
+    shutil.rmtree(devices)
+
+
+def _empty(devices: Path) -> None:
+    for path in devices.glob("*.db"):
+        path.write_bytes(b"")
+        for side in devices.glob(f"{path.name}-*"):
+            side.unlink()
+
+
+def _replace_by_directories(devices: Path) -> None:
+    for path in list(devices.iterdir()):
+        path.unlink()
+        if path.suffix == ".db":
+            path.mkdir()
+
+
+@pytest.mark.parametrize(
+    ("harm", "reason"), [(_delete, "missing"), (_empty, "damaged"), (_replace_by_directories, "damaged")]
+)
+async def test_lost_device_files_are_rebuilt_from_the_record(
+    tmp_path: Path, harm: Callable[[Path], None], reason: str
+) -> None:
+    """kill -9, all files deleted, emptied, or directories in their places: no QR, the Signal sessions go on in both directions without
+    one retry."""
     async with open_loopback() as loopback:
         environment = loopback.endpoints.environment()
         async with run_engine(tmp_path, environment) as engine:
             first, second = await both_linked(engine, loopback)
             await talk(first, second, "before")
             engine.process.kill()
-        shutil.rmtree(tmp_path / "devices")
+        harm(tmp_path / "devices")
         async with run_engine(tmp_path, environment) as engine:
             first, second = await both_taken_up(engine, loopback, first, second)
             await talk(first, second, "after")
@@ -140,7 +165,7 @@ async def test_lost_device_files_are_rebuilt_from_the_record(tmp_path: Path) -> 
             for said in first.said + second.said
             if isinstance(said, p.OutboxEvent) and said.type == "receipt"
         ]
-        assert [said.reason for said in first.said if isinstance(said, p.NeedAuthState)] == ["missing"]
+        assert [said.reason for said in first.said if isinstance(said, p.NeedAuthState)] == [reason]
         assert "retry" not in receipts
         assert loopback.journal.counters.pairings == 2
 
