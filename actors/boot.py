@@ -13,7 +13,7 @@ import trio
 from storage import api_keys
 from storage.data_keys import require_master_key
 from storage.errors import StorageUnavailable
-from storage.migrate import migrate
+from storage.migrate import migrate, prove_writable
 from storage.pool import Database
 from supervisor import Actor
 
@@ -23,9 +23,10 @@ RETRY_S = 0.5
 
 @final
 class BootActor(Actor):
-    """Started means done: the schema is current, its sealed rows can be opened, and there is an admin key. Then it ends (transient).
+    """Started means done: the schema is current, a write has succeeded, sealed rows can be opened, and there is an admin key. Then it
+    ends (transient).
 
-    Raises the database's error when Postgres does not answer within `WAIT_FOR_POSTGRES_S`, and `MasterKeyError`: the daemon then does
+    Raises the database's error when Postgres takes no write within `WAIT_FOR_POSTGRES_S`, and `MasterKeyError`: the daemon then does
     not start.
     """
 
@@ -35,22 +36,26 @@ class BootActor(Actor):
         self._log = structlog.get_logger("wasup.boot")
 
     async def started(self) -> None:
-        applied = await self._migrate()
+        applied = await self._prepare_database()
         if applied:
             self._log.info("migrated", migrations=applied)
         await self._require_master_key()
         await self._ensure_admin_key()
         self.context.stop()
 
-    async def _migrate(self) -> list[str]:
+    async def _prepare_database(self) -> list[str]:
+        """Bring the schema up to date and write once; the migrations that were applied."""
         deadline = trio.current_time() + WAIT_FOR_POSTGRES_S
         while True:
             try:
-                return await migrate(self._database)
+                applied = await migrate(self._database)
+                await self._database.write(prove_writable)
             except StorageUnavailable as error:
                 if trio.current_time() >= deadline:
                     raise
                 self._log.warning("waiting_for_postgres", reason=str(error))
+            else:
+                return applied
             await trio.sleep(RETRY_S)
 
     async def _require_master_key(self) -> None:

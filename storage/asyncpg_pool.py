@@ -6,16 +6,16 @@ import asyncio
 import operator
 from collections.abc import Awaitable, Callable, Sequence
 from contextlib import suppress
-from typing import Any, Final, LiteralString, TypeAlias, TypeVar, final
+from typing import Any, Final, LiteralString, TypeAlias, TypeVar, cast, final
 
 import asyncpg
 import msgspec
 
 from storage.connection import Connection, Row, milliseconds
-from storage.errors import QueryFailed, StorageUnavailable
+from storage.errors import QueryFailed, StorageError, StorageUnavailable
 from storage.gate import ReconnectGate
 from storage.sealing import Vault
-from storage.sqlstates import translate
+from storage.sqlstates import is_outdated, translate
 
 T = TypeVar("T")
 
@@ -61,6 +61,8 @@ class AsyncpgPool:
         self._dsn = dsn
         self._size = size
         self._acquire_timeout_s = acquire_timeout_s
+        self._generation = 0
+        """Of the sessions that are begun now; it grows when they turn out to be outdated."""
         self._reads = self._writes = self._unavailable = self._in_doubt = 0
         self._last_error: str | None = None
 
@@ -100,7 +102,7 @@ class AsyncpgPool:
             async with asyncio.timeout(self.command_timeout_s):
                 return await fn(connection, sql, args)
         except Exception as exc:
-            self._raise(exc, usable=_is_usable(connection))
+            await self._fail(exc, connection)
             raise
         finally:
             await self._release(connection)
@@ -121,7 +123,7 @@ class AsyncpgPool:
                 )
         except Exception as exc:
             in_commit = stage.committing and not isinstance(exc, _DEFINITE)
-            self._raise(exc, usable=_is_usable(connection), in_commit=in_commit)
+            await self._fail(exc, connection, in_commit=in_commit)
             raise
         finally:
             await self._release(connection)
@@ -135,7 +137,7 @@ class AsyncpgPool:
                 return await work(_Transaction(connection, self.vault))
         except Exception as exc:
             in_commit = not isinstance(exc, _DEFINITE)
-            self._raise(exc, usable=_is_usable(connection), in_commit=in_commit)
+            await self._fail(exc, connection, in_commit=in_commit)
             raise
         finally:
             await self._release(connection)
@@ -156,14 +158,17 @@ class AsyncpgPool:
         )
 
     async def _connect(self, *args: Any, **kwargs: Any) -> Any:
-        return await self._gate.attempt(lambda: asyncpg.connect(*args, **kwargs))
+        generation = self._generation
+        connection: Any = await self._gate.attempt(lambda: asyncpg.connect(*args, **kwargs))
+        connection.generation = generation
+        return connection
 
     async def _acquire(self) -> Held:
         try:
             async with asyncio.timeout(self._acquire_timeout_s):  # asyncpg's own time-out takes a task each time
                 return await self._pool.acquire()
         except Exception as exc:
-            self._raise(exc, connecting=True, usable=False)
+            self._raise(translate(exc, connecting=True, usable=False), exc)
             raise
 
     async def _release(self, connection: Held) -> None:
@@ -171,15 +176,29 @@ class AsyncpgPool:
         with suppress(Exception):
             await self._pool.release(connection, timeout=_RELEASE_S)
 
-    def _raise(self, exc: Exception, *, usable: bool, connecting: bool = False, in_commit: bool = False) -> None:
-        error = translate(exc, connecting=connecting, usable=usable, in_commit=in_commit)
+    async def _fail(self, exc: Exception, held: Held, *, in_commit: bool = False) -> None:
+        error = translate(exc, connecting=False, usable=_is_usable(held), in_commit=in_commit)
+        if is_outdated(exc):
+            await self._discard(held)
+        self._raise(error, exc)
+
+    async def _discard(self, held: Held) -> None:
+        """End an outdated session; those that were begun no later are outdated too, and are replaced when they are taken next."""
+        with suppress(asyncpg.InterfaceError):  # it was lost, and the pool has taken it back already
+            generation: int = cast("Any", held).generation
+            held.terminate()
+            if generation == self._generation:
+                self._generation += 1
+                await self._pool.expire_connections()
+
+    def _raise(self, error: StorageError | None, cause: Exception) -> None:
         if error is None:
             return
         if isinstance(error, StorageUnavailable):
             self._unavailable += 1
             self._in_doubt += error.in_doubt
             self._last_error = error.reason
-            raise error from exc
+            raise error from cause
         raise error from None  # the server's DETAIL may quote stored values: keep it out of tracebacks
 
 
@@ -249,6 +268,9 @@ def _is_usable(connection: Held) -> bool:
 
 @final
 class _Connection(asyncpg.Connection):
+    generation: int
+    """The pool's when this was begun."""
+
     def get_reset_query(self) -> str:
         """Empty: nothing here changes a session's state outside a transaction, so releasing needs no round trip."""
         return ""

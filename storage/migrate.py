@@ -28,6 +28,7 @@ _TABLE: LiteralString = """
 """
 _TABLE_EXISTS: LiteralString = "SELECT to_regclass('wasup_migrations') IS NOT NULL"
 _APPLIED: LiteralString = "SELECT number, name, checksum FROM wasup_migrations ORDER BY number"
+_TOUCH: LiteralString = "UPDATE wasup_migrations SET applied_at = applied_at WHERE number = 1"
 _RECORD: LiteralString = "INSERT INTO wasup_migrations (number, name, checksum) VALUES ($1, $2, $3)"
 
 
@@ -83,6 +84,11 @@ async def pending(db: Database, migrations: tuple[Migration, ...] | None = None)
     done = await db.fetch(_APPLIED) if await db.fetchval(_TABLE_EXISTS) else ()
     applied = _check({row["number"]: (row["name"], row["checksum"]) for row in done}, todo)
     return [migration.name for migration in todo[applied:]]
+
+
+async def prove_writable(connection: Connection) -> None:
+    """Write something that changes nothing: a server that is read-only answers all that is only asked."""
+    await connection.execute(_TOUCH)
 
 
 async def _apply_next(connection: Connection, migrations: tuple[Migration, ...]) -> str | None:

@@ -25,6 +25,15 @@ _AWAY = frozenset({"57014", "25006", "25P03", "0A000"})
 """Statement time-out, read-only after a failover, idle in transaction, statement prepared before a change of the
 schema."""
 
+_OUTDATED_SESSION = frozenset({"25006", "57P01", "57P02", "57P03", "0A000"})
+"""Read-only, shut down, crashed, starting up, statement prepared before a change of the schema: the server has changed since the session
+began, and a new session is what ends it."""
+
+
+def is_outdated(error: BaseException) -> bool:
+    """Whether the session that answered with this error would go on answering so, where a new one may not."""
+    return isinstance(error, asyncpg.PostgresError) and error.sqlstate in _OUTDATED_SESSION
+
 
 def translate(error: BaseException, *, connecting: bool, usable: bool, in_commit: bool = False) -> StorageError | None:
     """The storage error for ``error``, or None when it is nobody's trouble but a programming error's (let that pass as

@@ -6,6 +6,8 @@ import stat
 from pathlib import Path
 
 import pytest
+import trio
+from structlog.testing import capture_logs
 
 from actors.boot import BootActor
 from storage import api_keys, auth_state, leases
@@ -13,6 +15,8 @@ from storage.pool import Database, open_database
 from supervisor import ChildSpec, Restart, SupervisorSpec, open_system
 from supervisor.errors import StartFailed
 from tests.support.master_keys import vault
+from tests.support.postgres import PostgresServer, database_name
+from tests.support.waiting import wait_until
 
 
 async def boot(database: Database, file: Path) -> str:
@@ -43,6 +47,33 @@ async def test_a_second_boot_makes_no_second_key(empty_dsn: str, tmp_path: Path)
 
         assert len(await api_keys.list_all(database)) == 1
         assert not file.exists()
+
+
+async def test_a_read_only_server_is_waited_for(
+    postgres_server: PostgresServer, postgres_dsn: str, tmp_path: Path
+) -> None:
+    """Its schema is current and its admin key is there, so that nothing but a write can tell; boot ends when one succeeds."""
+    name = database_name(postgres_dsn)
+    ended = trio.Event()
+    async with open_database(postgres_dsn) as database, trio.open_nursery() as nursery:
+        await boot(database, tmp_path / "admin.key")
+
+        async def boot_again() -> None:
+            async with open_database(postgres_dsn) as later:
+                await boot(later, tmp_path / "admin.key")
+            ended.set()
+
+        async def run(sql: str) -> None:
+            await trio.to_thread.run_sync(postgres_server.run, sql)
+
+        await run(f"ALTER DATABASE {name} SET default_transaction_read_only = on")
+        with capture_logs() as lines:
+            nursery.start_soon(boot_again)
+            await wait_until(lambda: any(line["event"] == "waiting_for_postgres" for line in lines))
+        assert not ended.is_set()
+        await run(f"ALTER DATABASE {name} RESET default_transaction_read_only")
+        with trio.fail_after(30):
+            await ended.wait()
 
 
 async def test_a_sealed_database_without_its_master_key_is_not_started_on(postgres_dsn: str, tmp_path: Path) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import random
 import time
 import traceback
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Awaitable
 from contextlib import asynccontextmanager, suppress
 from typing import LiteralString
 
@@ -25,7 +25,7 @@ from storage.errors import (
 )
 from storage.pool import Database, open_database
 from tests.support.held_write import HeldWrite
-from tests.support.postgres import PostgresServer
+from tests.support.postgres import PostgresServer, database_name
 
 _ACTIVE: LiteralString = """
     SELECT count(*) FROM pg_stat_activity
@@ -242,6 +242,68 @@ async def test_what_a_sqlstate_becomes(database: Database, sqlstate: str, kind: 
 
     assert type(caught.value) is kind
     assert not getattr(caught.value, "in_doubt", False)
+
+
+async def test_sessions_begun_while_the_server_was_read_only_are_replaced(
+    postgres_server: PostgresServer, postgres_dsn: str
+) -> None:
+    """Writable again, one write finds out and every other one is done, however many such sessions there are."""
+    async with open_database(postgres_dsn, size=4) as database, table(database):
+        name = database_name(postgres_dsn)
+        await trio.to_thread.run_sync(
+            postgres_server.run, f"ALTER DATABASE {name} SET default_transaction_read_only = on"
+        )
+        with pytest.raises(StorageUnavailable):
+            await database.execute("DO $$ BEGIN RAISE EXCEPTION 'so' USING ERRCODE = '57P01'; END $$")
+        async with trio.open_nursery() as nursery:
+            for _ in range(4):
+                nursery.start_soon(database.fetchval, "SELECT pg_sleep(0.1)")
+        await trio.to_thread.run_sync(postgres_server.run, f"ALTER DATABASE {name} RESET default_transaction_read_only")
+
+        with pytest.raises(StorageUnavailable, match="read-only"):
+            await database.write(insert, 0)
+        async with trio.open_nursery() as nursery:
+            for n in range(8):
+                nursery.start_soon(database.write, insert, n)
+
+        assert await database.fetchval("SELECT count(*) FROM t") == 8
+
+
+@pytest.mark.parametrize(
+    ("sqlstate", "is_kept"),
+    [
+        ("25006", False),
+        ("57P01", False),
+        ("57P02", False),
+        ("57P03", False),
+        ("0A000", False),
+        ("40001", True),
+        ("53100", True),
+        ("23505", True),
+        ("XX000", True),
+    ],
+)
+async def test_which_answers_end_their_session(postgres_dsn: str, sqlstate: str, is_kept: bool) -> None:
+    """A session that the server has outlived is not used again, after a read or a write; any other one is."""
+    sql: LiteralString = f"DO $$ BEGIN RAISE EXCEPTION 'so' USING ERRCODE = '{sqlstate}'; END $$"  # pyright: ignore[reportAssignmentType]
+
+    async def fail(connection: Connection) -> None:
+        await connection.execute(sql)
+
+    async def is_ended(call: Awaitable[object]) -> bool:
+        before = await database.fetchval("SELECT pg_backend_pid()")
+        with pytest.raises(StorageError, match="so"):
+            await call
+        return bool(before != await database.fetchval("SELECT pg_backend_pid()"))
+
+    async with open_database(postgres_dsn, size=1) as database:
+        ended = [
+            await is_ended(database.execute(sql)),
+            await is_ended(database.write(fail)),
+            await is_ended(database.write_at_once(fail)),
+        ]
+
+    assert ended == [not is_kept] * 3
 
 
 async def test_a_mistake_of_ours_is_not_dressed_up(database: Database) -> None:
