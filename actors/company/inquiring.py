@@ -73,8 +73,8 @@ async def _inquire(actor: CompanyActor, link: EngineLink, request: Inquiry, repl
 
 def _call_of(request: Inquiry, timeout_s: float) -> Callable[[int], Call]:
     match request:
-        case CheckContact(phone):
-            return lambda call: protocol.CheckNumber(call, phone, timeout_s)
+        case CheckContact(jid):
+            return lambda call: protocol.CheckNumber(call, jid, timeout_s)
         case ListGroups():
             return lambda call: protocol.ListGroups(call, timeout_s)
         case GetGroup(jid):
@@ -92,7 +92,7 @@ def _call_of(request: Inquiry, timeout_s: float) -> Callable[[int], Call]:
 def _answer_of(answer: Any) -> Any:
     match answer:
         case protocol.NumberChecked(_, exists, pn, lid):
-            return ContactReport(on_whatsapp=exists, id=pn, lid=lid)
+            return ContactReport(on_whatsapp=exists, id=pn or lid, lid=lid)
         case protocol.Groups(_, groups):
             return groups
         case protocol.Uploaded(_, file):

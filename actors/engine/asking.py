@@ -13,6 +13,7 @@ from actors.engine.contents import StoredFile
 from actors.engine.descriptions import describe_groups, describe_number
 from actors.engine.errors import CallRefused
 from actors.engine.library_inquiries import InquiryLibrary
+from actors.engine.naming import Naming
 from actors.engine.protocol import Done, FromEngine
 from actors.engine.sending import parse_jid
 
@@ -27,8 +28,9 @@ _GONE: Final = ("404", "410", "403")
 class Asking:
     """Asks the library. `CallRefused` for whatever goes wrong."""
 
-    def __init__(self, library: InquiryLibrary) -> None:
+    def __init__(self, library: InquiryLibrary, naming: Naming) -> None:
         self._library = library
+        self._naming = naming
         self._files = trio.CapacityLimiter(_FILES_AT_ONCE)
 
     async def answer(self, client: Client, inquiry: Inquiry) -> FromEngine:
@@ -41,20 +43,22 @@ class Asking:
             case q.Download():
                 async with self._files:
                     await self._download(client, inquiry)
-            case q.CheckNumber(call, phone, timeout_s):
-                found = await client.call(library.is_on_whatsapp, phone, deadline_s=timeout_s)
-                return describe_number(call, phone, found)
+            case q.CheckNumber(call, jid, timeout_s):
+                return describe_number(call, await self._naming.look_up(client, jid, deadline_s=timeout_s))
             case q.ListGroups(call, timeout_s):
                 return describe_groups(call, await client.call(library.joined_groups, deadline_s=timeout_s))
             case q.GetGroup(call, jid, timeout_s):
                 found = await client.call(library.group, self._jid(jid), deadline_s=timeout_s)
                 return describe_groups(call, [found])
             case q.MarkRead(_, chat, ids, sender, timeout_s):
-                jids = self._jid(chat), self._jid(sender or chat)
+                jids = self._chat(chat), self._chat(sender or chat)
                 await client.call(library.mark_read, ids, *jids, deadline_s=timeout_s)
             case q.SetTyping(_, to, state, timeout_s):
-                await client.call(library.set_typing, self._jid(to), state, deadline_s=timeout_s)
+                await client.call(library.set_typing, self._chat(to), state, deadline_s=timeout_s)
         return Done(call=inquiry.call)
+
+    def _chat(self, text: str) -> bytes:
+        return self._jid(self._naming.known(text))
 
     def _jid(self, text: str) -> bytes:
         return bytes(parse_jid(self._library.protobufs, text).SerializeToString())

@@ -6,6 +6,7 @@ from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from typing import Any, Final, TypeVar, final
 
+import msgspec
 import trio
 
 from actors.engine import inquiries as q
@@ -15,6 +16,7 @@ from actors.engine.contents import Edit
 from actors.engine.errors import CallRefused, EngineError
 from actors.engine.host import Host
 from actors.engine.logs import EngineLog
+from actors.engine.naming import Naming, number_of
 from actors.engine.protocol import (
     Committed,
     Connect,
@@ -76,7 +78,8 @@ class Calls:
         self._send = send
         self._log = log
         self._running = 0
-        self._asking = Asking(host.library)
+        self._naming = Naming(host.library, session.file.named)
+        self._asking = Asking(host.library, self._naming)
         self._messages, self._messages_waiting = trio.open_memory_channel[Message](SENDS_WAITING)
         self._answering = trio.Semaphore(ANSWERS_WAITING)
         self._nursery: trio.Nursery | None = None
@@ -200,16 +203,29 @@ class Calls:
 
     async def _send_message(self, request: Message) -> Handed:
         client = self._logged_in_client()
-        library = self._host.library
-        to, message = build(library.protobufs, library.messages, request)
         if isinstance(request, SendContent) and isinstance(request.content, Edit):
             await self._require_own(request.content.message_id)
+        deadline = trio.current_time() + request.timeout_s
+        to, number = self._naming.known(request.to), number_of(request.to)
         try:
-            answer, reached = await self._hand_over(
-                client, to, message, deadline=trio.current_time() + request.timeout_s
-            )
+            return await self._send_to(client, to, request, deadline)
         except CallRefused as refused:
-            raise _refused_by_group(refused) if request.to.endswith("@g.us") else refused from refused
+            if to != request.to and number:
+                self._naming.forget(number)
+            if not number or refused.code != "no_such_recipient":
+                raise
+        # Nothing has left. The number may be another form of an account's: WhatsApp says which account answers to it.
+        account = await self._naming.require(client, number, deadline_s=deadline - trio.current_time())
+        return await self._send_to(client, account.jid, request, deadline)
+
+    async def _send_to(self, client: Client, to: str, request: Message, deadline: float) -> Handed:
+        library = self._host.library
+        wanted = request if to == request.to else msgspec.structs.replace(request, to=to)
+        jid, message = build(library.protobufs, library.messages, wanted)
+        try:
+            answer, reached = await self._hand_over(client, jid, message, deadline=deadline)
+        except CallRefused as refused:
+            raise _refused_by_group(refused) if to.endswith("@g.us") else refused from refused
         return Handed(request.call, answer, reached)
 
     async def _hand_over(self, client: Client, to: bytes, message: bytes, *, deadline: float) -> tuple[Any, int]:

@@ -6,18 +6,15 @@ from collections.abc import Iterable
 from typing import Any
 
 from actors.engine.inquiries import GroupDescription, GroupMember, Groups, NumberChecked
+from actors.engine.naming import Account
 from actors.engine.payloads import jid_text
 
 
-def describe_number(call: int, phone: str, found: Any) -> NumberChecked:
-    """Whether there is an account, and both of its ids as far as WhatsApp told them."""
-    if not found.IsIn:
+def describe_number(call: int, account: Account | None) -> NumberChecked:
+    """Whether there is an account, and both of its ids as far as WhatsApp named them."""
+    if account is None:
         return NumberChecked(call, exists=False, pn=None, lid=None)
-    jid = jid_text(found.JID)
-    lid = jid if jid is not None and jid.endswith("@lid") else None
-    return NumberChecked(
-        call, exists=True, pn=jid if jid is not None and lid is None else f"{phone}@s.whatsapp.net", lid=lid
-    )
+    return NumberChecked(call, exists=True, pn=account.pn, lid=account.lid)
 
 
 def describe_groups(call: int, groups: Iterable[Any]) -> Groups:

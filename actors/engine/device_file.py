@@ -22,6 +22,7 @@ from actors.engine.journal import Journal
 from actors.engine.outbox import Item, Outbox
 from actors.engine.receipts import Passed
 from actors.engine.redelivery import spoil_key
+from actors.engine.remembered import Remembered
 from actors.engine.reservations import step_ahead
 from actors.engine.reshipping import note_everything
 from actors.engine.schema import OWN_TABLES, Template, require_complete
@@ -74,6 +75,8 @@ class DeviceFile:
         self._connection = connection
         self.journal = Journal(connection)
         self.outbox = Outbox(connection)
+        self.named = Remembered(connection, "wasup_named")
+        """By the number that was dialled (digits): the JID of the account that WhatsApp named for it, where that has another number."""
         self.file_id = self._meta("file_id") or ""
 
     def identity(self) -> Identity | None:
@@ -141,6 +144,7 @@ class DeviceFile:
         A file of an earlier version gets the present triggers.
         """
         install_triggers(self._connection)
+        self.named.take_up()
         age_s = now - int(self._meta("taken_up_at") or 0)
         if not 0 <= age_s < LID_MAPPINGS_LAST_S:
             self.journal.note_lid_mappings()

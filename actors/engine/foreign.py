@@ -91,6 +91,8 @@ def _signatures() -> dict[str, tuple[Any, list[Any]]]:
         "Upload": (answer, [text, text, number, number]),
         "DownloadMediaWithPath": (answer, [text, text, text, number, text, number, text, number, number, number, text]),
         "IsOnWhatsApp": (answer, [text, text]),
+        "GetPNFromLID": (answer, [text, text, number]),
+        "GetLIDFromPN": (answer, [text, text, number]),
         "GetJoinedGroups": (answer, [text]),
         "GetGroupInfo": (answer, [text, text, number]),
         "MarkRead": (pointer, [text, text, number, text, number, text, number, text]),

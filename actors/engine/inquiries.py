@@ -37,10 +37,13 @@ class Download(Message, frozen=True, tag=True):
 
 
 class CheckNumber(Message, frozen=True, tag=True):
-    """Ask WhatsApp for an account of ``phone`` (digits). Answered with `NumberChecked`."""
+    """Ask WhatsApp for the account of ``jid``, a person's. Answered with `NumberChecked`.
+
+    `Failed` with `no_such_recipient` for a hidden id whose number is not known.
+    """
 
     call: int
-    phone: str
+    jid: str
     timeout_s: float
 
 
@@ -88,9 +91,9 @@ class NumberChecked(Message, frozen=True, tag=True):
     call: int
     exists: bool
     pn: str | None
-    """JID with the phone number, when there is an account."""
+    """JID with the account's phone number, as far as WhatsApp named it: not always the number asked about."""
     lid: str | None
-    """JID with the hidden id, as far as WhatsApp told it."""
+    """JID with the hidden id, in the same way."""
 
 
 class GroupMember(msgspec.Struct, frozen=True):

@@ -23,7 +23,7 @@ Json = dict[str, Any]
 COMPANY: Final = r"^[A-Za-z0-9_-]{1,64}$"
 IDEMPOTENCY_KEY: Final = r"^[!-~]{1,128}$"
 PHONE: Final = "phone-number"
-"""A format of its own: what phonenumbers takes for a number that can exist, which no pattern says."""
+"""A format of its own: what phonenumbers takes for a possible number, or a person's JID; no pattern says that."""
 PUBLIC_URL: Final = "public-https-url"
 """What actors/outbound/urls.py takes."""
 WEBHOOK: Final = r"^wh_[0-9a-f]{16}$"

@@ -13,7 +13,7 @@ from actors.http.backends import Backends, Injected
 from actors.http.guards import CompanyId, needs_company, needs_key
 from actors.http.kinds import ReadBody, TypingBody
 from actors.http.openapi import BODY, OF_A_COMPANY, may_answer
-from actors.http.phones import parse_phone, parse_recipient
+from actors.http.phones import parse_recipient
 from actors.http.problems import Problem
 from actors.http.rates import rate_limit_headers, take_token
 from actors.http.replies import ContactReply, Done, GroupReply, GroupsReply, GroupSummary, Member
@@ -38,19 +38,24 @@ class ContactsController(Controller):
     async def check(
         self,
         company_id: CompanyId,
-        phone: Annotated[str, PathParameter(description="A phone number")],
+        phone: Annotated[
+            str, PathParameter(description="A phone number, or a JID of a person (@s.whatsapp.net, @lid)")
+        ],
         backends: Injected,
     ) -> Response[ContactReply]:
-        """Asks WhatsApp, every time. Who asks about thousands of numbers is soon asked to leave: look-ups have a rate limit of their
-        own.
+        """Asks WhatsApp, every time, and answers with the id that WhatsApp names, whose number may be another than the one asked about.
+        A hidden id is looked up by the number that WhatsApp has named for it. Look-ups have a rate limit of their own: WhatsApp bans
+        accounts that ask about thousands of numbers.
         """
-        number = parse_phone(phone, backends.region)
+        who = parse_recipient(phone, backends.region)
+        if who.jid.endswith("@g.us"):
+            raise Problem("invalid_phone", "a group is no contact: GET …/groups/{id} describes it")
         company = await backends.find(company_id)
         await require_connected(company, company_id, backends)
         allowance = await take_token(company_id, "lookups", backends)
-        report = await _ask(company_id, CheckContact(number.lstrip("+")), backends)
+        report = await _ask(company_id, CheckContact(who.jid), backends)
         reply = ContactReply(
-            company_id=company_id, phone=number, on_whatsapp=report.on_whatsapp, id=report.id, lid=report.lid
+            company_id=company_id, phone=who.phone, on_whatsapp=report.on_whatsapp, id=report.id, lid=report.lid
         )
         return Response(reply, headers=rate_limit_headers(allowance))
 

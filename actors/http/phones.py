@@ -1,11 +1,18 @@
-"""Who a message goes to: every accepted way to write a recipient, and the one JID it means."""
+"""Who a message goes to: every accepted way to write a recipient, and the one JID it means.
+
+Whether a number exists is WhatsApp's to say. phonenumbers only reads what was written: a number that it takes for valid settles in which
+country's form it was written, and one that is merely possible is taken too, for WhatsApp knows accounts under numbers of earlier plans.
+"""
 
 from __future__ import annotations
 
 import re
+from collections.abc import Iterator
 from dataclasses import dataclass
+from typing import Final
 
 import phonenumbers
+from phonenumbers import PhoneNumber, ValidationResult
 
 from actors.messages import Refused
 
@@ -13,9 +20,14 @@ MAX_LENGTH = 64
 
 # ASCII only: phonenumbers by itself also takes other scripts' digits, "tel:" and extensions.
 _WRITTEN = re.compile(r"\+?[0-9][0-9 ().-]*", re.ASCII)
+_PERSON = re.compile(r"[1-9][0-9]{4,14}", re.ASCII)
 _LID = re.compile(r"[0-9]{5,20}", re.ASCII)
 _GROUP = re.compile(r"[0-9]{10,20}(-[0-9]{9,11})?", re.ASCII)
+_PERSON_SERVERS: Final = frozenset({"s.whatsapp.net", "c.us"})
 _RUSSIAN_TRUNK = re.compile(r"8[0-9]{10}", re.ASCII)
+_EARLIER_PLANS: Final = frozenset({(52, 11), (225, 8), (229, 8)})
+"""Country code and digits after it of plans that have ended and in which WhatsApp still names accounts: Mexico's 1 before mobile numbers,
+the Ivory Coast's and Benin's eight digits."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,51 +49,68 @@ def parse_recipient(written: str, region: str) -> Recipient:
     if len(text) > MAX_LENGTH:
         raise _invalid(f"is longer than {MAX_LENGTH} characters")
     user, at, server = text.partition("@")
-    if not at:
-        return _person(parse_phone(text, region))
-    if server in {"s.whatsapp.net", "c.us"}:
-        return _person(parse_phone(f"+{user}", region))
+    if not at or server in _PERSON_SERVERS:
+        e164 = parse_phone(text, region)
+        return Recipient(jid=f"{e164[1:]}@s.whatsapp.net", phone=e164)
     if (server == "lid" and _LID.fullmatch(user)) or (server == "g.us" and _GROUP.fullmatch(user)):
         return Recipient(jid=text, phone=text)
     raise _invalid("is neither a phone number nor a JID of a person (@s.whatsapp.net, @c.us, @lid) or group (@g.us)")
 
 
 def parse_phone(written: str, region: str) -> str:
-    """The number in E.164 with ``+``.
+    """The number with ``+``: E.164, or the digits of an id of WhatsApp's (``…@s.whatsapp.net``, ``…@c.us``) as they are.
 
-    With ``+`` the country code is taken as written. Without it the digits are read as an international number and, if that is
-    none, as a number of ``region``; eleven digits that begin with 8 are a Russian number first when the region is RU.
-    Refused: `invalid_phone`.
+    With ``+`` the country code is taken as written. Without it the digits are read as an international number and as a number of
+    ``region``: the first reading that is valid counts, else the one that is possible; eleven digits that begin with 8 are a Russian
+    number first when the region is RU. Refused: `invalid_phone`.
     """
     text = written.strip()
+    user, at, server = text.partition("@")
+    if at and server in _PERSON_SERVERS and _PERSON.fullmatch(user):
+        return f"+{user}"
     if len(text) > MAX_LENGTH or not _WRITTEN.fullmatch(text):
         raise _invalid("must be digits, with or without a leading +")
+    possible: set[str] = set()
+    for number in _readings(text, region):
+        if phonenumbers.is_valid_number(number):
+            return _e164(number)
+        if _is_possible(number):
+            possible.add(_e164(number))
+    return _only(possible)
+
+
+def _readings(text: str, region: str) -> Iterator[PhoneNumber]:
     digits = "".join(filter(str.isdigit, text))
-    if text.startswith("+"):
-        attempts: list[tuple[str, str | None]] = [(f"+{digits}", None)]
-    else:
-        attempts = [(f"+{digits}", None), (digits, region)]
+    attempts: list[tuple[str, str | None]] = [(f"+{digits}", None)]
+    if not text.startswith("+"):
+        attempts.append((digits, region))
         if region == "RU" and _RUSSIAN_TRUNK.fullmatch(digits):
             attempts.reverse()
     for candidate, home in attempts:
-        found = _valid_e164(candidate, home)
-        if found is not None:
-            return found
-    raise _invalid("is not a number that can exist: write it in E.164, like +79000000001")
+        try:
+            yield phonenumbers.parse(candidate, home)
+        except phonenumbers.NumberParseException:
+            continue
 
 
-def _valid_e164(text: str, region: str | None) -> str | None:
-    try:
-        number = phonenumbers.parse(text, region)
-    except phonenumbers.NumberParseException:
-        return None
-    if not phonenumbers.is_valid_number(number):
-        return None
+def _only(possible: set[str]) -> str:
+    """The one number that may exist among these."""
+    if len(possible) > 1:  # a guess would reach somebody else
+        raise _invalid("can be read as a number of two countries: write it with + and its country code")
+    if not possible:
+        raise _invalid("is not a number that can exist: write it in E.164, like +79000000001")
+    return possible.pop()
+
+
+def _is_possible(number: PhoneNumber) -> bool:
+    if phonenumbers.is_possible_number_with_reason(number) == ValidationResult.IS_POSSIBLE:
+        return True
+    national = phonenumbers.national_significant_number(number)
+    return (number.country_code, len(national)) in _EARLIER_PLANS
+
+
+def _e164(number: PhoneNumber) -> str:
     return phonenumbers.format_number(number, phonenumbers.PhoneNumberFormat.E164)
-
-
-def _person(e164: str) -> Recipient:
-    return Recipient(jid=f"{e164[1:]}@s.whatsapp.net", phone=e164)
 
 
 def _invalid(why: str) -> Refused:

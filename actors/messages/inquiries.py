@@ -18,15 +18,18 @@ class ContactReport(Answer, frozen=True, kw_only=True):
 
     on_whatsapp: bool
     id: str | None
-    """JID with the phone number."""
+    """The account's JID as WhatsApp names it: with its phone number, which may be another than the one asked about; with the hidden id
+    where WhatsApp names no number."""
     lid: str | None
-    """JID with the hidden id, as far as WhatsApp told it."""
+    """JID with the hidden id, as far as WhatsApp named it."""
 
 
 @dataclass(frozen=True, slots=True)
 class CheckContact(Request[ContactReport]):
-    phone: str
-    """Digits."""
+    """Refused: `invalid_phone` for a hidden id whose number WhatsApp has not named."""
+
+    jid: str
+    """Of a person: with a phone number or a hidden id."""
 
 
 @dataclass(frozen=True, slots=True)

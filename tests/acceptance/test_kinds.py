@@ -207,3 +207,19 @@ async def test_numbers_reading_and_typing(api: Api, neonize: Peer) -> None:
     assert unknown["onWhatsapp"] is False
     assert typing.type == "composing"
     assert receipt.ids == (message["messageId"],)
+
+
+async def test_a_number_in_another_form_than_the_accounts(api: Api, loopback: RemoteLoopback, neonize: Peer) -> None:
+    """As Brazilians dial: the message reaches the account that WhatsApp names, whose id is what a look-up answers with."""
+    await loopback.dial("5551991234567", B.phone)
+    message_id = await send(api, "+5551991234567", message="hello")
+    heard = await neonize.event("message", lambda event: event.id == message_id)
+    contact = await api.get(f"{BASE}/contacts/+5551991234567")
+    hidden = await api.get(f"{BASE}/contacts/{B.lid_jid}")
+    nobody = await api.call("POST", SEND, json={"phone": "+5551990000000", "message": "x"})
+
+    assert heard.text == "hello"
+    assert (contact["phone"], contact["id"], contact["lid"]) == ("+5551991234567", B.pn_jid, B.lid_jid)
+    assert hidden["id"] == B.pn_jid
+    assert (nobody.status_code, nobody.json()["code"]) == (422, "recipient_not_on_whatsapp")
+    assert "names no account" in nobody.json()["detail"]

@@ -38,8 +38,8 @@ GROUP = protocol.GroupDescription("1@g.us", "Sales", "", None, False, False, ())
 def answers(message: Any) -> list[protocol.Message] | None:
     """As an engine whose WhatsApp says yes."""
     match message:
-        case protocol.CheckNumber(call, phone):
-            return [protocol.NumberChecked(call, exists=True, pn=f"{phone}@s.whatsapp.net", lid=None)]
+        case protocol.CheckNumber(call, jid):
+            return [protocol.NumberChecked(call, exists=True, pn=jid, lid=None)]
         case protocol.ListGroups(call) | protocol.GetGroup(call):
             return [protocol.Groups(call, (GROUP,))]
         case protocol.Upload(call):
@@ -53,7 +53,10 @@ def answers(message: Any) -> list[protocol.Message] | None:
 
 
 INQUIRIES: list[tuple[Any, Any]] = [
-    (CheckContact("79000000002"), ContactReport(on_whatsapp=True, id="79000000002@s.whatsapp.net", lid=None)),
+    (
+        CheckContact("79000000002@s.whatsapp.net"),
+        ContactReport(on_whatsapp=True, id="79000000002@s.whatsapp.net", lid=None),
+    ),
     (ListGroups(), (GROUP,)),
     (GetGroup("1@g.us"), (GROUP,)),
     (MarkRead("2@lid", ("A1",), None), None),

@@ -87,6 +87,12 @@ class FakeLibrary:
         jid = self.protobufs.JID(User=phone, Server="s.whatsapp.net", RawAgent=0, Device=0, Integrator=0)
         return self.protobufs.IsOnWhatsAppResponse(Query=phone, IsIn=True, JID=jid)
 
+    def pn_of(self, client: str, lid: bytes) -> Any:
+        return self.protobufs.JID(User="", Server="", RawAgent=0, Device=0, Integrator=0)
+
+    def lid_of(self, client: str, pn: bytes) -> Any:
+        return self.protobufs.JID(User="", Server="", RawAgent=0, Device=0, Integrator=0)
+
     def joined_groups(self, client: str) -> Any:
         self.done.append(("groups", client))
         self.on_inquiry()

@@ -168,8 +168,8 @@ async def test_an_upload_that_is_not_taken(pair: Pair) -> None:
 
 async def test_numbers(pair: Pair) -> None:
     """One with an account and one without."""
-    known = await pair.company.call(p.CheckNumber, phone=B, timeout_s=10.0)
-    unknown = await pair.company.call(p.CheckNumber, phone="79000000099", timeout_s=10.0)
+    known = await pair.company.call(p.CheckNumber, jid=TO_B, timeout_s=10.0)
+    unknown = await pair.company.call(p.CheckNumber, jid="79000000099@s.whatsapp.net", timeout_s=10.0)
 
     assert (known.exists, known.pn, known.lid) == (True, TO_B, f"{LIDS['b']}@lid")
     assert (unknown.exists, unknown.pn, unknown.lid) == (False, None, None)

@@ -155,9 +155,9 @@ class FakeCompany(Actor):
             case m.DownloadFile(file, path):
                 await trio.Path(path).write_bytes(self.company.files[file.direct_path])
                 return None
-            case m.CheckContact(phone):
-                known = phone.endswith("02")
-                return m.ContactReport(on_whatsapp=known, id=f"{phone}@s.whatsapp.net" if known else None, lid=None)
+            case m.CheckContact(jid):
+                known = jid.partition("@")[0].endswith("02")
+                return m.ContactReport(on_whatsapp=known, id=jid if known else None, lid=None)
             case m.ListGroups() | m.GetGroup():
                 return (GROUP,)
             case m.MarkRead() | m.SetTyping():

@@ -16,6 +16,7 @@ RECIPIENTS = st.one_of(
     PHONES.map(lambda phone: phone[1:]),
     PHONES.map(lambda phone: f"{phone[1:]}@s.whatsapp.net"),
     st.integers(0, 99).map(lambda number: f"1000000000000{number:02}@lid"),
+    st.integers(0, 99).map(lambda number: f"52155000000{number:02}@s.whatsapp.net"),
 )
 FILES: Final = ("image", "video", "audio", "document", "sticker")
 

@@ -28,10 +28,18 @@ async def test_a_number_is_looked_up(daemon: Daemon) -> None:
         "lid": None,
     }
     assert (unknown.json()["onWhatsapp"], unknown.json()["id"]) == (False, None)
-    assert m.CheckContact("79000000002") in daemon.world.companies[COMPANY_A].asked
+    assert m.CheckContact("79000000002@s.whatsapp.net") in daemon.world.companies[COMPANY_A].asked
 
 
-@pytest.mark.parametrize("phone", ["12", "abc", "79000000002@s.whatsapp.net", GROUP])
+async def test_an_id_of_whatsapps_is_looked_up_as_it_is(daemon: Daemon) -> None:
+    """Whatever numbering plans say of it."""
+    answer = await daemon.client.get(f"{BASE}/contacts/5215500000002@s.whatsapp.net")
+
+    assert answer.json()["onWhatsapp"] is True
+    assert m.CheckContact("5215500000002@s.whatsapp.net") in daemon.world.companies[COMPANY_A].asked
+
+
+@pytest.mark.parametrize("phone", ["12", "abc", "79000000002@example.org", GROUP])
 async def test_what_is_no_number_is_not_asked_about(daemon: Daemon, phone: str) -> None:
     """WhatsApp is not bothered."""
     assert problem(await daemon.client.get(f"{BASE}/contacts/{phone}")) == (422, "invalid_phone")

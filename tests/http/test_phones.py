@@ -20,10 +20,17 @@ from actors.messages import Refused
         ("88121234567", "RU", "+78121234567"),
         ("79000000001", "US", "+79000000001"),
         ("+79000000001", "US", "+79000000001"),
+        ("+555191234567", "RU", "+555191234567"),
+        ("555191234567", "BR", "+555191234567"),
+        ("5215500000012", "MX", "+5215500000012"),
+        ("+22997123456", "RU", "+22997123456"),
+        ("+22507123456", "RU", "+22507123456"),
+        ("+541112345678", "RU", "+541112345678"),
+        ("4155552671", "RU", "+74155552671"),
     ],
 )
 def test_a_number_is_read_as_e164(written: str, region: str, expected: str) -> None:
-    """With or without +, with punctuation, and at home in the region."""
+    """With or without +, with punctuation, and at home in the region; also in a plan that has ended, and in one not heard of yet."""
     assert parse_phone(written, region) == expected
 
 
@@ -68,13 +75,19 @@ def test_a_trunk_prefix_is_russian_only_at_home() -> None:
         ("89000000001", "79000000001@s.whatsapp.net", "+79000000001"),
         ("79000000001@s.whatsapp.net", "79000000001@s.whatsapp.net", "+79000000001"),
         ("79000000001@c.us", "79000000001@s.whatsapp.net", "+79000000001"),
+        ("555191234567@s.whatsapp.net", "555191234567@s.whatsapp.net", "+555191234567"),
+        ("5215500000012@s.whatsapp.net", "5215500000012@s.whatsapp.net", "+5215500000012"),
+        ("5491112345678@c.us", "5491112345678@s.whatsapp.net", "+5491112345678"),
+        ("22997123456@s.whatsapp.net", "22997123456@s.whatsapp.net", "+22997123456"),
+        ("22507123456@s.whatsapp.net", "22507123456@s.whatsapp.net", "+22507123456"),
+        ("89000000001@s.whatsapp.net", "89000000001@s.whatsapp.net", "+89000000001"),
         ("100000000000001@lid", "100000000000001@lid", "100000000000001@lid"),
         ("120363000000000001@g.us", "120363000000000001@g.us", "120363000000000001@g.us"),
         ("79000000001-1500000000@g.us", "79000000001-1500000000@g.us", "79000000001-1500000000@g.us"),
     ],
 )
 def test_each_form_of_recipient_means_one_jid(written: str, jid: str, phone: str) -> None:
-    """Numbers and all four kinds of JID."""
+    """Numbers and all four kinds of JID. An id of WhatsApp's stays as it is, whatever plans say of its number."""
     assert parse_recipient(written, "RU") == Recipient(jid=jid, phone=phone)
 
 
@@ -87,7 +100,9 @@ def test_each_form_of_recipient_means_one_jid(written: str, jid: str, phone: str
         "79000000001:3@s.whatsapp.net",
         "79000000001.0:3@s.whatsapp.net",
         "+79000000001@s.whatsapp.net",
-        "89000000001@s.whatsapp.net",
+        "0@s.whatsapp.net",
+        "1234567890123456@s.whatsapp.net",
+        "7900 0000001@s.whatsapp.net",
         "abc@lid",
         "1@lid",
         "status@broadcast",
@@ -100,6 +115,15 @@ def test_what_is_no_jid_is_refused(written: str) -> None:
     """Devices, other servers, empty and malformed users are all `invalid_phone`."""
     with pytest.raises(Refused) as caught:
         parse_recipient(written, "RU")
+
+    assert caught.value.code == "invalid_phone"
+
+
+@pytest.mark.parametrize(("written", "region"), [("5191234567", "BR"), ("900 000-00-01", "US"), ("22997123456", "IT")])
+def test_a_number_that_two_countries_may_have_needs_its_plus(written: str, region: str) -> None:
+    """Valid in neither, possible in both: a guess would reach somebody else."""
+    with pytest.raises(Refused, match="two countries") as caught:
+        parse_phone(written, region)
 
     assert caught.value.code == "invalid_phone"
 

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import contextlib
 import hashlib
+import json
+from pathlib import Path
 
 import httpx
 import msgspec
@@ -21,6 +23,9 @@ from tests.http.world import COMPANY_A, Daemon, running, sample_world, until
 
 SEND = f"/api/whatsapp/sessions/{COMPANY_A}/send"
 BODY = {"phone": "+79000000002", "message": "hello"}
+INPUTS = Path(__file__).parents[1] / "inputs"
+BRAZILIAN = "555191234567@s.whatsapp.net"
+GROUP = "120363000000000001@g.us"
 
 
 async def test_a_text_is_sent(daemon: Daemon) -> None:
@@ -38,6 +43,51 @@ async def test_a_text_is_sent(daemon: Daemon) -> None:
     assert answer.headers["ratelimit-limit"] == "30"
     assert answer.headers["ratelimit-remaining"] == "29"
     assert daemon.world.companies[COMPANY_A].sent == [m.SendText("79000000002@s.whatsapp.net", "+79000000002", "hello")]
+
+
+@pytest.mark.parametrize("name", ["send_br_old_pn", "send_mx_521"])
+async def test_a_senders_id_can_be_answered_as_it_came(daemon: Daemon, name: str) -> None:
+    """WhatsApp names accounts by numbers of plans that have ended: what it named is sent to."""
+    body = json.loads((INPUTS / f"{name}.json").read_text())
+
+    answer = await daemon.client.post(SEND, json=body)
+
+    assert answer.status_code == 200
+    assert daemon.world.companies[COMPANY_A].sent[0].to == body["phone"]
+
+
+@pytest.mark.parametrize(
+    ("path", "body"),
+    [
+        ("send", {"phone": BRAZILIAN, "location": {"latitude": 1, "longitude": 2}}),
+        ("send", {"phone": BRAZILIAN, "contact": {"name": "Anna", "phone": BRAZILIAN}}),
+        ("send", {**BODY, "options": {"mentions": [BRAZILIAN]}}),
+        ("send", {**BODY, "options": {"quoted": {"messageId": "3EB0A1", "sender": BRAZILIAN}}}),
+        ("send", {"phone": GROUP, "reaction": {"messageId": "3EB0A1", "emoji": "👍", "sender": BRAZILIAN}}),
+        ("send", {"phone": GROUP, "delete": {"messageId": "3EB0A1", "sender": BRAZILIAN}}),
+        ("read", {"phone": BRAZILIAN, "messageIds": ["3EB0A1"]}),
+        ("read", {"phone": GROUP, "messageIds": ["3EB0A1"], "sender": BRAZILIAN}),
+        ("typing", {"phone": BRAZILIAN, "state": "composing"}),
+    ],
+)
+async def test_an_id_of_whatsapps_is_taken_everywhere(daemon: Daemon, path: str, body: dict[str, object]) -> None:
+    """As a recipient, and wherever else somebody is named."""
+    answer = await daemon.client.post(f"/api/whatsapp/sessions/{COMPANY_A}/{path}", json=body)
+
+    assert answer.status_code == 200, answer.text
+    assert "555191234567" in repr(daemon.world.companies[COMPANY_A].asked[-1])
+
+
+@pytest.mark.parametrize("phone", [BRAZILIAN, "+555191234567", "5215500000012@s.whatsapp.net"])
+async def test_a_phone_of_an_earlier_plan_is_linked_by_code(daemon: Daemon, phone: str) -> None:
+    """The number is handed on as WhatsApp names it."""
+    answer = await daemon.client.post(
+        "/api/whatsapp/sessions/962310/initialize", json={"method": "code", "phone": phone}
+    )
+
+    assert answer.status_code == 200
+    asked = daemon.world.companies["962310"].asked
+    assert asked[0] == m.Initialize("code", phone.partition("@")[0].removeprefix("+"))
 
 
 async def test_a_reply_names_what_it_answers(daemon: Daemon) -> None:

@@ -73,6 +73,9 @@ class Directory:
 
     def __init__(self) -> None:
         self._by_user: dict[tuple[str, str], Account] = {}
+        self._dialled: dict[str, Account] = {}
+        self.asked = 0
+        """How often somebody asked which account answers to a number."""
 
     def add(self, phone: str, lid: str, name: str) -> Account:
         """Create an account; ValueError when the number or the LID is not digits or exists already."""
@@ -85,6 +88,20 @@ class Directory:
         account = Account(pn, hidden, name, identity, KeyBundle.invented(identity))
         self._by_user[(pn.user, pn.server)] = self._by_user[(hidden.user, hidden.server)] = account
         return account
+
+    def dial(self, number: str, phone: str) -> None:
+        """Have another number be answered by the account of ``phone``, as a Brazilian one with an inserted 9 is: its ids stay what they
+        are, and no address is made of the number. ValueError when there is no such account, or one of that number.
+        """
+        account = self.find(Jid(phone, PN_SERVER))
+        if account is None or self.find(Jid(number, PN_SERVER)):
+            raise ValueError(f"{phone} must be an account's number, {number} must be none's")
+        self._dialled[number] = account
+
+    def answering(self, number: str) -> Account | None:
+        """The account that answers to a dialled number (digits)."""
+        self.asked += 1
+        return self.find(Jid(number, PN_SERVER)) or self._dialled.get(number)
 
     def find(self, jid: Jid) -> Account | None:
         """The account of an address, whichever device it names."""

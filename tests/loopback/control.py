@@ -31,6 +31,7 @@ CALLS: Final = frozenset(
         "counters",
         "cut_after_pairing",
         "devices",
+        "dial",
         "drop",
         "expire_qr",
         "forget_media",

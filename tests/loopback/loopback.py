@@ -81,6 +81,10 @@ class Loopback:
         self._phones[phone] = Phone(account, self.registrations)
         return self._phones[phone]
 
+    def dial(self, number: str, phone: str) -> None:
+        """Have the account of ``phone`` answer to another number too, without an address of that number."""
+        self.directory.dial(number, phone)
+
     def phone(self, number: str) -> Phone:
         """The phone of an account; ValueError when there is no such account."""
         if number not in self._phones:

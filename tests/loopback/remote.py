@@ -46,6 +46,10 @@ class RemoteLoopback:
         """A new number on WhatsApp."""
         await self._call("add_account", type(None), phone=phone, lid=lid, name=name)
 
+    async def dial(self, number: str, phone: str) -> None:
+        """Have the account of ``phone`` answer to another number too."""
+        await self._call("dial", type(None), number=number, phone=phone)
+
     async def add_group(self, subject: str, phones: list[str], addressing: str = "lid", description: str = "") -> str:
         """A new group of these accounts, the first its admin; its address."""
         return await self._call(
