@@ -6,12 +6,14 @@ import hashlib
 import os
 import secrets
 import shutil
-import sys
 import tempfile
 import uuid
 from collections.abc import Generator
 from contextlib import contextmanager
+from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
+from typing import NoReturn, final
 
 import structlog
 import trio
@@ -25,8 +27,10 @@ from actors.live_settings import LiveSettings
 from actors.messages import GetHttpAddress
 from actors.metrics import Metrics
 from actors.notify import ServiceManager
+from actors.outputs import Outputs
 from actors.reloading import Reloader
 from actors.root import Parts, build_tree
+from actors.signals import Signals
 from actors.stopping import Stopper, ending_within, leave_at_once
 from config.settings import Settings
 from config.state import Running, announce
@@ -35,18 +39,26 @@ from storage.errors import MasterKeyError
 from storage.pool import open_database
 from storage.sealing import Vault
 from supervisor import ExitReason, System, open_system
-from supervisor.errors import StartFailed
+from supervisor.errors import ActorCrashed, ActorStopped, StartFailed
 
 SOCKET_DIR_MOST_BYTES = 70
 """Unix socket paths take 107 bytes; the longest name in the runtime directory has about 30."""
 MACHINE_ID = Path("/etc/machine-id")
 
 
-async def serve(settings: Settings, config_file: Path | None = None) -> int:
-    """Run the daemon until it is told to stop (0) or cannot go on (1). The caller holds the state directory (config.state).
+@final
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Process:
+    """What is the process's and not the tree's."""
 
-    ``config_file``: what a reload reads, as `config.load.load` takes it.
-    """
+    signals: Signals
+    outputs: Outputs
+    config_file: Path | None = None
+    """What a reload reads, as `config.load.load` takes it."""
+
+
+async def serve(settings: Settings, process: Process) -> int:
+    """Run the daemon until it is told to stop (0) or cannot go on (1). The caller holds the state directory (config.state)."""
     log = structlog.get_logger("wasup")
     with _runtime_dir(settings.state_dir) as runtime_dir:
         settings.devices_dir.mkdir(mode=0o700, exist_ok=True)
@@ -65,7 +77,7 @@ async def serve(settings: Settings, config_file: Path | None = None) -> int:
         try:
             vault = Vault.of_file(settings.master_key_file)
         except MasterKeyError as error:
-            return _not_started(error, log)
+            return _not_started(error, process.outputs, log)
         async with open_database(
             dsn,
             size=storage.pool_connections,
@@ -75,10 +87,12 @@ async def serve(settings: Settings, config_file: Path | None = None) -> int:
         ) as database:
             registry = CollectorRegistry()
             ProcessCollector(registry=registry)
+            metrics = Metrics(registry)
+            metrics.set_source("log", process.outputs.samples)
             parts = Parts(
                 settings=settings,
                 database=database,
-                metrics=Metrics(registry),
+                metrics=metrics,
                 owner=f"{_installation(settings.state_dir)}/{secrets.token_hex(4)}",
                 runtime_dir=runtime_dir,
                 embedded=embedded,
@@ -88,46 +102,77 @@ async def serve(settings: Settings, config_file: Path | None = None) -> int:
             )
             try:
                 with log_blocking(settings.log.blocked_after_s), passing_over_survivors():
-                    return await _run_tree(parts, config_file, log)
+                    return await _run_tree(parts, process, log)
             except StartFailed as error:
-                return _not_started(error, log)
+                return _not_started(error, process.outputs, log)
 
 
-def _not_started(error: Exception, log: structlog.BoundLogger) -> int:
+def _not_started(error: Exception, outputs: Outputs, log: structlog.BoundLogger) -> int:
     log.error("not_started", reason=str(error))
-    print(f"wasup: could not start: {error}", file=sys.stderr)  # noqa: T201 - for who started it by hand
+    outputs.tell(f"wasup: could not start: {error}")
     return 1
 
 
-async def _run_tree(parts: Parts, config_file: Path | None, log: structlog.BoundLogger) -> int:
-    async with open_system(build_tree(parts), freeze_gc=True) as system:
+async def _run_tree(parts: Parts, process: Process, log: structlog.BoundLogger) -> int:
+    # Entered before it is up: it can be stopped while it waits for a database that is away.
+    async with open_system(build_tree(parts), freeze_gc=True, wait_started=False) as system:
         with ending_within(parts.settings.stop_timeout_s):
-            reason = await _attend(system, parts, config_file, log)
+            reason = await _attend(system, parts, process, log)
     log.info("stopped", reason=str(reason))
     return 0 if reason.is_expected else 1
 
 
-async def _attend(system: System, parts: Parts, config_file: Path | None, log: structlog.BoundLogger) -> ExitReason:
-    """What goes on beside the tree while it runs; why it ended."""
+async def _attend(system: System, parts: Parts, process: Process, log: structlog.BoundLogger) -> ExitReason:
+    """What goes on beside the tree while it runs; why it ended. Raises StartFailed."""
     manager = parts.manager
     async with trio.open_nursery() as nursery:
         observer = LifecycleObserver(
             events=system.ref("/events"), directory=system.ref("/directory"), metrics=parts.metrics
         )
         system.subscribe(observer)
-        stopper = Stopper(system, within_s=parts.settings.stop_timeout_s, manager=manager)
+        stopper = Stopper(system, process.signals, within_s=parts.settings.stop_timeout_s, manager=manager)
         reloader = Reloader(
-            system, parts.live, config_file=config_file, connect_gate=parts.connect_gate, manager=manager
+            system,
+            parts.live,
+            config_file=process.config_file,
+            connect_gate=parts.connect_gate,
+            manager=manager,
+            configure_log=process.outputs.configure_log,
+            signals=process.signals,
         )
-        nursery.start_soon(stopper.run, leave_at_once)
-        nursery.start_soon(reloader.run)
-        await _announce(system, parts, log)
+        nursery.start_soon(stopper.run, partial(_leave, process.outputs))
+        failure = await _come_up(system, parts, process.outputs, stopper, log)
+        if failure is None:
+            nursery.start_soon(reloader.run)
         reason = await system.wait_terminated()
         nursery.cancel_scope.cancel()
+    if failure is not None and not stopper.has_begun:
+        raise failure
     return reason
 
 
-async def _announce(system: System, parts: Parts, log: structlog.BoundLogger) -> None:
+async def _come_up(
+    system: System, parts: Parts, outputs: Outputs, stopper: Stopper, log: structlog.BoundLogger
+) -> StartFailed | None:
+    """Wait for the tree and announce it; why there is none to announce, which may be that it was stopped meanwhile."""
+    try:
+        await system.wait_started()
+    except StartFailed as error:
+        return error
+    try:
+        await _announce(system, parts, outputs, log)
+    except (ActorStopped, ActorCrashed):
+        if not stopper.has_begun:
+            raise
+    return None
+
+
+def _leave(outputs: Outputs) -> NoReturn:
+    outputs.close()
+    leave_at_once()
+
+
+async def _announce(system: System, parts: Parts, outputs: Outputs, log: structlog.BoundLogger) -> None:
     """Say where the daemon is: to the log, the command line (daemon.json), the service manager, to who started it by hand."""
     settings = parts.settings
     host, port = await system.ref("/http").ask(GetHttpAddress())
@@ -136,9 +181,7 @@ async def _announce(system: System, parts: Parts, log: structlog.BoundLogger) ->
     announce(settings.state_dir, Running(pid=os.getpid(), url=url))
     parts.manager.ready(f"serving {url}")
     log.info("started", url=url, admin_key_file=str(settings.admin_key_file))
-    print(  # noqa: T201 - for who started it by hand; the log on stdout has the same
-        f"wasup is running\n  dashboard  {url}/\n  admin key  {settings.admin_key_file}", file=sys.stderr, flush=True
-    )
+    outputs.tell(f"wasup is running\n  dashboard  {url}/\n  admin key  {settings.admin_key_file}")
 
 
 @contextmanager

@@ -5,17 +5,16 @@ from __future__ import annotations
 import importlib
 import os
 import sys
-from argparse import Namespace
 from collections.abc import Sequence
-from importlib import metadata
+from contextlib import suppress
 from types import MappingProxyType
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 from actors.cli.outcome import CommandError, Exit
-from actors.cli.output import print_error, print_line
-from actors.cli.parser import build_parser
-from config import logging
-from config.errors import ConfigError, SettingsError
+from actors.signals import Signals, Terminated, terminating_in_order
+
+if TYPE_CHECKING:
+    from argparse import Namespace
 
 # Imported when they are called: `wasup run` has no use for the client's libraries, nor the client for the daemon's.
 COMMANDS: Final = MappingProxyType(
@@ -42,10 +41,38 @@ COMMANDS: Final = MappingProxyType(
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Run one command and return its exit code (`Exit`). Errors are one sentence on standard error."""
+    """Run one command and return its exit code (`Exit`). Errors are one sentence on standard error.
+
+    From here on SIGTERM and SIGINT end it in order: the daemon with 0, a command with 143 or 130.
+    """
+    words = sys.argv[1:] if argv is None else argv
+    signals = Signals()
+    if words[:1] == ["run"]:
+        if argv is None:  # this process is the daemon's
+            signals.note()
+        return _main(words, signals)
+    try:
+        with terminating_in_order():
+            return _main(words, signals)
+    except KeyboardInterrupt:
+        _drop_output()
+        return Exit.INTERRUPTED
+    except Terminated:
+        _drop_output()
+        return Exit.TERMINATED
+
+
+def _main(words: Sequence[str], signals: Signals) -> int:
+    from argparse import Namespace
+
+    from actors.cli.output import print_line
+    from actors.cli.parser import build_parser
+
     parser = build_parser()
-    arguments = parser.parse_args(argv)
+    arguments = parser.parse_args(words, Namespace(signals=signals))
     if arguments.version:
+        from importlib import metadata
+
         print_line(f"wasup {metadata.version('wasup')}")
         return Exit.DONE
     if arguments.command is None:
@@ -54,14 +81,26 @@ def main(argv: Sequence[str] | None = None) -> int:
     try:
         return _run(arguments)
     except BrokenPipeError:
-        # Whoever read our output has seen enough; nothing more can be printed, at the interpreter's end neither.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        # The reader of our output has seen enough; nothing more can be printed.
+        _drop_output()
         return Exit.DONE
-    except KeyboardInterrupt:
-        return Exit.INTERRUPTED
+
+
+def _drop_output() -> None:
+    """Have nothing of what is not written yet written at the interpreter's end: the reader is gone, or does not read and would be waited
+    for."""
+    null = os.open(os.devnull, os.O_WRONLY)
+    for stream in (sys.stdout, sys.stderr):
+        with suppress(OSError, ValueError):  # no file: a test's
+            os.dup2(null, stream.fileno())
+    os.close(null)
 
 
 def _run(arguments: Namespace) -> int:
+    from actors.cli.output import print_error
+    from config import logging
+    from config.errors import ConfigError, SettingsError
+
     # A command's output is its result; what the libraries have to say goes beside it. `wasup run` sets its own logging up.
     logging.configure("error", output=sys.stderr.buffer)
     try:

@@ -107,6 +107,7 @@ class Metrics(Collector):
         self._connections = LabelledCount("wasup_http_connections", "Connections by what became of them", ["outcome"])
         self._events_dropped = LabelledCount("wasup_events_dropped", "Events lost because too many waited", [])
         self._leases_lost = LabelledCount("wasup_leases_lost", "Leases that ended here against our will", ["why"])
+        self._engine_lines_lost = LabelledCount("wasup_engine_log_lines_lost", "Log lines engines could not print", [])
         self._rate_limited = LabelledCount("wasup_rate_limited", "Sends refused by the rate limit", ["backend"])
         self._lookups_limited = LabelledCount("wasup_lookups_limited", "Look-ups refused by their limit", ["backend"])
         self._fell_back = LabelledCount("wasup_rate_limit_fallbacks", "Times Redis went away and memory counted on", [])
@@ -138,7 +139,7 @@ class Metrics(Collector):
         ):
             for label in labels:
                 count.add(label, by=0)
-        for count in (self._events_dropped, self._fell_back, self._dead_letters):
+        for count in (self._events_dropped, self._fell_back, self._dead_letters, self._engine_lines_lost):
             count.add(by=0)
 
     # --- what actors report -------------------------------------------------------------------------------------------
@@ -209,6 +210,10 @@ class Metrics(Collector):
     def leases_lost(self, why: str, count: int) -> None:
         """So many leases were lost: `elsewhere` another daemon took them, `expired` they could not be renewed."""
         self._leases_lost.add(why, by=count)
+
+    def engine_lines_lost(self, lines: int) -> None:
+        """An engine process could not print so many lines of its log, which the daemon did not read in time."""
+        self._engine_lines_lost.add(by=lines)
 
     def state_of(self, company_id: str) -> CompanyState | None:
         """The state that the company entered last; None where it is not known here."""
@@ -309,6 +314,7 @@ class Metrics(Collector):
             self._fell_back,
             self._events_dropped,
             self._leases_lost,
+            self._engine_lines_lost,
             self._requests,
             self._connections,
             self._dropped,

@@ -15,7 +15,7 @@ import trio
 from actors import messages as m
 from actors.live_settings import LiveSettings
 from actors.notify import ServiceManager
-from config import logging
+from actors.signals import Signals
 from config.errors import SettingsError
 from config.load import load
 from config.sections import LogSettings
@@ -103,8 +103,9 @@ class Reloader:
         config_file: Path | None,
         connect_gate: trio.CapacityLimiter,
         manager: ServiceManager,
+        configure_log: Callable[[LogLevel, LogSettings], object],
+        signals: Signals,
         read: Callable[..., Settings] = load,
-        configure_log: Callable[[LogLevel, LogSettings], object] = logging.configure,
     ) -> None:
         self._system = system
         self._live = live
@@ -113,11 +114,12 @@ class Reloader:
         self._manager = manager
         self._read = read
         self._configure_log = configure_log
+        self._signals = signals
         self._log = structlog.get_logger("wasup.reload")
 
     async def run(self) -> None:
         """Until it is cancelled."""
-        with trio.open_signal_receiver(signal.SIGHUP) as signals:
+        with self._signals.receive(signal.SIGHUP) as signals:
             async for _ in signals:
                 self._manager.reloading()
                 self._manager.ready(self.reload())

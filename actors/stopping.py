@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
+import faulthandler
 import os
 import signal
-import sys
 from collections.abc import AsyncIterator, Callable, Generator, Iterator
 from contextlib import contextmanager, suppress
 from typing import Final, NoReturn, final
@@ -15,6 +15,7 @@ import trio
 from actors.groups import first_leaf
 from actors.http.failures import where
 from actors.notify import ServiceManager
+from actors.signals import STOPPING, Signals
 from supervisor import ActorSnapshot, System
 
 CUT_MOST_LISTED: Final = 50
@@ -25,18 +26,22 @@ UP: Final = frozenset({"starting", "running", "suspended", "stopping"})
 class Stopper:
     """Stops the tree on SIGTERM or SIGINT; a second one of them cuts the stop short."""
 
-    def __init__(self, system: System, *, within_s: float, manager: ServiceManager) -> None:
+    def __init__(self, system: System, signals: Signals, *, within_s: float, manager: ServiceManager) -> None:
         self._system = system
+        self._signals = signals
         self._within_s = within_s
         self._manager = manager
         self._log = structlog.get_logger("wasup")
+        self.has_begun = False
+        """Whether it was told to stop the tree."""
         self.cut: tuple[str, ...] = ()
         """Paths of what was still up when the time was over: it ends with the process, and the process is to end now."""
 
     async def run(self, leave: Callable[[], object]) -> None:
         """Wait for a signal and stop. What is not down in time is listed in `cut`, and ``leave`` called."""
-        with trio.open_signal_receiver(signal.SIGTERM, signal.SIGINT) as signals:
+        with self._signals.receive(*STOPPING) as signals:
             number = await _next(signals)
+            self.has_begun = True
             self._log.info("stopping", signal=signal.Signals(number).name)
             self._manager.stopping("stopping")
             async with trio.open_nursery() as nursery:
@@ -79,6 +84,9 @@ def end_at_latest(seconds: float) -> None:
     it, as with `leave_at_once`."""
     signal.signal(signal.SIGALRM, signal.SIG_DFL)
     signal.setitimer(signal.ITIMER_REAL, seconds)
+    if os.getpid() == 1:
+        # The kernel spares process 1 of a container such signals: a thread of C, which needs no loop either, has to end it.
+        faulthandler.dump_traceback_later(seconds, exit=True, file=os.open(os.devnull, os.O_WRONLY | os.O_CLOEXEC))
 
 
 async def _next(signals: AsyncIterator[int]) -> int:
@@ -90,8 +98,6 @@ async def _next(signals: AsyncIterator[int]) -> int:
 def leave_at_once() -> NoReturn:
     """End the process without waiting for anything: what does not end by itself is in it. Engines and the embedded Postgres end
     with it: the kernel tells them (tests/acceptance/test_service.py)."""
-    sys.stdout.flush()
-    sys.stderr.flush()
     os._exit(1)
 
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 import logging
 import sys
 import threading
+from collections.abc import Callable
 from functools import partial
 from typing import IO, cast, final
 
@@ -15,6 +16,7 @@ import msgspec
 import structlog
 from structlog.typing import EventDict, FilteringBoundLogger, Processor, WrappedLogger
 
+from config.line_queue import LineQueue
 from config.log_records import LibraryHandler
 from config.redact_event import Redactor
 from config.sections import LogSettings
@@ -28,22 +30,26 @@ _LEVELS: dict[LogLevel, int] = {
 }
 
 
-def configure(level: LogLevel = "info", limits: LogSettings | None = None, output: IO[bytes] | None = None) -> None:
-    """Set up logging for the process; a later call replaces an earlier one.
+def configure(
+    level: LogLevel = "info", limits: LogSettings | None = None, output: IO[bytes] | LineQueue | None = None
+) -> None:
+    """Set up logging for the process; a later call replaces an earlier one. Without ``output`` lines go to standard output.
+
+    A stream is written to by the thread that logs, which waits as long as the stream does. A daemon has to give a `LineQueue`.
 
     Libraries are heard from `warning` on at every level: what they say below that may hold the messages they carry.
     """
     limits = LogSettings() if limits is None else limits
-    writer = LineWriter(sys.stdout.buffer if output is None else output)
+    write = output.put if isinstance(output, LineQueue) else LineWriter(output or sys.stdout.buffer).msg
     redactor = Redactor(limits.max_value_chars)
     shared: list[Processor] = [structlog.processors.TimeStamper(fmt="iso", utc=True), redactor, _render]
     structlog.configure(
         processors=[structlog.contextvars.merge_contextvars, structlog.processors.add_log_level, *shared],
         wrapper_class=structlog.make_filtering_bound_logger(_LEVELS[level]),
-        logger_factory=partial(NamedWriter, writer),
+        logger_factory=partial(NamedWriter, write),
         cache_logger_on_first_use=False,
     )
-    handler = LibraryHandler(shared, writer.msg, repeat_interval_s=limits.repeat_interval_s)
+    handler = LibraryHandler(shared, write, repeat_interval_s=limits.repeat_interval_s)
     root = logging.getLogger()
     root.handlers[:] = [handler]
     root.setLevel(max(logging.WARNING, _LEVELS[level]))
@@ -53,6 +59,12 @@ def configure(level: LogLevel = "info", limits: LogSettings | None = None, outpu
 def logger(name: str) -> FilteringBoundLogger:
     """A logger whose lines carry ``name``; follows `configure` even when that is called later."""
     return cast("FilteringBoundLogger", structlog.get_logger(name))
+
+
+def describe_loss(lines: int) -> bytes:
+    """The line that stands for ``lines`` that could not be written (`LineQueue`)."""
+    event: EventDict = {"level": "warning", "logger": __name__, "event": "log_lines_lost", "count": lines}
+    return _render(None, "warning", structlog.processors.TimeStamper(fmt="iso", utc=True)(None, "warning", event))
 
 
 @final
@@ -78,9 +90,9 @@ class LineWriter:
 class NamedWriter:
     """What structlog takes for a logger: a name, which `Redactor` puts on the line, and where lines go."""
 
-    def __init__(self, writer: LineWriter, name: str = "") -> None:
+    def __init__(self, write: Callable[[bytes], None], name: str = "") -> None:
         self.name = name
-        self.debug = self.info = self.warning = self.error = self.critical = writer.msg
+        self.debug = self.info = self.warning = self.error = self.critical = write
 
 
 def _render(_logger: WrappedLogger, _name: str, event: EventDict) -> bytes:

@@ -356,6 +356,14 @@ class LogSettings(Section, frozen=True):
     repeat_interval_s: Annotated[
         float, Meta(ge=0, le=3600, description="A library's message is logged at most this often.")
     ] = 10.0
+    queue_bytes: Annotated[
+        int,
+        Meta(
+            ge=65_536,
+            le=67_108_864,
+            description="Most bytes of lines that wait for standard output to take them; further lines are counted and left out.",
+        ),
+    ] = 1_048_576
     blocked_after_s: Annotated[
         float, Meta(gt=0, le=3600, description="A task that lets no other run for this long is named in the log.")
     ] = 0.2

@@ -26,11 +26,14 @@ def open_system(
     shutdown_timeout: float = INFINITY,
     stuck_after: float = 5.0,
     freeze_gc: bool = False,
+    wait_started: bool = True,
 ) -> AbstractAsyncContextManager[System]:
     """Run a tree within an ``async with`` block.
 
-    The block is entered once everything is started, in order (`StartFailed` otherwise). Leaving it, by whatever way, stops the
-    tree in order: that is shielded from cancellation, and ``shutdown_timeout`` seconds bound it, after which all is killed.
+    The block is entered once everything is started, in order (`StartFailed` otherwise). With ``wait_started`` False it is entered at
+    once: the body awaits `System.wait_started`, and can stop a tree that does not come up. Leaving the block, by whatever
+    way, stops the tree in order: that is shielded from cancellation, and ``shutdown_timeout`` seconds bound it, after which
+    all is killed.
     The body's own exception leaves the block as it is, not in a group. The tree's end does not end the body: see
     `System.wait_terminated`. ``seed`` makes the jitter of back-offs repeatable. An incarnation that has been cancelled and has
     not ended ``stuck_after`` seconds later is reported as ``stuck``; the block cannot be left before its task has ended.
@@ -49,13 +52,14 @@ def open_system(
         stuck_after=stuck_after,
         freeze_gc=freeze_gc,
     )
-    return _OpenSystem(system, freeze_gc=freeze_gc)
+    return _OpenSystem(system, freeze_gc=freeze_gc, wait_started=wait_started)
 
 
 @final
 class _OpenSystem(AbstractAsyncContextManager[System]):
-    def __init__(self, make_system: Callable[[], System], *, freeze_gc: bool) -> None:
+    def __init__(self, make_system: Callable[[], System], *, freeze_gc: bool, wait_started: bool) -> None:
         self._make_system = make_system
+        self._wait_started = wait_started
         self._freeze_gc = freeze_gc
         self._nursery_block = trio.open_nursery()
 
@@ -64,13 +68,11 @@ class _OpenSystem(AbstractAsyncContextManager[System]):
         nursery = await self._nursery_block.__aenter__()
         try:
             await nursery.start(system.run)
-            await system.wait_started()
+            if self._wait_started:
+                await system.wait_started()
         except BaseException:
             await self._leave()
             raise
-        if self._freeze_gc:
-            gc.collect()
-            gc.freeze()
         return system
 
     async def __aexit__(

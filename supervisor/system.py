@@ -243,7 +243,10 @@ class System:
             self._up.set()
 
     async def wait_started(self) -> None:
-        """Return once everything is started. Raises `StartFailed`."""
+        """Return once everything is started. Raises `StartFailed`, also when the tree is stopped before."""
         await self._up.wait()
         if not self.root.is_up and not self.root.was_ignored:
             raise start_failure(self.root, self._reason)
+        if self._freeze_gc:
+            gc.collect()
+            gc.freeze()

@@ -19,6 +19,7 @@ class Exit(IntEnum):
     TRY_LATER = 7
     EXPIRED = 8
     INTERRUPTED = 130
+    TERMINATED = 143
 
 
 @final

@@ -9,7 +9,8 @@ from typing import Final
 
 import trio
 
-from config import logging
+from actors.outputs import Outputs
+from actors.signals import Signals
 from config.load import load
 from config.state import hold_state_dir
 
@@ -26,14 +27,21 @@ def raise_descriptor_limit() -> None:
 
 
 def run(arguments: Namespace) -> int:
-    """Returns what the daemon returned: 0 after a stop that was asked for."""
+    """Returns what the daemon returned: 0 after a stop that was asked for, however early."""
+    signals: Signals = arguments.signals
     settings = load(config_file=arguments.config)
-    logging.configure(settings.log_level, settings.log)
-    # After the settings: a mistake in them is reported in a tenth of a second, not after the daemon's libraries are loaded.
-    from actors.daemon import serve
+    outputs = Outputs(settings.log)
+    try:
+        outputs.configure_log(settings.log_level, settings.log)
+        # After the settings: a mistake in them is reported in a tenth of a second, not after the daemon's libraries are loaded.
+        from actors.daemon import Process, serve
 
-    raise_descriptor_limit()
-    with hold_state_dir(settings.state_dir):
-        # What the watchdog's SIGABRT, or a crash of a library, interrupted: on standard error.
-        faulthandler.enable()
-        return trio.run(serve, settings, arguments.config)
+        raise_descriptor_limit()
+        signals.begin()
+        with hold_state_dir(settings.state_dir):
+            # What the watchdog's SIGABRT, or a crash of a library, interrupted: on standard error.
+            faulthandler.enable()
+            process = Process(signals=signals, outputs=outputs, config_file=arguments.config)
+            return trio.run(serve, settings, process)
+    finally:
+        outputs.close()

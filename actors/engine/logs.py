@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import os
 import time
 from collections.abc import Callable
@@ -28,6 +27,8 @@ class EngineLog:
         self._clock = clock
         self._window = clock()
         self._lines = 0
+        self._lost = 0
+        """Lines that could not be printed since the last one that could."""
 
     def note(self, text: str) -> None:
         self._write("info", "engine", text)
@@ -53,8 +54,19 @@ class EngineLog:
 
     def _say(self, level: str, logger: str, text: str) -> None:
         said = redact(text)
-        if said:
-            line = msgspec.json.encode({"level": level, "company": self._company, "logger": logger, "text": said})
+        if not said:
+            return
+        if self._lost and self._print("warning", "engine", f"{self._lost} lines were lost", lost=self._lost):
+            self._lost = 0
+        if not self._print(level, logger, said):
+            self._lost += 1
+
+    def _print(self, level: str, logger: str, text: str, **facts: int) -> bool:
+        """Whether it was printed; the daemon may not read (`actors.engine.process.unblock_stderr`)."""
+        line = msgspec.json.encode({"level": level, "company": self._company, "logger": logger, "text": text, **facts})
+        try:
             # One write a line: lines of different threads do not mix, and nothing waits in a buffer when the process ends.
-            with contextlib.suppress(OSError):
-                os.write(STDERR, line + b"\n")
+            os.write(STDERR, line + b"\n")
+        except OSError:
+            return False
+        return True

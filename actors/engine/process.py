@@ -8,11 +8,14 @@ from __future__ import annotations
 
 import argparse
 import ctypes
+import fcntl
 import os
 import resource
 import signal
+import stat
 import sys
 from collections.abc import Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import Final
 
@@ -20,6 +23,8 @@ from actors.engine.exits import CONTROL_LOST
 
 _PR_SET_PDEATHSIG: Final = 1
 _M_ARENA_MAX: Final = -8
+STDERR_BYTES: Final = 1024 * 1024
+"""What the daemon may leave unread of the log before lines are left out."""
 
 
 def die_with_parent(parent: int | None) -> None:
@@ -34,6 +39,16 @@ def silence_stdout() -> None:
     null = os.open(os.devnull, os.O_WRONLY)
     os.dup2(null, sys.stdout.fileno())
     os.close(null)
+
+
+def unblock_stderr() -> None:
+    """Have a line that the daemon does not read in time be left out instead of waited for: what prints may hold one of the library's locks,
+    and a process that panics is to end. A terminal or file, with which others share that mode, stays as it is."""
+    if not stat.S_ISFIFO(os.fstat(sys.stderr.fileno()).st_mode):
+        return
+    with suppress(OSError):  # more than one user may have: the usual 64 KiB have to do
+        fcntl.fcntl(sys.stderr.fileno(), fcntl.F_SETPIPE_SZ, STDERR_BYTES)
+    os.set_blocking(sys.stderr.fileno(), False)
 
 
 def raise_file_limit() -> None:
@@ -69,6 +84,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     options = parse(arguments)
     die_with_parent(options.parent)
     silence_stdout()
+    unblock_stderr()
     raise_file_limit()
     share_arenas()
 

@@ -146,7 +146,15 @@ class EngineActor(Actor):
     async def _serve(self, process: subprocess.Popen[bytes], ready: trio.Event) -> None:
         async with trio.open_nursery() as nursery:
             log = self._log.bind(engine=self.context.path, pid=process.pid)
-            nursery.start_soon(partial(forward_output, process, log, max_line_bytes=self._settings.max_log_line_bytes))
+            nursery.start_soon(
+                partial(
+                    forward_output,
+                    process,
+                    log,
+                    max_line_bytes=self._settings.max_log_line_bytes,
+                    count_lost=self._metrics.engine_lines_lost,
+                )
+            )
             nursery.start_soon(self._watch, process)
             async with open_control(str(self._socket), timeout_s=self._settings.start_timeout_s) as control:
                 self._control = control

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import subprocess
+from collections.abc import Callable
 from typing import Any
 
 import msgspec
@@ -19,10 +20,14 @@ class EngineLine(msgspec.Struct, frozen=True):
     logger: str
     text: str
     company: str | None = None
+    lost: int = 0
+    """Lines before this one that the engine could not print."""
 
 
-async def forward_output(process: subprocess.Popen[bytes], log: Any, *, max_line_bytes: int) -> None:
-    """Log standard error until it ends. Longer lines are cut."""
+async def forward_output(
+    process: subprocess.Popen[bytes], log: Any, *, max_line_bytes: int, count_lost: Callable[[int], object]
+) -> None:
+    """Log standard error until it ends. Longer lines are cut; lines that the process could not print are given to ``count_lost``."""
     assert process.stderr is not None
     pipe = trio.lowlevel.FdStream(os.dup(process.stderr.fileno()))
     rest = b""
@@ -31,11 +36,11 @@ async def forward_output(process: subprocess.Popen[bytes], log: Any, *, max_line
             *lines, rest = (rest + chunk).split(b"\n")
             rest = rest[:max_line_bytes]
             for line in lines:
-                _log_line(line[:max_line_bytes], log)
-    _log_line(rest, log)
+                _log_line(line[:max_line_bytes], log, count_lost)
+    _log_line(rest, log, count_lost)
 
 
-def _log_line(line: bytes, log: Any) -> None:
+def _log_line(line: bytes, log: Any, count_lost: Callable[[int], object]) -> None:
     if not line.strip():
         return
     try:
@@ -46,4 +51,6 @@ def _log_line(line: bytes, log: Any) -> None:
             log.warning("engine_output", line=text)
         return
     write = {"debug": log.debug, "info": log.info, "warning": log.warning, "error": log.error}.get(said.level, log.info)
+    if said.lost:
+        count_lost(said.lost)
     write("engine_output", logger=said.logger, company_id=said.company, line=redact(said.text))

@@ -25,6 +25,14 @@ def plan(request: pytest.FixtureRequest) -> Plan:
     return cast("Plan", request.module.PLAN)  # pyright: ignore[reportUnknownMemberType]  # pytest knows it as Any
 
 
+@pytest.fixture
+def reachable() -> Generator[Path]:
+    """A directory that the embedded server's user reaches, also when this is root's."""
+    directory = reachable_directory()
+    yield directory
+    shutil.rmtree(directory)
+
+
 @pytest.fixture(scope="module")
 def database(plan: Plan) -> Generator[EmbeddedPostgres | None]:
     """A running server that is not the daemon's, where the module's plan has one."""

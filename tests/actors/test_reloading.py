@@ -14,6 +14,7 @@ from actors import messages as m
 from actors.live_settings import LiveSettings
 from actors.notify import ServiceManager
 from actors.reloading import RELOADABLE, Reloader, difference, with_reloadable
+from actors.signals import Signals
 from config.errors import Problem, SettingsError
 from config.secret import Secret
 from config.settings import Settings
@@ -49,6 +50,7 @@ async def reloader(read: Callable[..., Settings], told: list[object]) -> AsyncIt
                 manager=ServiceManager(),
                 read=read,
                 configure_log=no_log,
+                signals=Signals(),
             ),
             live,
         )
@@ -123,6 +125,7 @@ async def test_an_actor_that_is_down_does_not_stop_a_reload(up: str) -> None:
             manager=ServiceManager(),
             read=lambda **_: NEW,
             configure_log=no_log,
+            signals=Signals(),
         ).reload()
         await trio.testing.wait_all_tasks_blocked()
 

@@ -11,6 +11,7 @@ import pytest
 import trio
 
 from actors.notify import ServiceManager
+from actors.signals import Signals
 from actors.stopping import Stopper
 from supervisor import Actor, ChildSpec, DynamicSupervisorSpec, SupervisorSpec, open_system
 
@@ -37,7 +38,7 @@ async def test_a_stop_in_time_cuts_nothing() -> None:
     left: list[bool] = []
     children = [ChildSpec("one", lambda _: Sound()), ChildSpec("many", DynamicSupervisorSpec())]
     async with open_system(SupervisorSpec(children)) as system:
-        stopper = Stopper(system, within_s=30.0, manager=ServiceManager())
+        stopper = Stopper(system, Signals(), within_s=30.0, manager=ServiceManager())
         async with trio.open_nursery() as nursery:
             nursery.start_soon(stopper.run, lambda: left.append(True))
             await trio.testing.wait_all_tasks_blocked()
@@ -54,7 +55,7 @@ async def test_what_does_not_stop_is_cut_and_named() -> None:
     async with open_system(SupervisorSpec(children)) as system:
         system.ref("/stuck").tell("hang")
         await busy.wait()
-        stopper = Stopper(system, within_s=0.05, manager=ServiceManager())
+        stopper = Stopper(system, Signals(), within_s=0.05, manager=ServiceManager())
         async with trio.open_nursery() as nursery:
             nursery.start_soon(stopper.run, let_go.set)
             await trio.testing.wait_all_tasks_blocked()
@@ -69,7 +70,7 @@ async def test_a_second_signal_cuts_the_stop_short() -> None:
     async with open_system(SupervisorSpec([ChildSpec("stuck", lambda _: Shielded(busy, let_go))])) as system:
         system.ref("/stuck").tell("hang")
         await busy.wait()
-        stopper = Stopper(system, within_s=600.0, manager=ServiceManager())
+        stopper = Stopper(system, Signals(), within_s=600.0, manager=ServiceManager())
         async with trio.open_nursery() as nursery:
             nursery.start_soon(stopper.run, let_go.set)
             await trio.testing.wait_all_tasks_blocked()
@@ -82,6 +83,7 @@ async def test_a_second_signal_cuts_the_stop_short() -> None:
 
 HANGING = """
 import trio
+from actors.signals import Signals
 from actors.stopping import ending_within
 from supervisor import Actor, ChildSpec, SupervisorSpec, open_system
 

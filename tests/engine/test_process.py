@@ -8,6 +8,7 @@ import subprocess
 import sys
 from pathlib import Path
 
+import msgspec
 import pytest
 import trio
 import trio_websocket
@@ -39,6 +40,37 @@ async def test_it_ends_when_asked(tmp_path: Path) -> None:
         assert await engine.ended() == ORDERLY
         assert engine.process.stdout is not None
         assert engine.process.stdout.read() == b""
+
+
+def test_what_it_says_is_not_waited_for() -> None:
+    """A daemon that does not read holds no thread of the library up: lines are left out, counted, and their number is said afterwards."""
+    code = (
+        "from actors.engine.process import unblock_stderr; from actors.engine.logs import EngineLog; unblock_stderr()"
+    )
+    code += "; log = EngineLog('962302', clock=lambda: 0.0)"
+    code += "; [EngineLog().note(f'line {number} ' + 'x ' * 250) for number in range(5000)]"
+    code += "; [log.note('x ' * 250) for number in range(100)]; print('full', flush=True); input(); log.note('and then'); print('done')"
+    process = subprocess.Popen(
+        [sys.executable, "-c", code], cwd=ROOT, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE
+    )
+    with process:
+        assert process.stdin is not None
+        assert process.stderr is not None
+        assert process.stdout is not None
+        assert process.stdout.readline() == b"full\n"
+        os.set_blocking(process.stderr.fileno(), False)
+        said = process.stderr.read()
+        os.set_blocking(process.stderr.fileno(), True)
+        process.stdin.write(b"\n")
+        process.stdin.flush()
+        said += process.stderr.read()
+        assert process.stdout.read() == b"done\n"
+
+    lines = [msgspec.json.decode(line) for line in said.splitlines()]
+    lost = lines[-2]["lost"]
+    assert [line["text"] for line in lines[-2:]] == [f"{lost} lines were lost", "and then"]
+    assert [line["company"] for line in lines].count("962302") - 2 == 100 - lost
+    assert lost > 90
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
