@@ -16,7 +16,7 @@ PREFIX: Final = "wasup"
 
 _CREATE: LiteralString = "INSERT INTO api_keys (key_id, name, digest, companies) VALUES ($1, $2, $3, $4)"
 _LIST: LiteralString = "SELECT * FROM api_keys ORDER BY created_at, key_id"
-_FIND: LiteralString = "SELECT * FROM api_keys WHERE digest = $1 AND revoked_at IS NULL"
+_FIND: LiteralString = "SELECT * FROM api_keys WHERE digest = ANY ($1::bytea[]) AND revoked_at IS NULL"
 _REVOKE: LiteralString = "UPDATE api_keys SET revoked_at = now() WHERE key_id = $1 AND revoked_at IS NULL"
 _REVOKED: LiteralString = "SELECT key_id FROM api_keys WHERE revoked_at > now() - make_interval(secs => $1)"
 
@@ -70,8 +70,12 @@ async def list_all(reader: Reader) -> list[ApiKey]:
 
 async def find(reader: Reader, secret_digest: bytes) -> ApiKey | None:
     """The key with this digest, unless it is revoked or there is none."""
-    row = await reader.fetchrow(_FIND, secret_digest)
-    return None if row is None else _key(row)
+    return (await find_all(reader, [secret_digest])).get(secret_digest)
+
+
+async def find_all(reader: Reader, digests: Collection[bytes]) -> dict[bytes, ApiKey]:
+    """The keys with these digests, by digest; revoked ones and those there are not are left out."""
+    return {row["digest"]: _key(row) for row in await reader.fetch(_FIND, list(digests))}
 
 
 async def revoke(connection: Connection, key_id: str) -> bool:

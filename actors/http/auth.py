@@ -1,10 +1,11 @@
-"""Who is asking: from an API key (or a ticket that stands for one) to a `Principal`, with few trips to the database and no patience
-for guessing.
+"""Who is asking: from an API key (or a ticket that stands for one) to a `Principal`, with few trips to the database.
 
 A key is looked up by its SHA-256 and never compared itself, so no timing tells how much of a guess was right. A key that was verified is
 believed for `FRESH_S`; while the database is away it is believed for `STALE_S`, so that what does not need the database goes on.
 Revocations, whoever makes them, are looked for every `REVOCATIONS_EVERY_S`: the key is forgotten and what it holds open is closed.
-Wrong keys are counted by address; above the limit keys that were not verified recently are refused unseen.
+Wrong keys are counted by address; above the limit they are answered 429 instead of 401. A right key is never refused for the wrong ones of
+others, who may share its address behind a proxy: what keeps guesses from succeeding are the 256 random bits of a key, and what keeps them
+cheap is that all keys tried meanwhile are looked up in one statement (key_lookups.py).
 """
 
 from __future__ import annotations
@@ -13,7 +14,7 @@ import hashlib
 import ipaddress
 import re
 from collections import OrderedDict, deque
-from collections.abc import Callable, Generator, Iterable
+from collections.abc import Callable, Collection, Generator, Iterable, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Final, NoReturn, Protocol, final
@@ -22,6 +23,7 @@ import structlog
 import trio
 
 from actors.http.audit import AuditTrail
+from actors.http.key_lookups import KeyLookups
 from actors.http.peers import read_address
 from actors.http.problems import Problem
 from actors.http.tickets import Tickets
@@ -66,8 +68,8 @@ class Principal:
 class KeyStore(Protocol):
     """Where keys are kept."""
 
-    async def find(self, digest: bytes) -> Principal | None:
-        """Who holds the key with this SHA-256; None when nobody does or it was revoked. Raises StorageUnavailable."""
+    async def find_all(self, digests: Collection[bytes]) -> Mapping[bytes, Principal]:
+        """Who holds the keys with these SHA-256; those of no key, or of one that was revoked, are left out. Raises StorageUnavailable."""
         ...
 
     async def revoked(self, within_s: float) -> frozenset[str]:
@@ -115,6 +117,7 @@ class Authenticator:
 
     def __init__(self, keys: KeyStore, metrics: Metrics, settings: HttpSettings, audit: AuditTrail) -> None:
         self._keys = keys
+        self._lookups = KeyLookups(keys.find_all)
         self._metrics = metrics
         self._audit = audit
         self._tickets = Tickets(limit=settings.max_tickets, ttl_s=settings.ticket_ttl_s)
@@ -184,15 +187,9 @@ class Authenticator:
         now = trio.current_time()
         if known is not None and now < known.ask_again_at:
             return known.principal
-        address = _network_of(client)
-        wait_s = self._limit.wait_s(address, now)
-        if known is None and wait_s > 0:
-            self._metrics.auth_failed("limited")
-            self._audit.count(key_id="unknown", action="auth_limited", target="api", address=address)
-            raise Problem("too_many_failures", retry_after_s=wait_s)
         principal = await self._verify(digest, known) if digest is not None and is_key else None
         if principal is None:
-            self._refuse(address)
+            self._refuse(_network_of(client))
         return principal
 
     async def _verify(self, digest: bytes, known: _Known | None) -> Principal | None:
@@ -208,9 +205,9 @@ class Authenticator:
 
     async def _look_up(self, digest: bytes, known: _Known | None) -> Principal | None:
         if known is None:
-            return await self._keys.find(digest)
+            return await self._lookups.find(digest)
         with trio.fail_after(LOOKUP_S):
-            return await self._keys.find(digest)
+            return await self._lookups.find(digest)
 
     def _believe(self, known: _Known | None, error: Exception) -> Principal:
         """What an earlier verification said, while the database cannot be asked."""
@@ -228,7 +225,12 @@ class Authenticator:
             self._known.popitem(last=False)
 
     def _refuse(self, address: str) -> NoReturn:
-        self._limit.count(address, trio.current_time())
+        now = trio.current_time()
+        if (wait_s := self._limit.wait_s(address, now)) > 0:
+            self._metrics.auth_failed("limited")
+            self._audit.count(key_id="unknown", action="auth_limited", target="api", address=address)
+            raise Problem("too_many_failures", retry_after_s=wait_s)
+        self._limit.count(address, now)
         self._metrics.auth_failed("wrong")
         self._audit.count(key_id="unknown", action="auth_failed", target="api", address=address)
         self._log.warning("wrong_key", address=address)

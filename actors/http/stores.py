@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Generator
+from collections.abc import Collection, Generator, Mapping
 from contextlib import contextmanager
 from functools import partial
 from typing import final
@@ -42,10 +42,10 @@ class DatabaseKeys:
     def __init__(self, database: Database) -> None:
         self._database = database
 
-    async def find(self, digest: bytes) -> Principal | None:
-        """Who holds the key with this SHA-256; None when nobody does or it was revoked."""
-        key = await api_keys.find(self._database, digest)
-        return None if key is None else Principal(key.key_id, key.companies)
+    async def find_all(self, digests: Collection[bytes]) -> Mapping[bytes, Principal]:
+        """Who holds the keys with these SHA-256; those of no key, or of one that was revoked, are left out."""
+        found = await api_keys.find_all(self._database, digests)
+        return {digest: Principal(key.key_id, key.companies) for digest, key in found.items()}
 
     async def revoked(self, within_s: float) -> frozenset[str]:
         """Ids of the keys that were revoked lately."""

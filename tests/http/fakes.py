@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 import hashlib
 import time
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Collection, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -342,10 +342,10 @@ class MemoryKeys:
     def __init__(self, world: World) -> None:
         self._world = world
 
-    async def find(self, digest: bytes) -> Principal | None:
+    async def find_all(self, digests: Collection[bytes]) -> Mapping[bytes, Principal]:
         self._world.key_lookups += 1
         self._world.check_storage()
-        return self._world.keys.get(digest)
+        return {digest: self._world.keys[digest] for digest in digests if digest in self._world.keys}
 
     async def revoked(self, within_s: float) -> frozenset[str]:
         self._world.check_storage()

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection, Mapping
+
 import pytest
 import trio
+import trio.testing
 from prometheus_client import CollectorRegistry
 from trio.testing import MockClock
 
@@ -19,6 +22,7 @@ from actors.http.auth import (
     Principal,
     key_in,
 )
+from actors.http.key_lookups import KeyLookups
 from actors.http.problems import Problem
 from actors.http.tickets import Tickets
 from actors.metrics import Metrics
@@ -134,8 +138,8 @@ async def test_a_database_that_hangs_does_not_hold_up_a_recent_key(autojump_cloc
     world = sample_world()
 
     class HangingKeys(MemoryKeys):
-        async def find(self, digest: bytes) -> Principal | None:
-            found = await super().find(digest)
+        async def find_all(self, digests: Collection[bytes]) -> Mapping[bytes, Principal]:
+            found = await super().find_all(digests)
             if world.key_lookups > 1:
                 await trio.sleep_forever()
             return found
@@ -151,22 +155,96 @@ async def test_a_database_that_hangs_does_not_hold_up_a_recent_key(autojump_cloc
 
 
 async def test_wrong_keys_are_limited_by_address(mock_clock: MockClock) -> None:
-    """401 up to the limit, then 429 unseen; another address and a key seen before are not touched; time heals."""
+    """401 up to the limit, then 429; right keys are let in all the same, also one that was never seen before; time heals."""
     world = sample_world()
     keys = authenticator(world, failures=5)
-    await keys.authenticate(bearer(A_KEY), HERE)
 
     codes = [(await refusal(keys, f"{WRONG}{number}")).kind.code for number in range(7)]
     assert codes == ["unauthorized"] * 5 + ["too_many_failures"] * 2
-    assert world.key_lookups == 6
-    assert (await refusal(keys, ADMIN_KEY)).retry_after_s == FAILURES_WITHIN_S
+    assert (await refusal(keys, WRONG)).retry_after_s == FAILURES_WITHIN_S
+    assert (await keys.authenticate(bearer(A_KEY), HERE)).key_id == "aaaaaaaa"
 
-    mock_clock.jump(FRESH_S)
-    await keys.authenticate(bearer(A_KEY), HERE)
     await keys.authenticate(bearer(ADMIN_KEY), ELSEWHERE)
 
     mock_clock.jump(FAILURES_WITHIN_S)
     assert (await refusal(keys, WRONG)).kind.code == "unauthorized"
+
+
+async def test_a_right_key_is_let_in_while_others_guess(autojump_clock: MockClock) -> None:
+    """Hundreds of wrong keys from its address at once, and a database that takes a second: it waits for two answers, whatever there are of
+    them, and all are asked for in a few questions."""
+    world = sample_world()
+
+    class SlowKeys(MemoryKeys):
+        async def find_all(self, digests: Collection[bytes]) -> Mapping[bytes, Principal]:
+            await trio.sleep(1)
+            return await super().find_all(digests)
+
+    audit = AuditTrail(MemoryAudit(world))
+    keys = Authenticator(SlowKeys(world), Metrics(CollectorRegistry()), HttpSettings(), audit)
+    codes: list[str] = []
+
+    async def guess(number: int) -> None:
+        codes.append((await refusal(keys, f"{WRONG}{number}")).kind.code)
+
+    async with trio.open_nursery() as nursery:
+        for number in range(500):
+            nursery.start_soon(guess, number)
+        await trio.sleep(0.5)
+        for number in range(500, 900):
+            nursery.start_soon(guess, number)
+        assert (await keys.authenticate(bearer(A_KEY), HERE)).key_id == "aaaaaaaa"
+        assert trio.current_time() == 2.0
+
+    assert (codes.count("unauthorized"), codes.count("too_many_failures")) == (20, 880)
+    assert world.key_lookups <= 3
+
+
+async def test_a_lookup_that_is_given_up_leaves_the_others_their_answer(autojump_clock: MockClock) -> None:
+    """The client whose request asks the database for all goes away: the next one asks."""
+    asked: list[set[bytes]] = []
+
+    async def find_all(digests: Collection[bytes]) -> Mapping[bytes, str]:
+        asked.append(set(digests))
+        await trio.sleep(1)
+        return {b"a": "A", b"b": "B"}
+
+    lookups = KeyLookups(find_all)
+    found: list[str | None] = []
+
+    async def find(digest: bytes) -> None:
+        found.append(await lookups.find(digest))
+
+    async with trio.open_nursery() as nursery:
+        with trio.move_on_after(0.5):
+            async with trio.open_nursery() as first:
+                first.start_soon(find, b"a")
+                await trio.testing.wait_all_tasks_blocked()
+                nursery.start_soon(find, b"b")
+                nursery.start_soon(find, b"c")
+
+    assert asked == [{b"a"}, {b"b", b"c"}]
+    assert sorted(found, key=str) == ["B", None]
+    assert lookups._waiting == {}
+
+
+async def test_a_database_that_fails_is_told_to_all_who_wait(autojump_clock: MockClock) -> None:
+    """Each can come back; what is asked for later is asked anew."""
+    world = sample_world()
+    keys = authenticator(world)
+    world.storage_is_away = True
+    codes: list[str] = []
+
+    async def ask(key: str) -> None:
+        codes.append((await refusal(keys, key)).kind.code)
+
+    async with trio.open_nursery() as nursery:
+        for key in (A_KEY, ADMIN_KEY, WRONG):
+            nursery.start_soon(ask, key)
+    world.storage_is_away = False
+
+    assert codes == ["storage_unavailable"] * 3
+    assert (await keys.authenticate(bearer(A_KEY), HERE)).key_id == "aaaaaaaa"
 
 
 @pytest.mark.parametrize(
