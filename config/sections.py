@@ -33,7 +33,7 @@ class HttpSettings(Section, frozen=True):
     trusted_proxies: Annotated[
         tuple[Network, ...],
         Meta(
-            description="Reverse proxies whose X-Forwarded-For and -Proto are believed. "
+            description="Reverse proxies whose X-Forwarded-For is believed (docs/proxies.md). "
             "Without TLS, only these and loopback may connect.",
             extra={"parse": parse_networks},
         ),
@@ -87,7 +87,12 @@ class HttpSettings(Section, frozen=True):
     ] = 30.0
     max_tickets: Annotated[int, Meta(ge=1, le=100_000, description="Tickets that are out at once.")] = 1000
     auth_failures_per_minute: Annotated[
-        int, Meta(ge=1, le=10_000, description="Wrong keys an address may try in a minute before it gets 429.")
+        int,
+        Meta(
+            ge=1,
+            le=10_000,
+            description="Wrong keys of an address in a minute after which they get 429; right ones pass.",
+        ),
     ] = 20
     auth_addresses: Annotated[
         int, Meta(ge=16, le=1_000_000, description="Addresses whose failures are remembered; the oldest is forgotten.")

@@ -90,7 +90,7 @@ def errors_page() -> Response[str]:
         '<!doctype html><html lang="en"><head><meta charset="utf-8">'
         '<meta name="viewport" content="width=device-width, initial-scale=1"><meta name="color-scheme" content="light dark">'
         '<title>wasup: errors</title><link rel="icon" href="data:,">'
-        '<link rel="stylesheet" href="/static/style.css"></head><body><main><h1>Errors of the API</h1><table>'
+        '<link rel="stylesheet" href="../static/style.css"></head><body><main><h1>Errors of the API</h1><table>'
         "<thead><tr><th>code</th><th>status</th><th>retryable</th><th>meaning</th></tr></thead>"
         f"<tbody>{rows}</tbody></table></main></body></html>"
     )

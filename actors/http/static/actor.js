@@ -1,8 +1,8 @@
 // One actor: its counters, its last crash, and what an operator can do to it.
-import { age, clock } from "/static/ages.js";
-import { call } from "/static/api.js";
-import { confirm, notice, open } from "/static/dialogs.js";
-import { button, byId, definition, element, number, setText, state } from "/static/dom.js";
+import { age, clock } from "./ages.js";
+import { call } from "./api.js";
+import { confirm, notice, open } from "./dialogs.js";
+import { button, byId, definition, element, number, setText, state } from "./dom.js";
 
 const DONE = { kill: "killed", restart: "restarted", suspend: "suspended", resume: "resumed" };
 const WORDS = { kill: "Kill", restart: "Restart", suspend: "Suspend", resume: "Resume" };

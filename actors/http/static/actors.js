@@ -1,7 +1,7 @@
 // The tree of actors: a treegrid whose rows are folded, filtered and updated one by one.
-import { age, now, setMoment } from "/static/ages.js";
-import { arrange, byId, byName, element, number, setAttribute, setState, setText, state } from "/static/dom.js";
-import { Rows, roving } from "/static/rows.js";
+import { age, now, setMoment } from "./ages.js";
+import { arrange, byId, byName, element, number, setAttribute, setState, setText, state } from "./dom.js";
+import { Rows, roving } from "./rows.js";
 
 const PAGE = 100; // children of one supervisor shown at once
 const FOLDED_ABOVE = 12; // a supervisor with more children begins folded; the root never does

@@ -1,5 +1,5 @@
 // How long ago something was. The daemon sends moments; this page counts, by the daemon's clock.
-import { element, setText } from "/static/dom.js";
+import { element, setText } from "./dom.js";
 
 let skew = 0;
 

@@ -1,6 +1,9 @@
 // The API as this page calls it. The key is kept for this tab only and travels in a header, never in an address.
 const KEY = "wasup-key";
 
+// Where the daemon is: one level above this file, also when a proxy serves it in a sub-path. Paths here begin with a slash.
+export const at = (path) => new URL(`..${path}`, import.meta.url).href;
+
 export class Failure extends Error {
   constructor(problem, status) {
     super(problem.error || `the daemon answered ${status}`);
@@ -17,7 +20,7 @@ export const dropKey = () => sessionStorage.removeItem(KEY);
 export async function request(path, options = {}) {
   try {
     const headers = { ...options.headers, Authorization: `Bearer ${key()}` };
-    return await fetch(path, { ...options, headers, cache: "no-store" });
+    return await fetch(at(path), { ...options, headers, cache: "no-store" });
   } catch (error) {
     if (error.name === "AbortError") throw error;
     throw new Failure({ error: "The daemon cannot be reached." }, 0);

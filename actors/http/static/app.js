@@ -1,17 +1,17 @@
 // The dashboard: signs in, follows the daemon's stream and passes its news to those who show them.
-import { ActorDialog } from "/static/actor.js";
-import { Actors } from "/static/actors.js";
-import { setClock } from "/static/ages.js";
-import { dropKey, keepKey, key } from "/static/api.js";
-import { CompanyDialog } from "/static/company.js";
-import { notice, prepare } from "/static/dialogs.js";
-import { byId, setClass, setText } from "/static/dom.js";
-import { Events } from "/static/events.js";
-import { showFacts } from "/static/facts.js";
-import { LinkDialog } from "/static/link.js";
-import { SendDialog } from "/static/send.js";
-import { Sessions } from "/static/sessions.js";
-import { Stream } from "/static/stream.js";
+import { ActorDialog } from "./actor.js";
+import { Actors } from "./actors.js";
+import { setClock } from "./ages.js";
+import { dropKey, keepKey, key } from "./api.js";
+import { CompanyDialog } from "./company.js";
+import { notice, prepare } from "./dialogs.js";
+import { byId, setClass, setText } from "./dom.js";
+import { Events } from "./events.js";
+import { showFacts } from "./facts.js";
+import { LinkDialog } from "./link.js";
+import { SendDialog } from "./send.js";
+import { Sessions } from "./sessions.js";
+import { Stream } from "./stream.js";
 
 let stream = null;
 let isAdmin = false;

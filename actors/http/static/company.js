@@ -1,8 +1,8 @@
 // One company: what its state rests on, and what can be done.
-import { age } from "/static/ages.js";
-import { call, session } from "/static/api.js";
-import { confirm, notice, open } from "/static/dialogs.js";
-import { button, byId, definition, element, number, state } from "/static/dom.js";
+import { age } from "./ages.js";
+import { call, session } from "./api.js";
+import { confirm, notice, open } from "./dialogs.js";
+import { button, byId, definition, element, number, state } from "./dom.js";
 
 const LINKABLE = new Set(["unlinked", "logged_out", "pairing", "failed", "stopped"]);
 const LOG_OUT = "WhatsApp unlinks the device and its credentials are archived. To use the company again, it has to be linked again.";

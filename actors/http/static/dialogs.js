@@ -1,5 +1,5 @@
 // Dialogs: the browser's own keep the focus inside, close with Escape and give the focus back.
-import { byId } from "/static/dom.js";
+import { byId } from "./dom.js";
 
 export function open(id) {
   const dialog = byId(id);

@@ -1,5 +1,6 @@
 // The API's documentation, made in the browser from its OpenAPI document.
-import { byId, element } from "/static/dom.js";
+import { at } from "./api.js";
+import { byId, element } from "./dom.js";
 
 const JSON_TYPE = "application/json";
 const PROBLEM_TYPE = "application/problem+json";
@@ -80,7 +81,7 @@ function problems(responses) {
   const rows = Object.entries(responses).filter(([, one]) => one.content && one.content[PROBLEM_TYPE]);
   const links = ([status, one]) => {
     const codes = Object.keys(one.content[PROBLEM_TYPE].examples || {});
-    return [status, codes.flatMap((code, place) => [place ? ", " : "", link(code, `/docs/errors#${code}`)])];
+    return [status, codes.flatMap((code, place) => [place ? ", " : "", link(code, at(`/docs/errors#${code}`))])];
   };
   return rows.length ? [element("h4", "Errors"), table(rows.map(links))] : [];
 }
@@ -141,7 +142,7 @@ function type(name) {
 }
 
 async function show() {
-  api = await (await fetch("/docs/openapi.json")).json();
+  api = await (await fetch(at("/docs/openapi.json"))).json();
   const groups = byTag();
   const place = byId("operations");
   place.append(contents(groups));

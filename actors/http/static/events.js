@@ -1,6 +1,6 @@
 // What happens, newest first.
-import { clock } from "/static/ages.js";
-import { byId, element, number, setText } from "/static/dom.js";
+import { clock } from "./ages.js";
+import { byId, element, number, setText } from "./dom.js";
 
 const KEPT = 500;
 const SHOWN = 150;

@@ -1,6 +1,6 @@
 // The daemon as a whole, in one line.
-import { age } from "/static/ages.js";
-import { byId, definition, number } from "/static/dom.js";
+import { age } from "./ages.js";
+import { byId, definition, number } from "./dom.js";
 
 const MIB = 1024 * 1024;
 

@@ -1,8 +1,8 @@
 // Linking a company: the QR code of the moment, or a code to type, until WhatsApp says connected or no.
-import { now } from "/static/ages.js";
-import { call, request, session } from "/static/api.js";
-import { open } from "/static/dialogs.js";
-import { byId } from "/static/dom.js";
+import { now } from "./ages.js";
+import { call, request, session } from "./api.js";
+import { open } from "./dialogs.js";
+import { byId } from "./dom.js";
 
 const UNDER_WAY = new Set(["pairing", "connecting", "reconnecting"]);
 const LOOK_MS = 3000; // beside the stream's news, which come at once

@@ -1,7 +1,7 @@
 // Sending a test message.
-import { call, session } from "/static/api.js";
-import { open } from "/static/dialogs.js";
-import { byId } from "/static/dom.js";
+import { call, session } from "./api.js";
+import { open } from "./dialogs.js";
+import { byId } from "./dom.js";
 
 export class SendDialog {
   constructor() {

@@ -1,7 +1,7 @@
 // The table of companies.
-import { age, setMoment } from "/static/ages.js";
-import { arrange, button, byId, byName, element, number, setAttribute, setState, setText, state } from "/static/dom.js";
-import { Rows, roving } from "/static/rows.js";
+import { age, setMoment } from "./ages.js";
+import { arrange, button, byId, byName, element, number, setAttribute, setState, setText, state } from "./dom.js";
+import { Rows, roving } from "./rows.js";
 
 const FIRST = 25; // few enough that the tree below stays in reach
 const PAGE = 100;

@@ -1,5 +1,5 @@
 // The daemon's stream of server-sent events, read with fetch so that the key can go into a header. Comes back by itself.
-import { Failure, failureOf, request } from "/static/api.js";
+import { Failure, failureOf, request } from "./api.js";
 
 const PATH = "/dashboard/stream";
 const QUIET_MS = 15000; // the daemon says something at least every five seconds
