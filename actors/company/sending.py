@@ -99,6 +99,7 @@ def _call_of(request: SendText | SendContent, call: int) -> protocol.SendText | 
         "to": request.to,
         "quoted": None if quoted is None else protocol.QuotedMessage(quoted.message_id, quoted.sender, quoted.text),
         "mentions": request.mentions,
+        "expiration": request.expiration,
     }
     if isinstance(request, SendContent):
         return protocol.SendContent(content=request.content, message_id=new_message_id(), **common)

@@ -9,6 +9,7 @@ from typing import Any, Final
 
 from actors.engine import contents as c
 from actors.engine.protocol import QuotedMessage, SendContent, SendText
+from actors.engine.timers import Timer
 
 _FIELDS: Final = {
     "image": "imageMessage",
@@ -22,9 +23,9 @@ _EDIT: Final = 14
 _SECRET_BYTES: Final = 32
 
 
-def build_message(e2e: Any, request: SendText | SendContent) -> Any:
-    """The message that ``request`` asks for; its recipient is checked already."""
-    message = _build(e2e, request)
+def build_message(e2e: Any, request: SendText | SendContent, timer: Timer | None = None) -> Any:
+    """The message that ``request`` asks for; its recipient is checked already. It disappears by ``timer``."""
+    message = _build(e2e, request, timer)
     if not _is_about_another(request):
         # As WhatsApp's own clients do: votes are encrypted under it, and the library remembers by it what was sent.
         message.messageContextInfo.messageSecret = secrets.token_bytes(_SECRET_BYTES)
@@ -35,10 +36,10 @@ def _is_about_another(request: SendText | SendContent) -> bool:
     return isinstance(request, SendContent) and isinstance(request.content, c.Reaction | c.Edit | c.Delete)
 
 
-def _build(e2e: Any, request: SendText | SendContent) -> Any:
+def _build(e2e: Any, request: SendText | SendContent, timer: Timer | None) -> Any:
+    context = _context(e2e, request.quoted, request.mentions, timer)
     if isinstance(request, SendText):
-        return _text(e2e, request)
-    context = _context(e2e, request.quoted, request.mentions)
+        return _text_message(e2e, request.text, context)
     match request.content:
         case c.Media():
             return _media(e2e, request.content, context)
@@ -82,10 +83,6 @@ def _about_another(e2e: Any, request: SendContent) -> Any:
             return e2e.Message(protocolMessage=e2e.ProtocolMessage(key=key, type=_REVOKE))
         case _:
             raise TypeError(type(request.content).__name__)
-
-
-def _text(e2e: Any, request: SendText) -> Any:
-    return _text_message(e2e, request.text, _context(e2e, request.quoted, request.mentions))
 
 
 def _text_message(e2e: Any, text: str, context: Any) -> Any:
@@ -137,11 +134,15 @@ def _key(e2e: Any, chat: str, message_id: str, sender: str | None) -> Any:
     return key
 
 
-def _context(e2e: Any, quoted: QuotedMessage | None, mentions: Sequence[str]) -> Any:
+def _context(e2e: Any, quoted: QuotedMessage | None, mentions: Sequence[str], timer: Timer | None = None) -> Any:
     """None when there is nothing to say."""
-    if quoted is None and not mentions:
+    if quoted is None and not mentions and timer is None:
         return None
     context = e2e.ContextInfo(mentionedJID=[_without_device(jid) for jid in mentions])
+    if timer is not None:
+        context.expiration = timer.seconds
+        if timer.since:
+            context.ephemeralSettingTimestamp = timer.since
     if quoted is not None:
         context.stanzaID = quoted.message_id
         context.participant = _without_device(quoted.sender)

@@ -221,7 +221,8 @@ class Calls:
     async def _send_to(self, client: Client, to: str, request: Message, deadline: float) -> Handed:
         library = self._host.library
         wanted = request if to == request.to else msgspec.structs.replace(request, to=to)
-        jid, message = build(library.protobufs, library.messages, wanted)
+        timer = self._session.file.timers.chosen(to, request.expiration)
+        jid, message = build(library.protobufs, library.messages, wanted, timer)
         try:
             answer, reached = await self._hand_over(client, jid, message, deadline=deadline)
         except CallRefused as refused:

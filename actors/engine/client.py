@@ -76,6 +76,7 @@ Signal = (
     | events.LoggedIn
     | events.KeepAliveFailed
     | events.KeepAliveRestored
+    | events.GroupTimerSet
     | Closing
     | Hint
 )

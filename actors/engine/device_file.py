@@ -27,6 +27,7 @@ from actors.engine.reservations import step_ahead
 from actors.engine.reshipping import note_everything
 from actors.engine.schema import OWN_TABLES, Template, require_complete
 from actors.engine.sqlite import Connection, Sqlite
+from actors.engine.timers import Timers
 from actors.engine.triggers import create_triggers, install_triggers
 from config.disk import probe
 from storage.codec import CodecError
@@ -77,6 +78,8 @@ class DeviceFile:
         self.outbox = Outbox(connection)
         self.named = Remembered(connection, "wasup_named")
         """By the number that was dialled (digits): the JID of the account that WhatsApp named for it, where that has another number."""
+        self._timers = Remembered(connection, "wasup_timers")
+        self.timers = Timers(self._timers)
         self.file_id = self._meta("file_id") or ""
 
     def identity(self) -> Identity | None:
@@ -145,6 +148,7 @@ class DeviceFile:
         """
         install_triggers(self._connection)
         self.named.take_up()
+        self._timers.take_up()
         age_s = now - int(self._meta("taken_up_at") or 0)
         if not 0 <= age_s < LID_MAPPINGS_LAST_S:
             self.journal.note_lid_mappings()

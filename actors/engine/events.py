@@ -9,8 +9,9 @@ from actors.engine import payloads
 from actors.engine.arrivals import media_of
 from actors.engine.closing import REASON_CODES, Closing
 from actors.engine.inquiries import MediaArrived
+from actors.engine.timers import Timer
 
-SUBSCRIBED: Final = bytes((2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 17, 18, 44))
+SUBSCRIBED: Final = bytes((2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 17, 18, 22, 44))
 """What the library is to tell us."""
 
 _PAIRED: Final = 2
@@ -39,6 +40,14 @@ class KeepAliveRestored:
 
 
 @dataclass(frozen=True, slots=True)
+class GroupTimerSet:
+    """A group's messages disappear after another time, or stay."""
+
+    group: str
+    timer: Timer
+
+
+@dataclass(frozen=True, slots=True)
 class Incoming:
     """Something for the outbox."""
 
@@ -48,7 +57,7 @@ class Incoming:
     """The file that a message announces; the payload names it."""
 
 
-Event = PairSucceeded | LoggedIn | KeepAliveFailed | KeepAliveRestored | Closing | Incoming
+Event = PairSucceeded | LoggedIn | KeepAliveFailed | KeepAliveRestored | GroupTimerSet | Closing | Incoming
 
 
 def decode(protobufs: Any, number: int, data: bytes) -> Event | None:
@@ -63,6 +72,8 @@ def decode(protobufs: Any, number: int, data: bytes) -> Event | None:
             return KeepAliveFailed(int(event.ErrorCount), int(event.LastSuccess))
         case 5:
             return KeepAliveRestored()
+        case 22:
+            return _group_timer(_parse(protobufs.GroupInfoEvent, data))
         case 17 | 18 | 44:
             return _incoming(protobufs, number, data)
         case _:
@@ -112,6 +123,14 @@ def _pair_status(event: Any) -> Event:
     if event.Status == _PAIRED:
         return PairSucceeded(str(event.Platform))
     return Closing("pairing_failed", text=f"pairing failed: {event.Error}")
+
+
+def _group_timer(event: Any) -> GroupTimerSet | None:
+    """What else changes in a group is asked for when it is needed."""
+    if not event.HasField("Ephemeral"):
+        return None
+    seconds = event.Ephemeral.DisappearingTimer if event.Ephemeral.IsEphemeral else 0
+    return GroupTimerSet(payloads.jid_text(event.JID) or "", Timer(seconds, max(0, event.Timestamp)))
 
 
 def _incoming(protobufs: Any, number: int, data: bytes) -> Incoming | None:

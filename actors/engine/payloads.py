@@ -13,6 +13,8 @@ from typing import Any, Final
 
 import msgspec
 
+from actors.engine.timers import SETTING
+
 MAX_TEXT_CHARACTERS: Final = 65_536
 """WhatsApp's own limit for a text message; a peer may send more, the rest is cut."""
 
@@ -53,6 +55,8 @@ _RECEIPTS: Final = {
 
 _REVOKE: Final = 0
 _EDIT: Final = 14
+_TIMERS: Final = frozenset({3, 4})
+"""A chat's timer was set, or another device says what it is."""
 
 
 def message_payload(event: Any) -> dict[str, Any] | None:
@@ -69,6 +73,8 @@ def message_payload(event: Any) -> dict[str, Any] | None:
         payload["quotedId"] = _clean(context.stanzaID)
     if context.mentionedJID:
         payload["mentions"] = [_clean(jid) for jid in context.mentionedJID[:MAX_MENTIONS]]
+    if context.expiration:
+        payload |= _timer(context.expiration, context.ephemeralSettingTimestamp)
     return payload
 
 
@@ -241,13 +247,20 @@ def _other(kind: str, content: Any) -> dict[str, Any] | None:
 
 
 def _protocol(content: Any) -> dict[str, Any] | None:
-    """Edits and deletions are news to an application; the rest is between devices."""
+    """Edits, deletions and timers are news to an application; the rest is between devices."""
     if content.type == _REVOKE and content.HasField("key") and content.key.ID:
         return {"kind": "deleted", "deletedId": _clean(content.key.ID)}
     if content.type == _EDIT:
         edited = _content(_unwrap(content.editedMessage)) or {}
         return {"kind": "edited", "editedId": _clean(content.key.ID), "text": edited.get("text", "")}
+    if content.type in _TIMERS:
+        return {"kind": SETTING} | _timer(content.ephemeralExpiration, content.ephemeralSettingTimestamp)
     return None
+
+
+def _timer(seconds: int, since: int) -> dict[str, int]:
+    """How long the chat's messages stay, and since when that is so, as far as the sender says."""
+    return {"ephemeralExpiration": seconds} | ({"ephemeralSettingTimestamp": since} if since > 0 else {})
 
 
 def _place(content: Any) -> dict[str, str]:

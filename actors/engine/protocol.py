@@ -134,6 +134,8 @@ class SendText(Message, frozen=True, tag=True):
     """`Failed` with code `timeout` after so long; it may still be sent then."""
     mentions: tuple[str, ...] = ()
     """Full JIDs of who is mentioned in the text."""
+    expiration: int | None = None
+    """Seconds until the message disappears; 0: never; None: as the chat's timer says."""
 
 
 class SendContent(Message, frozen=True, tag=True):
@@ -146,6 +148,7 @@ class SendContent(Message, frozen=True, tag=True):
     quoted: QuotedMessage | None = None
     timeout_s: float = 45.0
     mentions: tuple[str, ...] = ()
+    expiration: int | None = None
 
 
 class QuotedMessage(msgspec.Struct, frozen=True):

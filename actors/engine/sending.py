@@ -7,13 +7,15 @@ from typing import Any, Final
 from actors.engine.building import build_message
 from actors.engine.errors import CallRefused
 from actors.engine.protocol import SendContent, SendText
+from actors.engine.timers import Timer
 
 _SERVERS: Final = frozenset({"s.whatsapp.net", "lid", "g.us", "broadcast", "newsletter"})
 
 
-def build(protobufs: Any, e2e: Any, request: SendText | SendContent) -> tuple[bytes, bytes]:
+def build(protobufs: Any, e2e: Any, request: SendText | SendContent, timer: Timer | None) -> tuple[bytes, bytes]:
     """The serialised recipient and message; `CallRefused` with `no_such_recipient` when the JID is none."""
-    return parse_jid(protobufs, request.to).SerializeToString(), build_message(e2e, request).SerializeToString()
+    message = build_message(e2e, request, timer)
+    return parse_jid(protobufs, request.to).SerializeToString(), message.SerializeToString()
 
 
 def parse_jid(protobufs: Any, text: str) -> Any:

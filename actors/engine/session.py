@@ -174,6 +174,8 @@ class Session:
         """On the library's thread."""
         for name in ("chat", "sender"):
             self.file.complete(event.payload[name])
+        if event.type == "message":
+            self.file.timers.note(event.payload)
         media = None if event.media is None else msgspec.json.encode(event.media)
         message_id = event.payload["messageId"] if event.type == "message" else None
         self.file.outbox.put(event.type, payloads.encode(event.payload), media=media, message_id=message_id)
@@ -253,6 +255,8 @@ class Session:
                 await self._keep_alive(errors, last_success)
             case events.KeepAliveRestored():
                 await self.note_round_trip()
+            case events.GroupTimerSet(group, timer):
+                await trio.to_thread.run_sync(self.file.timers.set, {group}, timer)
             case Stored() | _:
                 pass
 

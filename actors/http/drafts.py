@@ -54,12 +54,20 @@ class Draft:
     content: str | c.AnyContent | Attachment
     quoted: Quoted | None
     mentions: tuple[str, ...]
+    expiration: int | None = None
 
     def request(self, content: str | c.AnyContent) -> SendText | SendContent:
         """The order to the company; ``content`` stands for the attachment, where there is one."""
         if isinstance(content, str):
-            return SendText(self.to.jid, self.to.phone, content, quoted=self.quoted, mentions=self.mentions)
-        return SendContent(self.to.jid, self.to.phone, content, self.quoted, self.mentions)
+            return SendText(
+                self.to.jid,
+                self.to.phone,
+                content,
+                quoted=self.quoted,
+                mentions=self.mentions,
+                expiration=self.expiration,
+            )
+        return SendContent(self.to.jid, self.to.phone, content, self.quoted, self.mentions, self.expiration)
 
 
 def draft_of(body: SendBody, region: str) -> Draft:
@@ -72,13 +80,17 @@ def draft_of(body: SendBody, region: str) -> Draft:
     options = body.options
     quoted = options.quoted if options else None
     mentions = options.mentions if options else []
+    expiration = UNSET if options is None else options.ephemeral_expiration
     if kind in _ABOUT_ANOTHER and quoted is not None:
         raise Problem("invalid_request", f"options.quoted: {kind} cannot be a reply")
+    if kind in _ABOUT_ANOTHER and expiration is not UNSET:
+        raise Problem("invalid_request", f"options.ephemeralExpiration: {kind} changes a message that has its own")
     return Draft(
         to,
         _content(kind, getattr(body, kind), to, region),
         None if quoted is None else _quoted(quoted, to, region),
         tuple(parse_recipient(written, region).jid for written in mentions),
+        None if expiration is UNSET else expiration,
     )
 
 

@@ -11,6 +11,8 @@ from actors.http.bodies import MAX_MESSAGE, Body
 
 MAX_CAPTION = 1024
 MAX_MENTIONS = 100
+MAX_EXPIRATION = 365 * 86_400
+"""WhatsApp's clients offer 90 days at most today."""
 
 RECIPIENT: Final = "whatsapp-recipient"
 """A format of its own: a phone number or a JID."""
@@ -51,6 +53,17 @@ class SendOptions(Body, frozen=True, kw_only=True):
     mentions: Annotated[
         list[Written], Meta(max_length=MAX_MENTIONS, description="Who the text names as @ and their digits")
     ] = msgspec.field(default_factory=list[str])
+    ephemeral_expiration: (
+        Annotated[
+            int,
+            Meta(
+                ge=0,
+                le=MAX_EXPIRATION,
+                description="Seconds until the message disappears; 0: never. Left out: as the chat's timer says",
+            ),
+        ]
+        | UnsetType
+    ) = UNSET
 
 
 class FileBody(Body, frozen=True, kw_only=True):

@@ -40,6 +40,8 @@ class SendText(Request[Sent]):
     quoted: Quoted | None = None
     mentions: tuple[str, ...] = ()
     """Full JIDs."""
+    expiration: int | None = None
+    """Seconds until it disappears; 0: never; None: as the chat's timer says."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,3 +53,4 @@ class SendContent(Request[Sent]):
     content: AnyContent
     quoted: Quoted | None = None
     mentions: tuple[str, ...] = ()
+    expiration: int | None = None

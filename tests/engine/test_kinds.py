@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import json
 from collections.abc import AsyncGenerator
 from dataclasses import dataclass
 from pathlib import Path
@@ -26,6 +27,7 @@ pytestmark = pytest.mark.slow
 A, B = PHONES["a"], PHONES["b"]
 TO_B = f"{B}@s.whatsapp.net"
 FILE = b"\xff\xd8\xff\xe0" + bytes(range(256)) * 64
+INPUTS = Path(__file__).parents[1] / "inputs"
 KINDS: list[c.MediaKind] = ["image", "video", "audio", "document", "sticker"]
 
 
@@ -106,6 +108,35 @@ async def test_changing_what_was_sent(pair: Pair) -> None:
     assert (reaction["text"], reaction["key"]["ID"], reaction["key"]["fromMe"]) == ("👍", sent.message_id, True)
     assert "hello" in str(edited)
     assert (deleted["type"], deleted["key"]["ID"]) == ("REVOKE", sent.message_id)
+
+
+async def test_an_answer_disappears_as_its_chat_does(pair: Pair) -> None:
+    """The timer of the chat's last message, also on a file; what the caller says comes first; a timer that was taken away is gone."""
+    await pair.peer.send_content("b", A, json.loads((INPUTS / "in_ephemeral_chat.json").read_text()))
+    asked = await pair.company.hear_message()
+    await pair.company.call(p.SendText, to=asked["chat"]["id"], text="by the id", message_id="x")
+    await pair.company.call(p.SendText, to=TO_B, text="by the number", message_id="x")
+    await pair.send(c.Location(latitude=1.0, longitude=2.0))
+    await pair.company.call(p.SendText, to=TO_B, text="a week", message_id="x", expiration=604_800)
+    await pair.company.call(p.SendText, to=TO_B, text="for ever", message_id="x", expiration=0)
+    contexts = [_context(await pair.arrives()) for _ in range(5)]
+    off = {"protocolMessage": {"type": "EPHEMERAL_SETTING", "ephemeralExpiration": 0}}
+    await pair.peer.send_content("b", A, off)
+    setting = await pair.company.hear_message()
+    await pair.company.call(p.SendText, to=TO_B, text="stays", message_id="x")
+    after = await pair.arrives()
+
+    assert (asked["ephemeralExpiration"], asked["ephemeralSettingTimestamp"]) == (86_400, 1_700_000_000)
+    day = {"expiration": 86_400, "ephemeralSettingTimestamp": "1700000000"}
+    assert contexts == [day, day, day, {"expiration": 604_800}, {}]
+    assert (setting["kind"], setting["ephemeralExpiration"]) == ("ephemeral_setting", 0)
+    assert after.content["conversation"] == "stays"
+
+
+def _context(event: PeerEvent) -> dict[str, Any]:
+    kinds = ("extendedTextMessage", "locationMessage")
+    part: dict[str, Any] = next((event.content[kind] for kind in kinds if kind in event.content), {})
+    return dict(part.get("contextInfo", {}))
 
 
 async def test_only_own_messages_can_be_edited(pair: Pair) -> None:

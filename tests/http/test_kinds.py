@@ -148,6 +148,13 @@ def test_a_file_is_named_by_id_or_url() -> None:
         ({"edit": {"messageId": "A1", "message": "x" * 4097}}, "message_too_long", "4097"),
         ({"delete": {"messageId": "A1", "sender": TO}}, "invalid_request", "group"),
         ({"message": "x", "options": {"mentions": ["12"]}}, "invalid_phone", "phone"),
+        ({"message": "x", "options": {"ephemeralExpiration": -1}}, "invalid_request", "ephemeralExpiration"),
+        ({"message": "x", "options": {"ephemeralExpiration": 31536001}}, "invalid_request", "ephemeralExpiration"),
+        (
+            {"delete": {"messageId": "A1"}, "options": {"ephemeralExpiration": 0}},
+            "invalid_request",
+            "options.ephemeralExpiration",
+        ),
         ({"message": "x", "options": {"mentions": [TO] * 101}}, "invalid_request", "mentions"),
     ],
 )
@@ -190,3 +197,16 @@ async def test_the_companys_refusals_are_passed_on(daemon: Daemon, code: str, st
 
     assert problem(refused) == (status, code)
     assert again.status_code == 200
+
+
+@pytest.mark.parametrize(
+    ("options", "expiration"), [({"ephemeralExpiration": 86_400}, 86_400), ({"ephemeralExpiration": 0}, 0), ({}, None)]
+)
+async def test_how_long_a_message_stays(daemon: Daemon, options: dict[str, int], expiration: int | None) -> None:
+    """As the caller says, for text and the other kinds; left out, as the chat's timer says."""
+    for content in ({"message": "x"}, {"location": {"latitude": 1, "longitude": 2}}):
+        answer = await daemon.client.post(SEND, json={"phone": TO, **content, "options": options})
+        assert answer.status_code == 200
+
+    company = daemon.world.companies[COMPANY_A]
+    assert [company.sent[0].expiration, company.contents[0].expiration] == [expiration] * 2
