@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import os
+import re
 import secrets
 import shutil
 import tempfile
@@ -93,7 +94,7 @@ async def serve(settings: Settings, process: Process) -> int:
                 settings=settings,
                 database=database,
                 metrics=metrics,
-                owner=f"{_installation(settings.state_dir)}/{secrets.token_hex(4)}",
+                owner=f"{_installation(settings.state_dir)}/{_host()}-{secrets.token_hex(4)}",
                 runtime_dir=runtime_dir,
                 embedded=embedded,
                 connect_gate=trio.CapacityLimiter(settings.start_concurrency),
@@ -208,3 +209,8 @@ def _installation(state_dir: Path) -> str:
         write_private(file, uuid.uuid4().hex + "\n")
     machine = MACHINE_ID.read_bytes() if MACHINE_ID.exists() else os.uname().nodename.encode()
     return hashlib.sha256(file.read_bytes() + machine).hexdigest()[:16]
+
+
+def _host() -> str:
+    """The machine's name for people who read who owns a company; two daemons may have the same."""
+    return re.sub(r"[^A-Za-z0-9.-]", "", os.uname().nodename)[:63] or "unnamed"

@@ -42,8 +42,9 @@ from actors.webhooks.keeper import KeeperActor
 from actors.webhooks.ports import WebhookPorts
 from config.environment import environment_for_children
 from config.settings import Settings
-from storage import companies
+from storage import ownership
 from storage.embedded import EmbeddedPostgres
+from storage.listening import Listener
 from storage.pool import Database
 from supervisor import (
     Backoff,
@@ -70,7 +71,7 @@ class Parts:
     database: Database
     metrics: Metrics
     owner: str
-    """This daemon, as leases know it: ``<installation>/<boot>``."""
+    """This daemon, as leases know it: ``<installation>/<host>-<boot>``."""
     runtime_dir: Path
     embedded: EmbeddedPostgres | None
     connect_gate: trio.CapacityLimiter
@@ -84,6 +85,7 @@ def build_tree(parts: Parts) -> SupervisorSpec:
     settings = parts.settings
     outbound = policy_of(settings.outbound)
     webhook_board = Board()
+    listener = parts.database.listener(ownership.CHANNEL)
     children = [
         ChildSpec(id="boot", start=partial(_boot, parts), restart=Restart.TRANSIENT),
         ChildSpec(id="storage", start=partial(_storage, parts), mailbox=MailboxSpec(capacity=20_000), backoff=QUICK),
@@ -97,7 +99,10 @@ def build_tree(parts: Parts) -> SupervisorSpec:
             id="companies", start=DynamicSupervisorSpec(intensity=_companies(settings), intensity_per_child=True)
         ),
         ChildSpec(
-            id="directory", start=partial(_directory, parts), mailbox=MailboxSpec(capacity=20_000), backoff=QUICK
+            id="directory",
+            start=partial(_directory, parts, listener),
+            mailbox=MailboxSpec(capacity=20_000),
+            backoff=QUICK,
         ),
         ChildSpec(id="health", start=partial(_health, parts), backoff=QUICK),
         ChildSpec(id="webhooks", start=DynamicSupervisorSpec(intensity=WEBHOOKS, intensity_per_child=True)),
@@ -182,11 +187,13 @@ def _placement(parts: Parts, context: Context) -> PlacementActor:
     )
 
 
-def _directory(parts: Parts, context: Context) -> DirectoryActor:
+def _directory(parts: Parts, listener: Listener, context: Context) -> DirectoryActor:
     return DirectoryActor(
         running=context.supervisor("/companies"),
         storage=context.ref_to("/storage"),
         database=parts.database,
+        listener=listener,
+        owner=parts.owner,
         company_spec=_company_specs(parts, context),
         lease=parts.settings.lease,
         metrics=parts.metrics,
@@ -203,7 +210,6 @@ def _company_specs(parts: Parts, context: Context) -> Callable[[str, bool], Chil
         placement=context.ref_to("/placement"),
         open_link=open_link,
         load_auth=AuthReader(parts.database, wall_clock=time.time).load,
-        is_wanted=partial(companies.is_wanted, parts.database),
         connect_gate=parts.connect_gate,
         metrics=parts.metrics,
         settings=settings.company,

@@ -196,6 +196,15 @@ class LeaseSettings(Section, frozen=True):
     renew_interval_s: Annotated[
         float, Meta(gt=0, le=1200, description="How often leases are renewed; at most a third of ttl_s.")
     ] = 10.0
+    follow_interval_s: Annotated[
+        float,
+        Meta(
+            ge=0.1,
+            le=60,
+            description="How often it is looked at what other daemons did, and for companies that no daemon owns; "
+            "PostgreSQL's notifications make it look at once.",
+        ),
+    ] = 1.0
 
 
 class StorageSettings(Section, frozen=True):

@@ -23,8 +23,14 @@ _LEASE: LiteralString = """
 """
 _LOCK: LiteralString = "SELECT FROM whatsapp_journal WHERE company_id = $1 FOR UPDATE"
 _COPY: LiteralString = """
-    WITH creds AS (DELETE FROM whatsapp_auth WHERE company_id = $1 RETURNING creds),
-    keys AS (DELETE FROM whatsapp_keys WHERE company_id = $1 RETURNING key_type, key_id, value, expires_at)
+    WITH fence AS MATERIALIZED (
+        SELECT FROM whatsapp_leases WHERE company_id = $1 AND owner = $3 AND epoch = $4 AND expires_at > now() FOR SHARE
+    ),
+    creds AS (DELETE FROM whatsapp_auth WHERE company_id = $1 AND EXISTS (SELECT FROM fence) RETURNING creds),
+    keys AS (
+        DELETE FROM whatsapp_keys WHERE company_id = $1 AND EXISTS (SELECT FROM fence)
+        RETURNING key_type, key_id, value, expires_at
+    )
     INSERT INTO whatsapp_auth_archive (company_id, reason, creds, keys, data_key_id)
     SELECT $1, $2, (SELECT creds FROM creds),
         (SELECT coalesce(jsonb_agg(jsonb_build_array(key_type, key_id, value, expires_at)), '[]'::jsonb) FROM keys),
@@ -71,21 +77,17 @@ class Archived(msgspec.Struct, frozen=True):
     """(key_type, key_id, value)."""
 
 
-async def archive(
-    connection: Connection, company_id: str, reason: str, *, owner: str | None = None, epoch: int | None = None
-) -> int | None:
+async def archive(connection: Connection, company_id: str, reason: str, *, owner: str, epoch: int) -> int | None:
     """Move the company's credentials and keys to whatsapp_auth_archive: no live identity is left, and no device file is
     known.
 
-    Returns the archive's id, None when there was nothing to move. With ``owner`` and ``epoch`` it is fenced like any
-    other write and raises `LeaseLost` when that lease is not the present one; without, the caller must know that nobody
-    else runs it.
+    Returns the archive's id, None when there was nothing to move. It is fenced like any other write: `LeaseLost` when the lease of
+    ``owner`` and ``epoch`` is not the present one, and nobody else takes it until this transaction ends.
     """
-    if owner is not None and epoch is not None:
-        await _check_lease(connection, company_id, owner, epoch)
+    await _check_lease(connection, company_id, owner, epoch)
     await connection.execute(_LOCK, company_id)  # waits for a commit under way
     await _seal(connection, company_id)
-    archived: int | None = await connection.fetchval(_COPY, company_id, reason)
+    archived: int | None = await connection.fetchval(_COPY, company_id, reason, owner, epoch)
     await connection.execute(_FORGET_FILE, company_id)
     await connection.execute(_LIMIT, company_id, KEEP)
     await data_keys.retire(connection, company_id)

@@ -14,6 +14,7 @@ import msgspec
 from storage.connection import Connection, Row, milliseconds
 from storage.errors import QueryFailed, StorageError, StorageUnavailable
 from storage.gate import ReconnectGate
+from storage.listening import NotificationSocket
 from storage.sealing import Vault
 from storage.sqlstates import is_outdated, translate
 
@@ -65,6 +66,7 @@ class AsyncpgPool:
         """Of the sessions that are begun now; it grows when they turn out to be outdated."""
         self._reads = self._writes = self._unavailable = self._in_doubt = 0
         self._last_error: str | None = None
+        self._sockets: list[NotificationSocket] = []
 
     async def open(self) -> None:
         self._gate = ReconnectGate()
@@ -88,6 +90,8 @@ class AsyncpgPool:
         )
 
     async def close(self) -> None:
+        for socket in self._sockets:
+            socket.close()
         try:
             await asyncio.wait_for(self._pool.close(), _CLOSE_S)
         except (TimeoutError, OSError, asyncpg.PostgresError, asyncpg.InterfaceError):
@@ -156,6 +160,15 @@ class AsyncpgPool:
             connect_failures=self._gate.failures,
             last_error=self._last_error,
         )
+
+    def listen(self, channel: str) -> NotificationSocket:
+        """A connection beside the pool that hears of what is notified on ``channel``; closed with the pool."""
+        socket = NotificationSocket(self._connect_to_listen, channel)
+        self._sockets.append(socket)
+        return socket
+
+    async def _connect_to_listen(self) -> asyncpg.Connection:
+        return await asyncpg.connect(self._dsn, server_settings={"application_name": "wasup (listens)"})
 
     async def _connect(self, *args: Any, **kwargs: Any) -> Any:
         generation = self._generation

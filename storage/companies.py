@@ -1,4 +1,4 @@
-"""The companies this installation knows, and whether each is to run."""
+"""The companies on record, and whether each is to run. Daemons that listen are notified of each change (storage.ownership)."""
 
 from __future__ import annotations
 
@@ -16,12 +16,20 @@ _LIST: LiteralString = "SELECT * FROM whatsapp_companies WHERE company_id > $1 O
 _FIND: LiteralString = "SELECT * FROM whatsapp_companies WHERE company_id = $1"
 _ENSURE: LiteralString = """
     WITH made AS (
-        INSERT INTO whatsapp_companies (company_id, desired) VALUES ($1, $2) ON CONFLICT DO NOTHING RETURNING *
+        INSERT INTO whatsapp_companies (company_id, desired) VALUES ($1, $2) ON CONFLICT DO NOTHING
+        RETURNING *, pg_notify('wasup_ownership', '')
     )
-    SELECT * FROM made UNION ALL SELECT * FROM whatsapp_companies WHERE company_id = $1
+    SELECT company_id, desired, created_at, updated_at FROM made
+    UNION ALL SELECT company_id, desired, created_at, updated_at FROM whatsapp_companies WHERE company_id = $1
 """
-_SET_DESIRED: LiteralString = "UPDATE whatsapp_companies SET desired = $2, updated_at = now() WHERE company_id = $1"
-_REMOVE: LiteralString = "DELETE FROM whatsapp_companies WHERE company_id = $1"
+_SET_DESIRED: LiteralString = """
+    UPDATE whatsapp_companies SET desired = $2, updated_at = now() WHERE company_id = $1 RETURNING pg_notify('wasup_ownership', '')
+"""
+_REMOVE: LiteralString = """
+    DELETE FROM whatsapp_companies WHERE company_id = $1 RETURNING pg_notify('wasup_ownership', '')
+"""
+_LOCK: LiteralString = "SELECT FROM whatsapp_companies WHERE company_id = $1 FOR NO KEY UPDATE"
+_WANTED: LiteralString = "SELECT desired FROM whatsapp_companies WHERE company_id = $1 FOR SHARE"
 
 
 @final
@@ -45,12 +53,6 @@ async def find(reader: Reader, company_id: str) -> Company | None:
     return None if row is None else _company(row)
 
 
-async def is_wanted(reader: Reader, company_id: str) -> bool:
-    """Whether the company is recorded as one to run."""
-    company = await find(reader, company_id)
-    return company is not None and company.desired == "running"
-
-
 async def ensure(connection: Connection, company_id: str, desired: Desired = "running") -> Company:
     """The company's record, made with ``desired`` when there was none. `IntegrityError` for an id that is none
     (``[A-Za-z0-9_-]{1,64}``)."""
@@ -63,6 +65,17 @@ async def ensure(connection: Connection, company_id: str, desired: Desired = "ru
 async def set_desired(connection: Connection, company_id: str, desired: Desired) -> bool:
     """Record whether the company is to run; False when there is no such company."""
     return await connection.execute(_SET_DESIRED, company_id, desired) == "UPDATE 1"
+
+
+async def lock(connection: Connection, company_id: str) -> None:
+    """Let nobody else change the record, or take the company's lease by `ownership.take_up`, until this transaction ends."""
+    await connection.execute(_LOCK, company_id)
+
+
+async def wanted(connection: Connection, company_id: str) -> Desired | None:
+    """What is on record, which stays so until this transaction ends; None when there is no such company."""
+    desired: Desired | None = await connection.fetchval(_WANTED, company_id)
+    return desired
 
 
 async def remove(connection: Connection, company_id: str) -> bool:

@@ -81,7 +81,7 @@ class LeaseHeld(StorageError):
     """Another live owner holds the company's lease for ``expires_in_s`` more seconds, if it does not renew it."""
 
     def __init__(self, company_id: str, owner: str, expires_in_s: float) -> None:
-        super().__init__(f"company {company_id} is owned by {owner} for another {expires_in_s:.1f} s")
+        super().__init__(f"company {company_id} is owned by another daemon, {owner}")
         self.company_id = company_id
         self.owner = owner
         self.expires_in_s = expires_in_s

@@ -12,7 +12,7 @@ from typing import LiteralString, final
 
 import msgspec
 
-from storage.connection import Connection
+from storage.connection import Connection, Reader
 from storage.errors import LeaseHeld
 
 _ACQUIRE: LiteralString = """
@@ -30,6 +30,11 @@ _ACQUIRE: LiteralString = """
 _HOLDER: LiteralString = """
     SELECT owner, extract(epoch FROM expires_at - clock_timestamp())::float8 AS left_s
     FROM whatsapp_leases WHERE company_id = $1
+"""
+
+_OWNER: LiteralString = """
+    SELECT owner, extract(epoch FROM expires_at - clock_timestamp())::float8 AS left_s
+    FROM whatsapp_leases WHERE company_id = $1 AND owner IS NOT NULL AND expires_at > now()
 """
 
 _JOURNAL: LiteralString = "INSERT INTO whatsapp_journal (company_id) VALUES ($1) ON CONFLICT DO NOTHING"
@@ -52,6 +57,7 @@ _OURS: LiteralString = """
 
 _RELEASE: LiteralString = """
     UPDATE whatsapp_leases SET owner = NULL, expires_at = now() WHERE company_id = $1 AND owner = $2 AND epoch = $3
+    RETURNING pg_notify('wasup_ownership', '')
 """
 
 
@@ -63,6 +69,25 @@ class Lease(msgspec.Struct, frozen=True):
     owner: str
     epoch: int
     ttl_s: float
+
+
+@final
+class Owner(msgspec.Struct, frozen=True):
+    """Who holds a lease that has not expired."""
+
+    name: str
+    """``<installation>/<host>-<boot>`` of a daemon."""
+    left_s: float
+    """Seconds until its end, if it is not renewed."""
+
+    def is_another(self, owner: str) -> bool:
+        """Whether ``owner`` must respect it: another installation holds it."""
+        return installation_of(self.name) != installation_of(owner)
+
+
+def installation_of(owner: str) -> str:
+    """The part of an owner that stays the same from one boot to the next."""
+    return owner.partition("/")[0]
 
 
 def usable_s(ttl_s: float) -> float:
@@ -82,7 +107,7 @@ class Renewal(msgspec.Struct, frozen=True):
 async def acquire(connection: Connection, company_id: str, owner: str, ttl_s: float) -> Lease:
     """Take the company's lease for ``ttl_s`` seconds, or raise `LeaseHeld` when another installation's has not expired.
 
-    An owner is ``<installation>/<boot>``: only one boot of an installation runs at a time, so the next need not wait
+    An owner is ``<installation>/<host>-<boot>``: only one boot of an installation runs at a time, so the next need not wait
     for the last.
 
     The epoch is the same as before when ``owner`` still holds it, and greater than every earlier one otherwise.
@@ -94,6 +119,20 @@ async def acquire(connection: Connection, company_id: str, owner: str, ttl_s: fl
         raise LeaseHeld(company_id, holder["owner"] or "nobody", max(0.0, holder["left_s"]))
     await connection.execute(_JOURNAL, company_id)
     return Lease(company_id, owner, epoch, ttl_s)
+
+
+async def owner_of(reader: Reader, company_id: str) -> Owner | None:
+    """Who holds the company's lease now; None when it is free."""
+    row = await reader.fetchrow(_OWNER, company_id)
+    return None if row is None else Owner(row["owner"], max(0.0, row["left_s"]))
+
+
+async def refuse_another(reader: Reader, company_id: str, owner: str) -> Owner | None:
+    """Raise `LeaseHeld` when another installation holds the company's lease. Returns who holds it otherwise."""
+    found = await owner_of(reader, company_id)
+    if found is not None and found.is_another(owner):
+        raise LeaseHeld(company_id, found.name, found.left_s)
+    return found
 
 
 async def renew(connection: Connection, owner: str, company_ids: Collection[str], ttl_s: float) -> Renewal:
@@ -109,6 +148,6 @@ async def renew(connection: Connection, owner: str, company_ids: Collection[str]
 
 
 async def release(connection: Connection, company_id: str, owner: str, epoch: int) -> None:
-    """Give the lease up, so that another owner need not wait for its expiry. Nothing happens when it is not ours any
-    more."""
+    """Give the lease up, so that another owner need not wait for its expiry: who listens for changes of ownership
+    (storage.ownership) hears of it. Nothing happens when it is not ours any more."""
     await connection.execute(_RELEASE, company_id, owner, epoch)

@@ -89,7 +89,9 @@ async def take_in(connection: Connection, arrival: Arrival, lease: Lease, stored
     """
     if await standing(connection, arrival) != "free":
         raise MoveRefused(f"company {arrival.company_id} has a device already")
-    await archive.archive(connection, arrival.company_id, "left over before an import")
+    await archive.archive(
+        connection, arrival.company_id, "left over before an import", owner=lease.owner, epoch=lease.epoch
+    )
     for number, delta in enumerate(_deltas(arrival, lease), 1):
         (result,) = await auth_state.commit_deltas(connection, [delta])
         if result.error is not None:

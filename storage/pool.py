@@ -16,6 +16,7 @@ from storage.asyncpg_pool import AsyncpgPool, Held, PoolStatistics, execute, fet
 from storage.bridge import Bridge, BridgeClosed, open_bridge
 from storage.connection import Connection, Row
 from storage.errors import StorageUnavailable
+from storage.listening import Listener
 from storage.sealing import Vault
 
 P = ParamSpec("P")
@@ -99,6 +100,10 @@ class Database:
         """Like `write`, with ``timeout_s`` for the transaction instead of the pool's command time-out (migrations,
         sweeps)."""
         return await self._shielded(timeout_s, None, fn, *args, **kwargs)
+
+    def listener(self, channel: str) -> Listener:
+        """Hears of what is notified on ``channel``, on a connection beside the pool that is made when it is first waited for."""
+        return Listener(self._bridge, self._pool.listen(channel))
 
     def statistics(self) -> PoolStatistics:
         """What the pool has and has been through. Never blocks."""

@@ -17,6 +17,7 @@ from supervisor.monitors import Down, Link, Monitor
 from supervisor.opening import open_system
 from supervisor.ref import ActorRef
 from supervisor.report import (
+    CYCLED,
     KILLED,
     NORMAL,
     SHUTDOWN,
@@ -35,6 +36,7 @@ from supervisor.trace import TraceEvent
 
 __all__ = [
     "BRUTAL_KILL",
+    "CYCLED",
     "IGNORE",
     "INFINITY",
     "KILLED",

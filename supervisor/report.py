@@ -42,6 +42,8 @@ class ExitReason(msgspec.Struct, frozen=True, gc=False):
 
 NORMAL: Final = ExitReason("normal")
 SHUTDOWN: Final = ExitReason("shutdown")
+CYCLED: Final = ExitReason("shutdown", "to be started again")
+"""An orderly stop that `System.restart` asked for: the next incarnation follows at once."""
 KILLED: Final = ExitReason("killed")
 NOPROC: Final = ExitReason("noproc")
 """In a `Down` message: there was no incarnation to monitor."""

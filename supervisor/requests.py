@@ -22,7 +22,7 @@ from supervisor.node import Node
 from supervisor.ordered import OrderedSupervisor
 from supervisor.phase import Phase
 from supervisor.reacting import ReactingSupervisor
-from supervisor.report import SHUTDOWN
+from supervisor.report import CYCLED, SHUTDOWN
 from supervisor.spec import ChildSpec, DynamicSupervisorSpec, SupervisorSpec
 from supervisor.validation import check_significant
 
@@ -95,7 +95,7 @@ def cycle_child(supervisor: ReactingSupervisor, child_id: str, slot: Slot[ActorR
     node.start_slots = [*(node.start_slots or ()), slot]
     if node.is_live:
         node.relaunch = True
-        node.halt(SHUTDOWN, returning=True)
+        node.halt(CYCLED, returning=True)
     elif node.phase is Phase.BACKOFF:
         node.clear_alarm()
         supervisor.resume(node)

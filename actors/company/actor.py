@@ -4,13 +4,11 @@ from __future__ import annotations
 
 from typing import Any, final
 
-import trio
-
-from actors.company import inquiring, notices, orders
+from actors.company import inquiring, notices, orders, ownership
 from actors.company.announcer import Announcer
 from actors.company.closings import Credentials, Verdict, judge
 from actors.company.condition import Condition, EvidenceLog
-from actors.company.linking import Linking
+from actors.company.linking import Linking, linking_refusal
 from actors.company.ports import CompanyPorts
 from actors.company.retry import Retry
 from actors.company.session import Session
@@ -35,13 +33,14 @@ from actors.messages import (
     SendContent,
     SendText,
     SetTyping,
+    StandDown,
     StartSession,
     StatusChanged,
     StopSession,
+    TakeUp,
     UploadFile,
 )
-from storage.errors import StorageUnavailable
-from supervisor import Actor, ExitReason, Helper, ReplyTo, Timer
+from supervisor import CYCLED, Actor, ExitReason, Helper, ReplyTo, Timer
 from supervisor.errors import ActorStopped, MailboxFull
 
 S = CompanyState
@@ -71,6 +70,8 @@ class CompanyActor(Actor):
         self.inquiries_in_flight = 0
         self.archiving: list[ReplyTo[Any]] | None = None
         """Who waits for the identity to be archived; None when it is not being archived."""
+        self.will_start = False
+        """It is about to take up its session for the first time, or again after a crash."""
         self._running = running
         self._session_number = 0
         self._session_task: Helper | None = None
@@ -79,28 +80,22 @@ class CompanyActor(Actor):
         self._pairing_pending: protocol.Connected | bool = False
 
     async def started(self) -> None:
-        """Begins at once; being started says nothing about being connected. After a crash the record says whether to run."""
+        """Begins at once; being started says nothing about being connected. After a crash the record says whether to run, as at any
+        time: who takes the lease is told."""
         self.ports.metrics.status_changed(self.company_id, self.condition.state)
         if self.context.incarnation > 1:
-            self.context.spawn(self._resume, name="resume")
+            self.bring_up_within(0.0)
         elif self._running:
-            jitter_s = self.ports.random.uniform(0.0, self.ports.settings.start_jitter_s)
-            self.context.after(jitter_s, notices.BringUp(self._session_number))
+            self.bring_up_within(self.ports.settings.start_jitter_s)
 
-    async def _resume(self) -> None:
-        before = self._session_number
-        while True:
-            try:
-                if await self.ports.is_wanted(self.company_id):
-                    await self.context.ref.send(notices.BringUp(before))
-            except StorageUnavailable:
-                await trio.sleep(LINK_RETRY_FIRST_S)
-            else:
-                return
+    def bring_up_within(self, seconds: float) -> None:
+        """Open a new session at a random moment, unless an order comes in between."""
+        self.will_start = True
+        self.context.after(self.ports.random.uniform(0.0, seconds), notices.BringUp(self._session_number))
 
     async def stopping(self, reason: ExitReason) -> None:
-        """Ship what the engine still has, so that another daemon may go on from here."""
-        await self.close_session(drain=True)
+        """Ship what the engine still has, so that another daemon may go on from here, unless this one does at once."""
+        await self.close_session(drain=True, give_back=reason.is_expected and reason != CYCLED)
 
     async def receive(self, message: Any) -> Any:
         match message:
@@ -133,7 +128,7 @@ class CompanyActor(Actor):
                 await orders.stop(self)
                 return status_of(self)
             case RestartSession():
-                await orders.stop(self)
+                await orders.stop(self, give_back=False)
                 return orders.start(self)
             case _:
                 orders.log_out(self)
@@ -165,6 +160,10 @@ class CompanyActor(Actor):
                 self.try_again("trying again")
             case notices.DeadlineReached(serial) if serial == self.condition.serial:
                 self._on_deadline()
+            case TakeUp(is_linked):
+                ownership.take_up(self, is_linked=is_linked)
+            case StandDown():
+                ownership.stand_down(self)
             case LeaseExtended(until):
                 if self.session is not None:
                     await self.session.extend_lease(until)
@@ -213,6 +212,7 @@ class CompanyActor(Actor):
     def bring_up(self, reason: str, *, discard: bool = False) -> None:
         """Open a new session; there must be none."""
         assert self.session is None
+        self.will_start = False
         self._session_number += 1
         self.enter(S.CONNECTING, reason)
         self.session = Session(
@@ -220,20 +220,22 @@ class CompanyActor(Actor):
         )
         self._session_task = self.context.spawn(self.session.run, name="session")
 
-    async def close_session(self, *, drain: bool) -> None:
+    async def close_session(self, *, drain: bool, give_back: bool = True) -> None:
         """End the session: with ``drain``, after everything it had to ship is committed (bounded).
 
-        The lease is given back only when WhatsApp has certainly been left: else another daemon could come too early.
+        The lease is given back only when WhatsApp has certainly been left: else another daemon could come too early; and only with
+        ``give_back``: what comes back at once keeps it, since other daemons wait for it.
         """
         session, task = self.session, self._session_task
         self.session = self._session_task = None
+        self.will_start = False
         self._session_number += 1
         if session is None or task is None:
             return
         session.is_ending = True
         has_left = await session.drain() if drain else False
         task.cancel()
-        await orders.release(session, self.ports, give_back=has_left)
+        await orders.release(session, self.ports, give_back=has_left and give_back)
 
     def _on_opened(self, opened: protocol.Opened) -> None:
         self._link_failures = 0
@@ -252,8 +254,14 @@ class CompanyActor(Actor):
         self._session_number += 1
         if self.condition.state not in (S.PAIRING, S.CONNECTING, S.CONNECTED):
             return  # at rest, or waiting for its next attempt, which opens a new session
+        if self.linking is not None:
+            self.linking.fail(Refused(linking_refusal(code), why, retry_after_s=retry_after_s))
+            self.linking = None
         if code in ("owned_elsewhere", "lease_lost"):
-            self.wait_for_retry(S.CONFLICT, why, retry_after_s or self.retry.after_conflict())
+            self.enter(S.ELSEWHERE, why)
+            return
+        if code == "not_wanted":
+            self.enter(S.STOPPED, why)
             return
         self.ports.metrics.error(code, self.company_id)
         if code == "auth_unreadable":

@@ -2,14 +2,25 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from typing import Any, final
+from collections.abc import Callable, Mapping
+from types import MappingProxyType
+from typing import Any, Final, final
 
 import trio
 
 from actors.company.offers import PAIRING_CODE_S, Code
 from actors.messages import Offer, Refused
 from supervisor import ReplyTo
+
+_SAID_AS_IT_IS: Final = frozenset({"owned_elsewhere", "lease_lost", "storage_unavailable", "engine_unavailable"})
+_CODES: Final[Mapping[str, str]] = MappingProxyType(
+    {"lease_expired": "storage_unavailable", "not_wanted": "no_active_session", "auth_unreadable": "no_active_session"}
+)
+
+
+def linking_refusal(code: str) -> str:
+    """The problem that a linking ends in when its session ends by ``code`` (`notices.SessionEnded`) before WhatsApp offered anything."""
+    return code if code in _SAID_AS_IT_IS else _CODES.get(code, "engine_unavailable")
 
 
 @final

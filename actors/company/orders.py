@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 
 S = CompanyState
 ARCHIVE_RETRY_S = 2.0
-_WAITING = frozenset({S.RECONNECTING, S.SUSPENDED, S.CONFLICT, S.BANNED, S.OUTDATED})
+_WAITING = frozenset({S.RECONNECTING, S.SUSPENDED, S.CONFLICT, S.ELSEWHERE, S.BANNED, S.OUTDATED})
 STALE_ROUND_TRIP_S = 1.0
 
 
@@ -182,9 +182,9 @@ def start(actor: CompanyActor) -> Any:
     return status_of(actor)
 
 
-async def stop(actor: CompanyActor) -> None:
-    """Leave WhatsApp, keep the link."""
-    await actor.close_session(drain=True)
+async def stop(actor: CompanyActor, *, give_back: bool = True) -> None:
+    """Leave WhatsApp, keep the link; without ``give_back`` the lease as well."""
+    await actor.close_session(drain=True, give_back=give_back)
     if actor.condition.state is not S.STOPPED:
         actor.enter(S.STOPPED, "stopped by an operator")
 
@@ -248,7 +248,7 @@ async def _archived(actor: CompanyActor, request: ArchiveAuth) -> bool:
     try:
         await actor.ports.storage.ask(request, timeout=actor.ports.storage_timeout_s)
     except Refused as refused:
-        return refused.code == "lease_lost"  # then it is another daemon's identity to keep or to archive
+        return refused.code in ("lease_lost", "owned_elsewhere")  # another daemon's identity to keep or to archive
     except SupervisorError:
         return False
     return True

@@ -42,8 +42,6 @@ class CompanyPorts:
     load_auth: Callable[[str], Awaitable[AuthState]]
     """Reads a company's auth state beside the storage actor; raises storage.errors.StorageUnavailable,
     and UnreadableState when what is stored cannot be trusted or read."""
-    is_wanted: Callable[[str], Awaitable[bool]]
-    """Whether the company is recorded as one to run; raises StorageUnavailable."""
     connect_gate: trio.CapacityLimiter
     """Bounds how many companies take up their session, or log in again, at once."""
     metrics: CompanyMetrics

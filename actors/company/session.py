@@ -21,6 +21,7 @@ from actors.storage.requests import AcquireLease, CommitDelta
 from storage.auth_state import AuthState, Delta, KeyChange
 from storage.errors import StorageUnavailable, UnreadableState
 from storage.leases import Lease, usable_s
+from storage.ownership import NotWanted
 from supervisor import ActorRef
 from supervisor.errors import SupervisorError
 
@@ -161,6 +162,8 @@ class Session:
             lease = await self._ports.storage.ask(AcquireLease(self.company_id), timeout=self._ports.storage_timeout_s)
         except Refused as error:
             raise Ended(error.code, error.text, error.retry_after_s) from error
+        if isinstance(lease, NotWanted):
+            raise Ended("not_wanted", "not on record any more" if lease.desired is None else "stopped by an operator")
         self.lease_until = asked_at + usable_s(lease.ttl_s)
         await self._ports.directory.send(LeaseTaken(self.company_id, asked_at))
         return lease

@@ -7,10 +7,10 @@ from actors.messages import CompanyState
 S = CompanyState
 
 _LOSSES = frozenset({S.RECONNECTING, S.SUSPENDED, S.CONFLICT, S.LOGGED_OUT, S.BANNED, S.OUTDATED})
-_RESTS = frozenset({S.STOPPED, S.CONFLICT, S.FAILED})
+_RESTS = frozenset({S.STOPPED, S.CONFLICT, S.ELSEWHERE, S.FAILED})
 
 SUCCESSORS: dict[CompanyState, frozenset[CompanyState]] = {
-    S.STOPPED: frozenset({S.CONNECTING, S.FAILED}),
+    S.STOPPED: frozenset({S.CONNECTING, S.UNLINKED, S.FAILED}),
     S.UNLINKED: frozenset({S.PAIRING, S.CONNECTING, S.RECONNECTING, S.LOGGED_OUT}) | _RESTS,
     S.PAIRING: frozenset({S.UNLINKED, S.CONNECTING, S.CONNECTED}) | _LOSSES | _RESTS,
     S.CONNECTING: frozenset({S.UNLINKED, S.PAIRING, S.CONNECTED}) | _LOSSES | _RESTS,
@@ -18,6 +18,7 @@ SUCCESSORS: dict[CompanyState, frozenset[CompanyState]] = {
     S.RECONNECTING: frozenset({S.CONNECTING, S.CONNECTED, S.UNLINKED}) | _LOSSES | _RESTS,
     S.SUSPENDED: frozenset({S.CONNECTING}) | _LOSSES | _RESTS,
     S.CONFLICT: frozenset({S.CONNECTING}) | _LOSSES | _RESTS,
+    S.ELSEWHERE: frozenset({S.CONNECTING, S.UNLINKED}) | _RESTS,
     S.LOGGED_OUT: frozenset({S.PAIRING, S.CONNECTING, S.UNLINKED}) | _RESTS,
     S.BANNED: frozenset({S.CONNECTING, S.LOGGED_OUT}) | _RESTS,
     S.OUTDATED: frozenset({S.CONNECTING}) | _RESTS,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 from collections import deque
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Container, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any, final
 
@@ -13,15 +13,19 @@ import trio
 
 from actors import messages as m
 from actors.counting import Sample
+from actors.directory.following import Looked, RecordFollower
 from actors.directory.leases import LeaseBook
 from actors.metrics import Metrics
-from actors.storage.requests import ArchiveAuth, RecordCompany, RemoveCompany, RenewLeases
+from actors.storage.refusals import owned_elsewhere
+from actors.storage.requests import ClaimCompany, ForgetRecord, RecordStop, RenewLeases
 from config.sections import LeaseSettings
-from storage import companies
-from storage.errors import StorageUnavailable
+from storage import companies, leases, ownership
+from storage.companies import Desired
+from storage.errors import LeaseHeld, StorageError, StorageUnavailable
 from storage.leases import usable_s
+from storage.listening import Listener
 from storage.pool import Database
-from supervisor import Actor, ActorRef, ChildSpec, Down, SupervisorRef
+from supervisor import Actor, ActorRef, ChildSpec, Down, ReplyTo, SupervisorRef
 from supervisor.errors import (
     AlreadyPresent,
     AlreadyStarted,
@@ -34,18 +38,14 @@ from supervisor.errors import (
 STORAGE_S = 10.0
 DISCARD_TRIES = 40
 DISCARD_AGAIN_S = 0.25
-BOOT_RETRY_S = 2.0
 LOCKED_PAUSES_S = (0.0, 0.1, 0.2, 0.4)
 """Before each attempt at the renewals of one round: leases whose rows somebody has locked are asked for again soon."""
+
+_RESTING = frozenset({m.CompanyState.ELSEWHERE, m.CompanyState.STOPPED})
 
 TOLD_AT_ONCE = 10
 TOLD_WITHIN = 0.25
 """The part of the renewal interval within which all companies are told of a renewal."""
-
-
-@dataclass(frozen=True, slots=True)
-class _Loaded:
-    records: tuple[companies.Company, ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,7 +62,8 @@ class _CheckLeases:
 
 @final
 class DirectoryActor(Actor):
-    """Starts the recorded companies at boot, finds, makes and forgets company actors, renews the leases they hold."""
+    """Has an actor for each company on record, finds, makes and forgets company actors, renews the leases they hold, and has companies
+    taken up that no daemon owns any more."""
 
     def __init__(
         self,
@@ -70,6 +71,8 @@ class DirectoryActor(Actor):
         running: SupervisorRef,
         storage: ActorRef,
         database: Database,
+        listener: Listener,
+        owner: str,
         company_spec: Callable[[str, bool], ChildSpec],
         lease: LeaseSettings,
         metrics: Metrics,
@@ -85,18 +88,18 @@ class DirectoryActor(Actor):
         self._leases = LeaseBook(usable_s(lease.ttl_s))
         self._states: dict[str, m.CompanyState] = {}
         self._healthy: dict[str, bool] = {}
+        self._desired: dict[str, Desired] = {}
+        """What is on record, as last read."""
         self._is_loaded = False
         """Whether every company on record is in ``_states``."""
-        self._loads = 0
-        """Readings of the record that are under way, or read and not yet acted on."""
-        self._forgotten: set[str] = set()
-        """Meanwhile: what was read of them is not true any more."""
+        self._follower = RecordFollower(database, listener, lease.follow_interval_s)
+        self._owner = owner
         self._metrics = metrics
         self._log = structlog.get_logger("wasup.directory")
 
     async def started(self) -> None:
         self._metrics.set_source("directory", self._samples)
-        self._begin_load()
+        self.context.spawn(self._follower.run, self.context.ref.send, name="follow")
         self.context.spawn(self._renew, name="renew")
         self.context.every(min(1.0, self._lease_ttl_s / 60), _CheckLeases())
 
@@ -104,22 +107,33 @@ class DirectoryActor(Actor):
         match message:
             case m.StatusChanged() | m.HealthChanged() | m.LeaseTaken() | m.LeaseDropped():
                 self._on_company_notice(message)
-            case _Renewed() | _CheckLeases() | _Loaded() | Down():
+            case _Renewed() | _CheckLeases() | Looked() | Down():
                 await self._on_notice(message)
             case m.ListSessions(after, limit, only):
                 return self._list(after, limit, only)
             case m.FindCompany(company_id):
-                return await self._find_recorded(company_id)
-            case m.EnsureCompany(company_id):
-                return await self._ensure(company_id)
-            case m.SetDesired(company_id, desired):
-                await self._ask_storage(RecordCompany(company_id, desired))
-                if desired == "running":
-                    await self._revive(company_id)
-            case m.ForgetCompany(company_id):
-                await self._forget(company_id)
+                ref = await self._find_recorded(company_id)
+                if self._leases.holds(company_id):
+                    return ref
+                self.context.spawn(self._answer_found, company_id, ref, self.context.defer(), name="find")
+            case m.EnsureCompany() | m.SetDesired() | m.ForgetCompany():
+                with self._follower.changing(message.company_id):
+                    return await self._on_order(message)
             case _:
                 raise TypeError(f"the directory does not understand {type(message).__name__}")
+        return None
+
+    async def _on_order(self, order: Any) -> Any:
+        match order:
+            case m.EnsureCompany(company_id):
+                return await self._ensure(company_id)
+            case m.SetDesired(company_id, "stopped"):
+                await self._ask_storage(RecordStop(company_id))
+            case m.SetDesired(company_id):
+                await self._ask_storage(ClaimCompany(company_id, "running"))
+                await self._revive(company_id)
+            case _:
+                await self._forget(order.company_id)
         return None
 
     def _on_company_notice(self, notice: Any) -> None:
@@ -145,47 +159,70 @@ class DirectoryActor(Actor):
                 self.context.spawn(self._tell_extended, self._leases.renewed(owned, asked_at), name="extend")
             case _CheckLeases():
                 self._drop(self._leases.expired(trio.current_time()), elsewhere=False)
-            case _Loaded(records):
-                self._is_loaded = True
-                self.context.monitor(self.context.ref_to(self._running.path))
-                await self._start_recorded(records)
+            case Looked():
+                await self._take_in(notice)
             case Down():  # their supervisor was ended, and every company with it; it comes back without any
                 self._states = dict.fromkeys(self._states, m.CompanyState.STOPPED)
-                self._begin_load()
+                self._is_loaded = False
+                self._follower.read_again()
             case _:
                 return
 
-    # --- at boot, and when all companies are gone ---
+    # --- what is on record, and what is free ---
 
-    def _begin_load(self) -> None:
-        self._loads += 1
-        self.context.spawn(self._load, name="load")
+    async def _take_in(self, looked: Looked) -> None:
+        known = tuple(self._states)
+        try:
+            if looked.records is not None:
+                await self._follow_records(looked.records, looked.touched)
+            self._follow_owners(looked, known)
+        finally:
+            looked.taken_in.set()
 
-    async def _load(self) -> None:
-        while True:
-            try:
-                records = await self._read_companies()
-            except StorageUnavailable as error:
-                self._log.warning("companies_not_loaded", reason=str(error))
-                await trio.sleep(BOOT_RETRY_S)
-            else:
-                await self.context.ref.send(_Loaded(tuple(records)))
-                return
+    async def _follow_records(self, records: Mapping[str, Desired], touched: Container[str]) -> None:
+        for company_id, desired in records.items():
+            if company_id not in touched and not self._has_actor(company_id):
+                self._states.setdefault(company_id, m.CompanyState.STOPPED)
+                await self._start(company_id, running=desired == "running")
+        if not self._is_loaded:
+            self._is_loaded = True
+            self.context.monitor(self.context.ref_to(self._running.path))
+        for company_id in self._states.keys() - records.keys():
+            if company_id not in touched:
+                await self._vanish(company_id)
+        self._desired = dict(records)
 
-    async def _read_companies(self) -> list[companies.Company]:
-        found: list[companies.Company] = []
-        while page := await companies.list_all(self._database, after=found[-1].company_id if found else ""):
-            found += page
-        return found
+    def _follow_owners(self, looked: Looked, known: Iterable[str]) -> None:
+        """Tell companies that rest here, since before, what another daemon, or nobody, does with them now."""
+        for company_id in known:
+            state, desired = self._states.get(company_id), self._desired.get(company_id)
+            if company_id in looked.touched or state is None or desired is None:
+                continue
+            if desired == "stopped":
+                if state is m.CompanyState.ELSEWHERE:
+                    self._tell_company(company_id, m.StandDown())
+            elif company_id in looked.free:
+                if state in _RESTING:
+                    self._tell_company(company_id, m.TakeUp(looked.free[company_id]))
+            elif state is m.CompanyState.STOPPED:  # started at another daemon: asking for its lease says so
+                self._tell_company(company_id, m.TakeUp(is_linked=True))
 
-    async def _start_recorded(self, records: tuple[companies.Company, ...]) -> None:
-        for record in records:
-            if record.company_id not in self._forgotten:
-                self._states.setdefault(record.company_id, m.CompanyState.STOPPED)
-                await self._start(record.company_id, running=record.desired == "running")
-        self._loads -= 1
-        if not self._loads:
-            self._forgotten.clear()
+    async def _vanish(self, company_id: str) -> None:
+        """Its record was removed by somebody else."""
+        was_ours = self._leases.holds(company_id)
+        self._log.warning("company_vanished", company_id=company_id)
+        with contextlib.suppress(SupervisorError):
+            await self._running.terminate_child(company_id)
+        self._drop_company(company_id, keep_device=was_ours)
+
+    def _has_actor(self, company_id: str) -> bool:
+        if company_id not in self._states:
+            return False
+        try:
+            self._running.child(company_id)
+        except NoSuchActor:
+            return False
+        return True
 
     async def _start(self, company_id: str, *, running: bool) -> ActorRef:
         try:
@@ -217,25 +254,52 @@ class DirectoryActor(Actor):
             raise m.Refused("no_such_company", f"there is no company {company_id}", company_id=company_id) from error
 
     async def _find_recorded(self, company_id: str) -> ActorRef:
-        """The company's actor; made first, stopped, when the company was recorded behind our back, as an import does."""
+        """The company's actor; made first when the company was recorded a moment ago, as by an import or another daemon."""
         try:
             return self._find(company_id)
         except m.Refused as refused:
-            with contextlib.suppress(StorageUnavailable):
-                if refused.code == "no_such_company" and await companies.find(self._database, company_id) is not None:
+            with contextlib.suppress(StorageUnavailable), self._follower.changing(company_id):
+                found = await companies.find(self._database, company_id) if refused.code == "no_such_company" else None
+                if found is not None:
                     self._states.setdefault(company_id, m.CompanyState.STOPPED)
-                    return await self._start(company_id, running=False)
+                    return await self._start(company_id, running=found.desired == "running")
             raise
 
+    async def _answer_found(self, company_id: str, ref: ActorRef, reply: ReplyTo[Any]) -> None:
+        """Answer with the actor, unless another daemon owns the company: whatever the actor here said of it would be untrue."""
+        try:
+            await leases.refuse_another(self._database, company_id, self._owner)
+        except LeaseHeld as held:
+            reply.fail(owned_elsewhere(held))
+        except StorageError as error:
+            if self._states.get(company_id) is m.CompanyState.ELSEWHERE:
+                reply.fail(_storage_unavailable(f"whose company {company_id} is cannot be read: {error}"))
+            else:
+                reply.reply(ref)
+        else:
+            reply.reply(ref)
+
     async def _ensure(self, company_id: str) -> ActorRef:
+        if not self._leases.holds(company_id):
+            await self._claim_to_link(company_id)
         try:
             await self._revive(company_id)
             return self._running.child(company_id)
         except NoSuchActor:
-            await self._ask_storage(RecordCompany(company_id, "running"))
-            self._forgotten.discard(company_id)
             self._states[company_id] = m.CompanyState.STOPPED
             return await self._start(company_id, running=True)
+
+    async def _claim_to_link(self, company_id: str) -> None:
+        """Take the lease of a company that is to be linked, and record it. Nothing is changed for one that is linked."""
+        try:
+            await leases.refuse_another(self._database, company_id, self._owner)
+            if await ownership.is_linked(self._database, company_id):
+                raise m.Refused("already_linked", "the company is linked already; log it out first")
+        except LeaseHeld as held:
+            raise owned_elsewhere(held) from held
+        except StorageUnavailable as error:
+            raise _storage_unavailable("Postgres cannot be read now") from error
+        await self._ask_storage(ClaimCompany(company_id, "running"))
 
     async def _revive(self, company_id: str) -> None:
         """Give a company that spent its restarts another life."""
@@ -262,17 +326,25 @@ class DirectoryActor(Actor):
         )
 
     async def _forget(self, company_id: str) -> None:
+        """Under the lease, and recorded as stopped before it is given back: other daemons wait for it."""
         self._find(company_id)
+        was_held = self._leases.holds(company_id)
+        await self._ask_storage(ClaimCompany(company_id, "stopped"))
         await self._running.terminate_child(company_id)
-        await self._ask_storage(ArchiveAuth(company_id, "forgotten by an operator"))
-        await self._ask_storage(RemoveCompany(company_id))
-        if self._loads:
-            self._forgotten.add(company_id)
-        self._states.pop(company_id, None)
-        self._healthy.pop(company_id, None)
+        try:
+            await self._ask_storage(ForgetRecord(company_id, "forgotten by an operator", give_back=not was_held))
+        except m.Refused:
+            await self._start(company_id, running=False)
+            raise
+        self._drop_company(company_id, keep_device=False)
+
+    def _drop_company(self, company_id: str, *, keep_device: bool) -> None:
+        for known in (self._states, self._healthy, self._desired):
+            known.pop(company_id, None)
         self._leases.dropped(company_id)
         self._metrics.company_forgotten(company_id)
-        self.context.spawn(self._discard, company_id, name="discard")
+        if not keep_device:
+            self.context.spawn(self._discard, company_id, name="discard")
 
     async def _discard(self, company_id: str) -> None:
         """Its engine still has the file open for a moment. Whoever is made anew under this name meanwhile takes it over."""
@@ -290,7 +362,7 @@ class DirectoryActor(Actor):
         try:
             await self._storage.ask(request, timeout=STORAGE_S)
         except SupervisorError as error:
-            raise m.Refused("storage_unavailable", "Postgres does not take writes now", retry_after_s=5.0) from error
+            raise _storage_unavailable("Postgres does not take writes now") from error
 
     # --- leases ---
 
@@ -343,6 +415,10 @@ class DirectoryActor(Actor):
             why = "another daemon owns this company" if elsewhere else "the lease could not be renewed in time"
             self._tell_company(company_id, m.LeaseWasLost(why, elsewhere=elsewhere))
 
-    def _tell_company(self, company_id: str, news: m.LeaseExtended | m.LeaseWasLost) -> None:
+    def _tell_company(self, company_id: str, news: m.LeaseExtended | m.LeaseWasLost | m.TakeUp | m.StandDown) -> None:
         with contextlib.suppress(m.Refused, SupervisorError):
             self._find(company_id).tell(news)
+
+
+def _storage_unavailable(why: str) -> m.Refused:
+    return m.Refused("storage_unavailable", why, retry_after_s=5.0)

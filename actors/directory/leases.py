@@ -18,6 +18,10 @@ class LeaseBook:
         """Those that are held."""
         return frozenset(self._until)
 
+    def holds(self, company_id: str) -> bool:
+        """Whether this daemon holds the company's lease."""
+        return company_id in self._until
+
     def least_left_s(self, now: float) -> float | None:
         """Seconds until the first lease must be dropped here unless it is renewed; None when none is held."""
         return min(self._until.values()) - now if self._until else None

@@ -29,6 +29,7 @@ ACTIONS: Final[Mapping[str, Action]] = MappingProxyType(
     {"kill": "kill", "restart": "restart", "suspend": "suspend", "resume": "resume"}
 )
 
+_COMPANIES: Final = "/companies/"
 _PATH: Final = re.compile(r"/|(/[A-Za-z0-9_.-]{1,64}){1,16}", re.ASCII)
 
 Target = Annotated[str, PathParameter(description="Path in the tree, like /companies/962302")]
@@ -70,7 +71,9 @@ class AdminController(Controller):
         "/actors/{target:path}",
         status_code=200,
         summary="Act on an actor",
-        responses=may_answer("no_such_actor", "not_found", "not_supported", "action_failed"),
+        responses=may_answer(
+            "no_such_actor", "not_found", "not_supported", "action_failed", "restarting", "owned_elsewhere"
+        ),
     )
     async def act(self, target: Target, request: ApiRequest, backends: Injected) -> ActorReply:
         """The last part of the path is what to do: kill, restart, suspend or resume."""
@@ -80,6 +83,10 @@ class AdminController(Controller):
             raise Problem("not_found", f"the last part of the path must be one of {', '.join(ACTIONS)}")
         path = _checked(path or "/")
         before = _look(backends, path)
+        if path.startswith(_COMPANIES):
+            await backends.find(
+                path.removeprefix(_COMPANIES)
+            )  # what is done to the actor here does nothing to another daemon's company
         note(request, backends, action, path)
         return before if backends.act_on_self(action, path) else await _act(backends, action, path)
 

@@ -20,7 +20,7 @@ _EVERY_CALL = (
     "internal_error",
     "storage_unavailable",
 )
-OF_A_COMPANY = ("no_such_company", "invalid_company_id", "restarting", "overloaded", "timeout")
+OF_A_COMPANY = ("no_such_company", "invalid_company_id", "owned_elsewhere", "restarting", "overloaded", "timeout")
 """What any call for one company may end in."""
 
 BODY = ("invalid_json", "invalid_request", "body_too_large", "unsupported_media_type", "request_timeout")

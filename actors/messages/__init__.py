@@ -24,8 +24,10 @@ from actors.messages.company import (
     Logout,
     Offer,
     RestartSession,
+    StandDown,
     StartSession,
     StopSession,
+    TakeUp,
 )
 from actors.messages.directory import (
     EnsureCompany,
@@ -139,6 +141,7 @@ __all__ = [
     "SetDesired",
     "SetRateLimit",
     "SetTyping",
+    "StandDown",
     "StartSession",
     "StatusChanged",
     "StopDelivering",
@@ -146,6 +149,7 @@ __all__ = [
     "Subscribe",
     "TakePlace",
     "TakeToken",
+    "TakeUp",
     "UploadFile",
     "WaitReady",
     "WebhookStands",

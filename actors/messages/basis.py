@@ -20,6 +20,7 @@ class CompanyState(StrEnum):
     RECONNECTING = "reconnecting"
     SUSPENDED = "suspended"
     CONFLICT = "conflict"
+    ELSEWHERE = "elsewhere"
     LOGGED_OUT = "logged_out"
     BANNED = "banned"
     OUTDATED = "outdated"

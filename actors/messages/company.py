@@ -102,6 +102,19 @@ class Logout(Request[CompanyStatus]):
 
 
 @dataclass(frozen=True, slots=True)
+class TakeUp:
+    """To a company from the directory: it is recorded as one to run and nobody owns it. A company that another daemon owned, or
+    stopped, takes it up."""
+
+    is_linked: bool
+
+
+@dataclass(frozen=True, slots=True)
+class StandDown:
+    """To a company from the directory: it is recorded as stopped, so that it is not to wait for its lease any more."""
+
+
+@dataclass(frozen=True, slots=True)
 class LeaseExtended:
     """To a company from the directory: it may stay with WhatsApp until then."""
 

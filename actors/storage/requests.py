@@ -9,6 +9,7 @@ from actors.messages import Event
 from storage.auth_state import Delta
 from storage.leases import Lease, Renewal
 from storage.media import NewMedia
+from storage.ownership import NotWanted
 from supervisor import Request
 
 
@@ -37,8 +38,8 @@ class KeepMedia(Request[None]):
 
 
 @dataclass(frozen=True, slots=True)
-class AcquireLease(Request[Lease]):
-    """Refused: `owned_elsewhere` (``retry_after_s``: until the other's lease ends)."""
+class AcquireLease(Request[Lease | NotWanted]):
+    """Take the lease to run the company, if that is what the record wants. Refused: `owned_elsewhere`."""
 
     company_id: str
 
@@ -60,7 +61,8 @@ class ReleaseLease(Request[None]):
 class ArchiveAuth(Request[None]):
     """Move the auth state to the archive: no live identity is left, nothing is destroyed.
 
-    With the ``epoch`` of a lease it is fenced like any other write (refused: `lease_lost`); without, nobody may be running the company.
+    Fenced by the lease of ``epoch`` like any other write (refused: `lease_lost`); without an epoch the lease is taken for it (refused:
+    `owned_elsewhere`).
     """
 
     company_id: str
@@ -69,16 +71,29 @@ class ArchiveAuth(Request[None]):
 
 
 @dataclass(frozen=True, slots=True)
-class RecordCompany(Request[None]):
-    """Record that a company exists and whether it is to run after a start of the daemon."""
+class ClaimCompany(Request[Lease]):
+    """Take the lease and record whether the company is to run; it is recorded anew when it was not. Refused, with nothing changed:
+    `owned_elsewhere`."""
 
     company_id: str
     desired: Literal["running", "stopped"]
 
 
 @dataclass(frozen=True, slots=True)
-class RemoveCompany(Request[None]):
+class RecordStop(Request[None]):
+    """Record that the company is not to run. Refused, with nothing changed: `owned_elsewhere`."""
+
     company_id: str
+
+
+@dataclass(frozen=True, slots=True)
+class ForgetRecord(Request[None]):
+    """Archive the auth state and remove the record, under the company's lease. Refused, with nothing changed: `owned_elsewhere`."""
+
+    company_id: str
+    reason: str
+    give_back: bool
+    """Leave the lease free, also when it was held before."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -8,7 +8,8 @@ from typing import Any
 
 from actors.messages import Event, Refused
 from actors.storage import requests
-from storage import archive, auth_at_once, auth_state, companies, events, leases, media
+from actors.storage.refusals import owned_elsewhere
+from storage import archive, auth_at_once, auth_state, events, leases, media, ownership
 from storage.auth_state import Delta
 from storage.connection import Connection
 from storage.data_keys import KnownDataKeys
@@ -107,32 +108,34 @@ def _row(event: Event) -> events.NewEvent:
 
 
 async def _perform_one(connection: Connection, request: Any, work: Work) -> Any:
+    try:
+        return await _outcome(connection, request, work)
+    except LeaseHeld as held:
+        return owned_elsewhere(held)
+    except (LeaseLost, UnreadableState) as error:
+        return _refused(request.company_id, error)
+
+
+async def _outcome(connection: Connection, request: Any, work: Work) -> Any:
     match request:
-        case requests.KeepMedia(company_id, new, keep_s):
-            try:
-                await media.keep(connection, new, keep_s)
-            except UnreadableState as error:
-                return _refused(company_id, error)
+        case requests.KeepMedia(_, new, keep_s):
+            await media.keep(connection, new, keep_s)
         case requests.AcquireLease(company_id):
-            try:
-                return await leases.acquire(connection, company_id, work.owner, work.lease_ttl_s)
-            except LeaseHeld as held:
-                return Refused("owned_elsewhere", str(held), retry_after_s=held.expires_in_s, company_id=company_id)
+            return await ownership.take_up(connection, company_id, work.owner, work.lease_ttl_s)
         case requests.RenewLeases(company_ids):
             return await leases.renew(connection, work.owner, company_ids, work.lease_ttl_s)
         case requests.ReleaseLease(company_id, epoch):
             await leases.release(connection, company_id, work.owner, epoch)
-        case requests.ArchiveAuth(company_id, reason, epoch):
-            owner = None if epoch is None else work.owner
-            try:
-                await archive.archive(connection, company_id, reason, owner=owner, epoch=epoch)
-            except LeaseLost as lost:
-                return _refused(company_id, lost)
-        case requests.RecordCompany(company_id, desired):
-            await companies.ensure(connection, company_id, desired)
-            await companies.set_desired(connection, company_id, desired)
-        case requests.RemoveCompany(company_id):
-            await companies.remove(connection, company_id)
+        case requests.ArchiveAuth(company_id, reason, None):
+            await ownership.archive_owned(connection, company_id, work.owner, work.lease_ttl_s, reason)
+        case requests.ArchiveAuth(company_id, reason, int(epoch)):
+            await archive.archive(connection, company_id, reason, owner=work.owner, epoch=epoch)
+        case requests.ClaimCompany(company_id, desired):
+            return await ownership.claim(connection, company_id, work.owner, work.lease_ttl_s, desired)
+        case requests.RecordStop(company_id):
+            await ownership.record_stop(connection, company_id, work.owner)
+        case requests.ForgetRecord(company_id, reason, give_back):
+            await ownership.forget(connection, company_id, work.owner, work.lease_ttl_s, reason, give_back=give_back)
         case _:
             return TypeError(f"storage does not understand {type(request).__name__}")
     return None

@@ -19,6 +19,7 @@ from actors.storage.requests import AcquireLease, CheckWritable, CommitDelta, Ke
 from config.sections import CompanySettings
 from storage.auth_state import AuthState
 from storage.leases import Lease
+from storage.ownership import NotWanted
 from supervisor import Actor, ActorRef
 
 JID = "79000000001:1@s.whatsapp.net"
@@ -37,15 +38,16 @@ class RecordingActor(Actor):
 class FakeStorage(Actor):
     """Grants leases and commits deltas; ``hook`` may refuse by raising."""
 
-    def __init__(self, seen: list[Any], hook: Callable[[Any], None]) -> None:
+    def __init__(self, seen: list[Any], hook: Callable[[Any], None], not_wanted: NotWanted | None) -> None:
         self._seen = seen
         self._hook = hook
+        self._not_wanted = not_wanted
 
     async def receive(self, message: Any) -> Any:
         self._seen.append(message)
         self._hook(message)
         if isinstance(message, AcquireLease):
-            return Lease(company_id=message.company_id, owner="me", epoch=1, ttl_s=60.0)
+            return self._not_wanted or Lease(company_id=message.company_id, owner="me", epoch=1, ttl_s=60.0)
         return None
 
 
@@ -170,6 +172,8 @@ class World:
     published: list[Any] = field(default_factory=list)
     directory: list[Any] = field(default_factory=list)
     storage_hook: Callable[[Any], None] = lambda message: None
+    not_wanted: NotWanted | None = None
+    """What the lease is answered with instead, when the record does not want the company to run."""
     settings: CompanySettings = field(default_factory=lambda: CompanySettings(start_jitter_s=0.0))
 
     metrics: NoMetrics = field(default_factory=NoMetrics)
@@ -182,9 +186,6 @@ class World:
             self.load_hook()
             return AuthState(company_id=company_id, creds=None, file_id=self.engine.file_id, position=0, keys=[])
 
-        async def is_wanted(company_id: str) -> bool:
-            return True
-
         return CompanyPorts(
             storage=ref_to("/storage"),
             events=ref_to("/events"),
@@ -192,7 +193,6 @@ class World:
             placement=ref_to("/placement"),
             open_link=self.engine.open_link,
             load_auth=load_auth,
-            is_wanted=is_wanted,
             connect_gate=self.connect_gate,
             metrics=self.metrics,
             settings=self.settings,

@@ -44,7 +44,10 @@ async def company(world: World, *, running: bool = True) -> AsyncIterator[Runnin
 
     spec = SupervisorSpec(
         [
-            ChildSpec(id="storage", start=lambda _: FakeStorage(world.stored, lambda m: world.storage_hook(m))),
+            ChildSpec(
+                id="storage",
+                start=lambda _: FakeStorage(world.stored, lambda m: world.storage_hook(m), world.not_wanted),
+            ),
             ChildSpec(id="events", start=lambda _: RecordingActor(world.published)),
             ChildSpec(id="directory", start=lambda _: RecordingActor(world.directory)),
             ChildSpec(id="placement", start=lambda _: FakePlacement()),

@@ -2,21 +2,26 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, Literal
 
 import pytest
 import trio
 from trio.testing import MockClock
 
+from actors.company.ownership import TAKE_UP_WITHIN_S
 from actors.engine import protocol
 from actors.messages import (
     CompanyState,
     Initialize,
     LeaseWasLost,
     Refused,
+    RestartSession,
+    StandDown,
+    TakeUp,
 )
-from actors.storage.requests import AcquireLease, ArchiveAuth
+from actors.storage.requests import AcquireLease, ArchiveAuth, ReleaseLease
 from storage.errors import BrokenSeal
+from storage.ownership import NotWanted
 from tests.actors.fakes import World
 from tests.actors.running import COMPANY, company
 
@@ -170,23 +175,91 @@ async def test_auth_state_that_cannot_be_read_is_no_missing_identity(autojump_cl
         assert (await running.status()).status is CompanyState.CONNECTED
 
 
+def held_elsewhere(message: Any) -> None:
+    """A storage hook: another daemon has the lease."""
+    if isinstance(message, AcquireLease):
+        raise Refused("owned_elsewhere", "held by another daemon", retry_after_s=1.0)
+
+
 async def test_another_owner_is_respected(autojump_clock: MockClock) -> None:
-    """A lease held elsewhere: conflict, and a try when it ends."""
-    world = World()
-    held = [True]
-
-    def hold(message: Any) -> None:
-        if isinstance(message, AcquireLease) and held[0]:
-            raise Refused("owned_elsewhere", "held by another daemon", retry_after_s=20.0)
-
-    world.storage_hook = hold
+    """A lease held elsewhere: no attempt, however long, until nobody owns the company."""
+    world = World(storage_hook=held_elsewhere)
     async with company(world) as running:
-        waiting = await running.settle()
-        held[0] = False
-        await trio.sleep(21)
+        await trio.sleep(3600)
+        waiting = await running.status()
+        attempts = sum(isinstance(message, AcquireLease) for message in world.stored)
+        world.storage_hook = lambda message: None
+        running.ref.tell(TakeUp(is_linked=True))
+        await trio.sleep(TAKE_UP_WITHIN_S)
 
-        assert (waiting.status, waiting.reason) == (CompanyState.CONFLICT, "held by another daemon")
-        assert (await running.status()).status is CompanyState.CONNECTED
+        assert (waiting.status, waiting.reason, attempts) == (CompanyState.ELSEWHERE, "held by another daemon", 1)
+        assert (await running.settle()).status is CompanyState.CONNECTED
+
+
+async def test_a_company_without_credentials_is_taken_up_without_a_session(autojump_clock: MockClock) -> None:
+    """Nobody owns it and nobody has to: any daemon may link it."""
+    world = World(storage_hook=held_elsewhere)
+    async with company(world) as running:
+        await running.settle()
+        running.ref.tell(TakeUp(is_linked=False))
+        status = await running.settle()
+
+        assert (status.status, status.lease_epoch, world.engine.opened) == (CompanyState.UNLINKED, None, 0)
+
+
+async def test_a_stop_at_the_owner_ends_the_waiting_elsewhere(autojump_clock: MockClock) -> None:
+    """Stopped here too, and started here when it is started there and that daemon goes."""
+    world = World(storage_hook=held_elsewhere)
+    async with company(world) as running:
+        await running.settle()
+        running.ref.tell(StandDown())
+        stopped = await running.settle()
+        world.storage_hook = lambda message: None
+        running.ref.tell(TakeUp(is_linked=True))
+        await trio.sleep(TAKE_UP_WITHIN_S)
+
+        assert (stopped.status, stopped.reason) == (CompanyState.STOPPED, "stopped at another daemon")
+        assert (await running.settle()).status is CompanyState.CONNECTED
+
+
+async def test_a_company_that_is_up_is_not_taken_up_again(autojump_clock: MockClock) -> None:
+    """Old news change nothing."""
+    world = World()
+    async with company(world) as running:
+        await running.settle()
+        running.ref.tell(TakeUp(is_linked=True))
+        running.ref.tell(StandDown())
+        await trio.sleep(2 * TAKE_UP_WITHIN_S)
+
+        assert (await running.settle()).status is CompanyState.CONNECTED
+        assert world.engine.opened == 1
+
+
+@pytest.mark.parametrize("desired", ["stopped", None])
+async def test_what_is_on_record_comes_before_every_take_over(
+    autojump_clock: MockClock, desired: Literal["stopped"] | None
+) -> None:
+    """A company that was stopped, or forgotten, at another daemon takes no lease and opens no device file."""
+    world = World(not_wanted=NotWanted(desired))
+    async with company(world) as running:
+        status = await running.settle()
+
+        assert (status.status, status.lease_epoch, world.engine.opened) == (CompanyState.STOPPED, None, 0)
+
+
+async def test_a_restart_keeps_the_lease(autojump_clock: MockClock) -> None:
+    """Other daemons wait for it to be given back: by an order, by the administration, or by health."""
+    world = World()
+    async with company(world) as running:
+        await running.settle()
+        await running.ref.ask(RestartSession())
+        await running.settle()
+        await running.system.restart(f"/{COMPANY}")
+        status = await running.settle()
+        kept = not any(isinstance(message, ReleaseLease) for message in world.stored)
+
+    assert (status.status, world.engine.opened, kept) == (CompanyState.CONNECTED, 3, True)
+    assert isinstance(world.stored[-1], ReleaseLease)
 
 
 async def test_a_lost_lease_drops_the_socket_at_once(autojump_clock: MockClock) -> None:
@@ -198,7 +271,7 @@ async def test_a_lost_lease_drops_the_socket_at_once(autojump_clock: MockClock) 
         await running.settle()
 
         assert world.engine.socket is None
-        assert (await running.status()).status is CompanyState.CONFLICT
+        assert (await running.status()).status is CompanyState.ELSEWHERE
 
 
 async def test_a_crash_comes_back_connected(autojump_clock: MockClock) -> None:

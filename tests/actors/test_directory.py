@@ -15,9 +15,9 @@ from actors import messages as m
 from actors.directory.actor import DISCARD_AGAIN_S, TOLD_AT_ONCE, DirectoryActor
 from actors.metrics import Metrics
 from actors.storage.actor import StorageActor
-from actors.storage.requests import AcquireLease
+from actors.storage.requests import ClaimCompany
 from config.sections import LeaseSettings, StorageSettings
-from storage import companies, leases
+from storage import companies, leases, ownership
 from storage.pool import Database
 from supervisor import (
     Actor,
@@ -63,6 +63,8 @@ class FakeCompany(Actor):
 
     async def started(self) -> None:
         self.fleet.started[self.company_id] = self.running
+        if self.fleet.status is m.CompanyState.ELSEWHERE:
+            self.context.ref_to("/directory").tell(m.StatusChanged(self.company_id, self.fleet.status, False))
 
     async def receive(self, message: Any) -> Any:
         self.fleet.told.append((self.company_id, message))
@@ -80,7 +82,12 @@ class FakeCompany(Actor):
 
 @asynccontextmanager
 async def directory(
-    database: Database, fleet: Fleet, *, lease: LeaseSettings | None = None, metrics: Metrics | None = None
+    database: Database,
+    fleet: Fleet,
+    *,
+    lease: LeaseSettings | None = None,
+    metrics: Metrics | None = None,
+    channel: str = ownership.CHANNEL,
 ) -> AsyncIterator[System]:
     def make_storage(_: Context) -> StorageActor:
         return StorageActor(
@@ -92,6 +99,8 @@ async def directory(
             running=context.supervisor("/companies"),
             storage=context.ref_to("/storage"),
             database=database,
+            listener=database.listener(channel),
+            owner="here/1",
             company_spec=lambda company_id, running: ChildSpec(
                 id=company_id, start=lambda _: FakeCompany(company_id, running, fleet)
             ),
@@ -310,7 +319,7 @@ async def test_sessions_are_listed_in_pages_and_by_key(database: Database) -> No
 
 
 async def test_a_company_that_was_imported_beside_the_daemon_is_found(database: Database) -> None:
-    """Recorded by somebody else since boot: it gets its actor, which waits to be started. Others are still nobody."""
+    """Recorded by somebody else since boot, as one to run: it gets its actor, which does. Others are still nobody."""
     fleet = Fleet()
     async with directory(database, fleet) as system:
         assert await refusal(system, COMPANY) == "no_such_company"
@@ -320,7 +329,7 @@ async def test_a_company_that_was_imported_beside_the_daemon_is_found(database: 
         assert await refusal(system, "962303") == "no_such_company"
 
     assert found.path == f"/companies/{COMPANY}"
-    assert fleet.started == {COMPANY: False}
+    assert fleet.started == {COMPANY: True}
     assert [session.company_id for session in page.sessions] == [COMPANY]
 
 
@@ -330,7 +339,7 @@ async def test_a_lease_that_another_daemon_took_is_told_to_its_company(database:
     lease = LeaseSettings(ttl_s=6.0, renew_interval_s=0.05)
     async with directory(database, fleet, lease=lease, metrics=metrics) as system:
         await system.ref("/directory").ask(m.EnsureCompany(COMPANY))
-        await system.ref("/storage").ask(AcquireLease(COMPANY))
+        await system.ref("/storage").ask(ClaimCompany(COMPANY, "running"))
         system.ref("/directory").tell(m.LeaseTaken(COMPANY, trio.current_time()))
         while b"wasup_leases_held 1.0" not in metrics.exposition():
             await trio.sleep(0.01)
@@ -351,7 +360,7 @@ async def test_every_company_is_told_of_its_renewed_lease(database: Database) ->
     async with directory(database, fleet, lease=LeaseSettings(ttl_s=6.0, renew_interval_s=0.2)) as system:
         for company_id in sorted(wanted):
             await system.ref("/directory").ask(m.EnsureCompany(company_id))
-            await system.ref("/storage").ask(AcquireLease(company_id))
+            await system.ref("/storage").ask(ClaimCompany(company_id, "running"))
             system.ref("/directory").tell(m.LeaseTaken(company_id, trio.current_time()))
         while {company_id for company_id, message in fleet.told if isinstance(message, m.LeaseExtended)} != wanted:
             await trio.sleep(0.01)
@@ -426,3 +435,121 @@ async def test_leases_survive_in_the_record_of_their_epoch(database: Database) -
     second = await database.write(leases.acquire, COMPANY, "there/1", 60.0)
 
     assert second.epoch > first.epoch
+
+
+# --- other daemons on the same database ------------------------------------------------------------------------------
+
+THERE = "there/host-1"
+
+
+async def until_told(fleet: Fleet, kind: type[Any]) -> None:
+    while not any(isinstance(message, kind) for _, message in fleet.told):
+        await trio.sleep(0.01)
+
+
+async def test_a_company_that_another_daemon_made_is_known(database: Database) -> None:
+    """Without a word of anybody here."""
+    fleet = Fleet()
+    async with directory(database, fleet) as system:
+        await until_loaded(system.ref("/directory"))
+        await database.write(ownership.claim, COMPANY, THERE, 60.0, "running")
+        await until_started(fleet, 1)
+
+    assert fleet.started == {COMPANY: True}
+
+
+async def test_notifications_are_not_needed(database: Database) -> None:
+    """As behind a pooler in transaction mode: a look now and then is the net."""
+    fleet = Fleet()
+    lease = LeaseSettings(follow_interval_s=0.2)
+    async with directory(database, fleet, lease=lease, channel="nothing_is_notified_here") as system:
+        await until_loaded(system.ref("/directory"))
+        await database.write(companies.ensure, COMPANY, "running")
+        await until_started(fleet, 1)
+
+
+async def test_with_notifications_nobody_waits_for_the_next_look(database: Database) -> None:
+    """It comes at once, long before its interval is over."""
+    fleet = Fleet()
+    async with directory(database, fleet, lease=LeaseSettings(follow_interval_s=60.0)) as system:
+        await until_loaded(system.ref("/directory"))
+        await database.write(companies.ensure, COMPANY, "running")
+        await until_started(fleet, 1)
+
+
+async def test_a_company_that_another_daemon_forgot_is_gone_here_too(database: Database) -> None:
+    """Its actor, its row in the list, its figures and its device file."""
+    fleet, metrics = Fleet(status=m.CompanyState.ELSEWHERE), Metrics(CollectorRegistry())
+    await database.write(ownership.claim, COMPANY, THERE, 60.0, "running")
+    async with directory(database, fleet, metrics=metrics) as system:
+        await until_started(fleet, 1)
+        metrics.status_changed(COMPANY, m.CompanyState.ELSEWHERE)
+        await database.write(lambda c: ownership.forget(c, COMPANY, THERE, 60.0, "test", give_back=True))
+        while not fleet.discarded:
+            await trio.sleep(0.01)
+
+        assert await refusal(system, COMPANY) == "no_such_company"
+        assert (await system.ref("/directory").ask(m.ListSessions())).count == 0
+        assert metrics.totals().total_sessions == 0
+
+
+async def test_a_company_that_nobody_owns_any_more_is_taken_up(database: Database) -> None:
+    """Told once its owner has given the lease back, and whether it is linked."""
+    fleet = Fleet(status=m.CompanyState.ELSEWHERE)
+    lease = await database.write(ownership.claim, COMPANY, THERE, 60.0, "running")
+    async with directory(database, fleet):
+        await until_started(fleet, 1)
+        await database.write(leases.release, COMPANY, THERE, lease.epoch)
+        await until_told(fleet, m.TakeUp)
+
+    assert (COMPANY, m.TakeUp(is_linked=False)) in fleet.told
+
+
+async def test_a_stop_at_the_owner_is_told(database: Database) -> None:
+    """A company that waits here has nothing to wait for."""
+    fleet = Fleet(status=m.CompanyState.ELSEWHERE)
+    await database.write(ownership.claim, COMPANY, THERE, 60.0, "running")
+    async with directory(database, fleet):
+        await until_started(fleet, 1)
+        await database.write(ownership.record_stop, COMPANY, THERE)
+        await until_told(fleet, m.StandDown)
+
+    assert not any(isinstance(message, m.TakeUp) for _, message in fleet.told)
+
+
+@pytest.mark.parametrize(
+    "order",
+    [m.FindCompany(COMPANY), m.EnsureCompany(COMPANY), m.ForgetCompany(COMPANY), m.SetDesired(COMPANY, "running"),
+     m.SetDesired(COMPANY, "stopped")],
+    ids=lambda order: f"{type(order).__name__} {getattr(order, 'desired', '')}".strip(),
+)  # fmt: skip
+async def test_what_is_asked_for_another_daemons_company_is_refused(database: Database, order: Any) -> None:
+    """With its name, and nothing is done to the company's actor or record here."""
+    fleet = Fleet(status=m.CompanyState.ELSEWHERE)
+    await database.write(ownership.claim, COMPANY, THERE, 60.0, "running")
+    async with directory(database, fleet) as system:
+        await until_started(fleet, 1)
+        with pytest.raises(m.Refused, match=THERE) as refused:
+            await system.ref("/directory").ask(order)
+
+        assert refused.value.code == "owned_elsewhere"
+        assert system.snapshot(f"/companies/{COMPANY}").state == "running"
+    record = await companies.find(database, COMPANY)
+    assert record is not None
+    assert record.desired == "running"
+
+
+async def test_a_linked_company_is_not_linked_again(database: Database) -> None:
+    """Stopped, with its credentials in Postgres: refused, and it stays recorded as stopped and free."""
+    await database.write(companies.ensure, COMPANY, "stopped")
+    await database.execute("INSERT INTO whatsapp_auth (company_id, creds) VALUES ($1, '{}')", COMPANY)
+    async with directory(database, Fleet()) as system:
+        await until_loaded(system.ref("/directory"))
+        with pytest.raises(m.Refused) as refused:
+            await system.ref("/directory").ask(m.EnsureCompany(COMPANY))
+
+    assert refused.value.code == "already_linked"
+    record = await companies.find(database, COMPANY)
+    assert record is not None
+    assert record.desired == "stopped"
+    assert await leases.owner_of(database, COMPANY) is None

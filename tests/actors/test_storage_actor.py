@@ -16,13 +16,12 @@ from actors.counting import Sample
 from actors.messages import Event, Refused
 from actors.storage.actor import StorageActor
 from actors.storage.requests import (
-    AcquireLease,
     AppendEvents,
     ArchiveAuth,
     CheckWritable,
+    ClaimCompany,
     CommitDelta,
     KeepMedia,
-    RecordCompany,
     ReleaseLease,
     RenewLeases,
 )
@@ -136,7 +135,7 @@ def event() -> Event:
 async def test_an_answered_delta_is_in_postgres(database: Database) -> None:
     """The answer comes after the commit."""
     async with storage_actor(database) as storage:
-        lease = await storage.ask(AcquireLease(COMPANY))
+        lease = await storage.ask(ClaimCompany(COMPANY, "running"))
         await storage.ask(CommitDelta(delta(lease, 1, base=True)))
 
         state = await auth_state.load(database, COMPANY)
@@ -147,7 +146,7 @@ async def test_a_delta_like_those_before_it_is_a_single_statement(database: Data
     """As every send makes one. The first ones of a file are not, nor is what another request waits beside."""
     counting = FlakyDatabase(database)
     async with storage_actor(counting) as storage:
-        lease = await storage.ask(AcquireLease(COMPANY))
+        lease = await storage.ask(ClaimCompany(COMPANY, "running"))
         await storage.ask(CommitDelta(delta(lease, 1, base=True)))
         before = counting.at_once
         await storage.ask(CommitDelta(msgspec.structs.replace(delta(lease, 2), creds=None)))
@@ -174,7 +173,7 @@ async def test_deltas_and_events_that_wait_together_are_a_statement_each(databas
     counting = FlakyDatabase(database)
     answers: dict[str, Any] = {}
     async with storage_actor(counting) as storage:
-        lease = await storage.ask(AcquireLease(COMPANY))
+        lease = await storage.ask(ClaimCompany(COMPANY, "running"))
         await storage.ask(CommitDelta(delta(lease, 1, base=True)))
         before = counting.transactions
 
@@ -211,7 +210,7 @@ async def test_a_single_statement_that_writes_nothing_is_explained(database: Dat
     """A lease that another daemon has taken meanwhile is told as ever."""
     counting = FlakyDatabase(database)
     async with storage_actor(counting) as storage:
-        lease = await storage.ask(AcquireLease(COMPANY))
+        lease = await storage.ask(ClaimCompany(COMPANY, "running"))
         await storage.ask(CommitDelta(delta(lease, 1, base=True)))
         await database.execute("UPDATE whatsapp_leases SET owner = 'there/1', epoch = epoch + 1")
 
@@ -259,7 +258,7 @@ async def test_what_waits_is_one_transaction(database: Database) -> None:
     """100 deltas that come while one commit is under way take far fewer commits than deltas."""
     metrics = CountingMetrics()
     async with storage_actor(database, metrics=metrics) as storage:
-        lease = await storage.ask(AcquireLease(COMPANY))
+        lease = await storage.ask(ClaimCompany(COMPANY, "running"))
         await storage.ask(CommitDelta(delta(lease, 1, base=True)))
         async with trio.open_nursery() as nursery:
             for position in range(2, 102):
@@ -273,7 +272,7 @@ async def test_who_writes_on_after_an_answer_shares_the_next_transaction(databas
     """Two groups of companies that began in different commits do not take turns in small ones for ever."""
     held, metrics = HeldDatabase(database), CountingMetrics()
     async with storage_actor(held, metrics=metrics) as storage, trio.open_nursery() as nursery:
-        granted = [await storage.ask(AcquireLease(str(962302 + number))) for number in range(8)]
+        granted = [await storage.ask(ClaimCompany(str(962302 + number), "running")) for number in range(8)]
         metrics.commits.clear()
 
         async def write(lease: Lease) -> None:
@@ -295,8 +294,8 @@ async def test_who_writes_on_after_an_answer_shares_the_next_transaction(databas
 async def test_a_write_with_an_old_epoch_is_refused_alone(database: Database) -> None:
     """Promise 2: the stale writer gets `lease_lost`; others in the same batch are committed."""
     async with storage_actor(database) as storage:
-        mine = await storage.ask(AcquireLease(COMPANY))
-        other = await storage.ask(AcquireLease("962303"))
+        mine = await storage.ask(ClaimCompany(COMPANY, "running"))
+        other = await storage.ask(ClaimCompany("962303", "running"))
         stale = Lease(COMPANY, mine.owner, mine.epoch - 1, mine.ttl_s)
         outcomes: list[str] = []
 
@@ -315,24 +314,24 @@ async def test_a_write_with_an_old_epoch_is_refused_alone(database: Database) ->
 
 
 async def test_a_lease_of_another_daemon_is_respected(database: Database) -> None:
-    """Refused with the seconds until it ends."""
+    """Refused, with its name; another may be asked at once."""
     async with storage_actor(database, owner="there/1") as other:
-        await other.ask(AcquireLease(COMPANY))
+        await other.ask(ClaimCompany(COMPANY, "running"))
     async with storage_actor(database, owner="here/1") as storage:
         with pytest.raises(Refused) as refusal:
-            await storage.ask(AcquireLease(COMPANY))
+            await storage.ask(ClaimCompany(COMPANY, "running"))
 
     assert refusal.value.code == "owned_elsewhere"
-    assert refusal.value.retry_after_s is not None
-    assert 0 < refusal.value.retry_after_s <= 60
+    assert "there/1" in refusal.value.text
+    assert refusal.value.retry_after_s == 1.0
 
 
 async def test_the_next_boot_of_the_same_installation_takes_its_lease_over(database: Database) -> None:
     """After kill -9 nobody waits for the TTL: same installation, new boot, greater epoch."""
     async with storage_actor(database, owner="here/1") as before:
-        first = await before.ask(AcquireLease(COMPANY))
+        first = await before.ask(ClaimCompany(COMPANY, "running"))
     async with storage_actor(database, owner="here/2") as after:
-        second = await after.ask(AcquireLease(COMPANY))
+        second = await after.ask(ClaimCompany(COMPANY, "running"))
         with pytest.raises(Refused):
             await after.ask(CommitDelta(delta(first, 1, base=True)))
 
@@ -342,7 +341,7 @@ async def test_the_next_boot_of_the_same_installation_takes_its_lease_over(datab
 async def test_renewing_and_releasing(database: Database) -> None:
     """What is released is not renewed any more."""
     async with storage_actor(database) as storage:
-        lease = await storage.ask(AcquireLease(COMPANY))
+        lease = await storage.ask(ClaimCompany(COMPANY, "running"))
         held = await storage.ask(RenewLeases(frozenset({COMPANY, "nobody"})))
         await storage.ask(ReleaseLease(COMPANY, lease.epoch))
 
@@ -358,7 +357,7 @@ async def test_while_postgres_is_away_work_waits_and_is_kept(database: Database)
         await storage.ask(CheckWritable())
         flaky.away = True
         async with trio.open_nursery() as nursery:
-            nursery.start_soon(storage.ask, RecordCompany(COMPANY, "running"))
+            nursery.start_soon(storage.ask, ClaimCompany(COMPANY, "running"))
             await wait_until(lambda: samples(metrics)["wasup_storage_available"] == 0)
             with pytest.raises(Refused) as refusal:
                 await storage.ask(CheckWritable())
@@ -378,11 +377,11 @@ async def test_the_queue_is_bounded(database: Database) -> None:
     flaky, metrics = FlakyDatabase(database), CountingMetrics()
     flaky.away = True
     async with storage_actor(flaky, metrics=metrics, queue_deltas=2) as storage, trio.open_nursery() as nursery:
-        nursery.start_soon(storage.ask, RecordCompany(COMPANY, "running"))
-        nursery.start_soon(storage.ask, RecordCompany("962303", "running"))
+        nursery.start_soon(storage.ask, ClaimCompany(COMPANY, "running"))
+        nursery.start_soon(storage.ask, ClaimCompany("962303", "running"))
         await wait_until(lambda: samples(metrics)["wasup_storage_waiting"] == 2)
         with pytest.raises(Refused, match="too many"):
-            await storage.ask(RecordCompany("962304", "running"))
+            await storage.ask(ClaimCompany("962304", "running"))
         flaky.away = False
 
     assert len(await companies.list_all(database)) == 2
@@ -402,8 +401,8 @@ async def test_events_get_growing_numbers_and_repeating_is_harmless(database: Da
 async def test_what_postgres_cannot_hold_hurts_only_its_own_caller(database: Database) -> None:
     """A value that is no JSON is refused; another company's delta in the same batch is stored, and the actor lives."""
     async with storage_actor(database) as storage:
-        mine = await storage.ask(AcquireLease(COMPANY))
-        other = await storage.ask(AcquireLease("962303"))
+        mine = await storage.ask(ClaimCompany(COMPANY, "running"))
+        other = await storage.ask(ClaimCompany("962303", "running"))
         outcomes: list[str] = []
 
         async def commit(lease: Lease, creds: bytes) -> None:
@@ -424,7 +423,7 @@ async def test_what_postgres_cannot_hold_hurts_only_its_own_caller(database: Dat
 async def test_archiving_leaves_no_live_identity(database: Database) -> None:
     """Nothing is loaded any more; the archive has it."""
     async with storage_actor(database) as storage:
-        lease = await storage.ask(AcquireLease(COMPANY))
+        lease = await storage.ask(ClaimCompany(COMPANY, "running"))
         await storage.ask(CommitDelta(delta(lease, 1, base=True)))
         await storage.ask(ArchiveAuth(COMPANY, "test"))
 

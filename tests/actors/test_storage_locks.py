@@ -10,7 +10,7 @@ import pytest
 import trio
 
 from actors.messages import Refused
-from actors.storage.requests import AcquireLease, CheckWritable, CommitDelta, RecordCompany, RenewLeases
+from actors.storage.requests import CheckWritable, ClaimCompany, CommitDelta, RenewLeases
 from storage import auth_state
 from storage.asyncpg_pool import PoolStatistics
 from storage.auth_state import Delta, KeyChange
@@ -40,7 +40,7 @@ def delta(lease: Lease, position: int, *, base: bool = False, size: int = 1) -> 
 
 async def begun(storage: ActorRef, company_id: str) -> Lease:
     """A company with something stored."""
-    lease = await storage.ask(AcquireLease(company_id))
+    lease = await storage.ask(ClaimCompany(company_id, "running"))
     await storage.ask(CommitDelta(delta(lease, 1, base=True)))
     return lease
 
@@ -146,7 +146,7 @@ async def test_nothing_new_is_begun_while_a_commit_hangs(database: Database) -> 
     hanging = HangingDatabase(database)
     async with storage_actor(hanging, stalled_after_s=0.1) as storage, trio.open_nursery() as nursery:
         hanging.free = trio.Event()
-        nursery.start_soon(storage.ask, RecordCompany(A, "running"))
+        nursery.start_soon(storage.ask, ClaimCompany(A, "running"))
         await hanging.entered.wait()
         await eventually("sends to be refused", lambda: _is_refusing(storage), within=30)
         hanging.free.set()

@@ -114,7 +114,7 @@ async def test_it_leaves_whatsapp_before_its_leases_end(
                 await its.wait_connected(*NAMES, within=TAKEN_OVER_WITHIN_S)
                 proxy.toxics.heal()
                 await eventually(
-                    "the first daemon to know whose they are", lambda: _all_in(api, "conflict"), within=60.0
+                    "the first daemon to know whose they are", lambda: _all_in(api, "elsewhere"), within=60.0
                 )
                 await before.assert_no_pairing()
                 logins = await before.more("logins")

@@ -44,7 +44,7 @@ async def test_the_other_daemon_takes_every_company_over(
         async with open_api(other) as its, trio.open_nursery() as nursery:
             before = await witness(its, loopback)
             nursery.start_soon(_watch_sockets, site, most)
-            await eventually("the other daemon to know whose they are", lambda: _all_in(its, "conflict"), within=60.0)
+            await eventually("the other daemon to know whose they are", lambda: _all_in(its, "elsewhere"), within=60.0)
             assert (await before.more("logins")) == 0
 
             site.daemon.signal(signal.SIGKILL)

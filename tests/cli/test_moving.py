@@ -26,6 +26,7 @@ from storage.sealing import is_sealed
 from tests.cli.terminal import Terminal
 from tests.support import baileys as b
 from tests.support.master_keys import write_keys
+from tests.support.records import is_wanted
 
 COMPANY = "962302"
 
@@ -107,7 +108,7 @@ async def test_an_import(terminal: Terminal, database: Database, path: Path) -> 
     state = await auth_state.load(database, COMPANY)
     assert state.file_id == f"baileys-{source.digest[:32]}"
     assert len(state.keys) == sum(done.json["moved"].values()) - 1
-    assert await companies.is_wanted(database, COMPANY)
+    assert await is_wanted(database, COMPANY)
     assert await database.fetchval("SELECT owner FROM whatsapp_leases") is None
     tombstone = find_tombstone(path)
     assert tombstone is not None
@@ -443,7 +444,7 @@ async def test_an_export(terminal: Terminal, database: Database, path: Path, tmp
     assert done.code == 0
     assert (done.json["files"], done.json["skippedMessages"]) == (len(made.files), 12)
     assert (await auth_state.load(database, COMPANY)).creds is None
-    assert not await companies.is_wanted(database, COMPANY)
+    assert not await is_wanted(database, COMPANY)
     assert await database.fetchval("SELECT owner FROM whatsapp_leases") is None
     assert await database.fetchval("SELECT reason FROM whatsapp_auth_archive") == f"{EXPORTED} {made.digest}"
     assert "out.exporting" not in names_beside(path)
@@ -557,7 +558,7 @@ async def test_a_failed_hand_over_leaves_no_directory(
     assert done.code == 1
     assert [name for name in names_beside(path) if name.startswith("out")] == []
     assert (await auth_state.load(database, COMPANY)).creds is not None
-    assert await companies.is_wanted(database, COMPANY)
+    assert await is_wanted(database, COMPANY)
 
 
 async def _link(database: Database, creds: bytes) -> None:

@@ -46,7 +46,7 @@ async def test_every_data_key_is_wrapped_anew(configured: Terminal, postgres_dsn
     """The new key stands above the old one in the file; afterwards the old one is needed no more, by archives neither."""
     async with open_database(postgres_dsn, size=2, vault=vault(key_file, 1)) as database:
         await link(database, 3)
-        archived = await database.write(archive.archive, "c3", "logged out")
+        archived = await database.write(archive.archive, "c3", "logged out", owner="daemon-1", epoch=1)
         write_keys(key_file, 2, 1)
 
         first = await configured.run("rotate-key", "--json")
@@ -128,7 +128,7 @@ async def test_what_is_plain_is_sealed(
 ) -> None:
     """The way in for an installation that had no master key: live values and archives."""
     await link(database, 3)
-    archived = await database.write(archive.archive, "c3", "logged out")
+    archived = await database.write(archive.archive, "c3", "logged out", owner="daemon-1", epoch=1)
 
     done = await configured.run("rotate-key", "--json")
     again = await configured.run("rotate-key", "--json")

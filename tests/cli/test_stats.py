@@ -72,7 +72,7 @@ async def test_cleanup(terminal_: Terminal, database: Database) -> None:
     for company_id in (A, B, GONE):
         await link(database, company_id)
     await database.write(leases.release, B, "daemon-1", 1)
-    await database.write(archive.archive, GONE, "deleted")
+    await database.write(archive.archive, GONE, "deleted", owner="daemon-1", epoch=1)
     await database.execute("UPDATE whatsapp_auth_archive SET archived_at = now() - interval '91 days'")
     await database.execute("UPDATE whatsapp_keys SET expires_at = now() WHERE expires_at IS NOT NULL")
 

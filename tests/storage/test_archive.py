@@ -25,7 +25,7 @@ async def test_archiving_leaves_no_live_identity(database: Database) -> None:
     """Creds, keys and the device file are gone from the live tables and complete in the archive."""
     await link(database)
 
-    archived = await database.write(archive.archive, A, "logged out")
+    archived = await database.write(archive.archive, A, "logged out", owner="daemon-1", epoch=1)
 
     state = await auth_state.load(database, A)
     assert (state.creds, state.keys, state.file_id, state.position) == (None, [], None, 0)
@@ -37,7 +37,8 @@ async def test_archiving_leaves_no_live_identity(database: Database) -> None:
 
 async def test_nothing_to_archive_is_no_archive(database: Database) -> None:
     """A company without an identity is left as it is."""
-    assert await database.write(archive.archive, A, "logged out") is None
+    await database.write(leases.acquire, A, "daemon-1", 30.0)
+    assert await database.write(archive.archive, A, "logged out", owner="daemon-1", epoch=1) is None
     assert await database.fetchval("SELECT count(*) FROM whatsapp_auth_archive") == 0
 
 
@@ -58,7 +59,7 @@ async def test_a_number_of_archives_is_kept(database: Database) -> None:
     """Beyond the limit the oldest archive of the company goes."""
     for position in range(1, archive.KEEP + 3):
         await link(database, position)
-        await database.write(archive.archive, A, f"the {position}th")
+        await database.write(archive.archive, A, f"the {position}th", owner="daemon-1", epoch=1)
 
     reasons = [row["reason"] for row in await database.fetch("SELECT reason FROM whatsapp_auth_archive ORDER BY id")]
     assert len(reasons) == archive.KEEP
@@ -69,7 +70,7 @@ async def test_an_archive_is_destroyed_when_its_time_is_over(database: Database)
     """Younger ones and live identities stay, also of the same company; batch by batch."""
     for position in range(1, 6):
         await link(database, position)
-        await database.write(archive.archive, A, f"the {position}th")
+        await database.write(archive.archive, A, f"the {position}th", owner="daemon-1", epoch=1)
     await link(database, 6)
     await database.execute(
         "UPDATE whatsapp_auth_archive SET archived_at = now() - interval '2 minutes' WHERE reason < 'the 4'"

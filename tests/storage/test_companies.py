@@ -7,6 +7,7 @@ import pytest
 from storage import companies
 from storage.errors import IntegrityError
 from storage.pool import Database
+from tests.support.records import is_wanted
 
 
 async def test_ensure_makes_a_company_once(database: Database) -> None:
@@ -36,8 +37,8 @@ async def test_what_is_desired_is_recorded(database: Database) -> None:
 
     assert await database.write(companies.set_desired, "962302", "stopped")
     assert not await database.write(companies.set_desired, "nobody", "stopped")
-    assert not await companies.is_wanted(database, "962302")
-    assert not await companies.is_wanted(database, "nobody")
+    assert not await is_wanted(database, "962302")
+    assert not await is_wanted(database, "nobody")
 
     found = await companies.find(database, "962302")
     assert found is not None

@@ -20,6 +20,7 @@ from storage.leases import Lease
 from storage.moving import Arrival, MoveRefused
 from storage.pool import Database
 from tests.support import baileys as b
+from tests.support.records import is_wanted
 
 A = "962302"
 B = "962303"
@@ -54,7 +55,7 @@ async def test_everything_is_stored_in_batches(database: Database, arrival: Arri
     assert said == [100, 200, len(arrival.changes)]
     assert moving.digest_of(state.creds, state.keys) == arrival.digest
     assert (state.file_id, state.position) == (arrival.file_id, 3)
-    assert await companies.is_wanted(database, A)
+    assert await is_wanted(database, A)
 
 
 async def test_standing(database: Database, arrival: Arrival) -> None:
@@ -151,7 +152,7 @@ async def test_a_stopped_company_stays_stopped(database: Database, arrival: Arri
 
     await take_in(database, arrival)
 
-    assert not await companies.is_wanted(database, A)
+    assert not await is_wanted(database, A)
 
 
 async def test_handing_over_leaves_nothing_to_run(database: Database, arrival: Arrival) -> None:
@@ -163,7 +164,7 @@ async def test_handing_over_leaves_nothing_to_run(database: Database, arrival: A
     await database.write(moving.hand_over, state, lease, "there")
 
     assert (await auth_state.load(database, A)).creds is None
-    assert not await companies.is_wanted(database, A)
+    assert not await is_wanted(database, A)
     assert await moving.was_handed_over(database, A, "there")
     assert not await moving.was_handed_over(database, A, "elsewhere")
 
@@ -191,4 +192,4 @@ async def test_without_the_lease_nothing_is_handed_over(database: Database, arri
     with pytest.raises(LeaseLost):
         await database.write(moving.hand_over, state, Lease(A, "move/2", 1, 30.0), "there")
     assert (await auth_state.load(database, A)).creds is not None
-    assert await companies.is_wanted(database, A)
+    assert await is_wanted(database, A)

@@ -137,7 +137,7 @@ async def test_x5_what_is_not_what_was_written_is_an_error(sealing: Database, sq
 async def test_x5_an_old_value_under_a_retired_key_does_not_open(sealing: Database) -> None:
     """A value out of the archive put back into its old place belongs to a key that is not the company's any more."""
     await link(sealing)
-    archived = await sealing.write(archive.archive, A, "logged out")
+    archived = await sealing.write(archive.archive, A, "logged out", owner="daemon-1", epoch=1)
     await link(sealing)
     await sealing.execute(
         "UPDATE whatsapp_auth SET creds = (SELECT creds FROM whatsapp_auth_archive WHERE id = $1)", archived
@@ -260,7 +260,7 @@ async def test_the_archive_is_sealed_and_can_be_opened(sealing: Database) -> Non
     """Logged-out credentials are as unreadable as live ones, and not lost."""
     await link(sealing)
 
-    archived = await sealing.write(archive.archive, A, "logged out")
+    archived = await sealing.write(archive.archive, A, "logged out", owner="daemon-1", epoch=1)
     assert archived is not None
 
     assert "canary" not in await everything_stored(sealing)
@@ -274,7 +274,7 @@ async def test_plain_values_are_sealed_on_their_way_into_the_archive(database: D
     """Also those from before there was a master key."""
     await link(database)
 
-    archived = await sealing.write(archive.archive, A, "logged out")
+    archived = await sealing.write(archive.archive, A, "logged out", owner="daemon-1", epoch=1)
 
     assert archived is not None
     assert "canary" not in await everything_stored(sealing)
@@ -284,7 +284,7 @@ async def test_plain_values_are_sealed_on_their_way_into_the_archive(database: D
 async def test_x5_an_archive_that_was_changed_does_not_open(sealing: Database) -> None:
     """The same promise as for live values."""
     await link(sealing)
-    archived = await sealing.write(archive.archive, A, "logged out")
+    archived = await sealing.write(archive.archive, A, "logged out", owner="daemon-1", epoch=1)
     assert archived is not None
     await sealing.execute("UPDATE whatsapp_auth_archive SET creds = '{}'")
 
@@ -297,7 +297,7 @@ async def test_what_cannot_be_sealed_can_still_be_archived(sealing: Database) ->
     await link(sealing)
     await sealing.execute("UPDATE whatsapp_data_keys SET kek_id = 'x', all_sealed = false")
 
-    assert await sealing.write(archive.archive, A, "unusable") is not None
+    assert await sealing.write(archive.archive, A, "unusable", owner="daemon-1", epoch=1) is not None
     assert (await auth_state.load(sealing, A)).creds is None
 
 
@@ -307,7 +307,7 @@ async def test_linking_again_makes_a_new_data_key(sealing: Database) -> None:
     for _ in range(archive.KEEP + 2):
         await link(sealing)
         used.append(await sealing.fetchval("SELECT data_key_id FROM whatsapp_data_keys WHERE retired_at IS NULL"))
-        await sealing.write(archive.archive, A, "logged out")
+        await sealing.write(archive.archive, A, "logged out", owner="daemon-1", epoch=1)
 
     kept = [row["data_key_id"] for row in await sealing.fetch("SELECT data_key_id FROM whatsapp_data_keys")]
     assert len(set(used)) == len(used)
@@ -318,7 +318,7 @@ async def test_data_keys_of_destroyed_archives_are_destroyed(sealing: Database) 
     """Each with its archive; the company's live key stays."""
     for _ in range(2):
         await link(sealing)
-        await sealing.write(archive.archive, A, "logged out")
+        await sealing.write(archive.archive, A, "logged out", owner="daemon-1", epoch=1)
     await link(sealing)
     await sealing.execute(
         "UPDATE whatsapp_auth_archive SET archived_at = now() - interval '2 minutes'"

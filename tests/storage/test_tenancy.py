@@ -61,7 +61,7 @@ async def plant(database: Database, company_id: str, text: str) -> None:
     changes = (KeyChange("session", text, value), KeyChange("lid-mapping", text, value))
     delta = Delta(company_id, "daemon-1", lease.epoch, text, 1, value, changes, base=True)
     await database.write(auth_state.commit_deltas, [delta])
-    await database.write(archive.archive, company_id, text)
+    await database.write(archive.archive, company_id, text, owner=lease.owner, epoch=lease.epoch)
     await database.write(auth_state.commit_deltas, [delta])
     await database.write(companies.ensure, company_id)
     await database.write(media.keep, [media.NewMedia(company_id, text, text, value)], 60.0)

@@ -6,11 +6,11 @@ import { Rows, roving } from "./rows.js";
 const FIRST = 25; // few enough that the tree below stays in reach
 const PAGE = 100;
 const ORDER = [
-  "connected", "pairing", "connecting", "reconnecting", "suspended", "conflict",
+  "connected", "pairing", "connecting", "reconnecting", "suspended", "conflict", "elsewhere",
   "logged_out", "banned", "outdated", "failed", "unlinked", "stopped",
 ];
 
-const AT_REST = new Set(["stopped", "unlinked"]);
+const AT_REST = new Set(["stopped", "unlinked", "elsewhere"]);
 
 function rankOf(row) {
   if (!row) return 9;
