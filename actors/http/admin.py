@@ -18,7 +18,7 @@ from actors.http.backends import Backends, Injected, note
 from actors.http.bodies import ApiRequest
 from actors.http.events import MAX_PAGE, MAX_SEQ
 from actors.http.guards import needs_admin, needs_key
-from actors.http.openapi import may_answer
+from actors.http.openapi import may_answer, named
 from actors.http.problems import Problem
 from actors.http.replies import AuditedAction, AuditReply
 from actors.http.tree import ActorReply, TreeReply, view
@@ -51,19 +51,24 @@ class AdminController(Controller):
     tags = ("administration",)
 
     @get("/tree", summary="The actor tree", responses=may_answer())
-    async def tree(self, backends: Injected) -> TreeReply:
+    async def get_tree(self, backends: Injected) -> TreeReply:
         """Every actor with its state, mailbox, restarts and last crash."""
         return TreeReply(tree=view(backends.system.snapshot()))
 
     @get("/audit", summary="The audit log", responses=may_answer("invalid_request"))
-    async def audit(self, backends: Injected, before: Before = None, limit: Limit = 100) -> AuditReply:
+    async def list_audit_records(self, backends: Injected, before: Before = None, limit: Limit = 100) -> AuditReply:
         """What was done with which key and from where, and what was refused; newest first. `wasup audit` verifies its chain."""
         found = await backends.audit_log.read(before, limit + 1)
         records = tuple(AuditedAction(**msgspec.structs.asdict(record)) for record in found[:limit])
         return AuditReply(records=records, next=records[-1].id if len(found) > limit else None)
 
-    @get(["/actors", "/actors/{target:path}"], summary="One actor", responses=may_answer("no_such_actor"))
-    async def actor(self, backends: Injected, target: Target = "/") -> ActorReply:
+    @get(
+        ["/actors", "/actors/{target:path}"],
+        summary="One actor",
+        operation_id=named(actors="getRootActor", target="getActor"),
+        responses=may_answer("no_such_actor"),
+    )
+    async def get_actor(self, backends: Injected, target: Target = "/") -> ActorReply:
         """One actor, its last crash with the traceback, and what is below it."""
         return _look(backends, _checked(target))
 
@@ -75,7 +80,7 @@ class AdminController(Controller):
             "no_such_actor", "not_found", "not_supported", "action_failed", "restarting", "owned_elsewhere"
         ),
     )
-    async def act(self, target: Target, request: ApiRequest, backends: Injected) -> ActorReply:
+    async def act_on_actor(self, target: Target, request: ApiRequest, backends: Injected) -> ActorReply:
         """The last part of the path is what to do: kill, restart, suspend or resume."""
         path, _, word = target.rpartition("/")
         action = ACTIONS.get(word)

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Mapping
-from typing import Any, Final, cast, final, get_args
+from collections.abc import Callable
+from typing import Final, final, get_args
 
 import msgspec
 import trio
@@ -13,19 +13,10 @@ from litestar.handlers import HTTPRouteHandler
 from litestar.types import Method
 from litestar.types.internal_types import PathParameterDefinition
 
-from actors.http.bodies import MAX_CHOICES, Body
-from actors.http.examples import EXAMPLES
-from actors.http.kinds import body_schemas
+from actors.http.bodies import MAX_CHOICES
+from actors.http.schemas import COMPANY, IDEMPOTENCY_KEY, PHONE, Json, complete_schemas, every_object, unwrap
 from actors.messages import EventType
 
-Json = dict[str, Any]
-
-COMPANY: Final = r"^[A-Za-z0-9_-]{1,64}$"
-IDEMPOTENCY_KEY: Final = r"^[!-~]{1,128}$"
-PHONE: Final = "phone-number"
-"""A format of its own: what phonenumbers takes for a possible number, or a person's JID; no pattern says that."""
-PUBLIC_URL: Final = "public-https-url"
-"""What actors/outbound/urls.py takes."""
 WEBHOOK: Final = r"^wh_[0-9a-f]{16}$"
 GROUP: Final = r"^[0-9]{10,20}(-[0-9]{9,11})?@g\.us$"
 
@@ -36,9 +27,15 @@ _RATE_LIMIT: Final[Json] = {
     "RateLimit-Reset": {"description": "Seconds until one more is allowed; 0 when it is", **_WHOLE},
 }
 _RETRY_AFTER: Final[Json] = {"Retry-After": {"description": "Seconds", **_WHOLE}}
+_BYTES: Final[Json] = {"type": "string", "format": "binary"}
+_FILE: Final[Json] = {
+    # What no browser runs goes out as what it is, everything else as the first: see actors/http/files.py.
+    each: {"schema": _BYTES}
+    for each in ("application/octet-stream", "application/pdf", "image/*", "audio/*", "video/*")
+}
 _PICTURE: Final[Json] = {
-    "image/png": {"schema": {"type": "string", "contentMediaType": "image/png"}},
-    "image/svg+xml": {"schema": {"type": "string", "contentMediaType": "image/svg+xml"}},
+    "image/png": {"schema": _BYTES},
+    "image/svg+xml": {"schema": _BYTES},
 }
 
 
@@ -68,56 +65,23 @@ def make_document(app: Litestar) -> bytes:
 
 
 def operation_id(
-    handler: HTTPRouteHandler, _method: Method, path_components: list[str | PathParameterDefinition]
+    handler: HTTPRouteHandler, _method: Method, _path_components: list[str | PathParameterDefinition]
 ) -> str:
-    """The handler's name in camelCase, with the last word of the path where it has several paths."""
-    name = re.sub(r"_(\w)", lambda found: found[1].upper(), handler.handler_name)
-    if len(handler.paths) < 2:
-        return name
-    last = path_components[-1]
-    return f"{name}_{last if isinstance(last, str) else last.name}"
+    """The handler's name in camelCase. Handlers are named by a verb and a noun: generators make functions of these names, and a lone
+    word such as ``fetch`` hides what the language has under it.
+    """
+    return re.sub(r"_(\w)", lambda found: found[1].upper(), handler.handler_name)
 
 
 def complete(document: Json) -> Json:
     """Add examples, patterns, headers and media types. ``document`` is changed."""
-    schemas = document["components"]["schemas"]
-    schemas |= body_schemas()
-    for name, example in EXAMPLES.items():
-        if name in schemas:
-            schemas[name].setdefault("examples", [example])
-    _complete_bodies(schemas)
+    complete_schemas(document["components"]["schemas"])
     for path, item in document["paths"].items():
         for operation in item.values():
             _complete_operation(path, operation)
+    for each in every_object(document):
+        unwrap(each)
     return document
-
-
-def _complete_bodies(schemas: Mapping[str, Json]) -> None:
-    for name in _names_below(Body) & schemas.keys():
-        schemas[name]["additionalProperties"] = False
-    link = schemas["InitializeBody"]
-    for name in ("NewWebhookBody", "WebhookBody", "WebhookChangeBody"):
-        webhook = schemas[name]["properties"]
-        webhook["url"]["format"] = PUBLIC_URL
-        # What the framework leaves out: limits of what stands in a list, and a minimum of 0.
-        _non_null(webhook["companies"])["items"]["pattern"] = COMPANY
-    schemas["RotationBody"]["properties"]["overlapS"]["minimum"] = 0
-    _non_null(schemas["DeadLettersBody"]["properties"]["eventIds"])["items"]["pattern"] = IDEMPOTENCY_KEY
-    # By QR code there is no phone to name, by code there must be one.
-    phone = {"type": "string", "format": PHONE, "examples": ["+79000000001"]}
-    link["oneOf"] = [
-        {"properties": {"method": {"const": "qr"}, "phone": {"type": "null"}}},
-        {"properties": {"method": {"const": "code"}, "phone": phone}, "required": ["method", "phone"]},
-    ]
-
-
-def _names_below(base: type) -> set[str]:
-    below: list[type] = base.__subclasses__()
-    return {base.__name__}.union(*map(_names_below, below))
-
-
-def _non_null(schema: Json) -> Json:
-    return next(cast("Json", each) for each in schema["oneOf"] if each.get("type") != "null")
 
 
 def _complete_operation(path: str, operation: Json) -> None:
@@ -126,6 +90,8 @@ def _complete_operation(path: str, operation: Json) -> None:
     responses = operation["responses"]
     if path.endswith("/qr"):
         responses["200"]["content"] = _PICTURE
+    if path.endswith("/media/{media_id}"):
+        responses["200"]["content"] = _FILE
     if path.endswith(("/send", "/contacts/{phone}")):
         responses["200"]["headers"] = _RATE_LIMIT
         responses["429"]["headers"] = {**_RATE_LIMIT, **_RETRY_AFTER}

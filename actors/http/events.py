@@ -64,7 +64,7 @@ class TicketsController(Controller):
     tags = ("events",)
 
     @post(status_code=201, summary="A ticket for a WebSocket", responses=may_answer("too_many_tickets"))
-    async def issue(self, request: ApiRequest) -> TicketReply:
+    async def issue_ticket(self, request: ApiRequest) -> TicketReply:
         """For browsers, whose WebSockets cannot carry a key: open `/api/whatsapp/events?ticket=…` with it, once and soon."""
         authenticator: Authenticator = request.app.state.authenticator
         ticket, ttl_s = authenticator.issue_ticket(request.scope["headers"])

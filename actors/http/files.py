@@ -32,7 +32,10 @@ _MEDIA_ID: Final = re.compile(r"[0-9a-f]{1,64}", re.ASCII)
 _SHOWN: Final = re.compile(r"(?:image/(?:jpeg|png|webp|gif)|video/[a-z0-9.+-]+|audio/[a-z0-9.+-]+|application/pdf)")
 """Types that a browser does not run; a sender may call its file anything."""
 
-_A_FILE: Final = ResponseSpec(data_container=bytes, media_type="*/*", description="The file", generate_examples=False)
+_A_FILE: Final = ResponseSpec(
+    data_container=bytes, media_type="application/octet-stream", description="The file", generate_examples=False
+)
+"""actors/http/document.py adds the other types that it may have."""
 
 FileName = Annotated[
     str,
@@ -88,7 +91,7 @@ class MediaController(Controller):
             "media_upload_failed", "media_unreadable", "too_many_transfers", "engine_unavailable",
         ),
     )  # fmt: skip
-    async def upload(
+    async def upload_media(
         self,
         request: ApiRequest,
         company_id: CompanyId,
@@ -123,7 +126,7 @@ class MediaController(Controller):
             ),
         },
     )  # fmt: skip
-    async def fetch(
+    async def fetch_media(
         self,
         company_id: CompanyId,
         media_id: Annotated[str, PathParameter(description="From a message's `media.id`, or from an upload")],

@@ -35,7 +35,7 @@ class ContactsController(Controller):
     tags = ("contacts",)
 
     @get("/{phone:str}", summary="Is it on WhatsApp?", responses=may_answer(*_ASKING, "invalid_phone", "rate_limited"))
-    async def check(
+    async def check_contact(
         self,
         company_id: CompanyId,
         phone: Annotated[
@@ -68,7 +68,7 @@ class GroupsController(Controller):
     tags = ("contacts",)
 
     @get(summary="List groups", responses=may_answer(*_ASKING))
-    async def groups(self, company_id: CompanyId, backends: Injected) -> GroupsReply:
+    async def list_groups(self, company_id: CompanyId, backends: Injected) -> GroupsReply:
         """The groups that the company's account is in."""
         found = await _ask(company_id, ListGroups(), backends)
         groups = tuple(_summary(group) for group in found)
@@ -79,7 +79,7 @@ class GroupsController(Controller):
         summary="One group",
         responses=may_answer(*_ASKING, "invalid_phone", "not_in_group", "no_such_group"),
     )
-    async def group(
+    async def get_group(
         self,
         company_id: CompanyId,
         group_id: Annotated[str, PathParameter(description="The group's JID: …@g.us")],
@@ -104,7 +104,7 @@ class ChatController(Controller):
     tags = ("messages",)
 
     @post("/read", status_code=200, summary="Mark read", responses=may_answer(*_ASKING, *BODY, "invalid_phone"))
-    async def read(self, company_id: CompanyId, data: JSONBody[ReadBody], backends: Injected) -> Done:
+    async def mark_read(self, company_id: CompanyId, data: JSONBody[ReadBody], backends: Injected) -> Done:
         """Whoever wrote the messages is shown that they were read."""
         chat = parse_recipient(data.phone, backends.region).jid
         if data.sender is UNSET and chat.endswith("@g.us"):
@@ -114,7 +114,7 @@ class ChatController(Controller):
         return Done()
 
     @post("/typing", status_code=200, summary="Show typing", responses=may_answer(*_ASKING, *BODY, "invalid_phone"))
-    async def typing(self, company_id: CompanyId, data: JSONBody[TypingBody], backends: Injected) -> Done:
+    async def set_typing(self, company_id: CompanyId, data: JSONBody[TypingBody], backends: Injected) -> Done:
         """Shown for some seconds; say it again while it lasts."""
         chat = parse_recipient(data.phone, backends.region).jid
         await _ask(company_id, SetTyping(chat, data.state), backends)

@@ -32,6 +32,8 @@ Text = Annotated[
 ]
 Words = Annotated[str, Meta(pattern=r"^[^\u0000]*$")]
 Caption = Annotated[str, Meta(max_length=MAX_CAPTION, pattern=r"^[^\u0000]*$")]
+_NEVER: Final[dict[str, Any]] = {"not": {}}
+"""Fits nothing. JSON Schema has `false` for it, which not every reader of OpenAPI takes."""
 _EDGE = r"[^\s\u0000-\u001f\u007f-\u009f]"
 _LINE = f"^{_EDGE}(" + r"[^\u0000-\u001f\u007f-\u009f\u2028\u2029]*" + f"{_EDGE})?$"
 """One line without blanks around it."""
@@ -207,8 +209,14 @@ def body_schemas() -> dict[str, Any]:
     """The schemas of these bodies: what the types say, and that some fields are given instead of each other."""
     types = [SendBody, ReadBody, TypingBody]
     _, schemas = msgspec.json.schema_components(types, ref_template="#/components/schemas/{name}")
-    schemas["SendBody"]["oneOf"] = [{"required": [kind]} for kind in KINDS]
+    schemas["SendBody"] |= _exactly_one_of(*KINDS)
     for name in ("ImageBody", "VideoBody", "AudioBody", "DocumentBody", "StickerBody"):
-        schemas[name]["oneOf"] = [{"required": ["mediaId"]}, {"required": ["url"]}]
-    schemas["ReactionBody"]["not"] = {"required": ["sender", "fromMe"], "properties": {"fromMe": {"const": True}}}
+        schemas[name] |= _exactly_one_of("mediaId", "url")
+    from_me = {"properties": {"fromMe": {"const": True}}, "required": ["fromMe"]}
+    schemas["ReactionBody"] |= {"if": from_me, "then": {"properties": {"sender": _NEVER}}}
     return schemas
+
+
+def _exactly_one_of(*names: str) -> dict[str, Any]:
+    """In an `allOf`, where generators of clients that make types of a choice find the fields all the same."""
+    return {"allOf": [{"oneOf": [{"properties": {name: {}}, "required": [name]} for name in names]}]}

@@ -10,7 +10,7 @@ from actors.counting import Sample
 from actors.http.backends import Injected
 from actors.http.bodies import ApiRequest
 from actors.http.guards import needs_admin, needs_key
-from actors.http.openapi import NOT_READY, may_answer
+from actors.http.openapi import NOT_READY, may_answer, named
 from actors.http.problems import Problem
 from actors.http.replies import Done, MetricsReply, succeed
 from actors.messages import GetDaemonHealth
@@ -31,7 +31,7 @@ class MetricsController(Controller):
     tags = ("metrics",)
 
     @get("/api/whatsapp/metrics", summary="Metrics as JSON", responses=may_answer())
-    async def as_json(self, request: ApiRequest, backends: Injected) -> MetricsReply:
+    async def get_metrics(self, request: ApiRequest, backends: Injected) -> MetricsReply:
         """Of all companies, or of those of the key."""
         return succeed(MetricsReply, backends.metrics.totals(request.auth.companies))
 
@@ -46,10 +46,11 @@ class ExpositionController(Controller):
     @get(
         ["/metrics", "/api/whatsapp/metrics/prometheus"],
         summary="Metrics for Prometheus",
+        operation_id=named(metrics="getPrometheusMetrics", prometheus="getMetricsText"),
         responses=may_answer(),
         media_type=EXPOSITION,
     )
-    async def as_text(self, backends: Injected) -> Response[bytes]:
+    async def get_metrics_text(self, backends: Injected) -> Response[bytes]:
         """Everything, in Prometheus' text format."""
         return Response(backends.metrics.exposition(), media_type=EXPOSITION)
 
@@ -62,12 +63,12 @@ class ProbesController(Controller):
     tags = ("probes",)
 
     @get("/livez", summary="Alive")
-    async def livez(self) -> Done:
+    async def check_alive(self) -> Done:
         """Whoever can answer this is alive."""
         return Done()
 
     @get("/readyz", summary="Ready", responses=NOT_READY)
-    async def readyz(self, backends: Injected) -> Done:
+    async def check_ready(self, backends: Injected) -> Done:
         """200 when the daemon can do its work, 503 `not_ready` otherwise."""
         try:
             health = await backends.health.ask(GetDaemonHealth(), timeout=backends.waits.ready_s)

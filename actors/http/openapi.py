@@ -2,15 +2,31 @@
 
 from __future__ import annotations
 
+from typing import Final
+
 import msgspec
+from litestar.handlers import HTTPRouteHandler
 from litestar.openapi import OpenAPIConfig, ResponseSpec
-from litestar.openapi.spec import Components, Example, SecurityScheme
+from litestar.openapi.spec import Components, Example, SecurityScheme, Tag
 from litestar.router import Router
+from litestar.types import Method, OperationIDCreator
+from litestar.types.internal_types import PathParameterDefinition
 
 from actors.http.document import operation_id
 from actors.http.problems import KINDS, MEDIA_TYPE, Problem, ProblemBody, body_of
 
 VERSION = "1"
+
+_TAGS: Final = {
+    "sessions": "Link companies to WhatsApp, look at their sessions, start and stop them.",
+    "messages": "Send messages and files, fetch files that came, mark messages read.",
+    "contacts": "What WhatsApp knows of numbers and groups.",
+    "events": "What happens: read again in pages, or followed live.",
+    "webhooks": "Have events delivered, and see what could not be.",
+    "metrics": "Counters of the daemon and its companies.",
+    "administration": "The actor tree and the audit log.",
+    "probes": "For load balancers and service managers.",
+}
 
 _EVERY_CALL = (
     "bad_request",
@@ -45,9 +61,27 @@ def _spec(codes: list[str]) -> ResponseSpec:
         media_type=MEDIA_TYPE,
         generate_examples=False,
         examples=[
-            Example(id=code, value=msgspec.to_builtins(body_of(Problem(code), "/api/whatsapp"))) for code in codes
+            _NamedExample(id=code, value=msgspec.to_builtins(body_of(Problem(code), "/api/whatsapp"))) for code in codes
         ],
     )
+
+
+class _NamedExample(Example):
+    """An example whose ``id`` is its key in the document and no field of its own, as OpenAPI has it: the framework writes both."""
+
+    @property
+    def _exclude_fields(self) -> set[str]:
+        return {"id"}
+
+
+def named(**by_last_word: str) -> OperationIDCreator:
+    """The operation ids of a handler with several paths, by the last word or parameter of each."""
+
+    def operation_id(_handler: HTTPRouteHandler, _method: Method, path: list[str | PathParameterDefinition]) -> str:
+        last = path[-1]
+        return by_last_word[last if isinstance(last, str) else last.name]
+
+    return operation_id
 
 
 def config(router: Router) -> OpenAPIConfig:
@@ -67,6 +101,7 @@ def config(router: Router) -> OpenAPIConfig:
                 "apiKey": SecurityScheme(type="apiKey", name="X-Api-Key", security_scheme_in="header"),
             }
         ),
+        tags=[Tag(name, description) for name, description in _TAGS.items()],
         use_handler_docstrings=True,
         operation_id_creator=operation_id,
         openapi_router=router,

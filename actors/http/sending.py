@@ -78,7 +78,7 @@ class SendController(Controller):
     tags = ("messages",)
 
     @post(status_code=200, summary="Send a message", responses=may_answer(*OF_A_COMPANY, *BODY, *_SENDING))
-    async def send(
+    async def send_message(
         self,
         company_id: CompanyId,
         data: JSONBody[SendBody],

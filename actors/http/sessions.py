@@ -101,7 +101,7 @@ class SessionController(Controller):
             "owned_elsewhere",
         ),
     )
-    async def initialize(
+    async def initialize_session(
         self,
         company_id: CompanyId,
         request: ApiRequest,
@@ -120,7 +120,7 @@ class SessionController(Controller):
         responses=may_answer(*OF_A_COMPANY, "no_qr", "not_acceptable"),
         media_type=MediaType.TEXT,
     )
-    async def present_qr(self, company_id: CompanyId, request: ApiRequest, backends: Injected) -> Response[bytes]:
+    async def get_qr_code(self, company_id: CompanyId, request: ApiRequest, backends: Injected) -> Response[bytes]:
         """As PNG or SVG, by Accept."""
         wanted = request.accept.best_match(["image/png", "image/svg+xml"])
         if wanted is None:
@@ -133,21 +133,21 @@ class SessionController(Controller):
         return Response(picture, media_type=wanted)
 
     @get("/status", summary="State and evidence", responses=may_answer(*OF_A_COMPANY))
-    async def status(self, company_id: CompanyId, backends: Injected) -> StatusReply:
+    async def get_session_status(self, company_id: CompanyId, backends: Injected) -> StatusReply:
         """The state, why and since when, and how old the evidence for it is."""
         company = await backends.find(company_id)
         status = await company.ask(GetStatus(), timeout=backends.waits.ask_s)
         return succeed(StatusReply, status)
 
     @get("/health", summary="Health", responses=may_answer(*OF_A_COMPANY))
-    async def health(self, company_id: CompanyId, backends: Injected) -> Response[HealthReply]:
+    async def get_session_health(self, company_id: CompanyId, backends: Injected) -> Response[HealthReply]:
         """200 when every check passes, 503 otherwise; makes a round trip to WhatsApp, at most once a second."""
         company = await backends.find(company_id)
         report = await company.ask(CheckHealth(), timeout=backends.waits.session_s)
         return Response(succeed(HealthReply, report), status_code=200 if report.healthy else 503)
 
     @post("/start", status_code=200, summary="Start", responses=may_answer(*OF_A_COMPANY))
-    async def start(self, company_id: CompanyId, request: ApiRequest, backends: Injected) -> StatusReply:
+    async def start_session(self, company_id: CompanyId, request: ApiRequest, backends: Injected) -> StatusReply:
         """Run, now and after a restart of the daemon. Harmless when it runs."""
         await backends.find(company_id)
         note(request, backends, "start", company_id)
@@ -155,7 +155,7 @@ class SessionController(Controller):
         return succeed(StatusReply, await backends.order(company_id, StartSession()))
 
     @post("/stop", status_code=200, summary="Stop", responses=may_answer(*OF_A_COMPANY))
-    async def stop(self, company_id: CompanyId, request: ApiRequest, backends: Injected) -> StatusReply:
+    async def stop_session(self, company_id: CompanyId, request: ApiRequest, backends: Injected) -> StatusReply:
         """Disconnect and stay so, also after a restart of the daemon; the device stays linked. Harmless when stopped."""
         await backends.find(company_id)
         note(request, backends, "stop", company_id)
@@ -163,14 +163,14 @@ class SessionController(Controller):
         return succeed(StatusReply, await backends.order(company_id, StopSession()))
 
     @post("/restart", status_code=200, summary="Restart", responses=may_answer(*OF_A_COMPANY))
-    async def restart(self, company_id: CompanyId, request: ApiRequest, backends: Injected) -> StatusReply:
+    async def restart_session(self, company_id: CompanyId, request: ApiRequest, backends: Injected) -> StatusReply:
         """Disconnect and connect again."""
         await backends.find(company_id)
         note(request, backends, "restart", company_id)
         return succeed(StatusReply, await backends.order(company_id, RestartSession()))
 
     @post("/logout", status_code=200, summary="Log out", responses=may_answer(*OF_A_COMPANY, "logout_failed"))
-    async def logout(self, company_id: CompanyId, request: ApiRequest, backends: Injected) -> StatusReply:
+    async def log_out_session(self, company_id: CompanyId, request: ApiRequest, backends: Injected) -> StatusReply:
         """Unlink the device at WhatsApp and archive its credentials. Harmless when it is not linked."""
         await backends.find(company_id)
         note(request, backends, "logout", company_id)
@@ -182,7 +182,7 @@ class SessionController(Controller):
             return succeed(StatusReply, await backends.order(company_id, GetStatus()))
 
     @delete("/", status_code=200, summary="Forget", responses=may_answer(*OF_A_COMPANY))
-    async def forget(self, company_id: CompanyId, request: ApiRequest, backends: Injected) -> ForgottenReply:
+    async def forget_session(self, company_id: CompanyId, request: ApiRequest, backends: Injected) -> ForgottenReply:
         """Log out as far as possible, archive the auth state, forget the company."""
         await backends.find(company_id)
         note(request, backends, "forget", company_id)

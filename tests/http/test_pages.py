@@ -178,8 +178,8 @@ async def test_every_operation_has_a_name_of_its_own(daemon: Daemon) -> None:
     names = [operation["operationId"] for item in document["paths"].values() for operation in item.values()]
 
     assert len(names) == len(set(names))
-    assert all(re.fullmatch(r"[a-z][A-Za-z]*(_[a-z]+)?", name) for name in names), names
-    assert {"listSessions", "send", "initialize", "readEvents"} <= set(names)
+    assert all(re.fullmatch(r"[a-z]+([A-Z][a-z]*)+", name) for name in names), names
+    assert {"listSessions", "sendMessage", "initializeSession", "readEvents", "fetchMedia"} <= set(names)
 
 
 async def test_the_examples_are_of_their_types(daemon: Daemon) -> None:
