@@ -30,7 +30,7 @@ from actors.metrics import Metrics
 from actors.notify import ServiceManager
 from actors.outputs import Outputs
 from actors.reloading import Reloader
-from actors.root import Parts, build_tree
+from actors.root import Parts, api_socket, build_tree
 from actors.signals import Signals
 from actors.stopping import Stopper, ending_within, leave_at_once
 from config.settings import Settings
@@ -179,7 +179,10 @@ async def _announce(system: System, parts: Parts, outputs: Outputs, log: structl
     host, port = await system.ref("/http").ask(GetHttpAddress())
     scheme = "https" if settings.http.tls_certificate_file else "http"
     url = f"{scheme}://{f'[{host}]' if ':' in host else host}:{port}"
-    announce(settings.state_dir, Running(pid=os.getpid(), url=url))
+    announce(
+        settings.state_dir,
+        Running(pid=os.getpid(), url=url, socket=_seen_from(settings.state_dir, api_socket(parts.runtime_dir))),
+    )
     parts.manager.ready(f"serving {url}")
     log.info("started", url=url, admin_key_file=str(settings.admin_key_file))
     outputs.tell(f"wasup is running\n  dashboard  {url}/\n  admin key  {settings.admin_key_file}")
@@ -199,6 +202,11 @@ def _runtime_dir(state_dir: Path) -> Generator[Path, None, None]:
         yield path
     finally:
         shutil.rmtree(path, ignore_errors=True)
+
+
+def _seen_from(state_dir: Path, path: Path) -> str:
+    """Relative to the state directory where it lies in it, which another container may see at another place."""
+    return str(path.relative_to(state_dir) if path.is_relative_to(state_dir) else path)
 
 
 def _installation(state_dir: Path) -> str:

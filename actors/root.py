@@ -80,6 +80,11 @@ class Parts:
     manager: ServiceManager
 
 
+def api_socket(runtime_dir: Path) -> Path:
+    """Where HTTP is served for the command line of this machine."""
+    return runtime_dir / "api.sock"
+
+
 def build_tree(parts: Parts) -> SupervisorSpec:
     """The tree of docs/ARCHITECTURE.md, in start order."""
     settings = parts.settings
@@ -300,4 +305,5 @@ def _http(parts: Parts, address: Address, app: Litestar, context: Context) -> Ht
         ),
         app=app,
         address=address,
+        local_socket=api_socket(parts.runtime_dir),
     )

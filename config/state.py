@@ -34,6 +34,8 @@ class Running(msgspec.Struct, frozen=True, kw_only=True):
     pid: int
     url: str
     """Where it serves HTTP, with the port it really got: ``http://127.0.0.1:3003``."""
+    socket: str
+    """The Unix socket where it serves HTTP for its own user: absolute, or relative to the state directory."""
 
 
 def prepare_state_dir(path: Path) -> None:
@@ -130,6 +132,23 @@ def is_held(path: Path) -> bool:
     finally:
         os.close(descriptor)
     return False
+
+
+def private_socket(path: Path, running: Running) -> Path | None:
+    """The socket of the daemon that runs on this state directory; None when another user could have put it there.
+
+    A port says nothing of who listens on it. A file in a directory that only the daemon's user may write to was made by that user, who
+    can read the state directory anyway.
+    """
+    socket = path / running.socket
+    try:
+        owner = path.stat().st_uid
+        directory, file = socket.parent.lstat(), socket.lstat()
+    except OSError:
+        return None
+    is_private = stat.S_ISDIR(directory.st_mode) and not directory.st_mode & _OTHERS_WRITE
+    is_ours = directory.st_uid == owner and file.st_uid == owner and stat.S_ISSOCK(file.st_mode)
+    return socket if is_private and is_ours else None
 
 
 def announce(path: Path, running: Running) -> None:

@@ -17,14 +17,15 @@ import msgspec
 from actors.cli.outcome import CommandError, Exit
 from config.load import load
 from config.settings import Settings
-from config.state import find_running, is_held
-from config.values import Bind
+from config.state import Running, find_running, is_held, private_socket
 
 _TIMEOUT: Final = httpx.Timeout(90.0, connect=5.0)
 """Longer than the daemon takes to answer anything: it has the shorter deadlines, and the better words."""
 
 _TRY_LATER: Final = frozenset({408, 429, 503, 504})
-_ANY_ADDRESS: Final = {"0.0.0.0": "127.0.0.1", "::": "::1"}  # noqa: S104  # what to connect to, not to listen on
+_ANY_ADDRESS: Final = frozenset({"0.0.0.0", "::"})  # noqa: S104  # what a daemon says that listens everywhere
+_LOOPBACK: Final = frozenset({"127.0.0.1", "::1", "localhost"})
+_SOCKET_URL: Final = "http://localhost"
 
 Parameters = Sequence[tuple[str, str | int]]
 
@@ -41,11 +42,21 @@ class Refusal(msgspec.Struct, frozen=True, rename="camel"):
 class Daemon:
     """Calls of the REST API. Every method raises CommandError with a sentence and an exit code."""
 
-    def __init__(self, http: httpx.AsyncClient, url: str, key: str, tls: ssl.SSLContext | None) -> None:
+    def __init__(
+        self,
+        http: httpx.AsyncClient,
+        url: str,
+        key: str,
+        *,
+        tls: ssl.SSLContext | None = None,
+        socket: Path | None = None,
+    ) -> None:
         self._http = http
         self.url = url
+        """Where it serves HTTP, for people; with ``socket`` it is not what is connected to."""
         self.headers = {"Authorization": f"Bearer {key}"}
         self.tls = tls
+        self.socket = socket
 
     async def get(self, path: str, parameters: Parameters = ()) -> dict[str, Any]:
         """The JSON object at ``path``."""
@@ -117,39 +128,87 @@ def too_slow(url: str) -> CommandError:
 
 @asynccontextmanager
 async def open_daemon(arguments: Namespace, environment: Mapping[str, str] | None = None) -> AsyncGenerator[Daemon]:
-    """The daemon that the arguments, the environment and the settings point to. Nothing is asked of it yet."""
+    """The daemon that the arguments, the environment and the settings point to. Nothing is asked of it yet.
+
+    A key goes to the address that was given with it, or to the daemon that holds the state directory, over that daemon's own socket. It
+    never goes to a port alone: what listens there while the daemon is down may be anybody's.
+    """
     environment = os.environ if environment is None else environment
     settings = load(config_file=arguments.config, environment=environment)
-    url = find_url(arguments.url or environment.get("WASUP_URL"), settings)
-    key = find_key(arguments.key or environment.get("WASUP_KEY"), settings)
+    given_url, given_key = arguments.url or environment.get("WASUP_URL"), arguments.key or environment.get("WASUP_KEY")
+    url = None if given_url is None else checked_url(given_url)
+    if url is not None and given_key is not None:
+        async with _open_remote(url, checked_key(given_key), settings) as daemon:
+            yield daemon
+        return
+    running, socket = find_local(settings, url)
+    key = checked_key(given_key or _read_key(settings.admin_key_file))
+    async with httpx.AsyncClient(
+        base_url=_SOCKET_URL,
+        timeout=_TIMEOUT,
+        transport=httpx.AsyncHTTPTransport(uds=str(socket)),
+        follow_redirects=False,
+    ) as http:
+        yield Daemon(http, running.url, key, socket=socket)
+
+
+@asynccontextmanager
+async def _open_remote(url: str, key: str, settings: Settings) -> AsyncGenerator[Daemon]:
     tls = _tls_context(settings) if url.startswith("https:") else None
     # The environment's HTTP proxy is for the world outside; a daemon on this machine is not there.
-    is_local = urlsplit(url).hostname in {"127.0.0.1", "::1", "localhost"}
+    is_local = urlsplit(url).hostname in _LOOPBACK
     async with httpx.AsyncClient(
         base_url=url, timeout=_TIMEOUT, verify=tls or True, trust_env=not is_local, follow_redirects=False
     ) as http:
-        yield Daemon(http, url, key, tls)
+        yield Daemon(http, url, key, tls=tls)
 
 
-def find_url(given: str | None, settings: Settings) -> str:
-    """What was given, else what the running daemon of this state directory says, else where it would be."""
-    if given:
-        parts = urlsplit(given)
-        if parts.scheme not in {"http", "https"} or not parts.hostname:
-            raise CommandError(Exit.USAGE, f"{given!r} is not the URL of a daemon; write http://127.0.0.1:3003")
-        return given.rstrip("/")
-    if running := find_running(settings.state_dir):
-        return running.url.rstrip("/")
-    if settings.bind.port == 0:
-        why = "is starting" if is_held(settings.state_dir) else "does not run"
-        raise CommandError(Exit.NO_DAEMON, f"the daemon of {settings.state_dir} {why}; name another with --url")
-    scheme = "http" if settings.http.tls_certificate_file is None else "https"
-    return f"{scheme}://{Bind(_ANY_ADDRESS.get(settings.bind.host, settings.bind.host), settings.bind.port)}"
+def checked_url(given: str) -> str:
+    """The URL as it is used. Raises CommandError for what is none."""
+    parts = urlsplit(given)
+    if parts.scheme not in {"http", "https"} or not parts.hostname:
+        raise CommandError(Exit.USAGE, f"{given!r} is not the URL of a daemon; write http://127.0.0.1:3003")
+    return given.rstrip("/")
 
 
-def find_key(given: str | None, settings: Settings) -> str:
-    """What was given, else the admin key of this state directory."""
-    text = given or _read_key(settings.admin_key_file)
+def find_local(settings: Settings, url: str | None = None) -> tuple[Running, Path]:
+    """The daemon that holds the state directory, and its socket. ``url``: where the user says that it is.
+
+    Raises CommandError: there is none, it is starting, or it is not there.
+    """
+    state_dir = settings.state_dir
+    running = find_running(state_dir)
+    if running is None:
+        why = "is starting: try again in a moment" if is_held(state_dir) else "does not run; start it with `wasup run`"
+        raise CommandError(Exit.NO_DAEMON, f"the daemon of {state_dir} {why}, or name another with --url and --key")
+    if url is not None and not _is_same_place(url, running.url):
+        raise CommandError(
+            Exit.NO_DAEMON,
+            f"the admin key of {state_dir} is for its own daemon, which is at {running.url} and not at {url}; give --key",
+        )
+    socket = private_socket(state_dir, running)
+    if socket is None:
+        raise CommandError(
+            Exit.NO_DAEMON,
+            f"{state_dir / running.socket} is not the socket of the daemon of {state_dir}, or others may write to its directory;"
+            " give --url and --key",
+        )
+    return running, socket
+
+
+def _is_same_place(one: str, other: str) -> bool:
+    return _place(one) == _place(other)
+
+
+def _place(url: str) -> tuple[str, str, int | None]:
+    parts = urlsplit(url)
+    host = parts.hostname or ""
+    is_here = host in _LOOPBACK or host in _ANY_ADDRESS
+    return parts.scheme, "here" if is_here else host, parts.port or (443 if parts.scheme == "https" else 80)
+
+
+def checked_key(text: str) -> str:
+    """The key as it is sent. Raises CommandError for what cannot be one."""
     if not text.isascii() or not text.isprintable() or " " in text:
         raise CommandError(Exit.NOT_ALLOWED, "the API key holds characters that no key has")
     return text

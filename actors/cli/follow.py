@@ -125,6 +125,8 @@ async def _open_stream(daemon: Daemon) -> Stream:
     assert parts.hostname is not None
     try:
         with trio.fail_after(CONNECT_S):
+            if daemon.socket is not None:
+                return await trio.open_unix_socket(str(daemon.socket))
             stream = await trio.open_tcp_stream(parts.hostname, parts.port or (443 if daemon.tls else 80))
             if daemon.tls is None:
                 return stream

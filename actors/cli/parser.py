@@ -64,7 +64,9 @@ def _settings() -> argparse.ArgumentParser:
 def _client() -> argparse.ArgumentParser:
     parent = argparse.ArgumentParser(add_help=False)
     parent.add_argument("--url", help="where the daemon is (default: $WASUP_URL, else the one of the state directory)")
-    parent.add_argument("--key", help="the API key (default: $WASUP_KEY, else admin.key in the state directory)")
+    parent.add_argument(
+        "--key", help="the API key (default: $WASUP_KEY; for the daemon of the state directory its admin.key)"
+    )
     return parent
 
 

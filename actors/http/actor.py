@@ -6,6 +6,7 @@ import ssl
 import time
 from collections.abc import Iterable
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any, Final, final
 
 import structlog
@@ -25,7 +26,7 @@ from actors.http.failures import where
 from actors.http.front import Front
 from actors.http.idempotency import Idempotency, IdempotencyStore
 from actors.http.lane import Lane
-from actors.http.listening import TlsError, listen, tls_context
+from actors.http.listening import TlsError, listen, listen_local, tls_context
 from actors.http.live import LiveEvents
 from actors.http.monitoring import actor_samples
 from actors.http.peers import Peers
@@ -86,6 +87,7 @@ class Address:
 class HttpActor(Actor):
     """Serves the API and live events. `started` fails with BindError or TlsError; `stopping` drains.
 
+    ``local_socket``: a Unix socket in a private directory, where the command line finds this very daemon.
     ``app``: the routes, from `build_app`, best built once for all incarnations. A stop takes at most ``http.drain_timeout_s`` and a
     moment: give the child a longer shutdown time.
     """
@@ -103,6 +105,7 @@ class HttpActor(Actor):
         stores: Stores,
         app: Litestar | None = None,
         address: Address | None = None,
+        local_socket: Path | None = None,
     ) -> None:
         self._settings = settings
         self._directory = directory
@@ -114,6 +117,7 @@ class HttpActor(Actor):
         self._stores = stores
         self._app = app or build_app(settings.http)
         self._address = address or Address(settings.bind)
+        self._local_socket = local_socket
         self._log = structlog.get_logger("wasup.http")
 
     async def started(self) -> None:
@@ -152,9 +156,15 @@ class HttpActor(Actor):
         )
         address = self._address
         listener = await listen(address.host, address.port, user_timeout_s=http.tcp_user_timeout_s)
+        try:
+            local = await listen_local(self._local_socket) if self._local_socket is not None else None
+        except BaseException:
+            listener.socket.close()
+            raise
         server = Server(
             front,
             listener,
+            local=local,
             settings=http,
             peers=peers,
             tls=tls,

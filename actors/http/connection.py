@@ -38,6 +38,8 @@ _LINGER_S: Final = 1.0
 _LINGER_BYTES: Final = 1024 * 1024
 _LEAVE_S: Final = 5.0
 """What a handler may take to finish once its client is gone."""
+LOCAL: Final = "local"
+"""The address of clients on the daemon's Unix socket."""
 _RESET_ON_CLOSE: Final = struct.pack("ii", 1, 0)
 
 
@@ -287,5 +289,6 @@ def _announces_body(head: h11.Response) -> bool:
     return any(name == b"content-length" and value != b"0" for name, value in head.headers)
 
 
-def _address(name: tuple[str, int] | tuple[str, int, int, int]) -> tuple[str, int]:
-    return name[0], name[1]
+def _address(name: tuple[str, int] | tuple[str, int, int, int] | str | bytes) -> tuple[str, int]:
+    """Host and port; of a Unix socket, which has neither, a word that is no address."""
+    return (LOCAL, 0) if isinstance(name, str | bytes) else (name[0], name[1])

@@ -34,6 +34,14 @@ class BindError(Exception):
         self.port = port
 
 
+class LocalSocketError(Exception):
+    """The command line's socket cannot be made; the text says which and why."""
+
+    def __init__(self, path: Path, why: OSError) -> None:
+        super().__init__(f"cannot listen on {path}: {why.strerror or why}; the command line reaches the daemon there")
+        self.path = path
+
+
 class TlsError(Exception):
     """The certificate or its key cannot be used; the text says which file and why."""
 
@@ -65,6 +73,21 @@ async def listen(host: str, port: int, *, user_timeout_s: float) -> trio.SocketL
     except OSError as error:
         listening.close()
         raise BindError(host, port, error) from error
+    return trio.SocketListener(listening)
+
+
+async def listen_local(path: Path) -> trio.SocketListener:
+    """A Unix socket of mode 0600 at ``path``, in the place of one that an earlier incarnation left. Raises `LocalSocketError`."""
+    listening = trio.socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+    place = trio.Path(path)
+    try:
+        await place.unlink(missing_ok=True)
+        await listening.bind(str(path))
+        await place.chmod(0o600)
+        listening.listen(_BACKLOG)
+    except OSError as error:
+        listening.close()
+        raise LocalSocketError(path, error) from error
     return trio.SocketListener(listening)
 
 

@@ -6,6 +6,7 @@ else.
 
 from __future__ import annotations
 
+import socket
 import ssl
 from collections.abc import Callable
 from typing import Final, final
@@ -23,17 +24,21 @@ from config.sections import HttpSettings
 
 _REQUESTS_PER_CONNECTION: Final = 1000
 _REFUSE_S: Final = 1.0
+LOCAL_RESERVE: Final = 16
+"""Connections beyond ``max_connections`` for the command line on this machine: an administrator gets through."""
 
 
 @final
 class Server:
-    """Serves ``app`` on one listener. `serve` runs until it is cancelled or `drain` was called and is through."""
+    """Serves ``app`` on one listener, and on ``local``, a Unix socket that only the daemon's user reaches, without TLS and with
+    `LOCAL_RESERVE` connections of its own. `serve` runs until it is cancelled or `drain` was called and is through."""
 
     def __init__(
         self,
         app: AsgiApp,
         listener: trio.SocketListener,
         *,
+        local: trio.SocketListener | None = None,
         settings: HttpSettings,
         peers: Peers,
         tls: ssl.SSLContext | None,
@@ -42,6 +47,7 @@ class Server:
     ) -> None:
         self._app = app
         self._listener = listener
+        self._listeners = [listener] if local is None else [listener, local]
         self._settings = settings
         self._peers = peers
         self._tls = tls
@@ -75,15 +81,15 @@ class Server:
         try:
             async with trio.open_nursery() as nursery:
                 with self._accepting:
-                    await trio.serve_listeners(self._accept, [self._listener], handler_nursery=nursery)
+                    await trio.serve_listeners(self._accept, self._listeners, handler_nursery=nursery)
         finally:
-            self._listener.socket.close()
+            self._close_listeners()
             self._is_empty.set()
 
     async def drain(self) -> None:
         """Stop accepting, let requests in hand finish, end event streams; cut what is left after the limit ``drain_timeout_s``."""
         self._accepting.cancel()
-        self._listener.socket.close()
+        self._close_listeners()
         self.draining.set()
         await self._context.terminated.set()
         for connection in tuple(self._connections):
@@ -93,6 +99,10 @@ class Server:
         for connection in tuple(self._connections):
             connection.cut()
         await self._is_empty.wait()
+
+    def _close_listeners(self) -> None:
+        for listener in self._listeners:
+            listener.socket.close()
 
     async def _accept(self, stream: trio.SocketStream) -> None:
         try:
@@ -111,8 +121,11 @@ class Server:
             stream.socket.close()
 
     def _refusal(self, stream: trio.SocketStream) -> bytes | None:
-        if len(self._connections) >= self._settings.max_connections:
+        is_local = _is_local(stream)
+        if len(self._connections) >= self._settings.max_connections + (LOCAL_RESERVE if is_local else 0):
             return _TOO_MANY_CONNECTIONS
+        if is_local:
+            return None
         try:
             host: str = stream.socket.getpeername()[0]
         except OSError:
@@ -122,7 +135,7 @@ class Server:
     async def _serve_one(self, accepted: trio.SocketStream) -> None:
         connection = Connection(
             accepted,
-            tls=self._tls,
+            tls=None if _is_local(accepted) else self._tls,
             app=self._app,
             config=self._config,
             context=self._context,
@@ -145,6 +158,10 @@ class Server:
                 await stream.send_eof()
             except (trio.BrokenResourceError, trio.ClosedResourceError):
                 pass
+
+
+def _is_local(stream: trio.SocketStream) -> bool:
+    return stream.socket.family == socket.AF_UNIX
 
 
 def _protocol_config(settings: HttpSettings) -> Config:

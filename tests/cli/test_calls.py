@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import subprocess
 import sys
 from pathlib import Path
@@ -10,7 +9,6 @@ from pathlib import Path
 import pytest
 import trio
 
-from config.state import Running, announce, hold_state_dir
 from tests.cli.terminal import Terminal, running
 from tests.http.fakes import Company
 from tests.http.world import A_KEY, ADMIN_KEY, COMPANY_A, Daemon, until
@@ -136,27 +134,6 @@ async def test_something_else_answers(bare_terminal: Terminal, nursery: trio.Nur
 
     assert ended.code == 1
     assert "is not wasup" in ended.err
-
-
-async def test_the_key_and_the_address_come_from_the_state_directory(bare_terminal: Terminal, daemon: Daemon) -> None:
-    """Beside a running daemon no option is needed."""
-    with hold_state_dir(bare_terminal.state_dir):
-        announce(bare_terminal.state_dir, Running(pid=os.getpid(), url=daemon.url))
-        (bare_terminal.state_dir / "admin.key").write_text(f"{ADMIN_KEY}\n")
-
-        ended = await bare_terminal.run("sessions")
-
-    assert ended.code == 0
-    assert "962302" in ended.out
-
-
-async def test_without_a_key(bare_terminal: Terminal) -> None:
-    """It says which file it looked for, and the other ways."""
-    ended = await bare_terminal.run("sessions")
-
-    assert ended.code == 5
-    assert "give --key or set WASUP_KEY" in ended.err
-    assert str(bare_terminal.state_dir / "admin.key") in ended.err
 
 
 async def test_the_environment_s_proxy_is_not_for_this_machine(

@@ -3,23 +3,35 @@
 from __future__ import annotations
 
 import os
+import socket
 import stat
 import subprocess
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 
+import msgspec
 import pytest
 
 from config.errors import StateDirectoryBusyError, StateDirectoryError
-from config.state import Running, announce, find_running, hold_state_dir, is_held, prepare_state_dir
+from config.state import (
+    Running,
+    announce,
+    find_running,
+    hold_state_dir,
+    is_held,
+    prepare_state_dir,
+    private_socket,
+)
 
 HOLDER = """
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 from config.state import Running, announce, hold_state_dir
 path = Path(sys.argv[1])
 with hold_state_dir(path):
-    announce(path, Running(pid=1, url="http://127.0.0.1:1"))
+    announce(path, Running(pid=1, url="http://127.0.0.1:1", socket="run/api.sock"))
     print("held", flush=True)
     sys.stdin.read()
 """
@@ -87,7 +99,7 @@ def test_one_daemon_at_a_time(tmp_path: Path) -> None:
         assert holder.stdout is not None
         assert holder.stdout.readline() == "held\n"
         assert is_held(tmp_path)
-        assert Running(pid=1, url="http://127.0.0.1:1") == find_running(tmp_path)
+        assert Running(pid=1, url="http://127.0.0.1:1", socket="run/api.sock") == find_running(tmp_path)
         with (
             pytest.raises(StateDirectoryBusyError, match=f"process {holder.pid} already runs"),
             hold_state_dir(tmp_path),
@@ -106,8 +118,51 @@ def test_one_daemon_at_a_time(tmp_path: Path) -> None:
 def test_the_announcement_is_for_its_owner_and_withdrawn(tmp_path: Path) -> None:
     """Others cannot read where the daemon is, and nothing stays behind a clean end."""
     with hold_state_dir(tmp_path):
-        announce(tmp_path, Running(pid=7, url="http://127.0.0.1:7"))
-        assert Running(pid=7, url="http://127.0.0.1:7") == find_running(tmp_path)
+        announce(tmp_path, Running(pid=7, url="http://127.0.0.1:7", socket="run/api.sock"))
+        assert Running(pid=7, url="http://127.0.0.1:7", socket="run/api.sock") == find_running(tmp_path)
         assert mode(tmp_path / "daemon.json") == 0o600
 
     assert [path.name for path in tmp_path.iterdir()] == ["daemon.lock"]
+
+
+@pytest.fixture
+def listening(tmp_path: Path) -> Iterator[Path]:
+    """A state directory with a socket in it as a daemon makes it."""
+    (tmp_path / "run").mkdir(mode=0o700)
+    with socket.socket(socket.AF_UNIX) as listener:
+        listener.bind(str(tmp_path / "run" / "api.sock"))
+        yield tmp_path
+
+
+RUNNING = Running(pid=1, url="http://127.0.0.1:1", socket="run/api.sock")
+
+
+def test_the_socket_of_the_daemon(listening: Path) -> None:
+    """By its place in the state directory, or by an absolute path where that would be too long."""
+    absolute = msgspec.structs.replace(RUNNING, socket=str(listening / "run" / "api.sock"))
+
+    assert private_socket(listening, RUNNING) == listening / "run" / "api.sock"
+    assert private_socket(listening, absolute) == listening / "run" / "api.sock"
+
+
+def test_a_socket_that_another_user_may_have_made_is_not_taken(listening: Path) -> None:
+    """In a directory that others may write to, behind a link, no socket at all, or of another owner."""
+    directory, file = listening / "run", listening / "run" / "api.sock"
+    directory.chmod(0o777)
+    assert private_socket(listening, RUNNING) is None
+    directory.chmod(0o700)
+    if os.geteuid() == 0:
+        for path in (file, directory):
+            os.chown(path, 65534, -1)
+            assert private_socket(listening, RUNNING) is None
+            os.chown(path, 0, -1)
+    assert private_socket(listening, RUNNING) == file
+
+    directory.rename(listening / "elsewhere")
+    directory.symlink_to(listening / "elsewhere")
+    assert private_socket(listening, RUNNING) is None
+    directory.unlink()
+    directory.mkdir()
+    file.write_text("")
+    assert private_socket(listening, RUNNING) is None
+    assert private_socket(listening, msgspec.structs.replace(RUNNING, socket="")) is None

@@ -95,7 +95,9 @@ def app_for(settings: HttpSettings) -> Litestar:
     return build_app(settings)
 
 
-def tree(world: World, metrics: Metrics, http: HttpSettings, changes: Mapping[str, Any]) -> SupervisorSpec:
+def tree(
+    world: World, metrics: Metrics, http: HttpSettings, changes: Mapping[str, Any], local_socket: Path | None = None
+) -> SupervisorSpec:
     """The daemon's tree with fakes; paths as in the real one."""
     settings = Settings(**{"state_dir": Path("unused"), "bind": Bind("127.0.0.1", 0), "http": http, **changes})
     stores = Stores(
@@ -117,6 +119,7 @@ def tree(world: World, metrics: Metrics, http: HttpSettings, changes: Mapping[st
             metrics=metrics,
             stores=stores,
             app=app_for(http),
+            local_socket=local_socket,
         )
 
     return SupervisorSpec(
@@ -134,12 +137,12 @@ def tree(world: World, metrics: Metrics, http: HttpSettings, changes: Mapping[st
 
 @asynccontextmanager
 async def running(
-    world: World | None = None, http: HttpSettings | None = None, **changes: Any
+    world: World | None = None, http: HttpSettings | None = None, *, local_socket: Path | None = None, **changes: Any
 ) -> AsyncGenerator[Daemon, None]:
-    """A daemon for the length of a block; ``changes``: other settings."""
+    """A daemon for the length of a block, perhaps with a Unix socket too; ``changes``: other settings."""
     world = world or sample_world()
     metrics = Metrics(CollectorRegistry())
-    async with open_system(tree(world, metrics, http or HttpSettings(), changes)) as system:
+    async with open_system(tree(world, metrics, http or HttpSettings(), changes, local_socket)) as system:
         _, port = await system.ref("/http").ask(m.GetHttpAddress())
         headers = {"Authorization": f"Bearer {ADMIN_KEY}"}
         async with httpx.AsyncClient(base_url=f"http://127.0.0.1:{port}", headers=headers, timeout=60) as client:
