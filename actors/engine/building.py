@@ -109,10 +109,21 @@ def _media(e2e: Any, media: c.Media, context: Any) -> Any:
         part.fileName = part.title = file.file_name
     if file.kind == "audio":
         part.PTT = media.voice
+    if file.kind in {"audio", "video"}:
         part.seconds = file.seconds
+    _describe_picture(part, file)
     if context is not None:
         part.contextInfo.CopyFrom(context)
     return message
+
+
+def _describe_picture(part: Any, file: c.StoredFile) -> None:
+    if file.kind in {"image", "video", "sticker"} and file.width and file.height:
+        part.width, part.height = file.width, file.height
+    if file.kind in {"image", "video"} and file.thumbnail:
+        part.JPEGThumbnail = file.thumbnail
+    if file.kind == "sticker":
+        part.isAnimated = file.animated
 
 
 def _poll(e2e: Any, poll: c.Poll, context: Any) -> Any:

@@ -27,7 +27,15 @@ class StoredFile(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_field
     mimetype: str = ""
     file_name: str = ""
     seconds: int = 0
-    """Of audio, 0 when it is not known."""
+    """Of audio and video, 0 when it is not known."""
+    codec: str = ""
+    """Of the sound, in FFmpeg's words; empty when it is not known."""
+    width: int = 0
+    height: int = 0
+    thumbnail: bytes = b""
+    """A small JPEG of pictures and films."""
+    animated: bool = False
+    """A sticker that moves."""
 
 
 class Media(Content, frozen=True, tag="media"):

@@ -25,6 +25,7 @@ from actors.http.problems import Problem
 from actors.http.replies import MediaReply
 from actors.http.sending import require_connected
 from actors.http.uploads import FILE_NAME, FORM, MAX_FILE_NAME, upload_of
+from actors.media.names import disposition_of
 from actors.media.spool import remove, size_of
 
 _CHUNK_BYTES: Final = 64 * 1024
@@ -148,7 +149,7 @@ class MediaController(Controller):
             media_type=shown.group() if shown else "application/octet-stream",
             headers={
                 "Content-Length": str(size),
-                "Content-Disposition": _disposition(known.file.file_name),
+                "Content-Disposition": disposition_of(known.file.file_name),
                 "Content-Security-Policy": "sandbox; default-src 'none'",
             },
         )
@@ -159,11 +160,3 @@ async def _chunks(path: Path, keep: AsyncExitStack) -> AsyncGenerator[bytes]:
         remove(path)  # it lives on as long as it is open
         while chunk := await file.read(_CHUNK_BYTES):
             yield chunk
-
-
-def _disposition(file_name: str) -> str:
-    """Always a download; the name in the one form that all agree on (RFC 6266, RFC 5987)."""
-    safe = "".join(
-        letter if letter.isascii() and (letter.isalnum() or letter in "-._") else "_" for letter in file_name
-    )
-    return f'attachment; filename="{safe}"' if safe.strip("._") else "attachment"

@@ -7,7 +7,7 @@ from collections.abc import AsyncGenerator, Callable
 from contextlib import aclosing, asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Final, Protocol, final
+from typing import Any, Final, Protocol, final
 
 import msgspec
 import trio
@@ -16,15 +16,20 @@ from actors.engine import contents as c
 from actors.http.drafts import Attachment
 from actors.http.problems import Problem
 from actors.http.uploads import Upload
+from actors.media.facts import Facts
 from actors.media.fetching import fetch_file
+from actors.media.inspecting import Inspector
+from actors.media.names import default_name, type_by_name
 from actors.media.recognizing import (
-    VOICE_AS_SENT,
-    VOICE_TYPE,
+    codec_of,
+    is_animated,
     is_taken,
     natural_kind,
     recognize,
     seconds_of,
+    settled_type,
     types_taken,
+    voice_type,
 )
 from actors.media.spool import Spool, size_of
 from actors.messages import DownloadFile, UploadFile
@@ -78,6 +83,7 @@ class Transfers:
         self._spool = spool
         self._outbound = outbound
         self._wall_clock = wall_clock
+        self._inspector = Inspector()
         self._under_way = 0
 
     # --- out ----------------------------------------------------------------------------------------------------------
@@ -92,31 +98,30 @@ class Transfers:
                 )
         else:
             assert wanted.url is not None
-            file = await self._from_url(company, wanted.url, wanted.kind)
+            file = await self._from_url(company, wanted.url, wanted)
         return _message(file, wanted)
 
     async def take(self, company: ActorRef, company_id: str, upload: Upload) -> KnownFile:
         """Take an upload, pass it on to WhatsApp, and remember it."""
         async with self._transfer(), self._spool.file() as path:
             await self._receive(upload.chunks(), path)
-            file = await self._upload(company, path, upload.kind)
-        file = msgspec.structs.replace(file, file_name=upload.file_name)
+            file = await self._upload(company, path, upload.kind, upload.file_name)
         media_id, keep_s = secrets.token_hex(16), self._settings.retention_s
         await self._store.keep(company_id, media_id, file, keep_s)
         return KnownFile(media_id, file, self._wall_clock() + keep_s)
 
-    async def _from_url(self, company: ActorRef, url: str, kind: c.MediaKind) -> c.StoredFile:
+    async def _from_url(self, company: ActorRef, url: str, wanted: Attachment) -> c.StoredFile:
         settings = self._settings
         async with self._transfer(), self._spool.file() as path:
             try:
-                await fetch_file(
+                name = await fetch_file(
                     self._outbound, url, path, max_bytes=settings.max_bytes, timeout_s=settings.transfer_timeout_s
                 )
             except OutboundRefused as error:
                 raise Problem("url_refused", error.text) from error
             except OutboundFailed as error:
                 raise Problem("media_too_large" if error.reason == "too_large" else "url_failed", error.text) from error
-            return await self._upload(company, path, kind)
+            return await self._upload(company, path, wanted.kind, wanted.file_name or name)
 
     async def _receive(self, chunks: AsyncGenerator[bytes], path: Path) -> None:
         received = 0
@@ -130,20 +135,24 @@ class Transfers:
             return
         raise Problem("request_timeout", "the file did not arrive in time")
 
-    async def _upload(self, company: ActorRef, path: Path, kind: c.MediaKind | None) -> c.StoredFile:
+    async def _upload(self, company: ActorRef, path: Path, kind: c.MediaKind | None, name: str) -> c.StoredFile:
         size = size_of(path)
         if size == 0:
             raise Problem("wrong_media_type", "the file is empty")
-        mimetype = await recognize(path)
+        found = await recognize(path)
+        facts = await self._inspector.inspect(path, found)
+        mimetype = settled_type(found, facts)
         kind = kind or natural_kind(mimetype)
+        if kind == "document":
+            mimetype = type_by_name(mimetype, name)
         if not is_taken(kind, mimetype):
             raise Problem("wrong_media_type", f"the file is {mimetype}; as {kind} WhatsApp takes {types_taken(kind)}")
         if kind == "sticker" and size > _MAX_STICKER:
             raise Problem("media_too_large", f"a sticker has at most {_MAX_STICKER} bytes")
-        seconds = await seconds_of(path, mimetype)
+        described = await _described(path, mimetype, facts)
         timeout_s = self._settings.transfer_timeout_s + _SPARE_S
         file = await company.ask(UploadFile(str(path), kind), timeout=timeout_s)
-        return msgspec.structs.replace(file, mimetype=mimetype, seconds=seconds)
+        return msgspec.structs.replace(file, mimetype=mimetype, file_name=name, **described)
 
     # --- in -----------------------------------------------------------------------------------------------------------
 
@@ -180,13 +189,27 @@ class Transfers:
         return Problem("media_too_large", f"the file is larger than {self._settings.max_bytes} bytes")
 
 
+async def _described(path: Path, mimetype: str, facts: Facts) -> dict[str, Any]:
+    """What a message says of its file beside the type."""
+    return {
+        "seconds": await seconds_of(path, mimetype) or facts.seconds,
+        "codec": await codec_of(path, mimetype, facts),
+        "animated": await is_animated(path, mimetype),
+        "width": facts.width,
+        "height": facts.height,
+        "thumbnail": facts.thumbnail,
+    }
+
+
 def _message(file: c.StoredFile, wanted: Attachment) -> c.Media:
     if wanted.kind == "document":
-        file = msgspec.structs.replace(file, file_name=wanted.file_name or file.file_name or "file")
+        name = wanted.file_name or file.file_name or default_name(file.mimetype)
+        file = msgspec.structs.replace(file, file_name=name)
     if wanted.voice:
-        if file.mimetype != VOICE_TYPE:
-            raise Problem(
-                "wrong_media_type", f"a voice note is Opus in Ogg ({VOICE_TYPE}); this file is {file.mimetype}"
-            )
-        file = msgspec.structs.replace(file, mimetype=VOICE_AS_SENT)
+        mimetype = voice_type(file.mimetype, file.codec)
+        if mimetype is None:
+            codec = f" with {file.codec}" if file.codec else ""
+            text = f"a voice note is Opus in Ogg, or Opus or AAC in MP4; this file is {file.mimetype}{codec}"
+            raise Problem("wrong_media_type", text)
+        file = msgspec.structs.replace(file, mimetype=mimetype)
     return c.Media(file=file, caption=wanted.caption, voice=wanted.voice)

@@ -13,6 +13,7 @@ from multipart import MultipartError, MultipartSegment, PushMultipartParser  # t
 from actors.engine.contents import MediaKind
 from actors.http.bodies import ApiRequest
 from actors.http.problems import Problem
+from actors.media.names import decode_words, name_in_header
 
 FORM: Final = "multipart/form-data"
 MAX_FILE_NAME: Final = 255
@@ -128,7 +129,9 @@ class Form:
         if name == "file":
             if dict(part.headerlist).get("Content-Transfer-Encoding", "binary").lower() not in _AS_IS:
                 raise Problem("invalid_request", "file: send it without a Content-Transfer-Encoding (RFC 7578, 4.7)")
-            self._name_of_part = _checked_name(part.filename or "")
+            disposition = dict(part.headerlist).get("Content-Disposition", "")
+            named = name_in_header(disposition) if "filename*" in disposition.lower() else ""
+            self._name_of_part = _checked_name(named or decode_words(part.filename or ""))
         self._part = name
         self._given.add(name)
         self._text.clear()

@@ -7,20 +7,26 @@ from typing import Final
 
 import trio
 
+from actors.media.names import clean_name, name_in_header, name_in_url
 from actors.outbound.client import Incoming, OutboundClient
 from actors.outbound.errors import OutboundFailed
 
 _OK: Final = 200
 
 
-async def fetch_file(client: OutboundClient, url: str, path: Path, *, max_bytes: int, timeout_s: float) -> None:
-    """Write what ``url`` answers to ``path``. Raises `OutboundRefused`; `OutboundFailed` also for a status that is not 200."""
+async def fetch_file(client: OutboundClient, url: str, path: Path, *, max_bytes: int, timeout_s: float) -> str:
+    """Write what ``url`` answers to ``path``, and return what the file is called there, which may be empty.
+
+    Raises `OutboundRefused`; `OutboundFailed` also for a status that is not 200.
+    """
     async with client.stream("GET", url, timeout_s=timeout_s) as incoming:
         if incoming.status != _OK:
             raise OutboundFailed(
                 "protocol_error", f"the host answered with status {incoming.status}, where 200 was expected"
             )
         await _receive(incoming, path, max_bytes)
+        header = incoming.headers.get("content-disposition", "")
+    return clean_name(name_in_header(header)) or clean_name(name_in_url(url))
 
 
 async def _receive(incoming: Incoming, path: Path, max_bytes: int) -> None:

@@ -1,4 +1,4 @@
-"""How long an Opus recording in an Ogg file lasts (RFC 3533, RFC 7845)."""
+"""What an Ogg file holds, and how long an Opus recording in it lasts (RFC 3533, RFC 7845)."""
 
 from __future__ import annotations
 
@@ -12,7 +12,18 @@ _RATE: Final = 48_000
 _TAIL_BYTES: Final = 128 * 1024
 """A page has 65,307 bytes at most, so the last one begins in here."""
 _HEAD_BYTES: Final = 128
+_MARKS: Final = {"opus": b"OpusHead", "vorbis": b"\x01vorbis", "speex": b"Speex   ", "flac": b"\x7fFLAC"}
 _MAX_S: Final = 24 * 3600
+
+
+def ogg_codec(path: Path) -> str:
+    """``opus``, ``vorbis``, ``speex`` or ``flac``; empty for another or none."""
+    with path.open("rb") as file:
+        head = file.read(_HEAD_BYTES)
+    if len(head) < 28 or not head.startswith(b"OggS"):
+        return ""
+    first = head[27 + head[26] :]  # behind the page's table of segments
+    return next((codec for codec, mark in _MARKS.items() if first.startswith(mark)), "")
 
 
 def opus_seconds(path: Path) -> int:

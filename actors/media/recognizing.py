@@ -5,12 +5,13 @@ from __future__ import annotations
 from functools import cache
 from importlib import import_module
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, BinaryIO, Final
 
 import trio
 
 from actors.engine.contents import MediaKind
-from actors.media.ogg import opus_seconds
+from actors.media.facts import Facts
+from actors.media.ogg import ogg_codec, opus_seconds
 
 _HEAD_BYTES: Final = 256 * 1024
 _UNKNOWN: Final = "application/octet-stream"
@@ -28,7 +29,13 @@ _TAKEN: Final[dict[str, frozenset[str]]] = {
     "sticker": frozenset({"image/webp"}),
 }
 VOICE_TYPE: Final = "audio/ogg"
-VOICE_AS_SENT: Final = "audio/ogg; codecs=opus"
+_VOICE: Final = {
+    ("audio/ogg", "opus"): "audio/ogg; codecs=opus",
+    ("audio/mp4", "aac"): "audio/mp4",
+    ("audio/mp4", "opus"): "audio/mp4; codecs=opus",
+}
+"""What a voice note may be, by type and codec, and the type it is sent as."""
+_PICTURE_BRANDS: Final = (b"heic", b"heix", b"hevc", b"mif1", b"msf1", b"avif", b"avis", b"jp2 ", b"jpx ", b"crx ")
 
 
 async def recognize(path: Path) -> str:
@@ -39,6 +46,34 @@ async def recognize(path: Path) -> str:
 async def seconds_of(path: Path, mimetype: str) -> int:
     """How long a voice recording (Opus in Ogg) lasts, rounded up; 0 for every other type."""
     return await trio.to_thread.run_sync(opus_seconds, path) if mimetype == VOICE_TYPE else 0
+
+
+def settled_type(mimetype: str, facts: Facts) -> str:
+    """The type of a file whose tracks are known: an MP4 container without moving pictures is a recording, whatever its brand says."""
+    if mimetype in {"video/mp4", "video/3gpp", "audio/mp4"}:
+        if facts.has_video:
+            return mimetype if mimetype.startswith("video/") else "video/mp4"
+        return "audio/mp4" if facts.audio else mimetype
+    return mimetype
+
+
+def voice_type(mimetype: str, codec: str) -> str | None:
+    """The type that a voice note of this type and codec is sent as; None where phones do not play it as one."""
+    return _VOICE.get((mimetype, codec))
+
+
+async def codec_of(path: Path, mimetype: str, facts: Facts) -> str:
+    """What the sound of a file is encoded with, in FFmpeg's words; empty when it is not known."""
+    return await trio.to_thread.run_sync(ogg_codec, path) if mimetype == VOICE_TYPE else facts.audio
+
+
+async def is_animated(path: Path, mimetype: str) -> bool:
+    """Whether a WebP moves, by its own header."""
+    if mimetype != "image/webp":
+        return False
+    async with await trio.open_file(path, "rb") as file:
+        head = await file.read(21)
+    return head[12:16] == b"VP8X" and bool(head[20] & 0x02)
 
 
 def natural_kind(mimetype: str) -> MediaKind:
@@ -62,8 +97,31 @@ def types_taken(kind: MediaKind) -> str:
 def _recognize(path: Path) -> str:
     with path.open("rb") as file:
         head = file.read(_HEAD_BYTES)
+        own = _container(head, file)
+    if own is not None:
+        return own
     found = str(_magic().from_buffer(head)).lower() if head else _UNKNOWN
     return _SAME.get(found, found if "/" in found and len(found) <= 128 else _UNKNOWN)
+
+
+def _container(head: bytes, file: BinaryIO) -> str | None:
+    """What libmagic gets wrong: MP4 of brands that it does not know, and MP3 behind a cover larger than what it is shown."""
+    if head[4:8] == b"ftyp" and head[8:12] not in _PICTURE_BRANDS:
+        brand = head[8:12].lower()
+        if brand.startswith(b"qt"):
+            return "video/quicktime"
+        if brand.startswith((b"m4a", b"m4b", b"m4p")):
+            return "audio/mp4"
+        return "video/3gpp" if brand.startswith((b"3g", b"mmp4")) else "video/mp4"
+    if head.startswith(b"ID3") and len(head) >= 10:
+        high, middle, low, lowest = head[6:10]
+        file.seek(10 + (high << 21 | middle << 14 | low << 7 | lowest))
+        sync = file.read(2)
+        # The layer tells MPEG audio (1 to 3) from AAC (0).
+        return (
+            "audio/mpeg" if len(sync) == 2 and sync[0] == 0xFF and sync[1] & 0xE0 == 0xE0 and sync[1] & 0x06 else None
+        )
+    return None
 
 
 @cache

@@ -19,11 +19,13 @@ from tests.http.fakes import NOW
 from tests.http.test_sessions import problem
 from tests.http.world import A_KEY, COMPANY_A, COMPANY_B, Daemon, running
 from tests.outbound.receiver import LOOPBACK, Received, listening
-from tests.support.samples import HTML, PDF, mp4, opus, png, webp
+from tests.support.recordings import FRAGMENTED, picture, recording
+from tests.support.samples import HTML, PDF, mp4, ogg, opus, png, webp
 
 SEND = f"/api/whatsapp/sessions/{COMPANY_A}/send"
 MEDIA = f"/api/whatsapp/sessions/{COMPANY_A}/media"
 TO = "+79000000002"
+INPUTS = Path(__file__).parents[1] / "inputs"
 
 
 @pytest.fixture
@@ -115,6 +117,82 @@ async def test_a_voice_note(daemon: Daemon) -> None:
         "audio/ogg; codecs=opus",
         3,
     )
+
+
+async def test_what_a_browser_records_is_a_voice_note(tmp_path: Path) -> None:
+    """MP4 without pictures is audio, and one that phones play as a voice note."""
+    async with started(tmp_path, max_bytes=100_000) as daemon:
+        answer = await upload(daemon, recording("mp4", "aac", options=FRAGMENTED))
+        body = {"phone": TO, "audio": {"mediaId": answer["mediaId"], "voice": True}}
+        assert (await daemon.client.post(SEND, json=body)).status_code == 200
+
+        assert (answer["kind"], answer["mimetype"]) == ("audio", "audio/mp4")
+        assert (sent(daemon).voice, sent(daemon).file.seconds) == (True, 2)
+
+
+async def test_vorbis_is_no_voice_note(daemon: Daemon) -> None:
+    """It is audio, in the container of voice notes, and plays as none."""
+    media_id = (await upload(daemon, ogg("vorbis")))["mediaId"]
+    plain = await daemon.client.post(SEND, json={"phone": TO, "audio": {"mediaId": media_id}})
+    voice = await daemon.client.post(SEND, json={"phone": TO, "audio": {"mediaId": media_id, "voice": True}})
+
+    assert plain.status_code == 200
+    assert problem(voice) == (422, "wrong_media_type")
+    assert "vorbis" in voice.json()["detail"]
+
+
+async def test_a_picture_is_described(daemon: Daemon) -> None:
+    """Its size and a small one of it go with the message."""
+    media_id = (await upload(daemon, picture(400, 200)))["mediaId"]
+    await daemon.client.post(SEND, json={"phone": TO, "image": {"mediaId": media_id}})
+
+    assert (sent(daemon).file.width, sent(daemon).file.height) == (400, 200)
+    assert sent(daemon).file.thumbnail.startswith(b"\xff\xd8")
+
+
+async def test_a_moving_sticker_is_marked(daemon: Daemon) -> None:
+    """Phones play it only then."""
+    media_id = (await upload(daemon, (INPUTS / "animated.webp").read_bytes(), kind="sticker"))["mediaId"]
+    await daemon.client.post(SEND, json={"phone": TO, "sticker": {"mediaId": media_id}})
+
+    assert sent(daemon).file.animated
+
+
+@pytest.mark.parametrize(
+    ("name", "mimetype"),
+    [
+        ("python-docx.docx", "application/vnd.openxmlformats-officedocument.wordprocessingml.document"),
+        ("app.apk", "application/vnd.android.package-archive"),
+    ],
+)
+async def test_a_documents_name_says_what_its_bytes_do_not(tmp_path: Path, name: str, mimetype: str) -> None:
+    """An archive, as far as its bytes go."""
+    async with started(tmp_path, max_bytes=100_000) as daemon:
+        answer = await upload(daemon, (INPUTS / name).read_bytes(), fileName=name)
+
+    assert (answer["kind"], answer["mimetype"]) == ("document", mimetype)
+
+
+@pytest.mark.parametrize(
+    ("path", "header", "name"),
+    [
+        ("/files/offer.pdf", None, "offer.pdf"),
+        ("/get?id=1", "attachment; filename=\"x.pdf\"; filename*=UTF-8''%D0%A1%D1%87%D1%91%D1%82.pdf", "Счёт.pdf"),
+        ("/", None, "file.pdf"),
+    ],
+)
+async def test_a_document_by_url_has_a_name(daemon: Daemon, path: str, header: str | None, name: str) -> None:
+    """The server's for it, else the URL's; and at least its ending."""
+
+    async def answer(_: Received) -> tuple[int, dict[str, str], bytes]:
+        return 200, {} if header is None else {"content-disposition": header}, PDF
+
+    async with listening(answer) as host:
+        document = {"url": f"http://127.0.0.1:{host.port}{path}"}
+        done = await daemon.client.post(SEND, json={"phone": TO, "document": document})
+
+    assert done.status_code == 200, done.text
+    assert sent(daemon).file.file_name == name
 
 
 async def test_only_opus_is_a_voice_note(daemon: Daemon) -> None:
@@ -321,6 +399,13 @@ async def test_a_file_that_came_is_fetched(daemon: Daemon) -> None:
     assert answer.headers["content-length"] == str(len(png()))
     assert answer.headers["content-disposition"] == 'attachment; filename="a_b_.png"'
     assert stranger.status_code == 401
+
+
+async def test_a_download_keeps_a_name_in_cyrillic(daemon: Daemon) -> None:
+    """In full, beside what every client reads."""
+    answer = await daemon.client.get(arrived(daemon, PDF, mimetype="application/pdf", file_name="Счёт 5.pdf"))
+
+    assert answer.headers["content-disposition"].endswith("filename*=UTF-8''%D0%A1%D1%87%D1%91%D1%82%205.pdf")
 
 
 @pytest.mark.parametrize("mimetype", ["text/html", "image/svg+xml", "x\r\nSet-Cookie: a", "image/png\r\nX: y", ""])

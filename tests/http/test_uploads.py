@@ -19,6 +19,7 @@ from tests.http.world import ADMIN_KEY, COMPANY_A, Daemon, until
 from tests.support.samples import PDF, png
 
 BOUNDARY = "----WebKitFormBoundary7MA4YWxkTrZu0gW"
+INPUTS = Path(__file__).parents[1] / "inputs"
 FORM = f"multipart/form-data; boundary={BOUNDARY}"
 
 
@@ -84,6 +85,24 @@ async def test_fields_beside_the_file(daemon: Daemon, first: bool) -> None:
 
     assert (answer.status_code, answer.json()["kind"]) == (201, "document")
     assert taken(daemon) == ([png()], ["Счёт.png"])
+
+
+@pytest.mark.parametrize(
+    "disposition",
+    [
+        (INPUTS / "multipart_dotnet.txt").read_text().strip(),
+        'Content-Disposition: form-data; name="file"; filename="=?utf-8?B?0KHRh9GR0YIucGRm?="',
+        'Content-Disposition: form-data; name="file"; filename="x.pdf"; filename*=UTF-8\'\'%D0%A1%D1%87%D1%91%D1%82.pdf',
+        'Content-Disposition: form-data; name="file"; filename="Счёт.pdf"',
+    ],
+    ids=["both, as .NET", "RFC 2047", "filename*", "UTF-8"],
+)
+async def test_a_name_in_cyrillic(daemon: Daemon, disposition: str) -> None:
+    """In each form in which clients write it."""
+    body = f"--{BOUNDARY}\r\n{disposition}\r\n\r\n".encode() + PDF + f"\r\n--{BOUNDARY}--\r\n".encode()
+
+    assert (await post(daemon, body)).status_code == 201
+    assert taken(daemon)[1] == ["Счёт.pdf"]
 
 
 async def test_fields_in_the_query(daemon: Daemon) -> None:

@@ -15,7 +15,7 @@ from packaging.utils import canonicalize_name
 from tests.packaging.project import PACKAGES, ROOT, constraints, pinned_version, pyproject
 
 _NOT_PINNED = frozenset({"wasup", "supervisor"})
-_IMPORTED_AS = {"trio_websocket": "trio-websocket", "prometheus_client": "prometheus-client"}
+_IMPORTED_AS = {"trio_websocket": "trio-websocket", "prometheus_client": "prometheus-client", "PIL": "pillow"}
 _USED_WITHOUT_IMPORT = {
     "uvloop": "anyio's portal loads it by its option",
     "neonize": "its library and messages are loaded from its directory",

@@ -29,6 +29,14 @@ def opus(samples: int = 48_000 * 3 + 312) -> bytes:
     )
 
 
+def ogg(codec: str) -> bytes:
+    """The first page of an Ogg file of ``opus``, ``vorbis``, ``speex`` or ``flac``, by which it is recognised."""
+    if codec == "opus":
+        return opus()
+    marks = {"vorbis": b"\x01vorbis", "speex": b"Speex   ", "flac": b"\x7fFLAC\x01\0"}
+    return _page(0, 0, 2, marks[codec] + bytes(40))
+
+
 def webp() -> bytes:
     """A lossless WebP of one pixel."""
     bits = b"\x2f\x00\x00\x00\x00\x07\xd0\xff\xfe\xf7\xbf\xff\x81\x88\xe8\x7f\x00\x00"
