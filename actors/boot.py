@@ -76,8 +76,10 @@ class BootActor(Actor):
         """An admin key is made when there is none yet; its text is only ever in the file."""
         if any(key.is_admin and key.revoked_at is None for key in await api_keys.list_all(self._database)):
             return
-        created = await self._database.write(api_keys.create, "first admin key", None)
-        write_private(self._admin_key_file, created.secret + "\n")
+        key = api_keys.generate()
+        # First where it can be read: a key whose text could not be written is one that nobody has.
+        write_private(self._admin_key_file, key.secret + "\n")
+        await self._database.write(api_keys.store, key, "first admin key", None)
         self._log.info("admin_key_written", file=str(self._admin_key_file))
 
 
@@ -86,6 +88,10 @@ def write_private(path: Path, text: str) -> None:
     new = path.with_suffix(".new")
     new.unlink(missing_ok=True)
     descriptor = os.open(new, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
-    with os.fdopen(descriptor, "w") as file:
-        file.write(text)
+    try:
+        with os.fdopen(descriptor, "w") as file:
+            file.write(text)
+    except OSError:
+        new.unlink(missing_ok=True)
+        raise
     new.replace(path)

@@ -22,6 +22,7 @@ from prometheus_client import CollectorRegistry, ProcessCollector
 
 from actors.blocking import log_blocking
 from actors.boot import write_private
+from actors.disk.state import DiskState
 from actors.garbage import passing_over_survivors
 from actors.lifecycle import LifecycleObserver
 from actors.live_settings import LiveSettings
@@ -98,6 +99,7 @@ async def serve(settings: Settings, process: Process) -> int:
                 runtime_dir=runtime_dir,
                 embedded=embedded,
                 connect_gate=trio.CapacityLimiter(settings.start_concurrency),
+                disk=DiskState(),
                 live=LiveSettings(settings),
                 manager=ServiceManager.of_environment(os.environ, os.getpid()),
             )

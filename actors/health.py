@@ -13,6 +13,7 @@ import structlog
 import trio
 
 from actors import messages as m
+from actors.disk.state import DiskState
 from actors.notify import ServiceManager
 from actors.storage.requests import CheckWritable
 from actors.wellbeing import why_unwell
@@ -57,6 +58,7 @@ class HealthActor(Actor):
         settings: HealthSettings,
         restart_company: Callable[[str], Awaitable[object]],
         manager: ServiceManager,
+        disk: DiskState,
     ) -> None:
         self._directory = directory
         self._events = events
@@ -64,6 +66,7 @@ class HealthActor(Actor):
         self._settings = settings
         self._restart_company = restart_company
         self._manager = manager
+        self._disk = disk
         self._misses: dict[str, int] = {}
         self._pulsing = False
         self._checking: set[str] = set()
@@ -191,4 +194,5 @@ class HealthActor(Actor):
             storage = True
         except (SupervisorError, m.Refused):
             storage = False
-        return m.DaemonHealth(ready=storage, checks={"storage": storage})
+        checks = {"storage": storage, "disk": self._disk.fault is None}
+        return m.DaemonHealth(ready=all(checks.values()), checks=checks)

@@ -99,6 +99,7 @@ def _drop_output() -> None:
 def _run(arguments: Namespace) -> int:
     from actors.cli.output import print_error
     from config import logging
+    from config.disk import write_fault
     from config.errors import ConfigError, SettingsError
 
     # A command's output is its result; what the libraries have to say goes beside it. `wasup run` sets its own logging up.
@@ -116,4 +117,9 @@ def _run(arguments: Namespace) -> int:
     except CommandError as error:
         print_error(error.text)
         return error.code
+    except OSError as error:
+        if (reason := write_fault(error)) is None:
+            raise
+        print_error(f"{error.filename or 'a file'} cannot be written: {reason}")
+        return Exit.FAILED
     return code

@@ -133,7 +133,7 @@ class Metrics(Collector):
             (self._auth_failures, ("missing", "wrong", "limited")),
             (self._connections, ("accepted", "refused", "cut", "crashed")),
             (self._transitions, CompanyState),
-            (self._errors, ("send_timeout", "engine_unavailable", "storage_unavailable")),
+            (self._errors, ("send_timeout", "engine_unavailable", "storage_unavailable", "storage_full")),
             (self._dropped, ("slow_consumer", "not_reading", "restarting", "key_revoked")),
             (self._deliveries, ("delivered", "failed")),
         ):

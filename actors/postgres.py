@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
-from typing import Any, final
+from typing import Any, Final, final
 
 import trio
 
+from actors.disk.state import DiskState
 from storage.embedded import EmbeddedPostgres
 from supervisor import Actor
+
+DISK_AGAIN_S: Final = 1.0
 
 
 class PostgresDied(Exception):
@@ -22,8 +25,10 @@ class PostgresDied(Exception):
 class PostgresActor(Actor):
     """Runs one embedded server. Started: it accepts connections. Its death is this actor's crash, and so its restart."""
 
-    def __init__(self, server: EmbeddedPostgres) -> None:
+    def __init__(self, server: EmbeddedPostgres, disk: DiskState) -> None:
+        """``disk``: while it takes no writes, the server is not started: it would only end again, and spend its supervisor's patience."""
         self._server = server
+        self._disk = disk
 
     async def started(self) -> None:
         ready = trio.Event()
@@ -36,6 +41,9 @@ class PostgresActor(Actor):
     async def _own_server(self, ready: trio.Event) -> None:
         """Run the server; however this ends, no process of it is left."""
         try:
+            # At the daemon's own start it is tried all the same, so that it fails with what the server says.
+            while self.context.incarnation > 1 and self._disk.fault is not None:
+                await trio.sleep(DISK_AGAIN_S)
             await self._server.start()
             ready.set()
             raise PostgresDied(await self._server.wait_exit())

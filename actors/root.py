@@ -18,6 +18,9 @@ from actors.company.actor import CompanyActor
 from actors.company.link import open_link
 from actors.company.ports import CompanyPorts
 from actors.directory.actor import DirectoryActor
+from actors.disk.actor import DiskActor
+from actors.disk.state import DiskState
+from actors.disk.watch import Watch
 from actors.engine.discarding import discard
 from actors.engines.actor import EngineActor, EngineCommand
 from actors.events.actor import EventsActor
@@ -41,6 +44,7 @@ from actors.webhooks.board import Board
 from actors.webhooks.keeper import KeeperActor
 from actors.webhooks.ports import WebhookPorts
 from config.environment import environment_for_children
+from config.reserve import Reserve
 from config.settings import Settings
 from storage import ownership
 from storage.embedded import EmbeddedPostgres
@@ -75,6 +79,7 @@ class Parts:
     runtime_dir: Path
     embedded: EmbeddedPostgres | None
     connect_gate: trio.CapacityLimiter
+    disk: DiskState
     live: LiveSettings
     """``settings``, and what reloads have changed of them since."""
     manager: ServiceManager
@@ -92,6 +97,7 @@ def build_tree(parts: Parts) -> SupervisorSpec:
     webhook_board = Board()
     listener = parts.database.listener(ownership.CHANNEL)
     children = [
+        ChildSpec(id="disk", start=partial(_disk, parts), backoff=QUICK),
         ChildSpec(id="boot", start=partial(_boot, parts), restart=Restart.TRANSIENT),
         ChildSpec(id="storage", start=partial(_storage, parts), mailbox=MailboxSpec(capacity=20_000), backoff=QUICK),
         ChildSpec(id="events", start=partial(_events, parts), mailbox=MailboxSpec(capacity=20_000), backoff=QUICK),
@@ -122,7 +128,10 @@ def build_tree(parts: Parts) -> SupervisorSpec:
     ]
     if parts.embedded is not None:
         children.insert(
-            0, ChildSpec(id="postgres", start=partial(_postgres, parts.embedded), shutdown=10.0, backoff=QUICK)
+            1,
+            ChildSpec(
+                id="postgres", start=partial(_postgres, parts.embedded, parts.disk), shutdown=10.0, backoff=QUICK
+            ),
         )
     return SupervisorSpec(children, intensity=INFRASTRUCTURE)
 
@@ -135,8 +144,16 @@ def _companies(settings: Settings) -> Intensity:
     return Intensity(max_restarts=settings.company.max_restarts, within=settings.company.restart_window_s)
 
 
-def _postgres(embedded: EmbeddedPostgres, _: Context) -> PostgresActor:
-    return PostgresActor(embedded)
+def _disk(parts: Parts, context: Context) -> DiskActor:
+    settings = parts.settings
+    reserve = Reserve(settings.devices_dir, settings.disk.reserve_bytes)
+    parts.disk.reserve_bytes = reserve.bytes_wanted()
+    directories = {"state": settings.state_dir, "devices": settings.devices_dir, "postgres": settings.postgres_dir}
+    return DiskActor(parts.disk, Watch(directories, reserve), context.ref_to("/directory"), parts.metrics)
+
+
+def _postgres(embedded: EmbeddedPostgres, disk: DiskState, _: Context) -> PostgresActor:
+    return PostgresActor(embedded, disk)
 
 
 def _boot(parts: Parts, _: Context) -> BootActor:
@@ -217,6 +234,7 @@ def _company_specs(parts: Parts, context: Context) -> Callable[[str, bool], Chil
         load_auth=AuthReader(parts.database, wall_clock=time.time).load,
         connect_gate=parts.connect_gate,
         metrics=parts.metrics,
+        disk=parts.disk,
         settings=settings.company,
         storage_timeout_s=settings.storage.command_timeout_s,
         engine_timeout_s=settings.engine.start_timeout_s,
@@ -254,6 +272,7 @@ def _health(parts: Parts, context: Context) -> HealthActor:
         settings=parts.settings.health,
         restart_company=restart_company,
         manager=parts.manager,
+        disk=parts.disk,
     )
 
 
@@ -300,6 +319,7 @@ def _http(parts: Parts, address: Address, app: Litestar, context: Context) -> Ht
         health=context.ref_to("/health"),
         keeper=context.ref_to("/keeper"),
         metrics=parts.metrics,
+        disk=parts.disk,
         stores=database_stores(
             parts.database, idempotency_ttl_s=parts.settings.storage.idempotency_ttl_s, owner=parts.owner
         ),

@@ -339,6 +339,20 @@ class HealthSettings(Section, frozen=True):
     misses_to_restart: Annotated[int, Meta(ge=1, le=1000, description="Misses in a row that restart the company.")] = 3
 
 
+class DiskSettings(Section, frozen=True):
+    """Room in the state directory."""
+
+    reserve_bytes: Annotated[
+        int,
+        Meta(
+            ge=0,
+            le=16 * 1024 * MIB,
+            description="Size of a file that is released when the disk is full, so that what is under way can end in order; at most a "
+            "sixteenth of the file system. Files of applications are refused when less than this is free.",
+        ),
+    ] = 32 * MIB
+
+
 class JanitorSettings(Section, frozen=True):
     """The regular clean-up."""
 

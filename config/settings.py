@@ -16,6 +16,7 @@ from msgspec import Meta
 from config.secret import Secret
 from config.sections import (
     CompanySettings,
+    DiskSettings,
     EngineSettings,
     EventSettings,
     HealthSettings,
@@ -137,6 +138,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     outbound: OutboundSettings = OutboundSettings()
     webhooks: WebhookSettings = WebhookSettings()
     media: MediaSettings = MediaSettings()
+    disk: DiskSettings = DiskSettings()
     janitor: JanitorSettings = JanitorSettings()
     log: LogSettings = LogSettings()
 

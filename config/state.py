@@ -94,8 +94,11 @@ def hold_state_dir(path: Path) -> Generator[None]:
     try:
         _lock(descriptor, path)
         withdraw(path)
-        os.ftruncate(descriptor, 0)
-        os.pwrite(descriptor, str(os.getpid()).encode(), 0)
+        with suppress(
+            OSError
+        ):  # a full disk: who holds the directory is only said to others, the lock is what keeps them out
+            os.ftruncate(descriptor, 0)
+            os.pwrite(descriptor, str(os.getpid()).encode(), 0)
         try:
             yield
         finally:

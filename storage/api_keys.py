@@ -53,14 +53,23 @@ def digest(secret: str) -> bytes:
     return hashlib.sha256(secret.encode()).digest()
 
 
+def generate() -> NewKey:
+    """A key that is valid once it is stored."""
+    key_id = secrets.token_hex(4)
+    return NewKey(key_id, f"{PREFIX}_{key_id}_{secrets.token_urlsafe(32)}")
+
+
 async def create(connection: Connection, name: str, companies: Collection[str] | None) -> NewKey:
     """Make a key for these companies, or for everything (None)."""
-    key_id = secrets.token_hex(4)
-    secret = f"{PREFIX}_{key_id}_{secrets.token_urlsafe(32)}"
-    await connection.execute(
-        _CREATE, key_id, name, digest(secret), None if companies is None else sorted(set(companies))
-    )
-    return NewKey(key_id, secret)
+    key = generate()
+    await store(connection, key, name, companies)
+    return key
+
+
+async def store(connection: Connection, key: NewKey, name: str, companies: Collection[str] | None) -> None:
+    """Make ``key`` valid for these companies, or for everything (None)."""
+    scope = None if companies is None else sorted(set(companies))
+    await connection.execute(_CREATE, key.key_id, name, digest(key.secret), scope)
 
 
 async def list_all(reader: Reader) -> list[ApiKey]:

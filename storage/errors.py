@@ -33,7 +33,11 @@ class StorageBusy(StorageUnavailable):
 
 @final
 class StorageFull(StorageUnavailable):
-    """The server has no room left (disk, memory or connections): nothing was written."""
+    """The server has no room left: nothing was written. ``on_disk``: on its disk; else it lacks memory or connections."""
+
+    def __init__(self, reason: str, *, on_disk: bool) -> None:
+        super().__init__(reason)
+        self.on_disk = on_disk
 
 
 @final

@@ -34,7 +34,11 @@ class ServerLog:
                 return False
         except FileNotFoundError:
             return False
-        shutil.copyfile(self.path, self.path.with_name(self.path.name + ".1"))
+        predecessor = self.path.with_name(self.path.name + ".1")
+        try:
+            shutil.copyfile(self.path, predecessor)
+        except OSError:  # no room for two, and the server must not be ended for its log
+            predecessor.unlink(missing_ok=True)
         os.truncate(self.path, 0)
         return True
 

@@ -61,7 +61,7 @@ def _from_server(error: asyncpg.PostgresError, *, connecting: bool, in_commit: b
     if state in _BUSY:
         return StorageBusy(message)
     if state.startswith("53"):
-        return StorageFull(message)
+        return StorageFull(message, on_disk=state == "53100")
     if connecting and state in _REFUSED:
         return StorageRefused(message)
     if state.startswith(("08", "57P", "58")) or state in _AWAY or connecting:

@@ -5,13 +5,16 @@ from __future__ import annotations
 import faulthandler
 import resource
 from argparse import Namespace
+from pathlib import Path
 from typing import Final
 
 import trio
 
 from actors.outputs import Outputs
 from actors.signals import Signals
+from config.disk import probe
 from config.load import load
+from config.reserve import Reserve
 from config.state import hold_state_dir
 
 DESCRIPTORS: Final = 65_536
@@ -24,6 +27,12 @@ def raise_descriptor_limit() -> None:
     wanted = DESCRIPTORS if hard == resource.RLIM_INFINITY else min(hard, DESCRIPTORS)
     if soft != resource.RLIM_INFINITY and soft < wanted:
         resource.setrlimit(resource.RLIMIT_NOFILE, (wanted, hard))
+
+
+def make_room(devices: Path) -> None:
+    """On a full disk, release the reserve: a daemon that is started on one comes up, and says what is wrong."""
+    if devices.is_dir() and probe(devices) is not None:
+        Reserve(devices).release()
 
 
 def run(arguments: Namespace) -> int:
@@ -39,6 +48,7 @@ def run(arguments: Namespace) -> int:
         raise_descriptor_limit()
         signals.begin()
         with hold_state_dir(settings.state_dir):
+            make_room(settings.devices_dir)
             # What the watchdog's SIGABRT, or a crash of a library, interrupted: on standard error.
             faulthandler.enable()
             process = Process(signals=signals, outputs=outputs, config_file=arguments.config)

@@ -10,7 +10,7 @@ from actors.company.closings import Credentials, Verdict, judge
 from actors.company.condition import Condition, EvidenceLog
 from actors.company.linking import Linking, linking_refusal
 from actors.company.ports import CompanyPorts
-from actors.company.retry import Retry
+from actors.company.retry import DISK_FIRST_S, Retry
 from actors.company.session import Session
 from actors.company.status import phone_number_of, status_of
 from actors.engine import protocol
@@ -18,6 +18,7 @@ from actors.messages import (
     CheckContact,
     CheckHealth,
     CompanyState,
+    DiskFailed,
     DownloadFile,
     GetGroup,
     GetOffer,
@@ -46,6 +47,7 @@ from supervisor.errors import ActorStopped, MailboxFull
 S = CompanyState
 LINK_RETRY_FIRST_S = 0.2
 LINK_RETRY_MOST_S = 10.0
+STORAGE_FULL = "storage_full"
 STABLE_S = 10.0
 """A connection that held for so long was a good one; one that is dropped at once counts as another failure in a row."""
 
@@ -153,11 +155,14 @@ class CompanyActor(Actor):
                 orders.forget_identity(self, "logged out by an operator", reply)
             case notices.IdentityArchived():
                 await orders.identity_archived(self)
-            case notices.AttemptFailed(session, why) if session == self._session_number:
+            case notices.AttemptFailed(session, why, code) if session == self._session_number:
                 self._settle()
-                self._fail_attempt(why)
+                if code == STORAGE_FULL:
+                    self._wait_for_room(why)
+                else:
+                    self._fail_attempt(why)
             case notices.RetryDue(serial) if serial == self.condition.serial:
-                self.try_again("trying again")
+                self._on_retry_due()
             case notices.DeadlineReached(serial) if serial == self.condition.serial:
                 self._on_deadline()
             case TakeUp(is_linked):
@@ -167,6 +172,8 @@ class CompanyActor(Actor):
             case LeaseExtended(until):
                 if self.session is not None:
                     await self.session.extend_lease(until)
+            case DiskFailed(reason):
+                self._on_disk_failed(reason)
             case LeaseWasLost(why, elsewhere):
                 await self.close_session(drain=False)
                 self._on_session_ended("lease_lost" if elsewhere else "lease_expired", why, None)
@@ -175,15 +182,16 @@ class CompanyActor(Actor):
 
     # --- the condition ---
 
-    def enter(self, state: CompanyState, reason: str) -> None:
-        """Go to ``state``; every transition is an event, a metric and a notice to the directory."""
-        before, self.condition = self.condition, self.condition.followed_by(state, reason, self.ports.wall_clock())
+    def enter(self, state: CompanyState, reason: str, code: str | None = None) -> None:
+        """Go to ``state``; every transition is an event, a metric and a notice to the directory. ``code``: see `Condition.code`."""
+        now = self.ports.wall_clock()
+        before, self.condition = self.condition, self.condition.followed_by(state, reason, now, code)
         self.next_attempt_at = None
         if self._timer is not None:
             self._timer.cancel()
             self._timer = None
         if state not in (S.PAIRING, S.CONNECTING) and self.linking is not None:
-            self.linking.fail(Refused("whatsapp_unreachable", reason))
+            self.linking.fail(Refused(code or "whatsapp_unreachable", reason))
             self.linking = None
         if before.state is not state:
             self.ports.metrics.status_changed(self.company_id, state)
@@ -201,11 +209,42 @@ class CompanyActor(Actor):
         """This condition may last ``seconds``."""
         self._timer = self.context.after(seconds, notices.DeadlineReached(self.condition.serial))
 
-    def wait_for_retry(self, state: CompanyState, reason: str, seconds: float) -> None:
+    def wait_for_retry(self, state: CompanyState, reason: str, seconds: float, code: str | None = None) -> None:
         """Enter ``state`` and try again after ``seconds``."""
-        self.enter(state, reason)
+        self.enter(state, reason, code)
         self.next_attempt_at = self.ports.wall_clock() + seconds
         self._timer = self.context.after(seconds, notices.RetryDue(self.condition.serial))
+
+    # --- the disk ---
+
+    def _on_disk_failed(self, reason: str) -> None:
+        """Nothing that arrives could be kept: leave WhatsApp, which keeps it."""
+        if self.condition.state not in (S.PAIRING, S.CONNECTING, S.CONNECTED, S.RECONNECTING):
+            return
+        if self.session is not None:
+            self.context.spawn(self.session.disconnect, name="disconnect")
+        self._settle()
+        self._wait_for_room(reason)
+
+    def _wait_for_room(self, reason: str, seconds: float = DISK_FIRST_S) -> None:
+        if self.condition.state is S.PAIRING:
+            if self.linking is not None:
+                self.linking.fail(Refused(STORAGE_FULL, reason))
+                self.linking = None
+            self.enter(S.UNLINKED, reason)
+            return
+        if self.ports.disk.fault is None:
+            self.ports.disk.doubt()
+        if self.condition.state is not S.SUSPENDED:
+            self.ports.metrics.error(STORAGE_FULL, self.company_id)
+        self.wait_for_retry(S.SUSPENDED, reason, seconds, STORAGE_FULL)
+
+    def _on_retry_due(self) -> None:
+        fault = self.ports.disk.fault
+        if self.condition.code == STORAGE_FULL and fault is not None:
+            self._wait_for_room(fault)
+        else:
+            self.try_again("trying again")
 
     # --- the session ---
 
@@ -262,6 +301,9 @@ class CompanyActor(Actor):
             return
         if code == "not_wanted":
             self.enter(S.STOPPED, why)
+            return
+        if code == STORAGE_FULL:
+            self._wait_for_room(why)
             return
         self.ports.metrics.error(code, self.company_id)
         if code == "auth_unreadable":
@@ -323,7 +365,10 @@ class CompanyActor(Actor):
         was_pairing = self.condition.state is S.PAIRING
         self._pairing_pending = False
         self._settle()
-        if verdict.credentials is Credentials.ARCHIVE:
+        if closed.kind == STORAGE_FULL:
+            self._forget_failures_when_stable()
+            self._wait_for_room(verdict.reason, self.retry.after_full_disk())
+        elif verdict.credentials is Credentials.ARCHIVE:
             orders.forget_identity(self, verdict.reason)
         elif was_pairing or (verdict.state is S.UNLINKED and self.phone_number is None):
             self.enter(S.UNLINKED, verdict.reason)
@@ -341,13 +386,16 @@ class CompanyActor(Actor):
         if self.condition.state not in (S.CONNECTING, S.CONNECTED, S.RECONNECTING):
             return
         if self.condition.state is S.CONNECTED:
-            if self.ports.wall_clock() - self.condition.since >= STABLE_S:
-                self.retry.succeeded()
+            self._forget_failures_when_stable()
         else:
             self.ports.metrics.reconnect_failed(self.company_id)
             self.announcer.announce("reconnect_failed", reason=why, attempts=self.retry.failures + 1)
         state, wait_s = self.retry.after_failure()
         self.wait_for_retry(state, why, wait_s)
+
+    def _forget_failures_when_stable(self) -> None:
+        if self.condition.state is S.CONNECTED and self.ports.wall_clock() - self.condition.since >= STABLE_S:
+            self.retry.succeeded()
 
     def try_again(self, reason: str) -> None:
         """Log in again, in a new session when there is none."""

@@ -56,6 +56,8 @@ def judge(closed: Closed) -> Verdict:
             return _logged_out(closed)
         case "pairing_failed":
             return Verdict(CompanyState.UNLINKED, closed.text or "pairing failed")
+        case "storage_full":
+            return Verdict(CompanyState.SUSPENDED, closed.text or "the disk takes no writes", retry=True)
         case "connect_failure" | "stream_error" | "disconnected":
             return _by_code(closed)
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import trio
 
 from actors.company.states import check_transition
-from actors.messages import CompanyState, Evidence
+from actors.messages import CompanyState, Evidence, Refused
 
 
 @dataclass(frozen=True, slots=True)
@@ -19,12 +19,20 @@ class Condition:
     since: float
     """Unix seconds."""
     serial: int
+    code: str | None = None
+    """As `CompanyStatus.reason_code`."""
 
-    def followed_by(self, state: CompanyState, reason: str, now: float) -> Condition:
+    def followed_by(self, state: CompanyState, reason: str, now: float, code: str | None = None) -> Condition:
         """The next condition; ImpossibleTransition when the table forbids it."""
         check_transition(self.state, state)
         since = self.since if state is self.state else now
-        return Condition(state, reason, since, self.serial + 1)
+        return Condition(state, reason, since, self.serial + 1, code)
+
+
+def not_connected(condition: Condition) -> Refused:
+    """What WhatsApp would be needed for is refused with, in a condition without it."""
+    code = condition.code or "no_active_session"
+    return Refused(code, f"the company is {condition.state.value}: {condition.reason}")
 
 
 class EvidenceLog:

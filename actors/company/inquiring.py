@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, Final
 
+from actors.company.condition import not_connected
 from actors.company.link import Call, EngineLink, EngineRefused, LinkLost
 from actors.engine import protocol
 from actors.messages import (
@@ -39,6 +40,7 @@ _CODES: Final = {
     "media_gone": "media_gone",
     "download_failed": "media_download_failed",
     "rejected": "send_rejected",
+    "storage_full": "storage_full",
 }
 
 
@@ -46,7 +48,7 @@ def inquire(actor: CompanyActor, request: Inquiry) -> None:
     """Begin; the caller is answered when WhatsApp has. Refused at once when not connected or when too many are under way."""
     link = actor.session.link if actor.session is not None else None
     if actor.condition.state is not CompanyState.CONNECTED or link is None:
-        raise Refused("no_active_session", f"the company is {actor.condition.state.value}: {actor.condition.reason}")
+        raise not_connected(actor.condition)
     if actor.inquiries_in_flight >= actor.ports.settings.max_pending_inquiries:
         raise Refused("overloaded", "too many questions of this company are under way", retry_after_s=1.0)
     actor.inquiries_in_flight += 1

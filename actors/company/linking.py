@@ -12,7 +12,9 @@ from actors.company.offers import PAIRING_CODE_S, Code
 from actors.messages import Offer, Refused
 from supervisor import ReplyTo
 
-_SAID_AS_IT_IS: Final = frozenset({"owned_elsewhere", "lease_lost", "storage_unavailable", "engine_unavailable"})
+_SAID_AS_IT_IS: Final = frozenset(
+    {"owned_elsewhere", "lease_lost", "storage_unavailable", "storage_full", "engine_unavailable"}
+)
 _CODES: Final[Mapping[str, str]] = MappingProxyType(
     {"lease_expired": "storage_unavailable", "not_wanted": "no_active_session", "auth_unreadable": "no_active_session"}
 )

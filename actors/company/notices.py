@@ -78,6 +78,8 @@ class AttemptFailed:
 
     session: int
     why: str
+    code: str = ""
+    """As in `protocol.Failed`."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 import trio
 
 from actors.company import notices
+from actors.company.condition import not_connected
 from actors.company.link import EngineLink, EngineRefused, LinkLost
 from actors.company.linking import Linking
 from actors.company.sending import send_message
@@ -36,7 +37,7 @@ STALE_ROUND_TRIP_S = 1.0
 def send(actor: CompanyActor, request: SendText | SendContent) -> None:
     """Begin a send; its caller is answered when it is durable. Refused at once when not connected or when too many are under way."""
     if actor.condition.state is not S.CONNECTED or actor.session is None:
-        raise Refused("no_active_session", f"the company is {actor.condition.state.value}: {actor.condition.reason}")
+        raise not_connected(actor.condition)
     if actor.sends_in_flight >= actor.ports.settings.max_pending_sends:
         raise Refused("too_many_sends", "too many messages of this company are on their way", retry_after_s=1.0)
     actor.sends_in_flight += 1

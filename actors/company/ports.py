@@ -11,6 +11,7 @@ from typing import Protocol
 import trio
 
 from actors.company.link import EngineLink
+from actors.disk.state import DiskState
 from actors.messages import CompanyState
 from config.sections import CompanySettings
 from storage.auth_state import AuthState
@@ -45,6 +46,7 @@ class CompanyPorts:
     connect_gate: trio.CapacityLimiter
     """Bounds how many companies take up their session, or log in again, at once."""
     metrics: CompanyMetrics
+    disk: DiskState
     settings: CompanySettings
     storage_timeout_s: float
     """How long a commit or a lease may take before it is asked for again, or a caller is told that storage is away."""

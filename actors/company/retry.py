@@ -3,9 +3,14 @@
 from __future__ import annotations
 
 from random import Random
+from typing import Final
 
 from actors.messages import CompanyState
 from config.sections import CompanySettings
+
+DISK_FIRST_S: Final = 4.0
+"""Often enough for a company to be back within 15 s of room."""
+DISK_MOST_S: Final = 300.0
 
 
 def doubled(first_s: float, most_s: float, times: int) -> float:
@@ -22,10 +27,11 @@ class Retry:
         self.failures = 0
         self._suspensions = 0
         self._conflicts = 0
+        self._full_disks = 0
 
     def succeeded(self) -> None:
         """Connected: everything starts anew."""
-        self.failures = self._suspensions = self._conflicts = 0
+        self.failures = self._suspensions = self._conflicts = self._full_disks = 0
 
     def after_failure(self) -> tuple[CompanyState, float]:
         """One more failed attempt or lost connection: the state to wait in and the seconds to wait."""
@@ -37,6 +43,13 @@ class Retry:
         wait = doubled(settings.circuit_min_s, settings.circuit_max_s, self._suspensions)
         self._suspensions += 1
         return CompanyState.SUSPENDED, wait
+
+    def after_full_disk(self) -> float:
+        """A write was not taken by the file system: seconds until it is looked at again. Doubled for each time in a row that the company
+        was with WhatsApp in between, as where the disk takes the probe's writes and not this company's."""
+        wait = doubled(DISK_FIRST_S, DISK_MOST_S, self._full_disks)
+        self._full_disks += 1
+        return wait
 
     def after_conflict(self) -> float:
         """Another client took the session: seconds until the next attempt.

@@ -28,6 +28,7 @@ _CODES = {
     "no_such_group": "no_such_group",
     "no_such_message": "no_such_message",
     "rejected": "send_rejected",
+    "storage_full": "storage_full",
 }
 
 

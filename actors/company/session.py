@@ -136,7 +136,7 @@ class Session:
                 lambda call: protocol.Connect(call=call), timeout_s=self._ports.settings.connect_timeout_s
             )
         except EngineRefused as error:
-            await self._actor.send(AttemptFailed(self.number, error.text))
+            await self._actor.send(AttemptFailed(self.number, error.text, error.code))
         except LinkLost:
             return  # the session's end is told by `run`
 
@@ -221,6 +221,8 @@ class Session:
     async def _take(self, message: protocol.FromEngine, inbox: Inbox) -> None:
         assert self.shipment is not None
         match message:
+            case protocol.OpenRefused(code, text):  # it was open, and cannot stay so
+                raise Ended(code, text)
             case protocol.JournalDelta():
                 await self.shipment.put(message)
             case protocol.OutboxEvent():

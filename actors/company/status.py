@@ -36,6 +36,7 @@ def status_of(actor: CompanyActor) -> CompanyStatus:
         engine=session.place.engine if session is not None and session.place is not None else None,
         lease_epoch=session.lease.epoch if session is not None and session.lease is not None else None,
         evidence=actor.evidence.ages(),
+        reason_code=condition.code,
     )
 
 

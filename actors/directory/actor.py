@@ -119,6 +119,9 @@ class DirectoryActor(Actor):
             case m.EnsureCompany() | m.SetDesired() | m.ForgetCompany():
                 with self._follower.changing(message.company_id):
                     return await self._on_order(message)
+            case m.DiskFailed():
+                for company_id in self._states:
+                    self._tell_company(company_id, message)
             case _:
                 raise TypeError(f"the directory does not understand {type(message).__name__}")
         return None
@@ -415,7 +418,9 @@ class DirectoryActor(Actor):
             why = "another daemon owns this company" if elsewhere else "the lease could not be renewed in time"
             self._tell_company(company_id, m.LeaseWasLost(why, elsewhere=elsewhere))
 
-    def _tell_company(self, company_id: str, news: m.LeaseExtended | m.LeaseWasLost | m.TakeUp | m.StandDown) -> None:
+    def _tell_company(
+        self, company_id: str, news: m.LeaseExtended | m.LeaseWasLost | m.TakeUp | m.StandDown | m.DiskFailed
+    ) -> None:
         with contextlib.suppress(m.Refused, SupervisorError):
             self._find(company_id).tell(news)
 

@@ -16,6 +16,7 @@ from actors.engine.library_inquiries import InquiryLibrary
 from actors.engine.naming import Naming
 from actors.engine.protocol import Done, FromEngine
 from actors.engine.sending import parse_jid
+from config.disk import write_fault
 
 Inquiry = q.Upload | q.Download | q.CheckNumber | q.ListGroups | q.GetGroup | q.MarkRead | q.SetTyping
 
@@ -88,6 +89,8 @@ class Asking:
         try:
             await trio.Path(inquiry.path).write_bytes(data)
         except OSError as error:
+            if (reason := write_fault(error, Path(inquiry.path).parent)) is not None:
+                raise CallRefused("storage_full", f"the file cannot be kept: {reason}") from error
             raise CallRefused("download_failed", f"the file cannot be kept: {error.strerror}") from error
 
 

@@ -13,7 +13,7 @@ from actors.engine import inquiries as q
 from actors.engine.asking import Asking, Inquiry
 from actors.engine.client import Client
 from actors.engine.contents import Edit
-from actors.engine.errors import CallRefused, EngineError
+from actors.engine.errors import CallRefused, EngineError, WriteFault
 from actors.engine.host import Host
 from actors.engine.logs import EngineLog
 from actors.engine.naming import Naming, number_of
@@ -157,6 +157,9 @@ class Calls:
             return await work(message)
         except CallRefused as refused:
             return Failed(call=call, code=refused.code, text=refused.text)
+        except WriteFault as fault:
+            self._session.write_failed(fault)
+            return Failed(call=call, code="storage_full", text=await self._session.words_for(fault))
         except EngineError as error:
             self._log.failure(f"call failed: {error}")
             return Failed(call=call, code="engine_error", text=str(error))

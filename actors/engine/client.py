@@ -15,13 +15,14 @@ import trio
 
 from actors.engine import events
 from actors.engine.closing import Closing, Hint, closing_from_log, is_fatal
-from actors.engine.errors import CallRefused, LibraryError
+from actors.engine.errors import CallRefused, LibraryError, WriteFault
 from actors.engine.gate import Gate, is_noted
 from actors.engine.handover import Handover
 from actors.engine.library import Callbacks, WhatsAppLibrary
 from actors.engine.logs import EngineLog
 from actors.engine.receipts import Passed, Receipts, is_message_leaving, passed_from_log
 from actors.engine.redials import is_restarting, is_socket_lost
+from actors.engine.write_faults import failed_write
 
 T = TypeVar("T")
 
@@ -37,6 +38,8 @@ CALLS_AT_ONCE: Final = 4
 """Threads one client's calls may hold, stuck ones included."""
 SIGNALS_QUEUED: Final = 64
 STORE_RETRY_S: Final = 0.5
+UNSAVED: Final = 1_000
+"""The library keeps a hundred events at most for a client; what is beyond its channel, WhatsApp has."""
 STOPPED_EVERY_S: Final = 0.25
 """How often a message that waits for its key to be in Postgres looks whether its client is being stopped. It waits no longer than the
 company's lease lasts, which needs Postgres too."""
@@ -105,16 +108,21 @@ class Client:
         store: Callable[[events.Incoming], None],
         log: EngineLog,
         is_lost: Callable[[Passed], bool] = lambda passed: False,
+        make_room: Callable[[str], str] = str,
         make_durable: Callable[[threading.Event], None] = threading.Event.set,
     ) -> None:
         """``store`` keeps an event on disk; ``is_lost`` says whether a message that was passed over has to be sent again;
+        ``make_room`` is called once when something could not be written, and puts SQLite's text into words;
         ``make_durable`` sets the event when everything the library has written by now is in Postgres."""
         self.settings = settings
         self.signals: Handover[Signal] = Handover(SIGNALS_QUEUED)
+        self.unsaved: list[events.Incoming] = []
+        """Events that could not be written before the client was stopped, at most `UNSAVED`."""
         self._library = library
         self._gate = gate
         self._store = store
         self._is_lost = is_lost
+        self._make_room = make_room
         self._make_durable = make_durable
         self._receipts = Receipts()
         self._redelivery: threading.Timer | None = None
@@ -127,6 +135,7 @@ class Client:
         self._seen = threading.Event()
         self._returned = trio.Event()
         self._stopping = False
+        self._has_no_room = False
         self._left = False
         self._parked = False
         self._given_up = False
@@ -209,6 +218,19 @@ class Client:
             while self._in_callback or time.monotonic() - self._last_callback < QUIET_S:
                 await trio.sleep(QUIET_S / 2)
 
+    def write_failed(self, said: str) -> None:
+        """Something of this company could not be written: leave WhatsApp, which hears of nothing more meanwhile.
+
+        May be called by any thread but trio's.
+        """
+        if self._has_no_room:
+            return
+        self._has_no_room = True
+        self._receipts.hold_all()
+        reason = self._make_room(said)
+        self._log.failure(f"leaving WhatsApp, which keeps what is not acknowledged: {reason}")
+        self.signals.put(Closing("storage_full", text=reason))
+
     # --- on worker threads --------------------------------------------------------------------------------------------
 
     def _make(self) -> None:
@@ -218,7 +240,12 @@ class Client:
 
     def _enter(self, function: Callable[..., T], *arguments: object) -> T:
         self._gate.begin_call()
-        return function(self.settings.name, *arguments)
+        try:
+            return function(self.settings.name, *arguments)
+        except LibraryError as error:
+            if (said := failed_write(error.text)) is not None:
+                self.write_failed(said)
+            raise
 
     def _leave(self) -> None:
         self._enter(self._library.disconnect)
@@ -272,7 +299,9 @@ class Client:
     def _take_event(self, number: int, data: bytes) -> None:
         event = events.decode(self._library.protobufs, number, data)
         if isinstance(event, events.Incoming):
-            self._keep(event)
+            # What the library could not store, it takes for undecryptable; it is delivered again.
+            if not (self._has_no_room and event.type == "undecryptable"):
+                self._keep(event)
             event = None
         if (message_id := events.message_id(self._library.protobufs, number, data)) is not None:
             self._receipts.kept(message_id)
@@ -288,9 +317,18 @@ class Client:
                 return self._store(event)
             except Exception as error:  # noqa: BLE001 - a full disk or a locked file: nothing else would keep the event
                 self._log.failure(f"cannot write the outbox: {type(error).__name__}: {error}")
-            if self.signals.is_closed:
-                return self._log.failure(f"a {event.type} came after its file was closed, and is lost")
+                if isinstance(error, WriteFault | OSError):
+                    self.write_failed(str(error))
+            if self._stopping or self.signals.is_closed:
+                return self._put_aside(event)
             time.sleep(STORE_RETRY_S)
+
+    def _put_aside(self, event: events.Incoming) -> None:
+        """In memory: it is written before the next log-in. Should this process end before, WhatsApp delivers the message again."""
+        if len(self.unsaved) >= UNSAVED:
+            return self._log.failure(f"a {event.type} could not be written, and is lost")
+        self.unsaved.append(event)
+        return None
 
     def _on_log(self, level: str, logger: str, text: str) -> None:
         try:
@@ -307,6 +345,10 @@ class Client:
             if found is not None:
                 self.signals.put(found)
             if level != "INFO":
+                if (
+                    said := failed_write(text)
+                ) is not None:  # the library acknowledges on this thread what it could not store
+                    self.write_failed(said)
                 self._log.library(level, logger, text)
             if self._parked:
                 self._park()
@@ -351,8 +393,11 @@ class Client:
 
     def _pass(self, passed: Passed) -> None:
         """Have WhatsApp deliver it again if it was lost here; only another log-in makes it do so."""
-        if not self._is_lost(passed):
-            return self._receipts.kept(passed.message_id)
+        try:
+            if not self._is_lost(passed):
+                return self._receipts.kept(passed.message_id)
+        except WriteFault as fault:
+            self.write_failed(str(fault))
         self._receipts.refuse(passed.message_id)
         if self._redelivery is None:
             closing = Closing("disconnected", text="messages that were lost here have to be delivered again")
@@ -373,6 +418,8 @@ class Client:
 def _code_of(text: str) -> str:
     """`protocol.Failed`'s code for the library's error text."""
     lowered = text.lower()
+    if failed_write(text) is not None:
+        return "storage_full"
     if "not connected" in lowered:
         return "not_connected"
     if "websocket disconnected" in lowered:

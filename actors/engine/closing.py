@@ -20,11 +20,12 @@ Kind = Literal[
     "temporary_ban",
     "outdated",
     "pairing_failed",
+    "storage_full",
 ]
 
 _WEIGHT: Final[dict[Kind, int]] = {
     "disconnected": 0, "stream_error": 1, "connect_failure": 2, "pairing_failed": 3, "outdated": 4, "replaced": 5, "temporary_ban": 6,
-    "logged_out": 7,
+    "storage_full": 7, "logged_out": 8,
 }  # fmt: skip
 
 REASON_CODES: Final = {1: 400, 2: 401, 3: 402, 4: 403, 5: 406, 6: 405, 7: 409, 8: 500, 9: 501, 10: 503}

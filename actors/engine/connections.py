@@ -14,6 +14,7 @@ import trio
 import trio_websocket
 
 from actors.engine.calls import Calls
+from actors.engine.errors import WriteFault
 from actors.engine.file_lock import FileLock
 from actors.engine.host import Host
 from actors.engine.leash import Leash
@@ -36,6 +37,7 @@ from actors.engine.protocol import (
 )  # fmt: skip
 from actors.engine.session import Session
 from actors.engine.shipping import Shipper
+from actors.groups import first_leaf
 
 HANDSHAKE_S: Final = 10.0
 OPEN_WITHIN_S: Final = 30.0
@@ -187,11 +189,21 @@ class Server:
                 request = await _first(socket, company_id)
                 with trio.fail_after(OPEN_WITHIN_S + 60):
                     ready = await open_device(self._host, request, socket.send, socket.receive, log)
-                await self._serve_company(socket, request, ready, log)
+                await self._serve_while_writable(socket, request, ready, log)
         except Refusal as refusal:
-            log.failure(f"cannot open: {refusal.code}: {refusal.text}")
+            log.failure(f"cannot be open: {refusal.code}: {refusal.text}")
             await socket.send(OpenRefused(code=refusal.code, text=refusal.text))
             await socket.finish()
+
+    async def _serve_while_writable(self, socket: Socket, request: Open, ready: Ready, log: EngineLog) -> None:
+        """Where a write that failed ends the connection, the daemon hears why: `Refusal`."""
+        fault: BaseException | None = None
+        try:
+            await self._serve_company(socket, request, ready, log)
+        except* WriteFault as group:
+            fault = first_leaf(group)
+        if fault is not None:
+            raise await trio.to_thread.run_sync(refusal_of, fault, self._host.devices)
 
     async def _serve_company(self, socket: Socket, request: Open, ready: Ready, log: EngineLog) -> None:
         shipper = Shipper(ready.file, socket.send, log, position=ready.position, base=ready.base)

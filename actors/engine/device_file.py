@@ -189,6 +189,10 @@ class DeviceFile:
             (KEPT_MESSAGE_SECRETS,),
         )
 
+    def require_writable(self) -> None:
+        """`WriteFault` unless a write into this file succeeds."""
+        self._set_meta("written_at", str(int(time.time())))
+
     def close(self) -> None:
         self._connection.close()
 

@@ -12,6 +12,7 @@ from actors.engine.gate import Gate
 from actors.engine.library import WhatsAppLibrary
 from actors.engine.schema import Template
 from actors.engine.sqlite import Sqlite
+from config.reserve import Reserve
 
 _BOOT_ID: Final = Path("/proc/sys/kernel/random/boot_id")
 
@@ -34,6 +35,8 @@ class Host:
     template: Template
     devices: Path
     max_companies: int
+    reserve: Reserve
+    """Room for those who have to finish when there is none."""
     gate: Gate = field(default_factory=Gate)
     boot: str = field(default_factory=boot_of_this_machine)
     companies: set[str] = field(default_factory=set[str])

@@ -242,7 +242,7 @@ class Failed(Message, frozen=True, tag=True):
     """A call failed.
 
     ``code``: `not_connected`, `not_linked`, `already_linked`, `timeout`, `no_such_recipient`, `not_in_group`, `no_such_group`,
-    `no_such_message`, `upload_failed`, `media_gone`, `download_failed`, `rejected`, `engine_error`.
+    `no_such_message`, `upload_failed`, `media_gone`, `download_failed`, `rejected`, `storage_full`, `engine_error`.
     """
 
     call: int
@@ -303,12 +303,13 @@ class Closed(Message, frozen=True, tag=True):
         "temporary_ban",
         "outdated",
         "pairing_failed",
+        "storage_full",
     ]
     code: int = 0
     """WhatsApp's code: 401, 402, 403, 405, 406, 409, 411, 413, 414, 415, 500, 501, 503, 515 …; 0 when it gave none."""
     text: str = ""
     expires_in_s: float | None = None
-    """temporary_ban: how long."""
+    """temporary_ban: how long. For storage_full, which is our doing and not WhatsApp's, ``text`` is the reason in words."""
 
 
 class KeepAlive(Message, frozen=True, tag=True):

@@ -3,7 +3,9 @@
 The library decrypts a message, tells WhatsApp that it has it, and hands it over later, through a queue of a hundred. A process that is
 killed in between has lost it: WhatsApp will not send it again. The library says at its DEBUG level what it is about to read and to send,
 on the very thread that does it, and that thread waits for our callback: so receipts can be withheld here until the message is kept, and
-the next ones be read only when few are under way. What was not acknowledged, WhatsApp delivers again after the next log-in.
+the next ones be read only when few are under way. What was not acknowledged, WhatsApp delivers again after the next log-in. Once the
+library could not store something (actors/engine/write_faults.py) nothing at all is acknowledged: it takes that for a message that it
+cannot decrypt, and would have WhatsApp forget it.
 docs/adr/0011-what-the-library-would-lose.md has the measurements.
 """
 
@@ -24,6 +26,7 @@ _MESSAGE: Final = re.compile(r'<message\s[^>]*?\bid="([^"]+)"')
 _SENT: Final = re.compile(r"<message\s")
 _RECEIPT: Final = re.compile(r'<receipt\s[^>]*?\bid="([^"]+)"')
 _ACK: Final = re.compile(r'<ack\s(?=[^>]*\bclass="message")[^>]*?\bid="([^"]+)"')
+_ANY_RECEIPT: Final = re.compile(r"<(?:receipt|ack)\s")
 _IGNORED: Final = re.compile(
     r"Ignoring message (\S+) from (\S+?)(?: in (\S+?))?: .*received message with old counter"
     r"(?: \(index: (\d+), count: (\d+)\))?"
@@ -68,6 +71,7 @@ class Receipts:
         self._underway: set[str] = set()
         self._refused: set[str] = set()
         self._reading_freely = False
+        self._holds_all = False
         self._closed = False
 
     def note(self, logger: str, text: str) -> None:
@@ -75,8 +79,10 @@ class Receipts:
         if logger.endswith("/Recv"):
             if (found := _MESSAGE.match(text)) is not None:
                 self._arrive(found.group(1))
-        elif logger.endswith("/Send") and (found := _RECEIPT.match(text) or _ACK.match(text)) is not None:
-            self._acknowledge(found.group(1))
+        elif logger.endswith("/Send") and _ANY_RECEIPT.match(text) is not None:
+            if (found := _RECEIPT.match(text) or _ACK.match(text)) is not None:
+                self._acknowledge(found.group(1))
+            self._hold_if_all_are_held()
 
     def kept(self, message_id: str) -> None:
         """The message lies in the outbox, or is nobody's business: WhatsApp may hear of it."""
@@ -89,6 +95,13 @@ class Receipts:
         with self._changed:
             self._underway.discard(message_id)
             self._refused.add(message_id)
+            self._changed.notify_all()
+
+    def hold_all(self) -> None:
+        """WhatsApp must not hear of anything more that has arrived, on this connection: receipts and acknowledgements of every kind wait
+        until it is closed. What waits for its own message does not leave when its time is over."""
+        with self._changed:
+            self._holds_all = True
             self._changed.notify_all()
 
     def let_go(self) -> None:
@@ -123,3 +136,7 @@ class Receipts:
             self._changed.wait_for(lambda: self._closed or message_id not in self._refused)
             self._underway.discard(message_id)
             self._changed.notify_all()
+
+    def _hold_if_all_are_held(self) -> None:
+        with self._changed:
+            self._changed.wait_for(lambda: self._closed or not self._holds_all)

@@ -17,6 +17,7 @@ from actors.engine.library import Library
 from actors.engine.logs import EngineLog
 from actors.engine.schema import read_template
 from actors.engine.sqlite import Sqlite
+from config.reserve import Reserve
 
 
 def run(options: argparse.Namespace) -> int:
@@ -37,7 +38,12 @@ def make_host(options: argparse.Namespace) -> Host:
     sqlite = Sqlite(library.path)
     template = read_template(library, sqlite)
     return Host(
-        library=library, sqlite=sqlite, template=template, devices=options.devices, max_companies=options.max_companies
+        library=library,
+        sqlite=sqlite,
+        template=template,
+        devices=options.devices,
+        max_companies=options.max_companies,
+        reserve=Reserve(options.devices),
     )
 
 

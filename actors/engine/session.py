@@ -16,12 +16,13 @@ from actors.engine import events, payloads
 from actors.engine.client import Client, ClientSettings, OfferEnded, QrOffered, RunEnded, Signal, Stored
 from actors.engine.closing import Closing, Hint, closing_from_login_status
 from actors.engine.device_file import DeviceFile, Ending, Identity
-from actors.engine.errors import CallRefused, SqliteError
+from actors.engine.errors import CallRefused, SqliteError, WriteFault
 from actors.engine.host import Host
 from actors.engine.logs import EngineLog
 from actors.engine.protocol import Closed, Connected, FromEngine, KeepAlive, Open, Paired, Qr
 from actors.engine.redelivery import Redelivery
 from actors.engine.shipping import Load, Shipper
+from actors.engine.write_faults import reason_of, words_for
 
 FIRST_CODE_S: Final = 60.0
 NEXT_CODE_S: Final = 20.0
@@ -34,7 +35,7 @@ LOGIN_AFTER_PAIRING_S: Final = 30.0
 KEEP_ALIVE_LOST_S: Final = 100.0
 """Unanswered for so long, the connection counts as lost: before the library would begin to reconnect by itself, at 180 s."""
 
-_KEPT_WHILE_UNLINKED: Final = frozenset({"outdated", "temporary_ban"})
+_KEPT_WHILE_UNLINKED: Final = frozenset({"outdated", "temporary_ban", "storage_full"})
 
 
 @final
@@ -67,6 +68,8 @@ class Session:
         self._codes = 0
         self._code_until = 0.0
         self._keep_alive_failed = False
+        self._unsaved: list[events.Incoming] = []
+        """Events that could not be written when they came."""
         self._redelivery = Redelivery(file, self._store, log)
         self._token = trio.lowlevel.current_trio_token()
 
@@ -75,7 +78,7 @@ class Session:
         try:
             async with trio.open_nursery() as nursery:
                 self._nursery = nursery
-                nursery.start_soon(self.shipper.run)
+                nursery.start_soon(self.shipper.run, self.write_failed)
                 ending = await trio.to_thread.run_sync(self.file.ending)
                 if ending is not None:
                     await self._send(Closed(kind=ending.kind, code=ending.code, text=ending.text))
@@ -94,6 +97,7 @@ class Session:
                 raise CallRefused("engine_error", "an earlier client of this company is still stuck in a dial")
             if await trio.to_thread.run_sync(self.file.ending) is not None:
                 raise CallRefused("not_linked", "this device was logged out: open the company with discard_file first")
+            await self._require_room()
             await self._start_client()
 
     async def disconnect(self) -> None:
@@ -106,7 +110,12 @@ class Session:
         """This device was unlinked on request: nothing of the file is shipped any more."""
         async with self._life:
             await self._stop_client()
-            await trio.to_thread.run_sync(self.file.end, Ending("logged_out", 401, "logged out on request"))
+            await self._end_file(Ending("logged_out", 401, "logged out on request"))
+
+    def write_failed(self, fault: WriteFault) -> None:
+        """The file could not be written beside the client: it leaves WhatsApp, if it is there."""
+        if self._client is not None and self._nursery is not None:
+            self._nursery.start_soon(trio.to_thread.run_sync, self._client.write_failed, str(fault))
 
     def client(self) -> Client:
         """The running client; `CallRefused` with `not_connected` when there is none."""
@@ -122,6 +131,30 @@ class Session:
         if self._keep_alive_failed:
             self._keep_alive_failed = False
             await self._send(KeepAlive(ok=True))
+
+    async def words_for(self, fault: WriteFault) -> str:
+        """Why the file system took no write."""
+        return await trio.to_thread.run_sync(words_for, str(fault), self._host.devices)
+
+    async def _require_room(self) -> None:
+        """Write what could not be written before, and see that the file can be; `CallRefused` with `storage_full` when it cannot."""
+        try:
+            await trio.to_thread.run_sync(self._save)
+            await trio.to_thread.run_sync(self.file.require_writable)
+        except (WriteFault, OSError) as error:
+            reason = await trio.to_thread.run_sync(reason_of, error, self._host.devices)
+            raise CallRefused("storage_full", reason or str(error)) from error
+        self.shipper.wake()
+
+    def _save(self) -> None:
+        while self._unsaved:
+            self._store(self._unsaved[0])
+            del self._unsaved[0]
+
+    async def _end_file(self, ending: Ending) -> None:
+        """Note that the device is gone. Without room for that the daemon's record, which is archived, says so alone."""
+        with contextlib.suppress(WriteFault):
+            await trio.to_thread.run_sync(self.file.end, ending)
 
     # --- the client's life --------------------------------------------------------------------------------------------
 
@@ -142,6 +175,7 @@ class Session:
             self._store,
             self._log,
             self._redelivery.is_lost,
+            self._make_room,
             self._make_durable,
         )
         self._ending = self._hint = None
@@ -161,12 +195,17 @@ class Session:
             self._log.failure("the library does not let go of a client: it is stuck in a dial")
         self._pumping.cancel()
         self._client = None
+        self._unsaved += client.unsaved
         self._host.note_ended(self._request.company_id, client)
         while (signal := client.signals.get_nowait()) is not None:
             self._note_ending(signal)
 
     async def _close(self) -> None:
         await self._stop_client()
+        if self._unsaved:
+            # Where it fails, WhatsApp, which has heard of none of it, delivers it again.
+            with contextlib.suppress(WriteFault, OSError):
+                await trio.to_thread.run_sync(self._save)
         if not self._host.is_haunted(self._request.company_id):  # a stuck client may still want to write its events
             await trio.to_thread.run_sync(self.file.close)
 
@@ -179,6 +218,12 @@ class Session:
         media = None if event.media is None else msgspec.json.encode(event.media)
         message_id = event.payload["messageId"] if event.type == "message" else None
         self.file.outbox.put(event.type, payloads.encode(event.payload), media=media, message_id=message_id)
+
+    def _make_room(self, said: str) -> str:
+        """On the library's thread."""
+        reason = words_for(said, self._host.devices)
+        self._host.reserve.release()
+        return reason
 
     def _make_durable(self, durable: threading.Event) -> None:
         """On the library's thread; whoever waits does not wait for ever."""
@@ -307,7 +352,7 @@ class Session:
             ending = self._ending
             closed = self._closed(ending, linked=await trio.to_thread.run_sync(self.file.was_linked))
             if closed.kind == "logged_out":
-                await trio.to_thread.run_sync(self.file.end, Ending(closed.kind, closed.code, closed.text))
+                await self._end_file(Ending(closed.kind, closed.code, closed.text))
         await self.shipper.ship()
         await self._send(closed)
 

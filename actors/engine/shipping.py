@@ -16,6 +16,7 @@ from typing import Final, final
 import trio
 
 from actors.engine.device_file import DeviceFile
+from actors.engine.errors import WriteFault
 from actors.engine.journal import Batch
 from actors.engine.logs import EngineLog
 from actors.engine.outbox import Item
@@ -29,6 +30,9 @@ DELTAS_AHEAD: Final = 64
 """So many deltas may be on their way uncommitted; then new changes wait in the journal, where they cost nothing."""
 
 EVENTS_AHEAD: Final = 500
+
+CUT_AGAIN_S: Final = 5.0
+"""After a cut that the file system did not take."""
 
 CUT_EVERY_S: Final = 0.5
 """What Postgres has may stay in the journal for so long: cutting takes the file's write lock, which the library wants for its messages."""
@@ -80,9 +84,14 @@ class Shipper:
         self._stored: int | None = None
         self._has_changed = True
         self._holds_events_back = False
+        self._write_failed: Callable[[WriteFault], None] = lambda fault: None
 
-    async def run(self) -> None:
-        """Ship whenever `wake` is called, and every `SWEEP_S`; cut what was acknowledged."""
+    async def run(self, write_failed: Callable[[WriteFault], None] = lambda fault: None) -> None:
+        """Ship whenever `wake` is called, and every `SWEEP_S`; cut what was acknowledged.
+
+        A cut that the file system does not take is told to ``write_failed`` and tried again: shipping goes on without it.
+        """
+        self._write_failed = write_failed
         while True:
             self._has_changed = False
             await self.ship()
@@ -223,7 +232,18 @@ class Shipper:
         number, self._stored = self._stored, None
         # With nothing under way nothing is left in the journal that could be worth compacting.
         if position is not None or number is not None or self._underway:
-            await trio.to_thread.run_sync(self._tidy_now, position, number, bool(self._underway))
+            try:
+                await trio.to_thread.run_sync(self._tidy_now, position, number, bool(self._underway))
+            except WriteFault as fault:
+                self._cut_again(position, number)
+                self._write_failed(fault)
+
+    def _cut_again(self, position: int | None, number: int | None) -> None:
+        if position is not None:
+            self._to_cut = max(self._to_cut or 0, position)
+        if number is not None:
+            self._stored = max(self._stored or 0, number)
+        self._may_cut_at = trio.current_time() + CUT_AGAIN_S
 
     def _take_cut(self) -> int | None:
         """Up to where the journal is to be cut now, if at all."""

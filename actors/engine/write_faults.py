@@ -19,16 +19,20 @@ _SAID: Final = re.compile(
 )
 
 
-def says_no_write(text: str) -> bool:
-    """Whether a text of the library's ends with SQLite's report of a write that the file system did not take."""
-    return _SAID.search(text) is not None
+def failed_write(text: str) -> str | None:
+    """SQLite's report of a write that the file system did not take, with which a text of the library's ends; None when it does not."""
+    found = _SAID.search(text)
+    return None if found is None else found.group()
 
 
 def reason_of(error: BaseException, directory: Path) -> str | None:
     """Why the file system of ``directory`` took no write, in words for people; None when ``error`` means something else. Blocks."""
-    if not isinstance(error, WriteFault):
-        return write_fault(error, directory)
+    return words_for(str(error), directory) if isinstance(error, WriteFault) else write_fault(error, directory)
+
+
+def words_for(said: str, directory: Path) -> str:
+    """What the file system of ``directory`` says itself of a write that failed with the text ``said``. Blocks."""
     try:
-        return probe(directory) or f"a write failed ({error})"
+        return probe(directory) or f"a write failed ({said})"
     except OSError:
-        return f"a write failed ({error})"
+        return f"a write failed ({said})"

@@ -14,6 +14,7 @@ import trio
 from litestar import Litestar
 
 from actors.counting import Sample
+from actors.disk.state import DiskState
 from actors.groups import first_leaf
 from actors.http.app import build_app, connect
 from actors.http.audit import AuditLog, AuditTrail
@@ -102,6 +103,7 @@ class HttpActor(Actor):
         health: ActorRef,
         keeper: ActorRef | None = None,
         metrics: Metrics,
+        disk: DiskState | None = None,
         stores: Stores,
         app: Litestar | None = None,
         address: Address | None = None,
@@ -114,6 +116,7 @@ class HttpActor(Actor):
         self._health = health
         self._keeper = keeper
         self._metrics = metrics
+        self._disk = disk or DiskState()
         self._stores = stores
         self._app = app or build_app(settings.http)
         self._address = address or Address(settings.bind)
@@ -244,6 +247,7 @@ class HttpActor(Actor):
             spool=Spool(settings.state_dir / "media"),
             outbound=self._outbound,
             wall_clock=time.time,
+            disk=self._disk,
         )
 
     def _webhook_desk(self) -> WebhookDesk:

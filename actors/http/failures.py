@@ -17,7 +17,8 @@ from actors.groups import first_leaf
 from actors.http.audit import AuditTrail, note_problem
 from actors.http.problems import KINDS, Problem, company_of
 from actors.messages import Refused
-from storage.errors import StorageUnavailable
+from config.disk import write_fault
+from storage.errors import StorageFull, StorageUnavailable
 from supervisor.errors import ActorCrashed, ActorStopped, AskTimeout, MailboxFull
 
 _FRAMES: Final = 8
@@ -54,6 +55,10 @@ def problem_of(error: Exception) -> Problem | None:
             return error
         case Refused() if error.code in KINDS:
             return Problem(error.code, error.text, retry_after_s=error.retry_after_s, company_id=error.company_id)
+        case OSError() if (reason := write_fault(error)) is not None:
+            return Problem("storage_full", reason)
+        case StorageFull() if error.on_disk:
+            return Problem("storage_full", "the disk of Postgres is full")
         case StorageUnavailable():
             return Problem("storage_unavailable")
         case AskTimeout():

@@ -148,6 +148,13 @@ _ALL: Final = (
     _kind("too_many_subscribers", 503, "Too Many Subscribers", "The limit of event streams is reached.", retry_s=5.0),
     _kind("not_ready", 503, "Not Ready", "The daemon cannot do its work at present.", retry_s=5.0),
     _kind(
+        "storage_full",
+        507,
+        "Storage Full",
+        "The daemon's disk takes no writes (space, inodes, quota, read-only): nothing was changed; it goes on by itself with room.",
+        retry_s=5.0,
+    ),
+    _kind(
         "send_timeout", 504, "Send Timeout", "WhatsApp did not acknowledge in time; it may still be sent.", retry_s=5.0
     ),
     _kind("timeout", 504, "Timeout", "The part of the daemon that was asked did not answer in time.", retry_s=5.0),

@@ -41,6 +41,7 @@ _SENDING = (
     "message_too_long",
     "recipient_not_on_whatsapp",
     "no_active_session",
+    "storage_full",
     "rate_limited",
     "too_many_sends",
     "invalid_idempotency_key",
@@ -113,7 +114,7 @@ async def require_connected(company: ActorRef, company_id: str, backends: Backen
     status = await company.ask(GetStatus(), timeout=backends.waits.ask_s)
     if not status.connected:
         detail = f"the company is {status.status.value}: {status.reason}"
-        raise Problem("no_active_session", detail, company_id=company_id)
+        raise Problem(status.reason_code or "no_active_session", detail, company_id=company_id)
 
 
 async def _request(company: ActorRef, company_id: str, draft: Draft, backends: Backends) -> SendText | SendContent:

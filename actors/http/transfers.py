@@ -12,6 +12,7 @@ from typing import Any, Final, Protocol, final
 import msgspec
 import trio
 
+from actors.disk.state import DiskState
 from actors.engine import contents as c
 from actors.http.drafts import Attachment
 from actors.http.problems import Problem
@@ -77,7 +78,9 @@ class Transfers:
         spool: Spool,
         outbound: OutboundClient,
         wall_clock: Callable[[], float],
+        disk: DiskState,
     ) -> None:
+        self._disk = disk
         self._settings = settings
         self._store = store
         self._spool = spool
@@ -177,6 +180,8 @@ class Transfers:
 
     @asynccontextmanager
     async def _transfer(self) -> AsyncGenerator[None]:
+        if (reason := self._disk.why_no_files) is not None:
+            raise Problem("storage_full", reason)
         if self._under_way >= self._settings.max_transfers:
             raise Problem("too_many_transfers", retry_after_s=2.0)
         self._under_way += 1

@@ -14,6 +14,7 @@ from actors.messages.basis import (
 from actors.messages.company import (
     CheckHealth,
     CompanyStatus,
+    DiskFailed,
     Evidence,
     GetOffer,
     GetStatus,
@@ -98,6 +99,7 @@ __all__ = [
     "ContactReport",
     "Counted",
     "DaemonHealth",
+    "DiskFailed",
     "DownloadFile",
     "EnginePlace",
     "EnsureCompany",

@@ -36,6 +36,8 @@ class CompanyStatus(Answer, frozen=True, kw_only=True):
     """Path of the EngineActor that hosts it."""
     lease_epoch: int | None
     evidence: Evidence
+    reason_code: str | None = None
+    """The reason as a code of the API, where a send is refused with that one until the state ends: `storage_full`."""
 
 
 class HealthReport(Answer, frozen=True, kw_only=True):
@@ -120,6 +122,14 @@ class LeaseExtended:
 
     until: float
     """On trio's clock."""
+
+
+@dataclass(frozen=True, slots=True)
+class DiskFailed:
+    """To the directory, and from it to each company: the state directory takes no writes, so nothing that arrives could be kept."""
+
+    reason: str
+    """In words."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -16,7 +16,7 @@ from actors.storage.waiting import Entry, Waiting, by_lane, size_of
 from actors.storage.work import Work, is_ordinary, perform, perform_at_once
 from config.sections import StorageSettings
 from storage.data_keys import KnownDataKeys
-from storage.errors import QueryFailed, StorageBusy, StorageError, StorageUnavailable
+from storage.errors import QueryFailed, StorageBusy, StorageError, StorageFull, StorageUnavailable
 from storage.pool import Database
 from supervisor import Actor
 
@@ -60,7 +60,7 @@ class StorageActor(Actor):
         self._known = KnownDataKeys()
         self._waiting = Waiting()
         self._wake = trio.Event()
-        self._failing: str | None = None
+        self._failing: StorageUnavailable | None = None
         self._began: float | None = None
         """When the attempt to commit that is under way began."""
         self._log = structlog.get_logger("wasup.storage")
@@ -91,7 +91,7 @@ class StorageActor(Actor):
 
     def _check_writable(self, company_id: str | None) -> None:
         if self._failing is not None:
-            raise _unavailable(self._failing)
+            raise _refusal_of(self._failing)
         if self._began is not None and trio.current_time() - self._began > self._settings.stalled_after_s:
             raise _unavailable("a commit hangs")
         if company_id is not None and self._waiting.is_aside(company_id):
@@ -138,9 +138,9 @@ class StorageActor(Actor):
             except StorageBusy as busy:
                 if await self._sort_out(entries):
                     return
-                self._failing = str(busy)
+                self._failing = busy
             except StorageUnavailable as error:
-                self._failing = str(error)
+                self._failing = error
             else:
                 return
             await trio.sleep(wait_s)
@@ -215,6 +215,12 @@ class StorageActor(Actor):
                 await trio.sleep(wait_s)
                 wait_s = min(self._settings.retry_max_s, wait_s * 2)
         self._log.info("rows_free", company_id=lane)
+
+
+def _refusal_of(error: StorageUnavailable) -> Refused:
+    if isinstance(error, StorageFull) and error.on_disk:
+        return Refused("storage_full", f"the disk of Postgres is full: {error.reason}", retry_after_s=5.0)
+    return _unavailable(str(error))
 
 
 def _unavailable(why: str) -> Refused:

@@ -55,11 +55,11 @@ def site(plan: Plan, database: EmbeddedPostgres | None) -> Generator[Site]:
     settings = dict(plan.settings) if database is None else {**plan.settings, "DATABASE_URL": database.dsn}
     with open_site(settings) as site:
         site.daemon.start()
-        trio.run(_prepare, site, plan)
+        trio.run(prepare, site, plan)
         yield site
 
 
-async def _prepare(site: Site, plan: Plan) -> None:
+async def prepare(site: Site, plan: Plan) -> None:
     await site.daemon.wait_ready()
     async with connect_loopback(site.endpoints) as loopback, open_api(site.daemon) as api:
         await join_whatsapp(loopback, [*plan.companies, *plan.others])

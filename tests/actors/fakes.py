@@ -13,6 +13,7 @@ import trio_websocket
 
 from actors.company.link import EngineLink, LinkLost
 from actors.company.ports import CompanyPorts
+from actors.disk.state import DiskState
 from actors.engine import protocol
 from actors.messages import Announce, CompanyState, EnginePlace, Event, LeavePlace, Publish, Refused, TakePlace
 from actors.storage.requests import AcquireLease, CheckWritable, CommitDelta, KeepMedia
@@ -176,6 +177,7 @@ class World:
     """What the lease is answered with instead, when the record does not want the company to run."""
     settings: CompanySettings = field(default_factory=lambda: CompanySettings(start_jitter_s=0.0))
 
+    disk: DiskState = field(default_factory=DiskState)
     metrics: NoMetrics = field(default_factory=NoMetrics)
     load_hook: Callable[[], None] = lambda: None
     """May raise what reading the auth state raises."""
@@ -195,6 +197,7 @@ class World:
             load_auth=load_auth,
             connect_gate=self.connect_gate,
             metrics=self.metrics,
+            disk=self.disk,
             settings=self.settings,
             storage_timeout_s=10.0,
             engine_timeout_s=30.0,

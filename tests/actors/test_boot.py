@@ -90,3 +90,14 @@ async def test_a_sealed_database_without_its_master_key_is_not_started_on(postgr
 
         assert not file.exists()
         assert await boot(sealing, file) != "failed"
+
+
+async def test_a_key_whose_file_cannot_be_written_is_no_key(empty_dsn: str, tmp_path: Path) -> None:
+    """Else the next start would find an admin key that nobody has, and make none."""
+    async with open_database(empty_dsn) as database:
+        with pytest.raises(StartFailed):
+            await boot(database, tmp_path / "missing" / "admin.key")
+        assert await api_keys.list_all(database) == []
+        await boot(database, tmp_path / "admin.key")
+
+        assert len(await api_keys.list_all(database)) == 1

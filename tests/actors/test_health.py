@@ -16,6 +16,7 @@ from trio.testing import MockClock
 
 from actors import health as module
 from actors import messages as m
+from actors.disk.state import DiskState
 from actors.health import HealthActor
 from actors.notify import ServiceManager
 from actors.storage.requests import CheckWritable
@@ -43,6 +44,7 @@ class Ward:
     """The company that never answers."""
     asked_at: dict[str, list[float]] = field(default_factory=lambda: defaultdict(list[float]))
     manager: ServiceManager = field(default_factory=ServiceManager)
+    disk: DiskState = field(default_factory=DiskState)
 
 
 class FakeDirectory(Actor):
@@ -121,6 +123,7 @@ async def health(ward: Ward) -> AsyncIterator[System]:
             settings=HealthSettings(),
             restart_company=restart_company,
             manager=ward.manager,
+            disk=ward.disk,
         )
 
     spec = SupervisorSpec(
@@ -273,6 +276,18 @@ async def test_the_watchdog_is_fed_three_times_in_its_time(
         await trio.sleep(30)
 
         assert heard(service_manager) == [b"WATCHDOG=1"] * 6
+
+
+async def test_a_disk_that_takes_no_writes_makes_the_daemon_not_ready(autojump_clock: MockClock) -> None:
+    """Whatever arrives could not be kept."""
+    ward = Ward()
+    async with health(ward) as system:
+        well = await system.ref("/health").ask(m.GetDaemonHealth())
+        ward.disk.fault = "no space is left"
+        unwell = await system.ref("/health").ask(m.GetDaemonHealth())
+
+        assert (well.ready, well.checks) == (True, {"storage": True, "disk": True})
+        assert (unwell.ready, unwell.checks) == (False, {"storage": True, "disk": False})
 
 
 async def test_an_unwell_tree_is_not_fed(autojump_clock: MockClock, service_manager: socket.socket) -> None:

@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 import trio
 
+from actors.disk.state import DiskState
 from actors.postgres import PostgresActor
 from storage.embedded import EmbeddedPostgres
 from storage.pool import open_database
@@ -31,7 +32,9 @@ async def test_the_server_dies_and_is_back_with_its_data() -> None:
 
 async def _kill_and_look(directory: Path, events: list[LifecycleEvent]) -> None:
     server = EmbeddedPostgres(directory / "postgres")
-    spec = ChildSpec(id="postgres", start=lambda _: PostgresActor(server), backoff=Backoff(minimum=0.01, maximum=1))
+    spec = ChildSpec(
+        id="postgres", start=lambda _: PostgresActor(server, DiskState()), backoff=Backoff(minimum=0.01, maximum=1)
+    )
     tree = SupervisorSpec([spec], intensity=Intensity(max_restarts=5, within=60.0))
     with trio.fail_after(60):
         async with open_system(tree, on_event=events.append) as system, open_database(server.dsn) as database:

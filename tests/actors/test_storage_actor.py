@@ -29,7 +29,7 @@ from config.sections import StorageSettings
 from storage import auth_state, companies, events, media
 from storage.asyncpg_pool import PoolStatistics
 from storage.auth_state import Delta, KeyChange
-from storage.errors import StorageUnavailable
+from storage.errors import StorageFull, StorageUnavailable
 from storage.events import NewEvent
 from storage.leases import Lease
 from storage.media import NewMedia
@@ -64,20 +64,20 @@ class FlakyDatabase:
 
     def __init__(self, database: Database) -> None:
         self._database = database
-        self.away = False
+        self.away: StorageUnavailable | None = None
         self.at_once = 0
         """Calls outside a transaction."""
         self.transactions = 0
 
     async def write_unless_locked(self, lock_timeout_s: float, fn: Callable[..., Awaitable[Any]], *args: Any) -> Any:
         if self.away:
-            raise StorageUnavailable("switched off")
+            raise self.away
         self.transactions += 1
         return await self._database.write_unless_locked(lock_timeout_s, fn, *args)
 
     async def write_at_once(self, fn: Callable[..., Awaitable[Any]], *args: Any) -> Any:
         if self.away:
-            raise StorageUnavailable("switched off")
+            raise self.away
         self.at_once += 1
         return await self._database.write_at_once(fn, *args)
 
@@ -355,14 +355,14 @@ async def test_while_postgres_is_away_work_waits_and_is_kept(database: Database)
     flaky, metrics = FlakyDatabase(database), CountingMetrics()
     async with storage_actor(flaky, metrics=metrics) as storage:
         await storage.ask(CheckWritable())
-        flaky.away = True
+        flaky.away = StorageUnavailable("switched off")
         async with trio.open_nursery() as nursery:
             nursery.start_soon(storage.ask, ClaimCompany(COMPANY, "running"))
             await wait_until(lambda: samples(metrics)["wasup_storage_available"] == 0)
             with pytest.raises(Refused) as refusal:
                 await storage.ask(CheckWritable())
             away = samples(metrics)
-            flaky.away = False
+            flaky.away = None
 
         assert (away["wasup_storage_available"], away["wasup_storage_waiting"]) == (0.0, 1.0)
         assert refusal.value.code == "storage_unavailable"
@@ -372,17 +372,33 @@ async def test_while_postgres_is_away_work_waits_and_is_kept(database: Database)
     assert (back["wasup_storage_available"], back["wasup_storage_waiting"]) == (1.0, 0.0)
 
 
+@pytest.mark.parametrize(("on_disk", "code"), [(True, "storage_full"), (False, "storage_unavailable")])
+async def test_a_full_disk_of_postgres_has_its_own_code(database: Database, *, on_disk: bool, code: str) -> None:
+    """Without memory or connections it is only away."""
+    flaky, metrics = FlakyDatabase(database), CountingMetrics()
+    async with storage_actor(flaky, metrics=metrics) as storage:
+        flaky.away = StorageFull("could not extend file", on_disk=on_disk)
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(storage.ask, ClaimCompany(COMPANY, "running"))
+            await wait_until(lambda: samples(metrics)["wasup_storage_available"] == 0)
+            with pytest.raises(Refused) as refusal:
+                await storage.ask(CheckWritable())
+            flaky.away = None
+
+        assert refusal.value.code == code
+
+
 async def test_the_queue_is_bounded(database: Database) -> None:
     """With the queue full, new work is refused at once and the old is kept."""
     flaky, metrics = FlakyDatabase(database), CountingMetrics()
-    flaky.away = True
+    flaky.away = StorageUnavailable("switched off")
     async with storage_actor(flaky, metrics=metrics, queue_deltas=2) as storage, trio.open_nursery() as nursery:
         nursery.start_soon(storage.ask, ClaimCompany(COMPANY, "running"))
         nursery.start_soon(storage.ask, ClaimCompany("962303", "running"))
         await wait_until(lambda: samples(metrics)["wasup_storage_waiting"] == 2)
         with pytest.raises(Refused, match="too many"):
             await storage.ask(ClaimCompany("962304", "running"))
-        flaky.away = False
+        flaky.away = None
 
     assert len(await companies.list_all(database)) == 2
 

@@ -258,7 +258,7 @@ async def test_events_the_library_still_has_are_kept_before_it_is_stopped(fake: 
 async def test_an_event_that_cannot_be_written_is_tried_until_it_can(
     fake: FakeLibrary, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """WhatsApp was told that we have it: a full disk holds the library back instead of losing it."""
+    """WhatsApp was told that we have it: a full disk holds the library back instead of losing it, and the company is to leave."""
     monkeypatch.setattr(module, "STORE_RETRY_S", 0)
     attempts: list[str] = []
 
@@ -271,6 +271,7 @@ async def test_an_event_that_cannot_be_written_is_tried_until_it_can(
     client = make(fake, store=store)
     await client.start()
 
+    assert await client.signals.get() == Closing("storage_full", text="[Errno 28] No space left on device")
     assert await client.signals.get() == Stored()
     assert attempts == ["receipt"] * 3
     await client.stop()

@@ -128,3 +128,33 @@ def test_the_librarys_words_for_a_used_key() -> None:
     assert passed_from_log(direct) == Passed("3EB0AA", "100000000000001:1@lid", "100000000000001@lid", 2, 1)
     assert passed_from_log(group) == Passed("3EB0BB", "100000000000001:1@lid", "120363000000000001@g.us", None, None)
     assert passed_from_log("Ignoring message 3EB0CC from 1@lid: event was already processed") is None
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        receipt("A"),
+        receipt("B"),
+        '<ack class="message" id="C" to="1@lid"/>',
+        '<receipt id="D" to="1@lid" type="retry"><retry count="1"/></receipt>',
+        '<ack class="notification" id="E" to="1@lid"/>',
+    ],
+)
+def test_once_something_could_not_be_stored_nothing_is_acknowledged(line: str) -> None:
+    """Whatever it is for, and however long the connection lasts."""
+    receipts = Receipts(hold_s=0.01)
+    receipts.note(RECV, message("A"))
+    receipts.hold_all()
+    sending = Beside(receipts.note, SEND, line)
+    assert sending.is_held()
+    receipts.close()
+
+    assert sending.ends()
+
+
+def test_other_nodes_leave_all_the_same() -> None:
+    """What is asked of WhatsApp tells it nothing of what arrived."""
+    receipts = Receipts(hold_s=LONG_S)
+    receipts.hold_all()
+
+    assert Beside(receipts.note, SEND, '<iq id="A" type="get"/>').ends()

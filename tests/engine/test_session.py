@@ -47,6 +47,7 @@ from actors.engine.schema import Template
 from actors.engine.session import Session
 from actors.engine.shipping import Shipper
 from actors.engine.sqlite import Sqlite
+from config.reserve import Reserve
 from tests.engine.conftest import BuildFile
 from tests.engine.fakes import FakeLibrary, held, refuse
 from tests.engine.rows import DEVICE, JID, LID, insert, put_session
@@ -131,7 +132,14 @@ def open_company(
         *, linked: bool = True, fake: FakeLibrary | None = None, ending: Ending | None = None
     ) -> AsyncIterator[Company]:
         fake = fake or FakeLibrary(library)
-        host = Host(library=fake, sqlite=sqlite, template=template, devices=tmp_path, max_companies=5)
+        host = Host(
+            library=fake,
+            sqlite=sqlite,
+            template=template,
+            devices=tmp_path,
+            max_companies=5,
+            reserve=Reserve(tmp_path),
+        )
         file = build_file(linked=linked)
         if ending is not None:
             file.end(ending)

@@ -13,6 +13,7 @@ import trio
 from actors import messages as m
 from actors.engine import contents as c
 from actors.http.transfers import KnownFile
+from actors.media.spool import Spool
 from actors.messages import CompanyState
 from config.sections import MediaSettings, OutboundSettings
 from tests.http.fakes import NOW
@@ -461,3 +462,17 @@ async def test_storage_that_is_away_is_told(daemon: Daemon) -> None:
         answer = await client.get(url)
 
     assert problem(answer) == (503, "storage_unavailable")
+
+
+async def test_no_file_is_taken_without_room(daemon: Daemon, monkeypatch: pytest.MonkeyPatch) -> None:
+    """507, and again later: not a fault of the file's, nor an internal error."""
+
+    async def full(self: Spool) -> Path:
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(Spool, "new", full)
+    answer = await daemon.client.post(MEDIA, content=PDF)
+
+    assert problem(answer) == (507, "storage_full")
+    assert answer.json()["retryable"] is True
+    assert answer.headers["retry-after"] == "5"

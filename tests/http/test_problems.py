@@ -12,7 +12,7 @@ from litestar.exceptions import HTTPException, MethodNotAllowedException
 from actors.http.failures import problem_of, where
 from actors.http.problems import KINDS, MAX_DETAIL, Problem, body_of, encode
 from actors.messages import Refused
-from storage.errors import StorageUnavailable
+from storage.errors import StorageFull, StorageUnavailable
 from supervisor.errors import ActorCrashed, ActorStopped, AskTimeout, MailboxFull
 from supervisor.report import CrashReport
 from tests.http.world import A_KEY, COMPANY_A, COMPANY_B, Daemon
@@ -89,6 +89,10 @@ REPORT = CrashReport(type="ValueError", text="secret text", traceback="", messag
         (Problem("no_qr"), "no_qr"),
         (Refused("invalid_phone", "…"), "invalid_phone"),
         (StorageUnavailable("gone"), "storage_unavailable"),
+        (StorageFull("could not extend file", on_disk=True), "storage_full"),
+        (StorageFull("too many clients", on_disk=False), "storage_unavailable"),
+        (OSError(28, "No space left on device"), "storage_full"),
+        (OSError(30, "Read-only file system"), "storage_full"),
         (AskTimeout("/x", "GetStatus", 5.0), "timeout"),
         (ActorCrashed("/x", REPORT), "restarting"),
         (ActorStopped("/x"), "restarting"),

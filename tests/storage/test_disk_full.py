@@ -3,12 +3,8 @@
 from __future__ import annotations
 
 import os
-import shutil
-import subprocess
-import tempfile
 import uuid
 from collections.abc import Callable, Generator
-from contextlib import suppress
 from pathlib import Path
 
 import pytest
@@ -21,42 +17,18 @@ from storage.events import NewEvent
 from storage.migrate import migrate
 from storage.pool import Database, open_database
 from tests.storage.test_crashes import Writer
+from tests.support.small_disk import fill, mounted_disk, needs_mount
 
 SIZE_MIB = 192
 RESUMED_WITHIN_S = 5.0
-pytestmark = [
-    pytest.mark.slow,
-    pytest.mark.skipif(os.geteuid() != 0, reason="only root can mount a small disk"),
-    pytest.mark.skipif(shutil.which("mount") is None, reason="mount is not installed"),
-]
+pytestmark = [pytest.mark.slow, *needs_mount]
 
 
 @pytest.fixture
 def small_disk() -> Generator[Path]:
     """A file system of its own that is soon full."""
-    directory = Path(tempfile.mkdtemp(prefix="wasup-tests-"))
-    directory.chmod(0o755)
-    mounted = subprocess.run(
-        ["mount", "-t", "tmpfs", "-o", f"size={SIZE_MIB}m,mode=0755", "tmpfs", str(directory)], check=False
-    )
-    if mounted.returncode != 0:
-        directory.rmdir()
-        pytest.skip("mounting is not allowed here")
-    try:
+    with mounted_disk(SIZE_MIB) as directory:
         yield directory
-    finally:
-        subprocess.run(["umount", "--lazy", str(directory)], check=True)
-        directory.rmdir()
-
-
-def fill(ballast: Path) -> None:
-    """Write until there is no room."""
-    with suppress(OSError), ballast.open("wb", buffering=0) as file:
-        while True:
-            file.write(bytes(1024 * 1024))
-    with suppress(OSError), ballast.open("ab", buffering=0) as file:
-        while True:
-            file.write(bytes(4096))
 
 
 async def log_until(database: Database, refused: bool) -> int:

@@ -23,6 +23,16 @@ def test_a_log_that_grew_is_moved_aside(tmp_path: Path) -> None:
     assert (tmp_path / "server.log.1").read_bytes() == b"x" * 100
 
 
+def test_a_log_that_cannot_be_moved_aside_is_emptied(tmp_path: Path) -> None:
+    """On a full disk there is no room for two, and the server goes on."""
+    log = ServerLog(tmp_path / "server.log")
+    log.path.write_bytes(b"x" * 100)
+    (tmp_path / "server.log.1").symlink_to("/dev/full")
+
+    assert log.limit(99)
+    assert log.path.read_bytes() == b""
+
+
 def test_a_log_that_is_not_there_is_small(tmp_path: Path) -> None:
     """Without a file there is nothing to move and nothing was said."""
     log = ServerLog(tmp_path / "server.log")
