@@ -32,7 +32,7 @@ schemathesis.openapi.format("whatsapp-recipient", RECIPIENTS)
 
 @schemathesis.hook
 def before_call(context: Any, case: Any, kwargs: Any) -> None:
-    """Of a message: no URL is fetched, only in a group another's message is deleted, what changes one is no reply, and an
+    """Of a message: no URL is fetched, only in a group another's message is deleted, what changes one is no reply and has no timer, and an
     Idempotency-Key belongs to one body. Of an upload: which bytes are an image.
     """
     if isinstance(case.query, dict) and case.path.endswith("/media"):
@@ -59,5 +59,10 @@ def _sensible(body: dict[str, Any]) -> dict[str, Any]:
     if isinstance(deleted, dict):
         body = {**body, "delete": {name: value for name, value in deleted.items() if name != "sender"}}
     if isinstance(options, dict) and body.keys() & {"reaction", "edit", "delete"}:
-        body = {**body, "options": {name: value for name, value in options.items() if name != "quoted"}}
+        body = {
+            **body,
+            "options": {
+                name: value for name, value in options.items() if name not in {"quoted", "ephemeralExpiration"}
+            },
+        }
     return body
