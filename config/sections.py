@@ -58,6 +58,10 @@ class HttpSettings(Section, frozen=True):
     tcp_user_timeout_s: Annotated[
         float, Meta(gt=0, le=600, description="Time after which a peer that acknowledges nothing is gone.")
     ] = 5.0
+    max_waiting_sends: Annotated[
+        int,
+        Meta(ge=0, le=100_000, description="Requests that wait at once for companies on their way back, all together."),
+    ] = 500
     max_websockets: Annotated[int, Meta(ge=0, le=100_000, description="Open WebSocket subscriptions.")] = 200
     websocket_frame_bytes: Annotated[
         int, Meta(ge=128, le=MIB, description="Largest message a WebSocket client may send.")
@@ -149,6 +153,17 @@ class CompanySettings(Section, frozen=True):
     max_pending_sends: Annotated[int, Meta(ge=1, le=100_000, description="Sends of one company under way at once.")] = (
         100
     )
+    send_wait_s: Annotated[
+        float,
+        Meta(
+            ge=0,
+            le=600,
+            description="Time a request waits for a company on its way back to WhatsApp, as far as `http.request_timeout_s` allows.",
+        ),
+    ] = 15.0
+    max_waiting_sends: Annotated[
+        int, Meta(ge=0, le=10_000, description="Requests that wait at once for one company on its way back.")
+    ] = 20
     mailbox_messages: Annotated[
         int, Meta(ge=10, le=1_000_000, description="Messages that wait for one company's actor.")
     ] = 1000

@@ -13,6 +13,7 @@ from actors.company.ports import CompanyPorts
 from actors.company.retry import DISK_FIRST_S, Retry
 from actors.company.session import Session
 from actors.company.status import phone_number_of, status_of
+from actors.company.waiting import Waiters, wait_connected
 from actors.engine import protocol
 from actors.messages import (
     CheckContact,
@@ -40,6 +41,7 @@ from actors.messages import (
     StopSession,
     TakeUp,
     UploadFile,
+    WaitConnected,
 )
 from supervisor import CYCLED, Actor, ExitReason, Helper, ReplyTo, Timer
 from supervisor.errors import ActorStopped, MailboxFull
@@ -68,6 +70,7 @@ class CompanyActor(Actor):
         self.phone_number: str | None = None
         self.lid: str | None = None
         self.next_attempt_at: float | None = None
+        self.waiters = Waiters()
         self.sends_in_flight = 0
         self.inquiries_in_flight = 0
         self.archiving: list[ReplyTo[Any]] | None = None
@@ -110,6 +113,8 @@ class CompanyActor(Actor):
                 orders.send(self, message)
             case CheckContact() | ListGroups() | GetGroup() | MarkRead() | SetTyping() | UploadFile() | DownloadFile():
                 inquiring.inquire(self, message)
+            case WaitConnected(within_s):
+                wait_connected(self, within_s)
             case CheckHealth():
                 orders.check_health(self)
             case Initialize() | GetOffer() | StartSession() | StopSession() | RestartSession() | Logout():
@@ -187,6 +192,7 @@ class CompanyActor(Actor):
         now = self.ports.wall_clock()
         before, self.condition = self.condition, self.condition.followed_by(state, reason, now, code)
         self.next_attempt_at = None
+        self.waiters.tell()
         if self._timer is not None:
             self._timer.cancel()
             self._timer = None
@@ -268,6 +274,7 @@ class CompanyActor(Actor):
         session, task = self.session, self._session_task
         self.session = self._session_task = None
         self.will_start = False
+        self.waiters.tell()
         self._session_number += 1
         if session is None or task is None:
             return

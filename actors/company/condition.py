@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import trio
 
 from actors.company.states import check_transition
-from actors.messages import CompanyState, Evidence, Refused
+from actors.messages import CompanyState, Evidence
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,12 +27,6 @@ class Condition:
         check_transition(self.state, state)
         since = self.since if state is self.state else now
         return Condition(state, reason, since, self.serial + 1, code)
-
-
-def not_connected(condition: Condition) -> Refused:
-    """What WhatsApp would be needed for is refused with, in a condition without it."""
-    code = condition.code or "no_active_session"
-    return Refused(code, f"the company is {condition.state.value}: {condition.reason}")
 
 
 class EvidenceLog:

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, Final
 
-from actors.company.condition import not_connected
 from actors.company.link import Call, EngineLink, EngineRefused, LinkLost
+from actors.company.waiting import away
 from actors.engine import protocol
 from actors.messages import (
     CheckContact,
@@ -30,7 +30,7 @@ Inquiry = CheckContact | ListGroups | GetGroup | MarkRead | SetTyping | UploadFi
 RETRY_AFTER_S: Final = 2.0
 
 _CODES: Final = {
-    "not_connected": "no_active_session",
+    "not_connected": "reconnecting",
     "not_linked": "no_active_session",
     "timeout": "timeout",
     "no_such_recipient": "invalid_phone",
@@ -48,7 +48,7 @@ def inquire(actor: CompanyActor, request: Inquiry) -> None:
     """Begin; the caller is answered when WhatsApp has. Refused at once when not connected or when too many are under way."""
     link = actor.session.link if actor.session is not None else None
     if actor.condition.state is not CompanyState.CONNECTED or link is None:
-        raise not_connected(actor.condition)
+        raise away(actor)
     if actor.inquiries_in_flight >= actor.ports.settings.max_pending_inquiries:
         raise Refused("overloaded", "too many questions of this company are under way", retry_after_s=1.0)
     actor.inquiries_in_flight += 1

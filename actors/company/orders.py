@@ -8,13 +8,13 @@ from typing import TYPE_CHECKING, Any
 import trio
 
 from actors.company import notices
-from actors.company.condition import not_connected
 from actors.company.link import EngineLink, EngineRefused, LinkLost
 from actors.company.linking import Linking
 from actors.company.sending import send_message
 from actors.company.session import Session
 from actors.company.shipping import ShippingStopped
 from actors.company.status import health_report, status_of
+from actors.company.waiting import away
 from actors.engine import protocol
 from actors.messages import CompanyState, Initialize, LeaseDropped, Offer, Refused, SendContent, SendText
 from actors.storage.requests import ArchiveAuth, ReleaseLease
@@ -28,6 +28,7 @@ if TYPE_CHECKING:
 S = CompanyState
 ARCHIVE_RETRY_S = 2.0
 _WAITING = frozenset({S.RECONNECTING, S.SUSPENDED, S.CONFLICT, S.ELSEWHERE, S.BANNED, S.OUTDATED})
+_WITHOUT_CREDENTIALS = frozenset({S.UNLINKED, S.PAIRING, S.LOGGED_OUT})
 STALE_ROUND_TRIP_S = 1.0
 
 
@@ -37,7 +38,7 @@ STALE_ROUND_TRIP_S = 1.0
 def send(actor: CompanyActor, request: SendText | SendContent) -> None:
     """Begin a send; its caller is answered when it is durable. Refused at once when not connected or when too many are under way."""
     if actor.condition.state is not S.CONNECTED or actor.session is None:
-        raise not_connected(actor.condition)
+        raise away(actor)
     if actor.sends_in_flight >= actor.ports.settings.max_pending_sends:
         raise Refused("too_many_sends", "too many messages of this company are on their way", retry_after_s=1.0)
     actor.sends_in_flight += 1
@@ -208,9 +209,14 @@ async def release(session: Session, ports: CompanyPorts, *, give_back: bool) -> 
 
 
 def log_out(actor: CompanyActor) -> None:
-    """Unlink at WhatsApp, archive the credentials. Answered with the new status."""
+    """Unlink at WhatsApp, archive the credentials. Answered with the new status.
+
+    Refused with `not_linked` only when there is certainly nothing to unlink: a company that is stopped, or on its way back, may be linked.
+    """
+    if actor.condition.state in _WITHOUT_CREDENTIALS:
+        raise Refused("not_linked", "the company is not linked")
     if actor.phone_number is None or actor.session is None or actor.session.link is None:
-        raise Refused("not_linked", "the company is not linked or not running")
+        raise away(actor)
     actor.context.spawn(_log_out, actor, actor.session.link, actor.context.defer(), name="logout")
 
 

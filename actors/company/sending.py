@@ -20,7 +20,7 @@ STORAGE_RETRY_AFTER_S = 5.0
 ENGINE_RETRY_AFTER_S = 2.0
 
 _CODES = {
-    "not_connected": "no_active_session",
+    "not_connected": "reconnecting",
     "not_linked": "no_active_session",
     "timeout": "send_timeout",
     "no_such_recipient": "recipient_not_on_whatsapp",
@@ -76,7 +76,7 @@ async def _ask_engine(
             raise Refused("storage_unavailable", _HELD_BACK, retry_after_s=STORAGE_RETRY_AFTER_S) from refused
 
     if session.link is None:
-        raise Refused("no_active_session", "the company is not connected")
+        raise Refused("reconnecting", "the connection to the engine process was lost just now")
     try:
         answer = await session.link.call(
             lambda call: _call_of(request, call),

@@ -44,6 +44,8 @@ from config.settings import Settings
 from config.values import Bind
 from supervisor import Actor, ActorRef, Down, ExitReason
 
+_SPARE_S: Final = 3.0
+"""Of a request's time, for everything but waiting for the company and sending."""
 _ANSWER_FIRST_S: Final = 0.2
 _WATCH_AGAIN_S: Final = 0.5
 
@@ -234,8 +236,19 @@ class HttpActor(Actor):
             transfers=self._transfers(),
             webhooks=self._webhook_desk(),
             act_on_self=self._act_on_self,
-            waits=Waits(send_s=settings.company.send_timeout_s + 2.0, inquiry_s=settings.company.inquiry_timeout_s),
+            waits=self._waits(),
+            may_wait=trio.Semaphore(settings.http.max_waiting_sends),
             region=settings.default_region,
+        )
+
+    def _waits(self) -> Waits:
+        company = self._settings.company
+        send_s = company.send_timeout_s + 2.0
+        left_s = self._settings.http.request_timeout_s - send_s - _SPARE_S
+        return Waits(
+            send_s=send_s,
+            inquiry_s=company.inquiry_timeout_s,
+            connected_s=max(0.0, min(company.send_wait_s, left_s)),
         )
 
     def _transfers(self) -> Transfers:

@@ -7,6 +7,7 @@ from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any, final
 
+import trio
 from litestar import Request
 from litestar.di import NamedDependency
 
@@ -36,6 +37,8 @@ class Waits:
     send_s: float = 30.0
     """Until WhatsApp acknowledged a message and its state is committed."""
     ready_s: float = 3.0
+    connected_s: float = 15.0
+    """Until a company that is on its way back is connected."""
     inquiry_s: float = 15.0
     """Until WhatsApp has answered a question."""
 
@@ -59,6 +62,8 @@ class Backends:
     waits: Waits
     act_on_self: Callable[[str, str], bool]
     """Take an action (name, path) on the HTTP actor itself, a moment from now so that it can still be answered; False: it is not meant."""
+    may_wait: trio.Semaphore
+    """How many requests may wait at once for companies that are on their way back."""
     region: str
     """Where numbers without a country code are at home, like RU."""
 

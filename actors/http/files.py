@@ -88,8 +88,8 @@ class MediaController(Controller):
         operation_class=_Upload,
         request_max_body_size=None,
         responses=may_answer(
-            *OF_A_COMPANY, "no_active_session", "bad_request", "invalid_request", "request_timeout", "media_too_large", "wrong_media_type",
-            "media_upload_failed", "media_unreadable", "too_many_transfers", "engine_unavailable",
+            *OF_A_COMPANY, "no_active_session", "reconnecting", "bad_request", "invalid_request", "request_timeout", "media_too_large",
+            "wrong_media_type", "media_upload_failed", "media_unreadable", "too_many_transfers", "engine_unavailable",
         ),
     )  # fmt: skip
     async def upload_media(
@@ -122,7 +122,7 @@ class MediaController(Controller):
         responses={
             200: _A_FILE,
             **may_answer(
-                *OF_A_COMPANY, "no_active_session", "no_such_media", "media_gone", "media_too_large", "media_unreadable",
+                *OF_A_COMPANY, "no_active_session", "reconnecting", "no_such_media", "media_gone", "media_too_large", "media_unreadable",
                 "media_download_failed", "too_many_transfers", "engine_unavailable",
             ),
         },

@@ -23,7 +23,7 @@ from supervisor import Request
 
 T = TypeVar("T")
 
-_ASKING = (*OF_A_COMPANY, "no_active_session", "engine_unavailable", "send_rejected")
+_ASKING = (*OF_A_COMPANY, "no_active_session", "reconnecting", "engine_unavailable", "send_rejected")
 _SPARE_S = 3.0
 
 
@@ -123,6 +123,7 @@ class ChatController(Controller):
 
 async def _ask(company_id: str, request: Request[T], backends: Backends) -> T:
     company = await backends.find(company_id)
+    await require_connected(company, company_id, backends)
     return await company.ask(request, timeout=backends.waits.inquiry_s + _SPARE_S)
 
 

@@ -73,7 +73,12 @@ _ALL: Final = (
     _kind("media_too_large", 413, "Media Too Large", "The file is larger than what is taken."),
     # 409: not in this state
     _kind("not_in_group", 409, "Not In Group", "The company's account is not in this group."),
-    _kind("no_active_session", 409, "No Active Session", "The company is not connected to WhatsApp; see its status."),
+    _kind(
+        "no_active_session",
+        409,
+        "No Active Session",
+        "The company is not connected, and an operator has to end that; see its status.",
+    ),
     _kind("too_many_webhooks", 409, "Too Many Webhooks", "The limit of webhooks is reached: remove one first."),
     _kind("already_linked", 409, "Already Linked", "The company is linked to WhatsApp: log it out first."),
     _kind("not_linked", 409, "Not Linked", "The company is not linked to WhatsApp."),
@@ -138,6 +143,13 @@ _ALL: Final = (
         "Owned Elsewhere",
         "Another daemon owns this company; nothing was changed. Ask that one.",
         retry_s=1.0,
+    ),
+    _kind(
+        "reconnecting",
+        503,
+        "Reconnecting",
+        "The company is on its way back to WhatsApp by itself; nothing was sent.",
+        retry_s=2.0,
     ),
     _kind("lease_lost", 503, "Lease Lost", "Another daemon took this company over meanwhile.", retry_s=30.0),
     _kind("restarting", 503, "Restarting", "The part of the daemon that was asked is being restarted.", retry_s=1.0),

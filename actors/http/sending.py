@@ -1,7 +1,7 @@
 """Sending a message, in this order:
 
 1. the key and the company in the path (guards), 2. the body's form, the message, the recipient, 3. the company exists,
-4. a repeat of an earlier `Idempotency-Key` is answered without sending, 5. the company is connected, 6. the rate limit,
+4. a repeat of an earlier `Idempotency-Key` is answered without sending, 5. the company is connected, or soon is, 6. the rate limit,
 7. the request is claimed under its key, 8. the company sends, 9. the answer joins the claim.
 
 So nothing that cannot be sent uses up the rate limit: an unlinked company is 409 and a bad number 422, however often.
@@ -13,6 +13,7 @@ from __future__ import annotations
 from functools import partial
 from typing import Annotated, Final
 
+import trio
 from litestar import Controller, Response, post
 from litestar.params import HeaderParameter, JSONBody
 
@@ -24,7 +25,7 @@ from actors.http.openapi import BODY, OF_A_COMPANY, may_answer
 from actors.http.problems import Problem
 from actors.http.rates import rate_limit_headers, take_token
 from actors.http.replies import SentReply, succeed
-from actors.messages import CompanyState, GetStatus, SendContent, SendText
+from actors.messages import CompanyState, SendContent, SendText, WaitConnected
 from supervisor import ActorRef
 from supervisor.errors import AskTimeout
 
@@ -42,6 +43,7 @@ _SENDING = (
     "recipient_not_on_whatsapp",
     "no_active_session",
     "storage_full",
+    "reconnecting",
     "rate_limited",
     "too_many_sends",
     "invalid_idempotency_key",
@@ -108,13 +110,23 @@ async def send_message(
 
 
 async def require_connected(company: ActorRef, company_id: str, backends: Backends) -> None:
-    """`no_active_session` for a company that is not connected to WhatsApp."""
+    """Wait for a company that is on its way back to WhatsApp; when too many wait already, for none.
+
+    Raises `reconnecting`, or `no_active_session` for what only an operator can end.
+    """
     if backends.metrics.state_of(company_id) is CompanyState.CONNECTED:
         return  # and should it have changed just now, the company refuses by itself
-    status = await company.ask(GetStatus(), timeout=backends.waits.ask_s)
-    if not status.connected:
-        detail = f"the company is {status.status.value}: {status.reason}"
-        raise Problem(status.reason_code or "no_active_session", detail, company_id=company_id)
+    try:
+        backends.may_wait.acquire_nowait()
+    except trio.WouldBlock:
+        await company.ask(WaitConnected(0.0), timeout=backends.waits.ask_s)
+        return
+    try:
+        await company.ask(
+            WaitConnected(backends.waits.connected_s), timeout=backends.waits.connected_s + backends.waits.ask_s
+        )
+    finally:
+        backends.may_wait.release()
 
 
 async def _request(company: ActorRef, company_id: str, draft: Draft, backends: Backends) -> SendText | SendContent:

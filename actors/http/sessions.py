@@ -42,6 +42,7 @@ from actors.messages import (
 from supervisor.errors import SupervisorError
 
 MAX_PAGE = 1000
+_AWAY = ("no_active_session", "reconnecting")
 _SCAN = "Scan this code with WhatsApp: Settings, Linked devices, Link a device."
 _TYPE = (
     "Type this code on the phone: WhatsApp, Settings, Linked devices, Link a device, Link with phone number instead."
@@ -169,7 +170,12 @@ class SessionController(Controller):
         note(request, backends, "restart", company_id)
         return succeed(StatusReply, await backends.order(company_id, RestartSession()))
 
-    @post("/logout", status_code=200, summary="Log out", responses=may_answer(*OF_A_COMPANY, "logout_failed"))
+    @post(
+        "/logout",
+        status_code=200,
+        summary="Log out",
+        responses=may_answer(*OF_A_COMPANY, "logout_failed", *_AWAY),
+    )
     async def log_out_session(self, company_id: CompanyId, request: ApiRequest, backends: Injected) -> StatusReply:
         """Unlink the device at WhatsApp and archive its credentials. Harmless when it is not linked."""
         await backends.find(company_id)

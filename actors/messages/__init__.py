@@ -29,6 +29,7 @@ from actors.messages.company import (
     StartSession,
     StopSession,
     TakeUp,
+    WaitConnected,
 )
 from actors.messages.directory import (
     EnsureCompany,
@@ -153,6 +154,7 @@ __all__ = [
     "TakeToken",
     "TakeUp",
     "UploadFile",
+    "WaitConnected",
     "WaitReady",
     "WebhookStands",
     "WebhooksChanged",

@@ -84,6 +84,14 @@ class CheckHealth(Request[HealthReport]):
 
 
 @dataclass(frozen=True, slots=True)
+class WaitConnected(Request[None]):
+    """Answered once the company is connected. Refused when that is not to be expected within the time, or has not come: `reconnecting`
+    when it comes back by itself, `owned_elsewhere`, `no_active_session` when an operator has to do something."""
+
+    within_s: float
+
+
+@dataclass(frozen=True, slots=True)
 class StartSession(Request[CompanyStatus]):
     pass
 

@@ -97,7 +97,7 @@ async def test_a_company_that_is_not_connected_asks_nothing(autojump_clock: Mock
         ("upload_failed", "media_upload_failed"),
         ("media_gone", "media_gone"),
         ("download_failed", "media_download_failed"),
-        ("not_connected", "no_active_session"),
+        ("not_connected", "reconnecting"),
         ("timeout", "timeout"),
         ("engine_error", "engine_unavailable"),
     ],

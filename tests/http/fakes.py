@@ -58,6 +58,14 @@ class Company:
     on_ask: Callable[[Any], Awaitable[None]] | None = None
     """Runs before an ask is answered; may wait or raise."""
 
+    def check_connected(self) -> None:
+        """As a company refuses what it cannot do when it is not connected."""
+        text = f"the company is {self.state.value}: as the test wants it"
+        if self.state in (m.CompanyState.CONNECTING, m.CompanyState.RECONNECTING):
+            raise m.Refused("reconnecting", text, retry_after_s=2.0)
+        if self.state is not m.CompanyState.CONNECTED:
+            raise m.Refused("no_active_session", text)
+
 
 @dataclass
 class World:
@@ -170,6 +178,9 @@ class FakeCompany(Actor):
                 return self.company.offer
             case m.CheckHealth():
                 return self._health()
+            case m.WaitConnected():
+                self.company.check_connected()
+                return None
             case m.StartSession():
                 self.company.state = m.CompanyState.CONNECTED
             case m.StopSession():

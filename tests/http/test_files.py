@@ -356,8 +356,8 @@ async def test_a_company_that_is_not_connected_takes_no_file(daemon: Daemon) -> 
     media_id = (await upload(daemon, png()))["mediaId"]
     daemon.world.companies[COMPANY_A].state = CompanyState.RECONNECTING
 
-    assert problem(await daemon.client.post(MEDIA, content=png())) == (409, "no_active_session")
-    assert problem(await daemon.client.get(f"{MEDIA}/{media_id}")) == (409, "no_active_session")
+    assert problem(await daemon.client.post(MEDIA, content=png())) == (503, "reconnecting")
+    assert problem(await daemon.client.get(f"{MEDIA}/{media_id}")) == (503, "reconnecting")
 
 
 async def test_whatsapp_does_not_take_a_file(daemon: Daemon) -> None:

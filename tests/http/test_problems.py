@@ -33,6 +33,31 @@ def test_the_documentation_lists_exactly_the_catalogue() -> None:
     assert documented == {kind.code: (kind.status, kind.title, kind.retryable, kind.meaning) for kind in KINDS.values()}
 
 
+RETRYABLE = {
+    "request_timeout", "pairing_failed", "logout_failed", "in_progress", "rate_limited", "too_many_sends", "too_many_failures",
+    "too_many_tickets", "too_many_transfers", "url_failed", "media_upload_failed", "media_download_failed", "storage_unavailable",
+    "engine_unavailable", "whatsapp_unreachable", "owned_elsewhere", "reconnecting", "lease_lost", "restarting", "overloaded",
+    "too_many_connections", "too_many_subscribers", "not_ready", "send_timeout", "timeout", "storage_full",
+}  # fmt: skip
+"""What passes by itself: the table "What passes by itself" of docs/api-errors.md says how."""
+
+
+@pytest.mark.parametrize("code", sorted(KINDS))
+def test_only_what_passes_by_itself_is_retryable(code: str) -> None:
+    """And then it says when to come again; what somebody has to change first says no such thing."""
+    told = msgspec.json.decode(encode(Problem(code), "/x"))
+
+    assert told["retryable"] is (code in RETRYABLE)
+    assert ("retryAfter" in told) is (code in RETRYABLE)
+
+
+def test_the_documentation_says_how_each_retryable_problem_passes() -> None:
+    """One row each, and no other."""
+    text = (ROOT / "docs/api-errors.md").read_text().partition("## What passes by itself")[2]
+
+    assert sorted(re.findall(r"^\| `(\w+)` \| ", text, re.MULTILINE)) == sorted(RETRYABLE)
+
+
 def test_every_refusal_in_the_code_is_in_the_catalogue() -> None:
     """No actor refuses with a word that HTTP would have to turn into 500."""
     used: set[str] = set()

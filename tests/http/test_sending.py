@@ -16,6 +16,7 @@ from actors import messages as m
 from actors.http.idempotency import ELSEWHERE_S, Remembered
 from actors.http.kinds import SendBody
 from actors.messages import CompanyState
+from config.sections import HttpSettings
 from tests.http.fakes import NOW
 from tests.http.raw import connected, request, reset
 from tests.http.test_sessions import problem
@@ -191,9 +192,58 @@ async def test_a_company_that_has_been_connected_is_asked_why_it_is_not(daemon: 
 
     answer = await daemon.client.post(SEND, json=BODY)
 
-    assert problem(answer) == (409, "no_active_session")
+    assert problem(answer) == (503, "reconnecting")
+    assert (answer.json()["retryable"], answer.headers["retry-after"]) == (True, "2")
     assert "reconnecting" in answer.json()["detail"]
     assert daemon.world.tokens == {}
+
+
+async def test_a_send_waits_for_a_company_on_its_way_back(daemon: Daemon) -> None:
+    """It is sent as soon as the company is connected; nothing is taken from the rate limit before."""
+    company = daemon.world.companies[COMPANY_A]
+    company.state, connected = CompanyState.RECONNECTING, trio.Event()
+    tokens: list[dict[str, int]] = []
+
+    async def wait(asked: object) -> None:
+        if isinstance(asked, m.WaitConnected):
+            tokens.append(dict(daemon.world.tokens))
+            await connected.wait()
+            company.state = CompanyState.CONNECTED
+
+    company.on_ask = wait
+    async with trio.open_nursery() as nursery:
+        answers: list[httpx.Response] = []
+
+        async def send() -> None:
+            answers.append(await daemon.client.post(SEND, json=BODY))
+
+        nursery.start_soon(send)
+        await until(lambda: bool(tokens))
+        connected.set()
+
+    assert (answers[0].status_code, tokens) == (200, [{}])
+
+
+async def test_those_who_wait_are_bounded_in_all() -> None:
+    """With as many waiting as may, one more is asked for at once: a company on its way back is 503, a stopped one 409 as ever."""
+    world = sample_world()
+    company = world.companies[COMPANY_A]
+    company.state = CompanyState.RECONNECTING
+    asked: list[float] = []
+
+    async def hang(message: object) -> None:
+        if isinstance(message, m.WaitConnected):
+            asked.append(message.within_s)
+
+    company.on_ask = hang
+    async with running(world, HttpSettings(max_waiting_sends=0)) as daemon:
+        answer = await daemon.client.post(SEND, json=BODY)
+        company.state = CompanyState.STOPPED
+        stopped = await daemon.client.post(SEND, json=BODY)
+
+    assert problem(answer) == (503, "reconnecting")
+    assert problem(stopped) == (409, "no_active_session")
+    assert asked == [0.0, 0.0]
 
 
 async def test_the_message_after_the_last_allowed_one_is_429(daemon: Daemon) -> None:
