@@ -16,6 +16,7 @@ import trio_websocket
 from actors.engine import protocol as p
 from actors.engine.exits import CONTROL_LOST, NEVER_CONTROLLED, ORDERLY
 from tests.engine.daemon import ROOT, Record, run_engine
+from tests.support.waiting import wait_until
 
 ENVIRONMENT = dict(os.environ)
 
@@ -212,6 +213,8 @@ async def test_creds_that_cannot_be_used_are_refused_and_change_nothing(tmp_path
         first = await engine.link("962302")
         await first.open(None)
         await first._socket.aclose()
+        # Closing writes the file's log back into it.
+        await wait_until(lambda: not (tmp_path / "devices" / "962302.db-wal").exists())
         before = (tmp_path / "devices" / "962302.db").read_bytes()
         link = await engine.link("962302")
         await link.send(p.Open(company_id="962302", file_id=None, position=0))
