@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import sys
 import time
-from collections.abc import Callable, Collection, Iterable, Iterator
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from importlib import metadata
 from typing import Final, final
@@ -22,6 +22,8 @@ from actors.counting import SECONDS, SIZES, Distribution, LabelledCount, Sample,
 from actors.messages import Answer, CompanyState
 
 Source = Callable[[], Iterable[Sample]]
+Remarks = Callable[[], Mapping[str, str]]
+"""What actors that run have to say of their work, like ``suspended``, by their paths."""
 
 VERSION: Final = metadata.version("wasup")
 RATE_LIMIT_BACKENDS: Final = ("memory", "redis")
@@ -100,6 +102,7 @@ class Metrics(Collector):
         self._companies: dict[str, CompanyCounts] = {}
         self._states: dict[str, CompanyState] = {}
         self._sources: dict[str, Source] = {}
+        self._remarks: dict[str, Remarks] = {}
         self._engines: dict[str, EngineFigures] = {}
         self._errors = LabelledCount("whatsapp_errors", "Errors by stable code", ["code"])
         self._transitions = LabelledCount("wasup_status_transitions", "Entries into each state", ["status"])
@@ -271,6 +274,15 @@ class Metrics(Collector):
         """Ask ``source`` for samples at each scrape, in the place of an earlier one of that name. It must not wait or fail."""
         self._sources[name] = source
 
+    def set_remarks(self, name: str, remarks: Remarks) -> None:
+        """Ask ``remarks`` whenever the tree is shown, in the place of an earlier one of that name. It must not wait or fail."""
+        self._remarks[name] = remarks
+
+    @property
+    def remarks(self) -> dict[str, str]:
+        """All remarks, by path."""
+        return {path: word for source in self._remarks.values() for path, word in source().items()}
+
     @property
     def engines(self) -> tuple[EngineFigures, ...]:
         """The engine processes that run, by name."""
@@ -352,8 +364,10 @@ class Metrics(Collector):
 
     def _session_families(self) -> Iterator[Metric]:
         totals = self.totals()
-        # Older dashboards read these under names that a gauge would not normally have; the names are fixed.
-        yield GaugeMetricFamily("whatsapp_sessions_total", "Companies known", value=totals.total_sessions)
+        # Older dashboards read these under names that a gauge would not normally have; the names are fixed (docs/HANDBOOK.md).
+        yield GaugeMetricFamily(
+            "whatsapp_sessions_total", "Companies known now: a gauge, despite its name", value=totals.total_sessions
+        )
         yield GaugeMetricFamily("whatsapp_active_connections", "Companies connected", value=totals.active_connections)
         attempts = self._all.reconnect_attempts
         yield GaugeMetricFamily(

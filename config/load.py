@@ -94,7 +94,7 @@ def default_state_dir(environment: Mapping[str, str], *, is_root: bool) -> Path:
 
 def _line(problem: Problem) -> tuple[bool, int]:
     """Problems of the file come first, in its order."""
-    line = re.search(r":(\d+)$", problem.where)
+    line = re.search(r":(\d+)\Z", problem.where)
     return (line is None, 0 if line is None else int(line[1]))
 
 

@@ -14,7 +14,7 @@ from config.errors import Problem, SettingsError
 MAX_FILE_BYTES = 256 * 1024
 """A larger settings file is refused: finding the lines takes time with the square of a value's length."""
 
-_AT_LINE = re.compile(r"\s*\(at (?:line (\d+), column \d+|end of document)\)$")
+_AT_LINE = re.compile(r"\s*\(at (?:line (\d+), column \d+|end of document)\)\Z")
 
 
 @final

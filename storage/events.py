@@ -56,6 +56,14 @@ _READ: LiteralString = """
     WHERE seq > $1 AND ($3::text[] IS NULL OR company_id = ANY ($3)) AND ($4::text[] IS NULL OR type = ANY ($4))
     ORDER BY seq LIMIT $2
 """
+_READ_LATEST: LiteralString = """
+    SELECT * FROM (
+        SELECT seq, id, type, company_id, extract(epoch FROM occurred_at)::float8 AS timestamp, payload
+        FROM whatsapp_events
+        WHERE seq > $1 AND ($3::text[] IS NULL OR company_id = ANY ($3)) AND ($4::text[] IS NULL OR type = ANY ($4))
+        ORDER BY seq DESC LIMIT $2
+    ) AS latest ORDER BY seq
+"""
 _LAST: LiteralString = "SELECT last FROM whatsapp_event_counter"
 # seq and age grow together, so the oldest batch is at the head; looking there needs no index by age.
 _PRUNE: LiteralString = """
@@ -124,9 +132,12 @@ async def read(
     limit: int = 100,
     company_ids: Collection[str] | None = None,
     types: Collection[str] | None = None,
+    latest: bool = False,
 ) -> list[StoredEvent]:
-    """Up to ``limit`` events with a seq above ``after``, ascending; of these companies and types only, where given."""
-    rows = await reader.fetch(_READ, after, limit, _array(company_ids), _array(types))
+    """Up to ``limit`` events with a seq above ``after``, the first or the ``latest`` of them, ascending; of these companies and types
+    only, where given.
+    """
+    rows = await reader.fetch(_READ_LATEST if latest else _READ, after, limit, _array(company_ids), _array(types))
     return [
         StoredEvent(row["seq"], row["id"], row["type"], row["company_id"], row["timestamp"], row["payload"])
         for row in rows

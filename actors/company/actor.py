@@ -61,7 +61,9 @@ class CompanyActor(Actor):
     def __init__(self, company_id: str, *, ports: CompanyPorts, running: bool = True) -> None:
         self.company_id = company_id
         self.ports = ports
-        self.condition = Condition(S.STOPPED, "not started yet", ports.wall_clock(), 0)
+        self.condition = Condition(
+            S.STOPPED, "not started yet" if running else "stopped by an operator", ports.wall_clock(), 0
+        )
         self.evidence = EvidenceLog()
         self.retry = Retry(ports.settings, ports.random)
         self.announcer = Announcer(company_id, ports.events, ports.wall_clock)

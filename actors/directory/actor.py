@@ -144,8 +144,10 @@ class DirectoryActor(Actor):
             case m.StatusChanged(company_id, status, _):
                 if company_id in self._states:  # the last word of one that was forgotten does not bring it back
                     self._states[company_id] = status
+                    if status is not m.CompanyState.CONNECTED:
+                        self._healthy.pop(company_id, None)  # a check says how the connection was, and that is over
             case m.HealthChanged(company_id, healthy):
-                if company_id in self._states:
+                if self._states.get(company_id) is m.CompanyState.CONNECTED:
                     self._healthy[company_id] = healthy
             case m.LeaseTaken(company_id, asked_at):
                 if company_id in self._states or not self._is_loaded:  # else it would be renewed for ever

@@ -65,8 +65,8 @@ class EventsActor(Actor):
                 self._announce(events)
             case Subscribe(after, company_ids, types, is_own):
                 return await self._subscribe(after, Filter(company_ids, types), is_own=is_own)
-            case ReadEvents(after, limit, company_ids, types):
-                found, following = await self._read_or_refuse(after, limit, Filter(company_ids, types))
+            case ReadEvents(after, limit, company_ids, types, latest):
+                found, following = await self._read_or_refuse(after, limit, Filter(company_ids, types), latest=latest)
                 return EventPage(events=found, next=following)
             case _:
                 raise TypeError(f"the events actor does not understand {type(message).__name__}")
@@ -170,16 +170,25 @@ class EventsActor(Actor):
         start = (self._hub.last_seq or 0) if after is None else after
         return Subscription(self._hub, wanted, self._read, start, is_own=is_own)
 
-    async def _read_or_refuse(self, after: int, limit: int, wanted: Filter) -> tuple[tuple[Event, ...], int]:
+    async def _read_or_refuse(
+        self, after: int, limit: int, wanted: Filter, *, latest: bool
+    ) -> tuple[tuple[Event, ...], int]:
         try:
-            return await self._read(after, limit, wanted)
+            return await self._read(after, limit, wanted, latest=latest)
         except StorageUnavailable as error:
             raise Refused("storage_unavailable", str(error), retry_after_s=5.0) from error
 
-    async def _read(self, after: int, limit: int, wanted: Filter) -> tuple[tuple[Event, ...], int]:
+    async def _read(
+        self, after: int, limit: int, wanted: Filter, *, latest: bool = False
+    ) -> tuple[tuple[Event, ...], int]:
         end = await log.last_seq(self._database)
         rows = await log.read(
-            self._database, after=after, limit=limit, company_ids=wanted.company_ids, types=wanted.types
+            self._database,
+            after=after,
+            limit=limit,
+            company_ids=wanted.company_ids,
+            types=wanted.types,
+            latest=latest,
         )
         events = tuple(
             Event(

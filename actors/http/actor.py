@@ -23,6 +23,7 @@ from actors.http.backends import Backends, Waits
 from actors.http.dashboard.board import Board
 from actors.http.dashboard.facts import ServerStore
 from actors.http.dashboard.stream import DashboardStreams
+from actors.http.failure_log import FailureLog
 from actors.http.failures import where
 from actors.http.front import Front
 from actors.http.idempotency import Idempotency, IdempotencyStore
@@ -124,6 +125,7 @@ class HttpActor(Actor):
         self._address = address or Address(settings.bind)
         self._local_socket = local_socket
         self._log = structlog.get_logger("wasup.http")
+        self._failures = FailureLog()
 
     async def started(self) -> None:
         settings = self._settings
@@ -285,4 +287,4 @@ class HttpActor(Actor):
         return True
 
     def _note_failure(self, error: BaseException) -> None:
-        self._log.error("connection_failed", error=type(first_leaf(error)).__name__, where=where(error))
+        self._failures.note(type(first_leaf(error)).__name__, where(error))

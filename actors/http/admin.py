@@ -21,6 +21,7 @@ from actors.http.guards import needs_admin, needs_key
 from actors.http.openapi import may_answer, named
 from actors.http.problems import Problem
 from actors.http.replies import AuditedAction, AuditReply
+from actors.http.suggestions import did_you_mean
 from actors.http.tree import ActorReply, TreeReply, view
 from supervisor.errors import NoSuchActor, NotSupported, SupervisorError
 
@@ -85,7 +86,8 @@ class AdminController(Controller):
         path, _, word = target.rpartition("/")
         action = ACTIONS.get(word)
         if action is None:
-            raise Problem("not_found", f"the last part of the path must be one of {', '.join(ACTIONS)}")
+            hint = did_you_mean(word[:64], ACTIONS)
+            raise Problem("not_found", f"the last part of the path must be one of {', '.join(ACTIONS)}{hint}")
         path = _checked(path or "/")
         before = _look(backends, path)
         if path.startswith(_COMPANIES):

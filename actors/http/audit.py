@@ -26,6 +26,8 @@ COUNT_FOR_S: Final = 5.0
 """Like failures within this time become one record."""
 LAST_WORDS_S: Final = 1.0
 RETRY_S: Final = 2.0
+READS: Final = frozenset({"qr_read", "media_read"})
+"""Actions of `AuditTrail.read`: whoever has a QR code can link a device, and a file is somebody's message."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -83,10 +85,16 @@ class AuditTrail:
         self._news = trio.Event()
         self._log = structlog.get_logger("wasup.audit")
 
+    def read(self, *, key_id: str, action: str, target: str, address: str) -> None:
+        """Something secret was handed out; like ones within `COUNT_FOR_S` become one record, as with failures."""
+        self.count(key_id=key_id, action=action, target=target, address=address)
+
     def record(self, *, key_id: str, action: str, target: str, address: str) -> None:
         """One more action; the oldest that still waits is dropped (and stays in the log) when too many do."""
         entry = AuditEntry(at=time.time(), key_id=key_id, action=action, target=target, address=address)
-        self._log.warning("admin_action", key_id=key_id, action=action, target=target, address=address)
+        self._log.warning(
+            "admin_action", key_id=key_id, action=action, target=target.partition(" ")[0], address=address
+        )
         self._put(entry)
 
     def count(self, *, key_id: str, action: str, target: str, address: str) -> None:
@@ -121,10 +129,16 @@ class AuditTrail:
     def _collect(self) -> None:
         now = time.time()
         for (key_id, action, target, address), count in self._counts.items():
-            self._log.warning("refused", key_id=key_id, action=action, target=target, address=address, count=count)
+            self._tell(key_id=key_id, action=action, target=target, address=address, count=count)
             self._put(AuditEntry(at=now, key_id=key_id, action=action, target=target, address=address, count=count))
         self._counts.clear()
         self._counted_until = math.inf
+
+    def _tell(self, **fields: str | int) -> None:
+        if fields["action"] in READS:
+            self._log.info("handed_out", **fields)
+        else:
+            self._log.warning("refused", **fields)
 
     def _put(self, entry: AuditEntry) -> None:
         if len(self._waiting) >= MAX_WAITING:

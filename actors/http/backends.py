@@ -84,6 +84,13 @@ Injected = NamedDependency[Backends]
 """How a handler declares its parameter ``backends``."""
 
 
+def note_read(request: Request[Any, Principal, Any], backends: Backends, action: str, target: str) -> None:
+    """Put into the audit log that the request's key was given this."""
+    client = request.scope["client"]
+    address = client[0] if client else "unknown"
+    backends.audit.read(key_id=request.auth.key_id, action=action, target=target, address=address)
+
+
 def note(request: Request[Any, Principal, Any], backends: Backends, action: str, target: str) -> None:
     """Put into the audit log that the request's key is about to do this."""
     client = request.scope["client"]

@@ -17,6 +17,7 @@ from msgspec import Meta
 
 from actors.http.auth import Principal
 from actors.http.problems import Problem
+from actors.http.suggestions import with_suggestion
 from actors.http.tasks import AsgiReceive
 from config.sections import HttpSettings
 
@@ -26,6 +27,10 @@ MAX_MESSAGE: Final = 4096
 
 MAX_CHOICES: Final = 100
 """How often one request may repeat a parameter, and how many names one of its lists with commas may have."""
+
+
+END: Final = r"$(?!\n)"
+"""The end of a text in a pattern that msgspec applies: to Python a bare `$` is also what stands before a last line break."""
 
 
 class Body(msgspec.Struct, frozen=True, kw_only=True, rename="camel", forbid_unknown_fields=True):
@@ -96,7 +101,7 @@ def decode(body: bytes, into: Any) -> Any:
     try:
         return msgspec.json.decode(body, type=into)
     except msgspec.ValidationError as error:
-        raise Problem("invalid_request", str(error)) from error
+        raise Problem("invalid_request", with_suggestion(str(error), into)) from error
     except msgspec.DecodeError as error:
         raise Problem("invalid_json", f"the body is not valid JSON: {error}") from error
     except (UnicodeDecodeError, RecursionError) as error:

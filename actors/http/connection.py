@@ -9,6 +9,7 @@ connection's tasks are all in one scope that can be cancelled at any time.
 from __future__ import annotations
 
 import math
+import re
 import socket
 import ssl
 import struct
@@ -43,8 +44,12 @@ LOCAL: Final = "local"
 _RESET_ON_CLOSE: Final = struct.pack("ii", 1, 0)
 
 
+_ABSOLUTE: Final = re.compile(rb"https?://[^/?#]*(?P<rest>.*)", re.IGNORECASE)
+"""A target as clients of a proxy write it (RFC 9112, 3.2.2), which every server has to take."""
+
+
 class UnsupportedProtocol(Exception):
-    """The client speaks something other than HTTP/1.0 or 1.1."""
+    """The client speaks something other than HTTP/1.0 or 1.1, or in a way that two readers could read differently."""
 
 
 @final
@@ -55,12 +60,35 @@ class Http11(H11Protocol):
     """
 
     _head = b""
+    _is_websocket = False
 
     async def _check_protocol(self, event: h11.Request) -> None:
         # An `Upgrade: h2c` is ignored, as RFC 9110 allows; a prior-knowledge preface is refused.
         if event.http_version not in {b"1.0", b"1.1"}:
             await self._send_error_response(505)
             raise UnsupportedProtocol
+        # Names of methods are case-sensitive (RFC 9110, 9.1); hypercorn would take `get` for GET.
+        if event.method != event.method.upper():
+            await self._send_error_response(501)
+            raise UnsupportedProtocol
+        # Whoever goes by the one length where a proxy went by the other takes a part of this request for the next (RFC 9112, 6.1).
+        if {b"content-length", b"transfer-encoding"} <= {name for name, _ in event.headers}:
+            await self._send_error_response(400)
+            raise UnsupportedProtocol
+
+    async def _create_stream(self, request: h11.Request) -> None:
+        found = _ABSOLUTE.fullmatch(request.target)
+        if found is not None:
+            rest: bytes = found["rest"]
+            request = h11.Request(
+                method=request.method,
+                target=rest if rest.startswith(b"/") else b"/" + rest,
+                headers=request.headers.raw_items(),
+                http_version=request.http_version,
+            )
+        await super()._create_stream(request)
+        # One that speaks before it was accepted is refused by hypercorn and by the application, which do not know of each other.
+        self._is_websocket = isinstance(self.stream, WSStream)
 
     async def _send_h11_event(self, event: H11SendableEvent) -> None:
         # An answer to a request that is not here in full yet is the connection's last: a client that is not told loses what it sends next.
@@ -69,7 +97,7 @@ class Http11(H11Protocol):
         try:
             data = self.connection.send(event)
         except h11.LocalProtocolError:
-            if self.connection.their_state != h11.ERROR:
+            if self.connection.their_state != h11.ERROR and not self._is_websocket:
                 raise
             return
         data, self._head = self._head + (data or b""), b""

@@ -14,7 +14,16 @@ from litestar.types import Method
 from litestar.types.internal_types import PathParameterDefinition
 
 from actors.http.bodies import MAX_CHOICES
-from actors.http.schemas import COMPANY, IDEMPOTENCY_KEY, PHONE, Json, complete_schemas, every_object, unwrap
+from actors.http.schemas import (
+    COMPANY,
+    IDEMPOTENCY_KEY,
+    PHONE,
+    Json,
+    complete_schemas,
+    every_object,
+    plain_pattern,
+    unwrap,
+)
 from actors.messages import EventType
 
 WEBHOOK: Final = r"^wh_[0-9a-f]{16}$"
@@ -81,6 +90,7 @@ def complete(document: Json) -> Json:
             _complete_operation(path, operation)
     for each in every_object(document):
         unwrap(each)
+        plain_pattern(each)
     return document
 
 

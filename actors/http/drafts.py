@@ -146,7 +146,7 @@ def _attachment(kind: Any, body: FileBody) -> Attachment:
 
 def _contact(body: ContactBody, region: str) -> c.Contact:
     phone = parse_phone(body.phone, region)
-    name, organization = body.name.strip(), body.organization.strip()  # `$` lets one line break pass at the end
+    name, organization = body.name, body.organization
     lines = ["BEGIN:VCARD", "VERSION:3.0", f"N:;{_escaped(name)};;;", f"FN:{_escaped(name)}"]
     if organization:
         lines.append(f"ORG:{_escaped(organization)}")

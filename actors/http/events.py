@@ -16,6 +16,7 @@ from actors.http.guards import admit, needs_key
 from actors.http.openapi import may_answer
 from actors.http.problems import Problem
 from actors.http.replies import EventsReply, TicketReply, succeed
+from actors.http.suggestions import did_you_mean
 from actors.messages import EventType, ReadEvents
 
 MAX_PAGE: Final = 1000
@@ -31,6 +32,8 @@ Companies = Annotated[
 Types = Annotated[
     list[str] | None, QueryParameter(name="type", description="Only of these types; repeat it, or separate by commas")
 ]
+
+Latest = Annotated[bool, QueryParameter(description="The last `limit` of them instead of the first")]
 
 
 class EventsController(Controller):
@@ -49,9 +52,11 @@ class EventsController(Controller):
         limit: Annotated[int, QueryParameter(ge=1, le=MAX_PAGE)] = 100,
         company_ids: Companies = None,
         types: Types = None,
+        latest: Latest = False,
     ) -> EventsReply:
         """Events in the order of `seq`; call again with `after` = `next`. As a WebSocket the same path goes on live."""
-        wanted = ReadEvents(after, limit, visible_companies(request.auth, company_ids or ()), chosen_types(types or ()))
+        companies = visible_companies(request.auth, company_ids or ())
+        wanted = ReadEvents(after, limit, companies, chosen_types(types or ()), latest)
         page = await backends.events.ask(wanted, timeout=backends.waits.ask_s)
         return succeed(EventsReply, page)
 
@@ -84,7 +89,9 @@ def chosen_types(asked: Sequence[str]) -> frozenset[str] | None:
     named = _split(asked, "type")
     if unknown := sorted(set(named) - EVENT_TYPES):
         raise Problem(
-            "invalid_request", f"type: there is no {unknown[0][:64]!r}; there are {', '.join(sorted(EVENT_TYPES))}"
+            "invalid_request",
+            f"type: there is no {unknown[0][:64]!r}; there are {', '.join(sorted(EVENT_TYPES))}"
+            + did_you_mean(unknown[0][:64], EVENT_TYPES),
         )
     return frozenset(named) if named else None
 

@@ -17,7 +17,7 @@ from litestar.params import PathParameter, QueryParameter
 from litestar.response import Stream
 
 from actors.engine.contents import MediaKind
-from actors.http.backends import Injected
+from actors.http.backends import Injected, note_read
 from actors.http.bodies import ApiRequest
 from actors.http.guards import CompanyId, needs_company, needs_key
 from actors.http.openapi import OF_A_COMPANY, may_answer
@@ -131,6 +131,7 @@ class MediaController(Controller):
         self,
         company_id: CompanyId,
         media_id: Annotated[str, PathParameter(description="From a message's `media.id`, or from an upload")],
+        request: ApiRequest,
         backends: Injected,
     ) -> Stream:
         """Fetched from WhatsApp, decrypted and checked, now. WhatsApp deletes files after some weeks (`media_gone`)."""
@@ -143,6 +144,7 @@ class MediaController(Controller):
             path = await stack.enter_async_context(backends.transfers.fetched(company, known.file))
             size = size_of(path)
             keep = stack.pop_all()
+        note_read(request, backends, "media_read", f"{company_id} {media_id}")
         shown = _SHOWN.match(known.file.mimetype.lower())
         return Stream(
             _chunks(path, keep),

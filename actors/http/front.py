@@ -60,6 +60,11 @@ class Front:
             self._note(scope, answer, time.perf_counter() - began)
 
     async def _answer(self, scope: AsgiScope, receive: AsgiReceive, answer: Answer) -> None:
+        if not is_canonical(scope["path"]):
+            await answer.tell(
+                Problem("not_found", "a path has no empty part: leave out doubled and trailing slashes"), scope
+            )
+            return
         with trio.move_on_after(self._request_timeout_s) as limit:
             try:
                 await self._app(scope, receive, answer.send)
@@ -87,6 +92,11 @@ class Front:
             ms=round(seconds * 1000, 1),
             key_id=principal.key_id if principal is not None else None,
         )
+
+
+def is_canonical(path: str) -> bool:
+    """Whether no part of it is empty. The framework leaves such parts out, and so answers paths that rules of a proxy do not match."""
+    return path == "/" or not (path.endswith("/") or "//" in path)
 
 
 @final

@@ -7,7 +7,7 @@ from typing import Annotated, Any, Final, Literal
 import msgspec
 from msgspec import UNSET, Meta, UnsetType
 
-from actors.http.bodies import MAX_MESSAGE, Body
+from actors.http.bodies import END, MAX_MESSAGE, Body
 
 MAX_CAPTION = 1024
 MAX_MENTIONS = 100
@@ -17,7 +17,9 @@ MAX_EXPIRATION = 365 * 86_400
 RECIPIENT: Final = "whatsapp-recipient"
 """A format of its own: a phone number or a JID."""
 
-MessageId = Annotated[str, Meta(min_length=1, max_length=128, pattern="^[!-~]+$", examples=["3EB0C431C26A1916EAC9"])]
+MessageId = Annotated[
+    str, Meta(min_length=1, max_length=128, pattern="^[!-~]+" + END, examples=["3EB0C431C26A1916EAC9"])
+]
 Written = Annotated[
     str, Meta(max_length=64, description="A phone number or a JID", extra_json_schema={"format": RECIPIENT})
 ]
@@ -30,12 +32,12 @@ Text = Annotated[
         extra_json_schema={"minLength": 1, "maxLength": MAX_MESSAGE, "pattern": r"^[^\u0000]*[^\s\u0000][^\u0000]*$"},
     ),
 ]
-Words = Annotated[str, Meta(pattern=r"^[^\u0000]*$")]
-Caption = Annotated[str, Meta(max_length=MAX_CAPTION, pattern=r"^[^\u0000]*$")]
+Words = Annotated[str, Meta(pattern=r"^[^\u0000]*" + END)]
+Caption = Annotated[str, Meta(max_length=MAX_CAPTION, pattern=r"^[^\u0000]*" + END)]
 _NEVER: Final[dict[str, Any]] = {"not": {}}
 """Fits nothing. JSON Schema has `false` for it, which not every reader of OpenAPI takes."""
 _EDGE = r"[^\s\u0000-\u001f\u007f-\u009f]"
-_LINE = f"^{_EDGE}(" + r"[^\u0000-\u001f\u007f-\u009f\u2028\u2029]*" + f"{_EDGE})?$"
+_LINE = f"^{_EDGE}(" + r"[^\u0000-\u001f\u007f-\u009f\u2028\u2029]*" + f"{_EDGE})?" + END
 """One line without blanks around it."""
 
 
@@ -71,7 +73,7 @@ class SendOptions(Body, frozen=True, kw_only=True):
 class FileBody(Body, frozen=True, kw_only=True):
     """A file: one that was uploaded before, or one to be fetched from a URL. Exactly one of the two."""
 
-    media_id: Annotated[str, Meta(pattern="^[0-9a-f]{1,64}$")] | UnsetType = UNSET
+    media_id: Annotated[str, Meta(pattern="^[0-9a-f]{1,64}" + END)] | UnsetType = UNSET
     url: Annotated[str, Meta(min_length=1, max_length=2048, examples=["https://example.com/a.jpg"])] | UnsetType = UNSET
 
 
@@ -97,7 +99,7 @@ class DocumentBody(FileBody, frozen=True, kw_only=True):
     """Any file."""
 
     caption: Caption = ""
-    file_name: Annotated[str, Meta(min_length=1, max_length=255, pattern=r"^[^\u0000]*$")] | UnsetType = UNSET
+    file_name: Annotated[str, Meta(min_length=1, max_length=255, pattern=r"^[^\u0000]*" + END)] | UnsetType = UNSET
 
 
 class StickerBody(FileBody, frozen=True, kw_only=True):
@@ -118,7 +120,7 @@ class ContactBody(Body, frozen=True, kw_only=True):
 
     name: Annotated[str, Meta(min_length=1, max_length=128, pattern=_LINE)]
     phone: Annotated[str, Meta(max_length=64, examples=["+79000000003"], extra_json_schema={"format": "phone-number"})]
-    organization: Annotated[str, Meta(max_length=128, pattern=f"{_LINE}|^$")] = ""
+    organization: Annotated[str, Meta(max_length=128, pattern=f"{_LINE}|^{END}")] = ""
 
 
 class PollBody(Body, frozen=True, kw_only=True):
@@ -138,7 +140,7 @@ class ReactionBody(Body, frozen=True, kw_only=True):
     """An emoji on a message; an empty one takes it back."""
 
     message_id: MessageId
-    emoji: Annotated[str, Meta(max_length=16, pattern=r"^[^\u0000-\u0020A-Za-z\u007f]*$", examples=["👍"])]
+    emoji: Annotated[str, Meta(max_length=16, pattern=r"^[^\u0000-\u0020A-Za-z\u007f]*" + END, examples=["👍"])]
     from_me: Annotated[bool, Meta(description="The message is one of this company's")] = False
     sender: Written | UnsetType = UNSET
     """Who wrote it; needed in groups, unless fromMe."""

@@ -13,7 +13,7 @@ from typing import Any, Final, cast
 import msgspec
 from msgspec import UNSET
 
-from actors.http.bodies import Body
+from actors.http.bodies import END, Body
 from actors.http.examples import EXAMPLES
 from actors.http.kinds import body_schemas
 from actors.http.problems import ProblemBody
@@ -110,6 +110,12 @@ def _tell_default(schema: Json) -> None:
             words = field.get("description", "")
             said = f"Default: {msgspec.json.encode(default).decode()}."
             field["description"] = f"{words.rstrip('.')}. {said}" if words else said
+
+
+def plain_pattern(schema: Json) -> None:
+    """JSON Schema's `$` is the very end already, and what Python needs more is only in the way of generators."""
+    if isinstance(pattern := schema.get("pattern"), str):
+        schema["pattern"] = pattern.replace(END, "$")
 
 
 def _always_sent(answer: type) -> list[str]:

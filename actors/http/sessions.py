@@ -8,7 +8,7 @@ from litestar import Controller, MediaType, Response, delete, get, post
 from litestar.params import JSONBody, QueryParameter
 
 from actors.http import qr
-from actors.http.backends import Backends, Injected, note
+from actors.http.backends import Backends, Injected, note, note_read
 from actors.http.bodies import ApiRequest, InitializeBody
 from actors.http.guards import CompanyId, needs_company, needs_key
 from actors.http.openapi import BODY, OF_A_COMPANY, may_answer
@@ -130,6 +130,7 @@ class SessionController(Controller):
         offer = await company.ask(GetOffer(), timeout=backends.waits.ask_s)
         if offer.qr is None:
             raise Problem("no_qr", company_id=company_id)
+        note_read(request, backends, "qr_read", company_id)
         picture = qr.png(offer.qr) if wanted == "image/png" else qr.svg(offer.qr)
         return Response(picture, media_type=wanted)
 

@@ -35,7 +35,7 @@ from actors.media.recognizing import (
 from actors.media.spool import Spool, size_of
 from actors.messages import DownloadFile, UploadFile
 from actors.outbound.client import OutboundClient
-from actors.outbound.errors import OutboundFailed, OutboundRefused
+from actors.outbound.errors import NO_USABLE_ADDRESS, OutboundError, OutboundRefused, public_reason
 from config.sections import MediaSettings
 from supervisor import ActorRef
 
@@ -115,15 +115,19 @@ class Transfers:
 
     async def _from_url(self, company: ActorRef, url: str, wanted: Attachment) -> c.StoredFile:
         settings = self._settings
+        try:
+            self._outbound.check_url(url)
+        except OutboundRefused as error:
+            raise Problem("url_refused", error.text) from error
         async with self._transfer(), self._spool.file() as path:
             try:
                 name = await fetch_file(
                     self._outbound, url, path, max_bytes=settings.max_bytes, timeout_s=settings.transfer_timeout_s
                 )
-            except OutboundRefused as error:
-                raise Problem("url_refused", error.text) from error
-            except OutboundFailed as error:
-                raise Problem("media_too_large" if error.reason == "too_large" else "url_failed", error.text) from error
+            except OutboundError as error:
+                code = "media_too_large" if error.reason == "too_large" else "url_failed"
+                is_of_name = public_reason(error.reason) == "unresolvable"
+                raise Problem(code, NO_USABLE_ADDRESS if is_of_name else error.text) from error
             return await self._upload(company, path, wanted.kind, wanted.file_name or name)
 
     async def _receive(self, chunks: AsyncGenerator[bytes], path: Path) -> None:

@@ -6,7 +6,7 @@ from typing import Annotated, Final
 
 from msgspec import UNSET, Meta, UnsetType
 
-from actors.http.bodies import Body
+from actors.http.bodies import END, Body
 from actors.messages import EventType
 
 MAX_COMPANIES: Final = 500
@@ -21,7 +21,7 @@ Url = Annotated[
         examples=["https://app.example/whatsapp/events"],
     ),
 ]
-Company = Annotated[str, Meta(pattern=r"^[A-Za-z0-9_-]{1,64}$")]
+Company = Annotated[str, Meta(pattern=r"^[A-Za-z0-9_-]{1,64}" + END)]
 Companies = Annotated[
     list[Company],
     Meta(min_length=1, max_length=MAX_COMPANIES, description="Only events of these companies; null: of all"),
@@ -29,17 +29,19 @@ Companies = Annotated[
 EventTypes = Annotated[
     list[EventType], Meta(min_length=1, max_length=50, description="Only events of these types; null: of all")
 ]
-Description = Annotated[str, Meta(max_length=256, pattern=r"^[^\x00]*$", description="For people; means nothing here")]
+Description = Annotated[
+    str, Meta(max_length=256, pattern=r"^[^\x00]*" + END, description="For people; means nothing here")
+]
 Secret = Annotated[
     str,
     Meta(
         min_length=24,
         max_length=128,
-        pattern=r"^[!-~]+$",
+        pattern=r"^[!-~]+" + END,
         description="What deliveries are signed with; one is made when it is left out",
     ),
 ]
-EventId = Annotated[str, Meta(pattern=r"^[!-~]{1,128}$")]
+EventId = Annotated[str, Meta(pattern=r"^[!-~]{1,128}" + END)]
 
 
 class NewWebhookBody(Body, frozen=True, kw_only=True):

@@ -8,6 +8,7 @@ from typing import Literal
 import msgspec
 
 from actors.messages import Answer
+from actors.outbound.errors import public_reason
 from storage.webhook_dead_letters import ListedLetter
 from storage.webhooks import Webhook
 
@@ -113,8 +114,8 @@ class CountReply(Answer, frozen=True, kw_only=True):
     success: bool = True
 
 
-def shown(webhook: Webhook) -> dict[str, object]:
-    """The fields of a `WebhookAnswer`."""
+def shown(webhook: Webhook, *, to_operator: bool) -> dict[str, object]:
+    """The fields of a `WebhookAnswer`; only an operator reads why a host's name led nowhere."""
     suspended = webhook.suspended_until is not None
     return {
         "id": webhook.webhook_id,
@@ -129,7 +130,7 @@ def shown(webhook: Webhook) -> dict[str, object]:
         "dead_letters": webhook.dead_letters,
         "last_delivered_at": seconds(webhook.delivered_at),
         "last_failed_at": seconds(webhook.failed_at),
-        "last_failure": webhook.failure,
+        "last_failure": webhook.failure and failure(webhook.failure, to_operator=to_operator),
         "suspended_until": seconds(webhook.suspended_until),
         "previous_secret_until": seconds(webhook.previous_until),
         "created_at": webhook.created_at.timestamp(),
@@ -137,7 +138,7 @@ def shown(webhook: Webhook) -> dict[str, object]:
     }
 
 
-def letter(listed: ListedLetter) -> DeadLetter:
+def letter(listed: ListedLetter, *, to_operator: bool) -> DeadLetter:
     """As it goes out."""
     return DeadLetter(
         seq=listed.seq,
@@ -145,12 +146,17 @@ def letter(listed: ListedLetter) -> DeadLetter:
         type=listed.type,
         company_id=listed.company_id,
         attempts=listed.attempts,
-        last_failure=listed.failure,
+        last_failure=failure(listed.failure, to_operator=to_operator),
         last_status=listed.status,
         died_at=listed.died_at.timestamp(),
         replay=listed.replay_at is not None,
         event=msgspec.Raw(listed.body),
     )
+
+
+def failure(word: str, *, to_operator: bool) -> str:
+    """A failure's word as it goes out."""
+    return word if to_operator else public_reason(word)
 
 
 def seconds(at: datetime | None) -> float | None:

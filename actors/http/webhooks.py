@@ -38,6 +38,7 @@ from actors.http.webhook_replies import (
     WebhookAnswer,
     WebhookReply,
     WebhooksReply,
+    failure,
     letter,
     seconds,
     shown,
@@ -50,6 +51,7 @@ WEBHOOK_ID: Final = re.compile(r"wh_[0-9a-f]{16}")
 
 WebhookId = Annotated[str, PathParameter(description="`wh_` and 16 hex digits")]
 OF_A_WEBHOOK = ("no_such_webhook",)
+MAX_AUDITED_URL: Final = 256
 
 
 class WebhookListController(Controller):
@@ -74,7 +76,7 @@ class WebhookListController(Controller):
         page = found[:limit]
         return WebhooksReply(
             count=count,
-            webhooks=tuple(_answer(webhook) for webhook in page),
+            webhooks=tuple(_answer(webhook, request.auth) for webhook in page),
             next=page[-1].webhook_id if len(found) > limit else None,
         )
 
@@ -88,15 +90,16 @@ class WebhookListController(Controller):
     ) -> NewWebhookReply:
         """It gets what happens from now on. The answer is the only one that shows the secret."""
         change = _change(request.auth, backends, data)
-        note(request, backends, "webhook_create", "webhooks")
+        note(request, backends, "webhook_create", target("webhooks", data.url))
         desk = backends.webhooks
         made = await desk.store.create(change, data.secret, desk.settings.max_endpoints)
         if made is None:
             raise Problem("too_many_webhooks")
         webhook_id, secret = made
+        note(request, backends, "webhook_created", target(webhook_id, data.url))
         desk.changed()
         webhook = await _find(request.auth, backends, webhook_id)
-        return NewWebhookReply(**shown(webhook), secret=secret)  # type: ignore[arg-type]  # by name
+        return NewWebhookReply(**shown(webhook, to_operator=request.auth.is_admin), secret=secret)  # type: ignore[arg-type]  # by name
 
 
 class WebhookController(Controller):
@@ -109,7 +112,7 @@ class WebhookController(Controller):
     @get(summary="A webhook", responses=may_answer(*OF_A_WEBHOOK))
     async def get_webhook(self, webhook_id: WebhookId, request: ApiRequest, backends: Injected) -> WebhookReply:
         """What it is and how it stands."""
-        return _reply(await _find(request.auth, backends, webhook_id))
+        return _reply(await _find(request.auth, backends, webhook_id), request.auth)
 
     @put(
         status_code=200,
@@ -136,8 +139,8 @@ class WebhookController(Controller):
     @delete(status_code=200, summary="Remove a webhook", responses=may_answer(*OF_A_WEBHOOK))
     async def delete_webhook(self, webhook_id: WebhookId, request: ApiRequest, backends: Injected) -> Done:
         """With its dead letters. A delivery that is under way may still arrive."""
-        await _find(request.auth, backends, webhook_id)
-        note(request, backends, "webhook_delete", webhook_id)
+        webhook = await _find(request.auth, backends, webhook_id)
+        note(request, backends, "webhook_delete", target(webhook_id, webhook.url))
         if not await backends.webhooks.store.remove(request.auth.companies, webhook_id):
             raise Problem("no_such_webhook")
         backends.webhooks.changed()
@@ -147,10 +150,13 @@ class WebhookController(Controller):
     async def test_webhook(self, webhook_id: WebhookId, request: ApiRequest, backends: Injected) -> TestReply:
         """Now, once, signed like any other; `type` is `test`. Says how it went; nothing is tried again."""
         webhook = await _find(request.auth, backends, webhook_id)
-        note(request, backends, "webhook_test", webhook_id)
+        note(request, backends, "webhook_test", target(webhook_id, webhook.url))
         outcome = await backends.webhooks.test(webhook)
         return TestReply(
-            delivered=outcome.failure is None, failure=outcome.failure, status=outcome.status, seconds=outcome.seconds
+            delivered=outcome.failure is None,
+            failure=outcome.failure and failure(outcome.failure, to_operator=request.auth.is_admin),
+            status=outcome.status,
+            seconds=outcome.seconds,
         )
 
     @post("/secret", status_code=200, summary="Rotate the secret", responses=may_answer(*OF_A_WEBHOOK, *BODY))
@@ -181,7 +187,7 @@ class WebhookController(Controller):
         if not await backends.webhooks.store.retire_previous(request.auth.companies, webhook_id):
             raise Problem("no_such_webhook")
         backends.webhooks.changed()
-        return _reply(await _find(request.auth, backends, webhook_id))
+        return _reply(await _find(request.auth, backends, webhook_id), request.auth)
 
 
 class DeadLetterController(Controller):
@@ -203,7 +209,7 @@ class DeadLetterController(Controller):
         """Events that were given up, whole, with what the last attempt came to: those of the key's companies."""
         await _find(request.auth, backends, webhook_id)
         found = await backends.webhooks.store.letters(request.auth.companies, webhook_id, after, limit + 1)
-        page = tuple(letter(each) for each in found[:limit])
+        page = tuple(letter(each, to_operator=request.auth.is_admin) for each in found[:limit])
         return DeadLettersReply(dead_letters=page, next=page[-1].seq if len(found) > limit else None)
 
     @post("/replay", status_code=200, summary="Send dead letters again", responses=may_answer(*OF_A_WEBHOOK, *BODY))
@@ -228,6 +234,11 @@ class DeadLetterController(Controller):
         return CountReply(count=count)
 
 
+def target(webhook_id: str, url: str | None) -> str:
+    """What the audit log calls a webhook: its id, and where it delivers to without the query, in which senders like to put secrets."""
+    return webhook_id if url is None else f"{webhook_id} {url.partition('?')[0][:MAX_AUDITED_URL]}"
+
+
 async def _find(principal: Principal, backends: Backends, webhook_id: str) -> Webhook:
     is_possible = WEBHOOK_ID.fullmatch(webhook_id) is not None
     webhook = await backends.webhooks.store.find(principal.companies, webhook_id) if is_possible else None
@@ -241,11 +252,11 @@ async def _changed(
 ) -> WebhookReply:
     await _find(request.auth, backends, webhook_id)
     change = _change(request.auth, backends, data)
-    note(request, backends, "webhook_change", webhook_id)
+    note(request, backends, "webhook_change", target(webhook_id, data.url or None))
     if not await backends.webhooks.store.change(request.auth.companies, webhook_id, change):
         raise Problem("no_such_webhook")
     backends.webhooks.changed()
-    return _reply(await _find(request.auth, backends, webhook_id))
+    return _reply(await _find(request.auth, backends, webhook_id), request.auth)
 
 
 def _change(principal: Principal, backends: Backends, data: NewWebhookBody | WebhookBody | WebhookChangeBody) -> Change:
@@ -272,9 +283,9 @@ def _admit_all(principal: Principal, companies: Sequence[str] | None) -> None:
         admit(principal, company_id)
 
 
-def _answer(webhook: Webhook) -> WebhookAnswer:
-    return WebhookAnswer(**shown(webhook))  # type: ignore[arg-type]  # by name
+def _answer(webhook: Webhook, principal: Principal) -> WebhookAnswer:
+    return WebhookAnswer(**shown(webhook, to_operator=principal.is_admin))  # type: ignore[arg-type]  # by name
 
 
-def _reply(webhook: Webhook) -> WebhookReply:
-    return WebhookReply(**shown(webhook))  # type: ignore[arg-type]  # by name
+def _reply(webhook: Webhook, principal: Principal) -> WebhookReply:
+    return WebhookReply(**shown(webhook, to_operator=principal.is_admin))  # type: ignore[arg-type]  # by name

@@ -75,3 +75,5 @@ class ReadEvents(Request[EventPage]):
     limit: int = 100
     company_ids: frozenset[str] | None = None
     types: frozenset[str] | None = None
+    latest: bool = False
+    """The last ``limit`` of them instead of the first."""

@@ -22,7 +22,8 @@ import httpcore
 import httpx
 import trio
 
-from actors.outbound.errors import OutboundFailed
+from actors.outbound.addresses import is_allowed, read_address
+from actors.outbound.errors import OutboundFailed, OutboundRefused
 from actors.outbound.guard import GuardedBackend, Resolve, Resolver
 from actors.outbound.urls import Target, read_url
 from config.sections import OutboundSettings
@@ -30,6 +31,9 @@ from config.values import Network
 
 _IDLE_S: Final = 30.0
 _USER_AGENT: Final = "wasup/1"
+NOT_PUBLIC: Final = (
+    "the URL cannot be used: its address is not public; the operator allows others with outbound.allowed_networks"
+)
 _TOO_LATE: Final = "the host did not answer in time"
 
 
@@ -45,8 +49,14 @@ class Policy:
     tls: ssl.SSLContext
 
     def check_url(self, url: str) -> Target:
-        """Take a URL apart before it is stored or used. Raises `OutboundRefused` (`invalid_url`); resolves nothing."""
-        return read_url(url, allow_http=self.allow_http)
+        """Take a URL apart before it is stored or used; resolves nothing. Raises `OutboundRefused`: `invalid_url`, or
+        `address_not_allowed` for one that names an address which is not public.
+        """
+        target = read_url(url, allow_http=self.allow_http)
+        address = read_address(target.host)
+        if address is not None and not is_allowed(address, self.networks):
+            raise OutboundRefused("address_not_allowed", NOT_PUBLIC)
+        return target
 
 
 def policy_of(settings: OutboundSettings, tls: ssl.SSLContext | None = None) -> Policy:
@@ -176,6 +186,10 @@ class OutboundClient:
                 await response.aclose()
         if waiting.cancelled_caught:
             raise OutboundFailed("timed_out", _TOO_LATE)
+
+    def check_url(self, url: str) -> None:
+        """Refuse what can never be called, as `Policy.check_url`."""
+        self._policy.check_url(url)
 
     async def aclose(self) -> None:
         """Close the connections that are kept."""

@@ -2,10 +2,19 @@
 
 from __future__ import annotations
 
-from typing import Literal, final
+from typing import Final, Literal, final
 
 Refusal = Literal["invalid_url", "address_not_allowed"]
 Failure = Literal["unresolvable", "unreachable", "tls_failed", "timed_out", "protocol_error", "too_large"]
+
+
+NO_USABLE_ADDRESS: Final = "the host's name leads to no address that may be connected to"
+_OF_THE_NAME: Final = frozenset({"unresolvable", "address_not_allowed"})
+
+
+def public_reason(reason: str) -> str:
+    """The word for a caller who is not the operator: whether a name is unknown or leads inside tells what names there are inside."""
+    return "unresolvable" if reason in _OF_THE_NAME else reason
 
 
 class OutboundError(Exception):

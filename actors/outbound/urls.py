@@ -54,7 +54,10 @@ def read_url(url: str, *, allow_http: bool = False) -> Target:
         raise _wrong("write https://host/path")
     scheme = found["scheme"].lower()
     if scheme != "https" and not (scheme == "http" and allow_http):
-        raise _wrong("it must begin with https://" + (" or http://" if allow_http else ""))
+        hint = (
+            " or http://" if allow_http else "; the operator allows http with outbound.allow_http" * (scheme == "http")
+        )
+        raise _wrong(f"it must begin with https://{hint}")
     if found["fragment"] is not None:
         raise _wrong("a fragment (#…) is never sent: leave it out")
     host, port = _read_authority(found["authority"], _PORTS[scheme])

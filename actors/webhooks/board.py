@@ -30,6 +30,10 @@ class Board:
         self.last_seq = 0
         """The last event of the log, as last seen."""
 
+    def remarks(self) -> dict[str, str]:
+        """Which of their actors do not deliver although they run, by path."""
+        return {f"/webhooks/{name}": "suspended" for name, each in self.standings.items() if each.is_suspended}
+
     def samples(self) -> Iterator[Sample]:
         """The gauges."""
         yield Sample("wasup_webhooks", "Webhooks that this daemon delivers to", len(self.standings))

@@ -45,6 +45,7 @@ class KeeperActor(Actor):
 
     async def started(self) -> None:
         self._ports.metrics.set_source("webhooks", self._ports.board.samples)
+        self._ports.metrics.set_remarks("webhooks", self._ports.board.remarks)
         self.context.spawn(self._survey, name="survey")
 
     async def receive(self, message: Any) -> Any:

@@ -270,9 +270,10 @@ async def test_a_company_at_rest_is_counted_too(autojump_clock: MockClock) -> No
     """The metrics know of a stopped company from the start of its actor."""
     world = World()
     async with company(world, running=False) as running:
-        await running.settle()
+        status = await running.settle()
 
         assert world.metrics.states == [CompanyState.STOPPED]
+        assert status.reason == "stopped by an operator"
 
 
 async def test_a_stop_during_the_boot_jitter_is_not_forgotten(autojump_clock: MockClock) -> None:

@@ -214,6 +214,24 @@ async def test_late_news_of_a_forgotten_company_is_dropped(database: Database) -
     assert b"wasup_leases_held 0.0" in exposition
 
 
+@pytest.mark.parametrize("healthy", [True, False])
+async def test_a_check_says_nothing_of_a_company_that_is_not_connected(database: Database, healthy: bool) -> None:
+    """Of one that was logged out after its last check nothing is known, whatever that check or a late one found."""
+    async with directory(database, Fleet()) as system:
+        ref = system.ref("/directory")
+        await ref.ask(m.EnsureCompany(COMPANY))
+        await until_loaded(ref)
+        ref.tell(m.StatusChanged(COMPANY, m.CompanyState.CONNECTED, True))
+        ref.tell(m.HealthChanged(COMPANY, healthy=healthy))
+        connected = (await ref.ask(m.ListSessions())).sessions[0].health
+        ref.tell(m.StatusChanged(COMPANY, m.CompanyState.LOGGED_OUT, False))
+        logged_out = (await ref.ask(m.ListSessions())).sessions[0].health
+        ref.tell(m.HealthChanged(COMPANY, healthy=healthy))
+        later = (await ref.ask(m.ListSessions())).sessions[0].health
+
+    assert (connected, logged_out, later) == ("healthy" if healthy else "unhealthy", "unknown", "unknown")
+
+
 async def test_a_forgotten_company_is_counted_no_more(database: Database) -> None:
     """Also when nobody waits for the answer any more: what is kept for each company ends with it."""
     metrics = Metrics(CollectorRegistry())

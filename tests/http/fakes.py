@@ -308,8 +308,12 @@ class FakeEvents(Actor):
                 self._world.check_storage_or_refuse()
                 start = len(self._world.log) if after is None else after
                 return Subscription(self._world.hub, Filter(company_ids, types), self._read, start)
-            case m.ReadEvents(after, limit, company_ids, types):
+            case m.ReadEvents(after, limit, company_ids, types, latest):
                 self._world.check_storage_or_refuse()
+                if latest:
+                    wanted = Filter(company_ids, types)
+                    found = tuple(event for event in self._world.log if event.seq > after and wanted.wants(event))
+                    return m.EventPage(events=found[-limit:], next=len(self._world.log))
                 events, following = await self._read(after, limit, Filter(company_ids, types))
                 return m.EventPage(events=events, next=following)
             case _:

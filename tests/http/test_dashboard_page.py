@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import re
 import time
 from collections.abc import AsyncGenerator
+from importlib.resources import files
 from typing import Any, Final
 
 import pytest
@@ -12,8 +14,9 @@ from playwright.sync_api import Page, expect
 
 from actors import messages as m
 from actors.http.dashboard import stream as streaming
+from actors.http.events import EVENT_TYPES
 from config.sections import HttpSettings
-from supervisor import Actor, ChildSpec
+from supervisor import BRUTAL_KILL, Actor, ChildSpec
 from tests.http.fakes import Company
 from tests.http.world import A_KEY, ADMIN_KEY, COMPANY_A, COMPANY_B, Daemon, running, sample_world
 from tests.support.browser import PHONE, Chromium, Visit, assert_fits, chromium, keep, needs_chromium
@@ -134,6 +137,100 @@ async def test_the_qr_code_renews_itself(quick: Daemon, chromium: Chromium) -> N
         expect(page.locator("#link-qr")).to_be_hidden()
 
     await visit(chromium, quick, look)
+
+
+async def test_a_click_anywhere_in_a_row_opens_its_company(quick: Daemon, chromium: Chromium) -> None:
+    """Not only its name."""
+
+    def look(page: Page) -> None:
+        page.locator(f"#sessions tr[data-company='{COMPANY_A}'] td").nth(1).click()
+        expect(page.locator("#company-title")).to_have_text(COMPANY_A)
+
+    await visit(chromium, quick, look)
+
+
+async def test_a_company_is_deleted_after_a_question(quick: Daemon, chromium: Chromium) -> None:
+    """Cancel keeps it; Delete removes it from the list."""
+
+    def look(page: Page) -> None:
+        row = page.locator(f"#sessions tr[data-company='{COMPANY_B}']")
+        row.click()
+        page.get_by_role("button", name="Delete…").click()
+        page.get_by_role("button", name="Cancel").click()
+        expect(row).to_have_count(1)
+        page.get_by_role("button", name="Delete…").click()
+        keep(page, "delete")
+        page.locator("#confirm-yes").click()
+        expect(row).to_have_count(0)
+        expect(page.locator("#notice-text")).to_contain_text(f"{COMPANY_B} is deleted")
+
+    await visit(chromium, quick, look)
+
+
+async def test_a_webhook_that_is_suspended_does_not_look_well(quick: Daemon, chromium: Chromium) -> None:
+    """Its actor runs and delivers nothing: it shows the colour and the word of a company in that state, and counts as trouble."""
+    path = "/limiter"  # stands for a webhook's actor, of which this tree has none
+    quick.metrics.set_remarks("webhooks", lambda: {path: "suspended"})
+
+    def look(page: Page) -> None:
+        page.click("#tree-trouble")
+        state = page.locator(f"#tree tr[data-path='{path}'] .state")
+        expect(state).to_have_text("suspended")
+        expect(state).to_have_class("state suspended")
+
+    await visit(chromium, quick, look)
+
+
+class Waiting(Actor):
+    """Handles its first message for as long as the test lasts."""
+
+    async def receive(self, message: object) -> None:
+        await trio.sleep_forever()
+
+
+async def test_what_waits_is_told_apart_from_how_long(quick: Daemon, chromium: Chromium) -> None:
+    """A number of messages and an age, with words between them."""
+    slow = await quick.system.supervisor("/companies").start_child(
+        ChildSpec("slow", lambda _: Waiting(), shutdown=BRUTAL_KILL)
+    )
+    for _ in range(3):
+        slow.tell("anything")
+
+    def look(page: Page) -> None:
+        page.fill("#tree-filter", "slow")
+        cell = page.locator("#tree tr[data-path='/companies/slow'] .mailbox")
+        expect(cell).to_contain_text(re.compile(r"^2 waiting, the oldest for [0-9]+ s$"))
+        keep(page, "mailbox")
+
+    await visit(chromium, quick, look)
+
+
+async def test_the_events_filter_asks_the_daemon(quick: Daemon, chromium: Chromium) -> None:
+    """What a quiet company did long before the page's own events is found, by company, by type, and by both."""
+    quick.world.publish(COMPANY_A, "logout", reason="unlinked on the phone")
+    for number in range(700):
+        quick.world.publish(COMPANY_B, "receipt", number=number)
+
+    def look(page: Page) -> None:
+        expect(page.locator("#events li")).to_have_count(50)
+        for text in (COMPANY_A, "logout", f"{COMPANY_A} logout"):
+            page.fill("#events-filter", text)
+            expect(page.locator("#events li")).to_have_count(1)
+            expect(page.locator("#events li")).to_contain_text("unlinked on the phone")
+        page.fill("#events-filter", "receipt")
+        expect(page.locator("#events li")).to_have_count(150)
+        page.fill("#events-filter", f"{COMPANY_B} logout")
+        expect(page.locator("#events-empty")).to_have_text("No event fits the filter.")
+
+    await visit(chromium, quick, look)
+
+
+def test_the_page_knows_every_type_of_event() -> None:
+    """A word that is none is taken for a company."""
+    script = files("actors.http").joinpath("static", "events.js").read_text()
+    listed = re.search(r"export const TYPES = \[(.*?)\];", script, re.DOTALL)
+    assert listed is not None
+    assert set(re.findall(r'"(\w+)"', listed[1])) == EVENT_TYPES
 
 
 class CrashesWithMarkup(Actor):

@@ -229,6 +229,31 @@ async def test_a_test_event_is_delivered_now(database: Database) -> None:
     assert host.received[0].headers["x-hub-signature-256"].startswith("sha256=")
 
 
+async def test_internal_names_are_not_told_apart_from_names_that_do_not_exist() -> None:
+    """A company's key reads the same of both in every field, the operator's key reads which it was."""
+    outbound = OutboundSettings(connect_timeout_s=5.0)
+    async with running(sample_world(), outbound=outbound) as daemon, daemon.client_with(A_KEY) as client:
+        answers: list[tuple[Any, Any]] = []
+        for host in ("localhost", "nothing.invalid"):
+            made = await make(daemon, url=f"https://{host}/", companies=[COMPANY_A])
+            test = f"{PATH}/{made['id']}/test"
+            by_company = (await client.post(test, timeout=30)).json()["failure"]
+            answers.append((by_company, (await daemon.client.post(test, timeout=30)).json()["failure"]))
+
+    assert answers == [("unresolvable", "address_not_allowed"), ("unresolvable", "unresolvable")]
+
+
+async def test_a_refused_url_names_the_setting_that_allows_it(daemon: Daemon) -> None:
+    """http, and an address inside."""
+    refused = [
+        (await daemon.client.post(PATH, json={"url": url})).json()["detail"]
+        for url in ("http://app.example/hook", "https://10.0.0.1/hook")
+    ]
+
+    assert "outbound.allow_http" in refused[0]
+    assert "outbound.allowed_networks" in refused[1]
+
+
 async def bury(database: Database, webhook_id: str, *letters: tuple[int, str]) -> None:
     """Have the webhook give events up: number and company of each; event ``e7`` is number 7."""
     held = await database.write(webhook_deliveries.acquire, webhook_id, "here/1", 60.0)
@@ -311,8 +336,8 @@ async def test_a_narrowed_webhook_shows_a_key_the_letters_of_its_companies_only(
 
 
 async def test_what_is_done_is_in_the_audit_log(daemon: Daemon) -> None:
-    """Who made, changed, rotated, removed; never a secret."""
-    made = await make(daemon)
+    """Who made, changed, rotated, removed, and where it delivers to; never a secret, and no query, which may be one."""
+    made = await make(daemon, url=f"{URL}?token=0123456789")
     one = f"{PATH}/{made['id']}"
     await daemon.client.patch(one, json={"enabled": False})
     await daemon.client.post(f"{one}/secret", json={})
@@ -320,8 +345,9 @@ async def test_what_is_done_is_in_the_audit_log(daemon: Daemon) -> None:
     actions = [(entry.action, entry.target) for entry in daemon.world.audit]
 
     assert actions == [
-        ("webhook_create", "webhooks"),
+        ("webhook_create", f"webhooks {URL}"),
+        ("webhook_created", f"{made['id']} {URL}"),
         ("webhook_change", made["id"]),
         ("webhook_rotate_secret", made["id"]),
-        ("webhook_delete", made["id"]),
+        ("webhook_delete", f"{made['id']} {URL}"),
     ]

@@ -86,7 +86,7 @@ class Board:
 
     async def _look_at_tree(self) -> bool:
         root = self._backends.system.snapshot()
-        rows = dict(actor_rows(root, self._backends.system.unix_now(), self._oldest))
+        rows = dict(actor_rows(root, self._backends.system.unix_now(), self._oldest, self._backends.metrics.remarks))
         for path in self._oldest.keys() - rows.keys():
             del self._oldest[path]
         return self.tree.replace(rows.items(), count(root))

@@ -5,7 +5,7 @@ Ages grow without anything happening, so rows hold moments instead: a row differ
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from typing import Final
 
 import msgspec
@@ -46,6 +46,8 @@ class ActorRow(Answer, frozen=True, kw_only=True):
     handler_s: float
     current_message: str | None
     """Type of a message that has been in hand for long."""
+    remark: str | None
+    """What it has to say of its work, like ``suspended``."""
     crash: CrashRow | None
 
 
@@ -72,17 +74,21 @@ class SessionRow(Answer, frozen=True, kw_only=True):
     commit_at: float | None = None
 
 
-def actor_rows(root: ActorSnapshot, now: float, before: dict[str, float]) -> Iterator[tuple[str, ActorRow]]:
-    """Every place from ``root`` down, each before its children. ``before``: when the oldest message came, as said last; kept up."""
+def actor_rows(
+    root: ActorSnapshot, now: float, before: dict[str, float], remarks: Mapping[str, str]
+) -> Iterator[tuple[str, ActorRow]]:
+    """Every place from ``root`` down, each before its children. ``before``: when the oldest message came, as said last; kept up.
+    ``remarks``: what actors have to say of their work, by path.
+    """
     moment = None if root.oldest_message_age is None else now - root.oldest_message_age
     steady = _same_or_new(before.get(root.path), moment)
     if steady is None:
         before.pop(root.path, None)
     else:
         before[root.path] = steady
-    yield root.path, _actor_row(root, steady)
+    yield root.path, _actor_row(root, steady, remarks.get(root.path))
     for child in root.children:
-        yield from actor_rows(child, now, before)
+        yield from actor_rows(child, now, before, remarks)
 
 
 def count(root: ActorSnapshot) -> int:
@@ -90,7 +96,7 @@ def count(root: ActorSnapshot) -> int:
     return 1 + sum(map(count, root.children))
 
 
-def _actor_row(actor: ActorSnapshot, oldest_at: float | None) -> ActorRow:
+def _actor_row(actor: ActorSnapshot, oldest_at: float | None, remark: str | None) -> ActorRow:
     crash = actor.last_crash
     is_long = (actor.current_message_seconds or 0.0) > LONG_IN_HAND_S
     return ActorRow(
@@ -107,6 +113,7 @@ def _actor_row(actor: ActorSnapshot, oldest_at: float | None) -> ActorRow:
         handled=actor.handled,
         handler_s=round(actor.handler_seconds, 3),
         current_message=actor.current_message if is_long else None,
+        remark=remark,
         crash=None
         if crash is None
         else CrashRow(type=crash.type, text=crash.text[:MAX_CRASH_CHARS], message_type=crash.message_type, at=crash.at),

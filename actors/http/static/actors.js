@@ -11,7 +11,7 @@ const CALM = new Set(["running", "stopped"]);
 
 const parentOf = (path) => (path === "/" ? null : path.slice(0, path.lastIndexOf("/")) || "/");
 const depthOf = (path) => (path === "/" ? 1 : path.split("/").length);
-const isTroubled = (row) => !CALM.has(row.state) || row.isStuck || (row.crash !== null && now() - row.crash.at < RECENT_S);
+const isTroubled = (row) => !CALM.has(row.state) || row.remark !== null || row.isStuck || (row.crash !== null && now() - row.crash.at < RECENT_S);
 
 export class Actors {
   #drawn = new Map();
@@ -133,7 +133,7 @@ export class Actors {
   #make(path) {
     const parts = {
       row: element("tr"), fold: element("span", "", "fold"), inside: element("span", "", "inside"), state: state("running"), waits: element("span", "", "under narrow"),
-      depth: element("span"), meter: element("meter"), oldest: age(null, "", ""), handled: element("td", "", "medium number"),
+      depth: element("span"), meter: element("meter"), waiting: element("span", undefined, "oldest"), oldest: age(null, "", "just now"), handled: element("td", "", "medium number"),
       restarts: element("td", "", "number last"), crash: element("td", "", "wide crash"),
     };
     const depth = depthOf(path);
@@ -149,7 +149,8 @@ export class Actors {
     const second = element("td");
     second.append(parts.state, parts.waits);
     const third = element("td", undefined, "mailbox");
-    third.append(parts.depth, parts.meter, parts.oldest);
+    parts.waiting.append(" waiting, the oldest for ", parts.oldest);
+    third.append(parts.depth, parts.meter, parts.waiting);
     parts.row.append(first, second, third, parts.handled, parts.restarts, parts.crash);
     return parts;
   }
@@ -157,7 +158,7 @@ export class Actors {
   #fill(parts, row) {
     parts.data = row;
     const busy = row.currentMessage ? `busy with ${row.currentMessage}` : "";
-    setState(parts.state, row.state, row.isStuck ? "stuck" : busy);
+    setState(parts.state, row.remark ?? row.state, row.isStuck ? "stuck" : busy);
     const isActor = row.kind === "actor";
     setText(parts.waits, row.mailboxDepth ? `${number(row.mailboxDepth)} waiting` : "");
     setText(parts.depth, isActor ? number(row.mailboxDepth) : "");
@@ -166,6 +167,7 @@ export class Actors {
     parts.meter.high = 0.5 * parts.meter.max;
     parts.meter.value = row.mailboxDepth;
     setMoment(parts.oldest, row.oldestAt);
+    parts.waiting.hidden = row.oldestAt === null;
     setText(parts.handled, isActor ? number(row.handled) : "");
     setText(parts.restarts, row.restarts ? number(row.restarts) : "–");
     parts.restarts.classList.toggle("some", row.restarts > 0);

@@ -33,7 +33,7 @@ const sessions = new Sessions(
   (company) => companyDialog.show(company, sessions.get(company)),
   (company, row) => companyDialog.update(company, row),
 );
-const events = new Events((event) => linkDialog.news(event.companyId, event));
+const events = new Events((event) => linkDialog.news(event.companyId, event), (text) => sessions.like(text));
 
 const TAKE = {
   hello(hello) {

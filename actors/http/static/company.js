@@ -6,6 +6,7 @@ import { button, byId, definition, element, number, state } from "./dom.js";
 
 const LINKABLE = new Set(["unlinked", "logged_out", "pairing", "failed", "stopped"]);
 const LOG_OUT = "WhatsApp unlinks the device and its credentials are archived. To use the company again, it has to be linked again.";
+const DELETE = "The company is logged out as far as possible, its credentials are archived, and it disappears from every list. This cannot be undone here.";
 
 export class CompanyDialog {
   #company = null;
@@ -57,6 +58,7 @@ export class CompanyDialog {
       button("Send a message…", () => { byId("company-dialog").close(); this.on.send(company); }),
       order("Start", "start"), order("Stop", "stop"), order("Restart", "restart"),
       button("Log out…", () => this.#logOut(company), "danger"),
+      button("Delete…", () => this.#delete(company), "danger"),
     ];
     if (this.on.isAdmin()) actions.splice(5, 0, button("Actor…", () => { byId("company-dialog").close(); this.on.actor(`/companies/${company}`); }));
     byId("company-actions").replaceChildren(...actions);
@@ -68,6 +70,19 @@ export class CompanyDialog {
     try {
       const status = await call("POST", `${session(company)}/${word}`);
       notice(`${company}: ${word} is done, it is ${status.status.replaceAll("_", " ")}.`);
+    } catch (error) {
+      byId("company-problem").textContent = error.message;
+    }
+  }
+
+  async #delete(company) {
+    if (!(await confirm(`Delete ${company}?`, DELETE, "Delete"))) return;
+    byId("company-problem").textContent = "";
+    try {
+      const { loggedOut } = await call("DELETE", session(company));
+      byId("company-dialog").close();
+      notice(loggedOut ? `${company} is deleted, its device is unlinked.`
+        : `${company} is deleted. WhatsApp did not confirm that its device is unlinked: remove it on the phone.`, !loggedOut);
     } catch (error) {
       byId("company-problem").textContent = error.message;
     }

@@ -1,9 +1,16 @@
 // What happens, newest first.
 import { clock } from "./ages.js";
+import { call } from "./api.js";
 import { byId, element, number, setText } from "./dom.js";
 
 const KEPT = 500;
 const SHOWN = 150;
+const ASK_AFTER_MS = 300; // a pause in typing
+const MOST_NAMED = 100; // companies that one question may name
+export const TYPES = [
+  "qr", "pairing_code", "connected", "disconnected", "message", "receipt", "error", "logout", "reconnect_failed", "health_check_failed",
+  "status", "restarted",
+];
 
 export class Events {
   #kept = []; // newest first
@@ -11,10 +18,15 @@ export class Events {
   #isPaused = false;
   #isPlanned = false;
   #seen = 0;
+  #found = []; // what the daemon has of the events that fit the filter, newest first
+  #question = 0;
+  #timer = null;
 
-  constructor(onEvent) {
+  // companiesLike(text): the ids of companies that hold it.
+  constructor(onEvent, companiesLike) {
     this.onEvent = onEvent;
-    byId("events-filter").addEventListener("input", () => this.#redraw());
+    this.companiesLike = companiesLike;
+    byId("events-filter").addEventListener("input", () => this.#refilter());
     byId("events-pause").addEventListener("click", () => this.#pause());
   }
 
@@ -36,7 +48,53 @@ export class Events {
     this.#kept = [];
     this.#fresh = [];
     this.#seen = 0;
+    this.#found = [];
+    this.#question += 1;
     this.#redraw();
+  }
+
+  // At once with what this page has, then with what the daemon has: the page keeps the newest of all companies only.
+  #refilter() {
+    this.#found = [];
+    this.#question += 1;
+    this.#redraw();
+    clearTimeout(this.#timer);
+    if (this.#words().length) this.#timer = setTimeout(() => this.#ask(this.#question), ASK_AFTER_MS);
+  }
+
+  async #ask(question) {
+    const query = this.#query();
+    if (query === null) return;
+    setText(byId("events-count"), "searching …");
+    try {
+      const { events } = await call("GET", `/api/whatsapp/events?${query}`);
+      if (question !== this.#question) return;
+      this.#found = events.reverse();
+      this.#redraw();
+    } catch (error) {
+      if (question === this.#question) setText(byId("events-count"), error.message);
+    }
+  }
+
+  // What the words mean to the daemon: types of events, else companies. Null: it has nothing that fits.
+  #query() {
+    const query = new URLSearchParams({ latest: "true", limit: String(SHOWN) });
+    let types = null;
+    let companies = null;
+    for (const word of this.#words()) {
+      const ofType = TYPES.filter((type) => type.includes(word));
+      const named = this.companiesLike(word);
+      if (ofType.length) types = types ? types.filter((type) => ofType.includes(type)) : ofType;
+      else companies = companies ? companies.filter((company) => named.includes(company)) : named;
+    }
+    if (types?.length === 0 || companies?.length === 0) return null;
+    if (types) query.set("type", types.join(","));
+    if (companies) query.set("companyId", companies.slice(0, MOST_NAMED).join(","));
+    return query;
+  }
+
+  #words() {
+    return byId("events-filter").value.trim().toLowerCase().split(/\s+/).filter(Boolean);
   }
 
   #plan() {
@@ -53,8 +111,8 @@ export class Events {
   }
 
   #isWanted(event) {
-    const text = byId("events-filter").value.trim().toLowerCase();
-    return !text || `${event.companyId} ${event.type}`.toLowerCase().includes(text);
+    const text = `${event.companyId} ${event.type}`.toLowerCase();
+    return this.#words().every((word) => text.includes(word));
   }
 
   #draw() {
@@ -76,7 +134,9 @@ export class Events {
   }
 
   #redraw() {
-    byId("events").replaceChildren(...this.#kept.filter((event) => this.#isWanted(event)).slice(0, SHOWN).map(item));
+    const newer = this.#found.length ? this.#kept.filter(({ seq }) => seq > this.#found[0].seq) : this.#kept;
+    const wanted = [...newer, ...this.#found].filter((event) => this.#isWanted(event));
+    byId("events").replaceChildren(...wanted.slice(0, SHOWN).map(item));
     this.#draw();
   }
 }

@@ -31,11 +31,21 @@ export class Sessions {
     this.onChange = onChange;
     this.rows = new Rows((row) => row.companyId, (changed, isMoved) => this.#draw(changed, isMoved));
     this.refocus = roving(byId("sessions"), "button.open");
+    byId("sessions").addEventListener("click", (event) => this.#onClick(event));
     byId("sessions-filter").addEventListener("input", () => { this.#limit = FIRST; this.rows.moved(); });
     byId("sessions-more").addEventListener("click", () => { this.#limit += PAGE; this.rows.moved(); });
   }
 
   get(company) { return this.rows.get(company); }
+
+  // The whole row opens the company, unless a text in it was just selected. Its button does the same for the keyboard.
+  #onClick(event) {
+    const row = event.target.closest("tr");
+    if (row && !event.target.closest("button") && getSelection().isCollapsed) this.onOpen(row.dataset.company);
+  }
+
+  // The ids of companies that hold this text.
+  like(text) { return [...this.rows.names].filter((name) => name.toLowerCase().includes(text)); }
 
   #draw(changed, isMoved) {
     if (isMoved || [...changed].some((name) => this.#ranks.get(name) !== rankOf(this.rows.get(name)))) this.#sort();
