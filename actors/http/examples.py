@@ -11,6 +11,7 @@ _STATUS: Final[Mapping[str, Any]] = {
     "companyId": _COMPANY,
     "status": "connected",
     "reason": "logged in",
+    "reasonCode": None,
     "connected": True,
     "since": _AT,
     "phoneNumber": "+79000000001",

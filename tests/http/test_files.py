@@ -18,7 +18,7 @@ from actors.messages import CompanyState
 from config.sections import MediaSettings, OutboundSettings
 from tests.http.fakes import NOW
 from tests.http.test_sessions import problem
-from tests.http.world import A_KEY, COMPANY_A, COMPANY_B, Daemon, running
+from tests.http.world import A_KEY, COMPANY_A, COMPANY_B, Daemon, running, until
 from tests.outbound.receiver import LOOPBACK, Received, listening
 from tests.support.recordings import FRAGMENTED, picture, recording
 from tests.support.samples import HTML, PDF, mp4, ogg, opus, png, webp
@@ -476,3 +476,14 @@ async def test_no_file_is_taken_without_room(daemon: Daemon, monkeypatch: pytest
     assert problem(answer) == (507, "storage_full")
     assert answer.json()["retryable"] is True
     assert answer.headers["retry-after"] == "5"
+
+
+async def test_a_file_that_was_handed_out_is_in_the_audit_log(daemon: Daemon) -> None:
+    """Which of which company, to which key. One that was not handed out is not."""
+    media_id = arrived(daemon, PDF, mimetype="application/pdf", file_name="a.pdf").rpartition("/")[2]
+    assert (await daemon.client.get(f"{MEDIA}/{media_id}")).status_code == 200
+    assert (await daemon.client.get(f"{MEDIA}/{'0' * 32}")).status_code == 404
+    await until(lambda: any(entry.action == "media_read" for entry in daemon.world.audit))
+
+    reads = [(entry.target, entry.key_id) for entry in daemon.world.audit if entry.action == "media_read"]
+    assert reads == [(f"{COMPANY_A} {media_id}", "admin000")]

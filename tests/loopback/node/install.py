@@ -1,4 +1,4 @@
-"""Installs the pinned Baileys from npm into an ignored directory of the checkout, once per lock file.
+"""Installs pinned packages from npm into an ignored directory of the checkout, once per lock file: Baileys, and with other manifests more.
 
 ``python -m tests.loopback.node.install`` does it ahead of the tests and prints where.
 """
@@ -18,31 +18,32 @@ SIX: Final = HERE / "six"
 CACHE: Final = HERE.parents[2] / ".cache" / "node"
 MANIFESTS: Final = ("package.json", "package-lock.json")
 OLDEST_NODE: Final = 20
+BAILEYS: Final = "a real Baileys"
 INSTALL_TIMEOUT_S: Final = 300
 COMMAND: Final = ("npm", "ci", "--ignore-scripts", "--no-audit", "--no-fund", "--omit=peer")
 
 
 class NodeMissingError(Exception):
-    """This machine has no Node, no npm, or one that is too old for Baileys."""
+    """This machine has no Node, no npm, or one that is too old."""
 
 
 class InstallError(Exception):
     """npm failed; the text is what it said."""
 
 
-def require_node() -> None:
-    """Raise NodeMissingError unless node (20 or newer) and npm are on the PATH."""
+def require_node(user: str = BAILEYS) -> None:
+    """Raise NodeMissingError unless node (20 or newer) and npm are on the PATH; its text names ``user`` as what needs them."""
     for program in ("node", "npm"):
         if shutil.which(program) is None:
-            raise NodeMissingError(f"{program} is not installed: a real Baileys needs Node {OLDEST_NODE}+ and npm")
+            raise NodeMissingError(f"{program} is not installed: {user} needs Node {OLDEST_NODE}+ and npm")
     version = subprocess.run(["node", "--version"], capture_output=True, text=True, check=True).stdout.strip()
     if int(version.removeprefix("v").partition(".")[0]) < OLDEST_NODE:
-        raise NodeMissingError(f"node is {version}: a real Baileys needs {OLDEST_NODE} or newer")
+        raise NodeMissingError(f"node is {version}: {user} needs {OLDEST_NODE} or newer")
 
 
-def installed(cache: Path = CACHE, manifests: Path = HERE) -> Path:
+def installed(cache: Path = CACHE, manifests: Path = HERE, user: str = BAILEYS) -> Path:
     """The directory that holds ``node_modules``, installing it first when needed; NodeMissingError or InstallError."""
-    require_node()
+    require_node(user)
     target = cache / _fingerprint(manifests)
     if not target.exists():
         cache.mkdir(parents=True, exist_ok=True)
