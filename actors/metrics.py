@@ -257,7 +257,8 @@ class Metrics(Collector):
         self._request_s.observe(seconds)
 
     def connection_counted(self, outcome: str) -> None:
-        """``outcome``: `accepted`, `refused` (limit reached), `cut` (too slow or past the drain deadline), `crashed`."""
+        """``outcome``: `accepted`, `refused` (limit reached), `cut` (too slow or past the drain deadline), `evicted` (idle, and its
+        place was needed), `crashed`."""
         self._connections.add(outcome)
 
     def subscriber_dropped(self, reason: str) -> None:

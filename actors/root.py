@@ -34,9 +34,10 @@ from actors.live_settings import LiveSettings
 from actors.messages import Rate
 from actors.metrics import Metrics
 from actors.notify import ServiceManager
-from actors.outbound.client import OutboundClient, Policy, policy_of
+from actors.outbound.client import Outbound, outbound_of
 from actors.placement import PlacementActor
 from actors.postgres import PostgresActor
+from actors.sharing import Places
 from actors.storage.actor import StorageActor
 from actors.storage.reading import AuthReader
 from actors.webhooks.actor import FINISH_S, WebhookActor
@@ -93,7 +94,7 @@ def api_socket(runtime_dir: Path) -> Path:
 def build_tree(parts: Parts) -> SupervisorSpec:
     """The tree of docs/ARCHITECTURE.md, in start order."""
     settings = parts.settings
-    outbound = policy_of(settings.outbound)
+    outbound = outbound_of(settings.outbound)
     webhook_board = Board()
     listener = parts.database.listener(ownership.CHANNEL)
     children = [
@@ -121,7 +122,7 @@ def build_tree(parts: Parts) -> SupervisorSpec:
         ChildSpec(id="janitor", start=partial(_janitor, parts), backoff=QUICK),
         ChildSpec(
             id="http",
-            start=partial(_http, parts, Address(settings.bind), build_app(settings.http)),
+            start=partial(_http, parts, Address(settings.bind), build_app(settings.http), outbound),
             shutdown=settings.http.drain_timeout_s + 3.0,
             backoff=QUICK,
         ),
@@ -276,11 +277,12 @@ def _health(parts: Parts, context: Context) -> HealthActor:
     )
 
 
-def _keeper(parts: Parts, board: Board, policy: Policy, context: Context) -> KeeperActor:
+def _keeper(parts: Parts, board: Board, outbound: Outbound, context: Context) -> KeeperActor:
     ports = WebhookPorts(
         database=parts.database,
         events=context.ref_to("/events"),
-        make_client=lambda connections: OutboundClient(policy, connections=connections),
+        make_client=lambda holder, connections: outbound.client(holder, connections=connections),
+        deliveries=Places(parts.settings.webhooks.max_deliveries, reserve=0.0),
         settings=parts.settings.webhooks,
         metrics=parts.metrics,
         board=board,
@@ -310,7 +312,7 @@ def _janitor(parts: Parts, _: Context) -> JanitorActor:
     )
 
 
-def _http(parts: Parts, address: Address, app: Litestar, context: Context) -> HttpActor:
+def _http(parts: Parts, address: Address, app: Litestar, outbound: Outbound, context: Context) -> HttpActor:
     return HttpActor(
         settings=parts.settings,
         directory=context.ref_to("/directory"),
@@ -323,6 +325,7 @@ def _http(parts: Parts, address: Address, app: Litestar, context: Context) -> Ht
         stores=database_stores(
             parts.database, idempotency_ttl_s=parts.settings.storage.idempotency_ttl_s, owner=parts.owner
         ),
+        outbound=outbound,
         app=app,
         address=address,
         local_socket=api_socket(parts.runtime_dir),

@@ -23,6 +23,14 @@ class OutboundSettings(Section, frozen=True):
             extra={"parse": parse_networks},
         ),
     ] = ()
+    max_lookups: Annotated[
+        int,
+        Meta(
+            ge=1,
+            le=256,
+            description="Names looked up at once, each in a thread; companies take turns, one has two at most.",
+        ),
+    ] = 16
     connect_timeout_s: Annotated[
         float, Meta(gt=0, le=60, description="Time to resolve a host's name and connect to it, TLS not included.")
     ] = 5.0
@@ -31,7 +39,20 @@ class OutboundSettings(Section, frozen=True):
 class WebhookSettings(Section, frozen=True):
     """Deliveries of events to applications."""
 
-    max_endpoints: Annotated[int, Meta(ge=0, le=100_000, description="Webhooks at once.")] = 1000
+    max_endpoints: Annotated[
+        int, Meta(ge=0, le=100_000, description="Webhooks at once; the last tenth for admin keys.")
+    ] = 1000
+    max_endpoints_per_company: Annotated[
+        int, Meta(ge=0, le=100_000, description="Webhooks that name one company, whoever made them.")
+    ] = 20
+    max_deliveries: Annotated[
+        int,
+        Meta(
+            ge=1,
+            le=10_000,
+            description="Deliveries under way at once, of all endpoints; no company has more than a third.",
+        ),
+    ] = 256
     timeout_s: Annotated[
         float, Meta(gt=0, le=120, description="Time one delivery may take, from the name's lookup to the last byte.")
     ] = 10.0
@@ -90,7 +111,8 @@ class MediaSettings(Section, frozen=True):
 
     max_bytes: Annotated[int, Meta(ge=KIB, le=100 * MIB, description="Largest file, in either direction.")] = 16 * MIB
     max_transfers: Annotated[
-        int, Meta(ge=1, le=1000, description="Files on their way at once; an engine holds each in memory three times.")
+        int,
+        Meta(ge=1, le=1000, description="Files on their way at once, of all keys; an engine holds each three times."),
     ] = 8
     transfer_timeout_s: Annotated[
         float, Meta(gt=0, le=600, description="Time a file may take from or to WhatsApp, and from a URL.")

@@ -291,6 +291,10 @@ class EventSettings(Section, frozen=True):
     queue_events: Annotated[
         int, Meta(ge=1, le=1_000_000, description="Events that wait to be stored; when full, new ones are refused.")
     ] = 10_000
+    max_reads: Annotated[
+        int,
+        Meta(ge=1, le=100, description="Pages of the log that are read at once; readers take turns, one has half."),
+    ] = 4
     follow_interval_s: Annotated[
         float, Meta(gt=0, le=60, description="How often the log is looked at for events that another daemon stored.")
     ] = 1.0

@@ -5,7 +5,7 @@ from __future__ import annotations
 import secrets
 from collections.abc import Collection, Sequence
 from datetime import datetime
-from typing import Any, LiteralString, final
+from typing import Any, Final, LiteralString, final
 
 import msgspec
 from msgspec import UNSET, UnsetType
@@ -29,6 +29,12 @@ _LOCK: LiteralString = """
 """
 _TURN: LiteralString = "SELECT pg_advisory_xact_lock(7283190047)"
 _TOTAL: LiteralString = "SELECT count(*) FROM webhooks"
+_FULL: LiteralString = """
+    SELECT company FROM unnest($2::text[]) AS company
+    WHERE NOT EXISTS (SELECT FROM webhooks WHERE webhook_id = $1 AND company = ANY (companies))
+        AND (SELECT count(*) FROM webhooks WHERE company = ANY (companies)) >= $3
+    ORDER BY company LIMIT 1
+"""
 _CREATE: LiteralString = """
     INSERT INTO webhooks (webhook_id, url, companies, types, enabled, description, secrets, kek_id, cursor)
     SELECT $1, $2, $3, $4, $5, $6, $7, $8, last FROM whatsapp_event_counter
@@ -95,12 +101,28 @@ class Change(msgspec.Struct, frozen=True, kw_only=True):
     description: str | UnsetType = UNSET
 
 
-async def create(connection: Connection, change: Change, *, secret: str | None, most: int) -> tuple[str, str] | None:
-    """Make a webhook that gets what happens from now on; its id and its secret. None when there are ``most`` already."""
+@final
+class Limits(msgspec.Struct, frozen=True):
+    """How many webhooks there may be."""
+
+    in_all: int
+    of_a_company: int
+
+
+UNLIMITED: Final = Limits(2**31 - 1, 2**31 - 1)
+
+
+class TooManyWebhooks(Exception):
+    """One more would be above a limit; the text says which. Nothing was changed."""
+
+
+async def create(connection: Connection, change: Change, *, secret: str | None, limits: Limits) -> tuple[str, str]:
+    """Make a webhook that gets what happens from now on; its id and its secret. Raises `TooManyWebhooks`."""
     await connection.fetchval(_TURN)
     total: int = await connection.fetchval(_TOTAL)
-    if total >= most:
-        return None
+    if total >= limits.in_all:
+        raise TooManyWebhooks(f"there are {total} webhooks, and {limits.in_all} may be made with such a key")
+    await _check_companies(connection, "", change, limits)
     webhook_id = f"wh_{secrets.token_hex(8)}"
     secret = secret or new_secret()
     sealed, kek_id = seal(connection.vault, webhook_id, Secrets(secret))
@@ -126,10 +148,14 @@ async def find(reader: Reader, only: Collection[str] | None, webhook_id: str) ->
     return None if row is None else _webhook(row)
 
 
-async def change(connection: Connection, only: Collection[str] | None, webhook_id: str, what: Change) -> bool:
-    """Change a webhook; its cursor stays. False when there is none for such a key."""
+async def change(
+    connection: Connection, only: Collection[str] | None, webhook_id: str, what: Change, limits: Limits = UNLIMITED
+) -> bool:
+    """Change a webhook; its cursor stays. False when there is none for such a key. Raises `TooManyWebhooks`."""
+    await connection.fetchval(_TURN)
     if await connection.fetchrow(_LOCK, _array(only), webhook_id) is None:
         return False
+    await _check_companies(connection, webhook_id, what, limits)
     await connection.execute(
         _CHANGE,
         webhook_id,
@@ -180,6 +206,13 @@ async def valid_secrets(reader: Reader, webhook_id: str) -> Secrets | None:
         return None
     found = unseal(reader.vault, webhook_id, row["secrets"], row["kek_id"])
     return found if row["has_previous"] else Secrets(found.current)
+
+
+async def _check_companies(connection: Connection, webhook_id: str, what: Change, limits: Limits) -> None:
+    """Of the companies that it is to be for and is not for yet, none may have its number already."""
+    full = await connection.fetchval(_FULL, webhook_id, _array(what.companies), limits.of_a_company)
+    if full is not None:
+        raise TooManyWebhooks(f"the company {full} has {limits.of_a_company} webhooks or more")
 
 
 def _webhook(row: Row) -> Webhook:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Iterable
+from functools import partial
 from typing import Any, final
 
 import msgspec
@@ -15,6 +16,7 @@ from actors.events.hub import Filter, Hub
 from actors.events.subscription import Subscription
 from actors.messages import Announce, Event, EventPage, Publish, ReadEvents, Refused, Subscribe
 from actors.metrics import Metrics
+from actors.sharing import NoPlace, Places, Turns
 from actors.storage.requests import AppendEvents
 from config.sections import EventSettings
 from storage import events as log
@@ -42,8 +44,9 @@ class EventsActor(Actor):
         self._storage = storage
         self._database = database
         self._hub = Hub(settings.max_subscribers, settings.subscriber_events)
+        self._reads = Turns(settings.max_reads, max(1, settings.max_reads // 2))
+        self._places = Places(settings.queue_events, reserve=0.0)
         self._waiting: deque[tuple[tuple[Event, ...], ReplyTo[Any] | None]] = deque()
-        self._waiting_events = 0
         self._wake = trio.Event()
         self._is_behind = trio.Event()
         self._log = structlog.get_logger("wasup.events")
@@ -63,37 +66,42 @@ class EventsActor(Actor):
                 self._publish(events)
             case Announce(events):
                 self._announce(events)
-            case Subscribe(after, company_ids, types, is_own):
-                return await self._subscribe(after, Filter(company_ids, types), is_own=is_own)
-            case ReadEvents(after, limit, company_ids, types, latest):
-                found, following = await self._read_or_refuse(after, limit, Filter(company_ids, types), latest=latest)
-                return EventPage(events=found, next=following)
+            case Subscribe():
+                return await self._subscribe(message)
+            case ReadEvents():
+                self.context.spawn(self._read_page, message, self.context.defer(), name="read")
             case _:
                 raise TypeError(f"the events actor does not understand {type(message).__name__}")
         return None
 
     def _publish(self, events: tuple[Event, ...]) -> None:
-        if self._is_full(events):
-            raise Refused("storage_unavailable", "too many events wait to be stored", retry_after_s=5.0)
+        try:
+            self._take_places(events)
+        except NoPlace as error:
+            text = f"events that wait to be stored: {error}"
+            raise Refused("storage_unavailable", text, retry_after_s=5.0) from error
         self._take(events, self.context.defer())
 
     def _announce(self, events: tuple[Event, ...]) -> None:
-        if self._is_full(events):
+        try:
+            self._take_places(events)
+        except NoPlace:
             self._metrics.events_dropped(len(events))
             self._log.warning("events_dropped", count=len(events))
         else:
             self._take(events, None)
 
-    def _is_full(self, events: tuple[Event, ...]) -> bool:
-        return self._waiting_events + len(events) > self._settings.queue_events
+    def _take_places(self, events: tuple[Event, ...]) -> None:
+        """One company's events never fill the queue for others. Raises `NoPlace`."""
+        if events:
+            self._places.take(events[0].company_id, len(events))  # those that are published together are of one company
 
     def _take(self, events: tuple[Event, ...], reply: ReplyTo[Any] | None) -> None:
         self._waiting.append((events, reply))
-        self._waiting_events += len(events)
         self._wake.set()
 
     def _samples(self) -> Iterable[Sample]:
-        yield Sample("wasup_events_waiting", "Events that wait to be stored", self._waiting_events)
+        yield Sample("wasup_events_waiting", "Events that wait to be stored", self._places.taken)
 
     async def _store(self) -> None:
         while True:
@@ -104,7 +112,9 @@ class EventsActor(Actor):
             while self._waiting and sum(len(events) for events, _ in batch) < BATCH:
                 batch.append(self._waiting.popleft())
             stored = await self._append(tuple(event for events, _ in batch for event in events))
-            self._waiting_events -= sum(len(events) for events, _ in batch)
+            for events, _ in batch:
+                if events:
+                    self._places.give_back(events[0].company_id, len(events))
             self._tell(sorted(stored, key=lambda event: event.seq))
             for _, reply in batch:
                 if reply is not None:
@@ -133,7 +143,7 @@ class EventsActor(Actor):
         newest = await log.last_seq(self._database)
         self._hub.begin(newest)
         while (last := self._hub.last_seq) is not None and last < newest:
-            events, following = await self._read(last, BATCH, Filter())
+            events, following = await self._read(last, BATCH, Filter())  # without waiting for a turn
             self._hub.broadcast(events)
             if not events:
                 self._hub.skip_to(following)
@@ -159,24 +169,33 @@ class EventsActor(Actor):
             return []
         return [stored for event in events for stored in await self._append((event,))]
 
-    async def _subscribe(self, after: int | None, wanted: Filter, *, is_own: bool) -> Subscription:
+    async def _subscribe(self, wanted: Subscribe) -> Subscription:
         if self._hub.last_seq is None:
             try:
                 self._hub.begin(await log.last_seq(self._database))
             except StorageUnavailable as error:
                 raise Refused("storage_unavailable", str(error), retry_after_s=5.0) from error
-        if self._hub.is_full and not is_own:
+        if self._hub.is_full and not wanted.is_own:
             raise Refused("too_many_subscribers", "no more subscribers can be served", retry_after_s=10.0)
-        start = (self._hub.last_seq or 0) if after is None else after
-        return Subscription(self._hub, wanted, self._read, start, is_own=is_own)
+        start = (self._hub.last_seq or 0) if wanted.after is None else wanted.after
+        read = partial(self._read_in_turn, wanted.reader)
+        chosen = Filter(wanted.company_ids, wanted.types)
+        return Subscription(self._hub, chosen, read, start, is_own=wanted.is_own)
 
-    async def _read_or_refuse(
-        self, after: int, limit: int, wanted: Filter, *, latest: bool
-    ) -> tuple[tuple[Event, ...], int]:
+    async def _read_page(self, wanted: ReadEvents, reply: ReplyTo[EventPage]) -> None:
+        chosen = Filter(wanted.company_ids, wanted.types)
         try:
-            return await self._read(after, limit, wanted, latest=latest)
+            async with self._reads.turn(wanted.reader):
+                found, following = await self._read(wanted.after, wanted.limit, chosen, latest=wanted.latest)
         except StorageUnavailable as error:
-            raise Refused("storage_unavailable", str(error), retry_after_s=5.0) from error
+            reply.fail(Refused("storage_unavailable", str(error), retry_after_s=5.0))
+        else:
+            reply.reply(EventPage(events=found, next=following))
+
+    async def _read_in_turn(self, reader: str, after: int, limit: int, wanted: Filter) -> tuple[tuple[Event, ...], int]:
+        """Readers take turns: one that reads all of the log again and again costs another a page's time, not the database's connections."""
+        async with self._reads.turn(reader):
+            return await self._read(after, limit, wanted)
 
     async def _read(
         self, after: int, limit: int, wanted: Filter, *, latest: bool = False

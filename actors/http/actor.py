@@ -32,6 +32,7 @@ from actors.http.listening import TlsError, listen, listen_local, tls_context
 from actors.http.live import LiveEvents
 from actors.http.monitoring import actor_samples
 from actors.http.peers import Peers
+from actors.http.places import place_samples
 from actors.http.server import Server
 from actors.http.tasks import AsgiApp
 from actors.http.transfers import MediaStore, Transfers
@@ -40,7 +41,8 @@ from actors.http.webhook_desk import WebhookDesk, WebhookStore
 from actors.media.spool import Spool
 from actors.messages import GetHttpAddress, ReloadFiles
 from actors.metrics import Metrics
-from actors.outbound.client import OutboundClient, policy_of
+from actors.outbound.client import Outbound, outbound_of
+from actors.sharing import Places
 from config.settings import Settings
 from config.values import Bind
 from supervisor import Actor, ActorRef, Down, ExitReason
@@ -108,6 +110,7 @@ class HttpActor(Actor):
         metrics: Metrics,
         disk: DiskState | None = None,
         stores: Stores,
+        outbound: Outbound | None = None,
         app: Litestar | None = None,
         address: Address | None = None,
         local_socket: Path | None = None,
@@ -121,6 +124,7 @@ class HttpActor(Actor):
         self._metrics = metrics
         self._disk = disk or DiskState()
         self._stores = stores
+        self._given_outbound = outbound
         self._app = app or build_app(settings.http)
         self._address = address or Address(settings.bind)
         self._local_socket = local_socket
@@ -129,17 +133,20 @@ class HttpActor(Actor):
 
     async def started(self) -> None:
         settings = self._settings
-        self._policy = policy_of(settings.outbound)
+        self._outbound = self._given_outbound or outbound_of(settings.outbound)
+        # Fewer than connections: an open one is needed to say that there are too many, and streams have one each.
+        self._requests = Places(max(1, settings.http.max_connections * 3 // 4))
+        self._transferred, self._desk = self._transfers(), self._webhook_desk()
         audit = self._audit = AuditTrail(self._stores.audit)
         authenticator = self._authenticator = Authenticator(self._stores.keys, self._metrics, settings.http, audit)
         backends = self._backends(audit)
-        self._live = LiveEvents(
-            backends, authenticator, limit=settings.http.max_websockets, silence_s=settings.http.websocket_silence_s
-        )
+        streams = min(settings.http.max_websockets, settings.events.max_subscribers)
+        self._live = LiveEvents(backends, authenticator, limit=streams, silence_s=settings.http.websocket_silence_s)
         board = Board(backends, settings, self._stores.server)
         self._dashboards = DashboardStreams(board, backends, authenticator, limit=settings.http.max_dashboards)
         connect(self._app, backends, authenticator)
-        self._server = await self._listen(Lane(Verbs(self._app), backends, authenticator, settings.http))
+        lane = Lane(Verbs(self._app), backends, authenticator, settings.http)
+        self._server = await self._listen(lane, backends.requests)
         self._metrics.set_source("actors", lambda: actor_samples(self.context.system.snapshot()))
         self._metrics.set_source("http", self._samples)
         self.context.monitor(self._events)
@@ -149,7 +156,7 @@ class HttpActor(Actor):
         self.context.spawn(authenticator.follow_revocations, name="revocations")
         self._log.info("listening", host=self._address.host, port=self._address.port)
 
-    async def _listen(self, app: AsgiApp) -> Server:
+    async def _listen(self, app: AsgiApp, requests: Places) -> Server:
         http = self._settings.http
         tls = self._tls()
         peers = Peers(http.trusted_proxies, is_encrypted=tls is not None)
@@ -159,6 +166,7 @@ class HttpActor(Actor):
             self._dashboards,
             peers,
             self._metrics,
+            requests=requests,
             request_timeout_s=http.request_timeout_s,
         )
         address = self._address
@@ -221,7 +229,6 @@ class HttpActor(Actor):
         self._dashboards.close_all("restarting")
         await self._server.drain()
         await self._audit.finish()
-        await self._outbound.aclose()
 
     def _backends(self, audit: AuditTrail) -> Backends:
         settings = self._settings
@@ -235,8 +242,9 @@ class HttpActor(Actor):
             idempotency=Idempotency(self._stores.idempotency, spawn=lambda work: self.context.spawn(work, name="send")),
             audit=audit,
             audit_log=self._stores.audit,
-            transfers=self._transfers(),
-            webhooks=self._webhook_desk(),
+            transfers=self._transferred,
+            requests=self._requests,
+            webhooks=self._desk,
             act_on_self=self._act_on_self,
             waits=self._waits(),
             may_wait=trio.Semaphore(settings.http.max_waiting_sends),
@@ -255,7 +263,6 @@ class HttpActor(Actor):
 
     def _transfers(self) -> Transfers:
         settings = self._settings
-        self._outbound = OutboundClient(self._policy, connections=settings.media.max_transfers)
         return Transfers(
             settings.media,
             store=self._stores.media,
@@ -268,7 +275,7 @@ class HttpActor(Actor):
     def _webhook_desk(self) -> WebhookDesk:
         return WebhookDesk(
             self._stores.webhooks,
-            policy=self._policy,
+            outbound=self._outbound,
             settings=self._settings.webhooks,
             metrics=self._metrics,
             keeper=self._keeper,
@@ -278,6 +285,14 @@ class HttpActor(Actor):
         yield Sample("wasup_http_open_connections", "Connections open now", self._server.connections)
         yield Sample("wasup_dashboards_open", "Dashboards open now", self._dashboards.open)
         yield Sample("wasup_events_subscribers", "Live event streams open now", self._live.subscribers)
+        yield from place_samples(
+            requests=self._requests,
+            websockets=self._live.places,
+            dashboards=self._dashboards.places,
+            tickets=self._authenticator.tickets.places,
+            files=self._transferred.places,
+            webhook_tests=self._desk.tests,
+        )
         yield Sample("wasup_trio_tasks", "Tasks of the event loop", trio.lowlevel.current_statistics().tasks_living)
 
     def _act_on_self(self, action: str, path: str) -> bool:

@@ -5,9 +5,10 @@ An operator must be able to act while Postgres is away: entries then wait in mem
 
 from __future__ import annotations
 
+import itertools
 import math
 import time
-from collections import deque
+from collections import OrderedDict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final, NoReturn, Protocol, final
@@ -16,6 +17,7 @@ import structlog
 import trio
 
 from actors.http.problems import Problem
+from actors.sharing import evict_from_largest
 from storage.audit import AuditRecord
 from storage.errors import StorageError
 
@@ -79,7 +81,8 @@ class AuditTrail:
 
     def __init__(self, store: AuditStore) -> None:
         self._store = store
-        self._waiting: deque[AuditEntry] = deque()
+        self._waiting: OrderedDict[int, AuditEntry] = OrderedDict()
+        self._numbers = itertools.count()
         self._counts: dict[tuple[str, str, str, str], int] = {}
         self._counted_until = math.inf
         self._news = trio.Event()
@@ -90,7 +93,7 @@ class AuditTrail:
         self.count(key_id=key_id, action=action, target=target, address=address)
 
     def record(self, *, key_id: str, action: str, target: str, address: str) -> None:
-        """One more action; the oldest that still waits is dropped (and stays in the log) when too many do."""
+        """One more action. When too many wait, the oldest of the key that has the most waiting is dropped; it stays in the log."""
         entry = AuditEntry(at=time.time(), key_id=key_id, action=action, target=target, address=address)
         self._log.warning(
             "admin_action", key_id=key_id, action=action, target=target.partition(" ")[0], address=address
@@ -142,18 +145,16 @@ class AuditTrail:
 
     def _put(self, entry: AuditEntry) -> None:
         if len(self._waiting) >= MAX_WAITING:
-            self._waiting.popleft()
-        self._waiting.append(entry)
+            evict_from_largest(self._waiting, lambda number: self._waiting[number].key_id)
+        self._waiting[next(self._numbers)] = entry
         self._news.set()
 
     async def _write_next(self) -> None:
-        entry = self._waiting[0]
+        number, entry = next(iter(self._waiting.items()))
         try:
             await self._store.append(entry)
         except StorageError as error:
             self._log.warning("audit_not_written", reason=type(error).__name__, waiting=len(self._waiting))
             await trio.sleep(RETRY_S)
         else:
-            # Unless it was dropped for newer ones meanwhile.
-            if self._waiting and self._waiting[0] is entry:
-                self._waiting.popleft()
+            self._waiting.pop(number, None)  # it may have been dropped for newer ones meanwhile

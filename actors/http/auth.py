@@ -25,6 +25,7 @@ import trio
 from actors.http.audit import AuditTrail
 from actors.http.key_lookups import KeyLookups
 from actors.http.peers import read_address
+from actors.http.principal import Principal as Principal
 from actors.http.problems import Problem
 from actors.http.tickets import Tickets
 from actors.metrics import Metrics
@@ -45,24 +46,6 @@ FAILURES_WITHIN_S: Final = 60.0
 
 _KEY: Final = re.compile(r"[\x21-\x7e]{16,256}", re.ASCII)
 _UNAUTHORIZED: Final = {"WWW-Authenticate": 'Bearer realm="wasup"'}
-
-
-@dataclass(frozen=True, slots=True)
-class Principal:
-    """The holder of a key."""
-
-    key_id: str
-    companies: frozenset[str] | None
-    """What it may use; None: everything, and the administration."""
-
-    @property
-    def is_admin(self) -> bool:
-        """Whether it may administer."""
-        return self.companies is None
-
-    def may_use(self, company_id: str) -> bool:
-        """Whether this company is the key's."""
-        return self.companies is None or company_id in self.companies
 
 
 class KeyStore(Protocol):
@@ -120,7 +103,7 @@ class Authenticator:
         self._lookups = KeyLookups(keys.find_all)
         self._metrics = metrics
         self._audit = audit
-        self._tickets = Tickets(limit=settings.max_tickets, ttl_s=settings.ticket_ttl_s)
+        self.tickets = Tickets(limit=settings.max_tickets, ttl_s=settings.ticket_ttl_s)
         self._watchers: dict[str, set[Callable[[], None]]] = {}
         self._known: OrderedDict[bytes, _Known] = OrderedDict()
         self._limit = FailureLimit(settings.auth_failures_per_minute, settings.auth_addresses)
@@ -136,13 +119,13 @@ class Authenticator:
 
     async def redeem(self, ticket: str, client: tuple[str, int] | None) -> Principal:
         """Whose ticket this is; it is used up by that. Raises like `authenticate`."""
-        return await self._admit(self._tickets.redeem(ticket), client)
+        return await self._admit(self.tickets.redeem(ticket), client)
 
-    def issue_ticket(self, headers: Iterable[tuple[bytes, bytes]]) -> tuple[str, float]:
-        """A ticket for the key of a request that was authenticated, and its life in seconds. Raises `too_many_tickets`."""
+    def issue_ticket(self, headers: Iterable[tuple[bytes, bytes]], principal: Principal) -> tuple[str, float]:
+        """A ticket for the key of a request that was found to be ``principal``'s, and its life in seconds. Raises `too_many_tickets`."""
         key = key_in(headers)
         assert key is not None, "the request was authenticated"
-        return self._tickets.issue(hashlib.sha256(key).digest()), self._tickets.ttl_s
+        return self.tickets.issue(principal, hashlib.sha256(key).digest()), self.tickets.ttl_s
 
     def forget(self) -> None:
         """Believe no key any more that the database has not confirmed from now on."""

@@ -18,6 +18,7 @@ from actors.http.transfers import Transfers
 from actors.http.webhook_desk import WebhookDesk
 from actors.messages import CompanyState, CompanyStatus, FindCompany
 from actors.metrics import Metrics
+from actors.sharing import Places
 from supervisor import ActorRef, System
 from supervisor import Request as Ask
 from supervisor.errors import NoSuchActor
@@ -58,6 +59,8 @@ class Backends:
     audit: AuditTrail
     audit_log: AuditLog
     transfers: Transfers
+    requests: Places
+    """Requests under way, of all keys."""
     webhooks: WebhookDesk
     waits: Waits
     act_on_self: Callable[[str, str], bool]

@@ -134,6 +134,8 @@ class Connection:
         self._held = b""
         self._reading = trio.CancelScope(deadline=trio.current_time() + settings.read_timeout_s)
         self._is_between_requests = False
+        self.idle_since: float | None = trio.current_time()
+        """Since when it has been waiting for the first byte of a request, by trio's clock; None: one is on its way or in hand."""
         self._is_closing = False
         self._answered = trio.Event()
         self._answered.set()
@@ -226,6 +228,7 @@ class Connection:
 
     def _note_first_byte(self) -> None:
         # Waiting for a request may take long, sending one may not: a header that trickles in is cut off.
+        self.idle_since = None
         if self._is_between_requests:
             self._is_between_requests = False
             self._reading.deadline = trio.current_time() + self._settings.read_timeout_s
@@ -257,6 +260,7 @@ class Connection:
         if is_idle:
             self._answered.set()
             self._is_between_requests = True
+            self.idle_since = trio.current_time()
             self._reading.deadline = trio.current_time() + self._settings.keep_alive_timeout_s
         else:
             self._answered = trio.Event()

@@ -56,7 +56,7 @@ class EventsController(Controller):
     ) -> EventsReply:
         """Events in the order of `seq`; call again with `after` = `next`. As a WebSocket the same path goes on live."""
         companies = visible_companies(request.auth, company_ids or ())
-        wanted = ReadEvents(after, limit, companies, chosen_types(types or ()), latest)
+        wanted = ReadEvents(after, limit, companies, chosen_types(types or ()), latest, reader=request.auth.key_id)
         page = await backends.events.ask(wanted, timeout=backends.waits.ask_s)
         return succeed(EventsReply, page)
 
@@ -72,7 +72,7 @@ class TicketsController(Controller):
     async def issue_ticket(self, request: ApiRequest) -> TicketReply:
         """For browsers, whose WebSockets cannot carry a key: open `/api/whatsapp/events?ticket=…` with it, once and soon."""
         authenticator: Authenticator = request.app.state.authenticator
-        ticket, ttl_s = authenticator.issue_ticket(request.scope["headers"])
+        ticket, ttl_s = authenticator.issue_ticket(request.scope["headers"], request.auth)
         return TicketReply(ticket=ticket, expires_at=time.time() + ttl_s)
 
 

@@ -105,7 +105,7 @@ class MediaController(Controller):
         """
         company = await backends.find(company_id)
         await require_connected(company, company_id, backends)
-        known = await backends.transfers.take(company, company_id, upload_of(request, kind, file_name))
+        known = await backends.transfers.take(request.auth, company, company_id, upload_of(request, kind, file_name))
         file = known.file
         return MediaReply(
             company_id=company_id,
@@ -141,7 +141,7 @@ class MediaController(Controller):
         known = await backends.transfers.find(company_id, media_id)
         await require_connected(company, company_id, backends)
         async with AsyncExitStack() as stack:
-            path = await stack.enter_async_context(backends.transfers.fetched(company, known.file))
+            path = await stack.enter_async_context(backends.transfers.fetched(request.auth, company, known.file))
             size = size_of(path)
             keep = stack.pop_all()
         note_read(request, backends, "media_read", f"{company_id} {media_id}")

@@ -11,10 +11,12 @@ import trio
 
 from actors.http.dashboard.stream import DashboardStreams
 from actors.http.failures import where
+from actors.http.guards import leave
 from actors.http.peers import Peers
 from actors.http.problems import Problem, answer_of
 from actors.http.tasks import AsgiApp, AsgiEvent, AsgiReceive, AsgiScope, AsgiSend
 from actors.metrics import Metrics
+from actors.sharing import Places
 
 _METHODS: Final = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"})
 _EVERYWHERE: Final = ((b"x-content-type-options", b"nosniff"), (b"referrer-policy", b"no-referrer"))
@@ -34,6 +36,7 @@ class Front:
         peers: Peers,
         metrics: Metrics,
         *,
+        requests: Places,
         request_timeout_s: float,
     ) -> None:
         self._app = app
@@ -41,6 +44,7 @@ class Front:
         self._dashboards = dashboards
         self._peers = peers
         self._metrics = metrics
+        self._requests = requests
         self._request_timeout_s = request_timeout_s
         self._log = structlog.get_logger("wasup.http")
 
@@ -57,6 +61,7 @@ class Front:
         try:
             await self._answer(scope, receive, answer)
         finally:
+            leave(scope, self._requests)
             self._note(scope, answer, time.perf_counter() - began)
 
     async def _answer(self, scope: AsgiScope, receive: AsgiReceive, answer: Answer) -> None:

@@ -6,14 +6,17 @@ All are coroutine functions: a plain function would be called on a worker thread
 from __future__ import annotations
 
 import re
-from typing import Annotated, Any, Final
+from typing import Annotated, Any, Final, cast
 
 from litestar.connection import ASGIConnection
 from litestar.handlers import BaseRouteHandler
 from litestar.params import PathParameter
 
 from actors.http.auth import Authenticator, Principal
+from actors.http.places import take_place
 from actors.http.problems import Problem
+from actors.http.tasks import AsgiScope
+from actors.sharing import Places
 
 CompanyId = Annotated[str, PathParameter(description="1 to 64 of A-Z a-z 0-9 _ and -")]
 """How a handler declares its parameter ``company_id``; `needs_company` checks it."""
@@ -25,8 +28,27 @@ Connection = ASGIConnection[Any, Any, Principal, Any]
 
 async def needs_key(connection: Connection, _: BaseRouteHandler) -> None:
     """Only with a valid key; its holder is the request's ``auth`` from here on."""
-    authenticator: Authenticator = connection.app.state.authenticator
-    connection.scope["auth"] = await authenticator.authenticate(connection.scope["headers"], connection.scope["client"])
+    state = connection.app.state
+    await enter(cast("AsgiScope", connection.scope), state.authenticator, state.backends.requests)
+
+
+async def enter(scope: AsgiScope, authenticator: Authenticator, requests: Places) -> Principal:
+    """Whose key the request carries; from here on it takes one of the places in ``requests``, until `leave`.
+
+    Raises what `authenticate` raises, and `too_many_requests`.
+    """
+    principal = await authenticator.authenticate(scope["headers"], scope["client"])
+    scope["auth"] = principal
+    take_place(principal, requests, "too_many_requests", "requests under way")
+    scope["place"] = principal
+    return principal
+
+
+def leave(scope: AsgiScope, requests: Places) -> None:
+    """The request is answered."""
+    principal: Principal | None = scope.pop("place", None)
+    if principal is not None:
+        requests.give_back(principal.key_id, is_admin=principal.is_admin)
 
 
 async def needs_admin(connection: Connection, _: BaseRouteHandler) -> None:

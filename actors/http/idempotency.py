@@ -25,6 +25,7 @@ import trio
 from actors.http.problems import Problem
 from actors.http.replies import SentReply
 from actors.messages import Refused
+from actors.sharing import evict_from_largest
 from storage.errors import StorageUnavailable
 from supervisor.errors import MailboxFull
 
@@ -247,4 +248,4 @@ def _put(kept: OrderedDict[tuple[str, str], T], name: tuple[str, str], value: T)
     kept[name] = value
     kept.move_to_end(name)
     if len(kept) > MAX_UNSAVED:
-        kept.popitem(last=False)
+        evict_from_largest(kept, lambda name: name[0])  # no company's sends have another's forgotten

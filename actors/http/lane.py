@@ -18,7 +18,7 @@ from actors.http.auth import Authenticator
 from actors.http.backends import Backends
 from actors.http.bodies import decode, read_body
 from actors.http.failures import told
-from actors.http.guards import admit
+from actors.http.guards import admit, enter
 from actors.http.kinds import SendBody
 from actors.http.problems import answer_of
 from actors.http.sending import TEMPLATE, send_message
@@ -66,10 +66,12 @@ class Lane:
         await send(body)
 
     async def _answer(self, plain: Plain, scope: AsgiScope, receive: AsgiReceive) -> tuple[AsgiEvent, AsgiEvent]:
-        scope["auth"] = principal = await self._authenticator.authenticate(scope["headers"], scope["client"])
+        principal = await enter(scope, self._authenticator, self._backends.requests)
         admit(principal, plain.company_id)
         body = decode(await read_body(receive, self._settings.read_timeout_s), SendBody)
-        reply, more_headers = await send_message(plain.company_id, body, plain.idempotency_key, self._backends)
+        reply, more_headers = await send_message(
+            principal, plain.company_id, body, plain.idempotency_key, self._backends
+        )
         content = msgspec.json.encode(reply)
         return whole_answer(200, "application/json", content, more_headers)
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from contextlib import aclosing
+from contextlib import ExitStack, aclosing
 from typing import Final, final
 from urllib.parse import parse_qs
 
@@ -24,9 +24,11 @@ from actors.http.auth import Authenticator, Principal, key_in
 from actors.http.backends import Backends
 from actors.http.events import MAX_SEQ, chosen_types, visible_companies
 from actors.http.failures import problem_of
+from actors.http.places import place_for
 from actors.http.problems import MEDIA_TYPE, Problem, encode, instance_of
 from actors.http.tasks import AsgiReceive, AsgiScope, AsgiSend, Line
 from actors.messages import Event, Subscribe
+from actors.sharing import Places
 from storage.errors import StorageUnavailable
 
 PATH: Final = "/api/whatsapp/events"
@@ -48,17 +50,23 @@ class LiveEvents:
     ) -> None:
         self._backends = backends
         self._authenticator = authenticator
-        self._limit = limit
+        self.places = Places(limit)
         self._silence_s = silence_s
         self._streams: set[Stream] = set()
         self._log = structlog.get_logger("wasup.http.live")
 
     async def __call__(self, scope: AsgiScope, receive: AsgiReceive, send: AsgiSend) -> None:
         await receive()  # websocket.connect
+        with ExitStack() as held:
+            await self._serve(held, scope, receive, send)
+
+    async def _serve(self, held: ExitStack, scope: AsgiScope, receive: AsgiReceive, send: AsgiSend) -> None:
         try:
             principal = await self._principal(scope)
             scope["auth"] = principal
-            subscription = await self._subscribe(principal, scope)
+            wanted = _wanted(principal, scope)
+            held.enter_context(place_for(principal, self.places, "too_many_subscribers", "event streams"))
+            subscription: Subscription = await self._backends.events.ask(wanted, timeout=self._backends.waits.ask_s)
         except Exception as error:  # noqa: BLE001  # refusing a handshake is answering a request
             problem = problem_of(error) or Problem("internal_error")
             if problem.kind.code == "internal_error":
@@ -85,18 +93,6 @@ class LiveEvents:
         if tickets and key_in(scope["headers"]) is None:
             return await self._authenticator.redeem(tickets[-1], scope["client"])
         return await self._authenticator.authenticate(scope["headers"], scope["client"])
-
-    async def _subscribe(self, principal: Principal, scope: AsgiScope) -> Subscription:
-        query = _query(scope)
-        wanted = Subscribe(
-            after=_after(query.get("after")),
-            company_ids=visible_companies(principal, query.get("companyId", ())),
-            types=chosen_types(query.get("type", ())),
-        )
-        if len(self._streams) >= self._limit:
-            raise Problem("too_many_subscribers")
-        subscription: Subscription = await self._backends.events.ask(wanted, timeout=self._backends.waits.ask_s)
-        return subscription
 
     async def _follow(self, subscription: Subscription, scope: AsgiScope, receive: AsgiReceive, send: AsgiSend) -> None:
         stream = Stream(subscription, receive, send)
@@ -200,6 +196,16 @@ async def _reject(problem: Problem, scope: AsgiScope, send: AsgiSend) -> None:
     body = encode(problem, instance_of(problem, scope))
     for event in whole_answer(problem.kind.status, MEDIA_TYPE, body, headers, kind=REFUSAL):
         await send(event)
+
+
+def _wanted(principal: Principal, scope: AsgiScope) -> Subscribe:
+    query = _query(scope)
+    return Subscribe(
+        after=_after(query.get("after")),
+        company_ids=visible_companies(principal, query.get("companyId", ())),
+        types=chosen_types(query.get("type", ())),
+        reader=principal.key_id,
+    )
 
 
 def _query(scope: AsgiScope) -> dict[str, list[str]]:

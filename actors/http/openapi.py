@@ -33,6 +33,7 @@ _EVERY_CALL = (
     "unauthorized",
     "access_denied",
     "too_many_failures",
+    "too_many_requests",
     "internal_error",
     "storage_unavailable",
 )

@@ -27,6 +27,11 @@ class Peers:
         address = read_address(host)
         return self._is_encrypted or (address is not None and (address.is_loopback or self._is_trusted(address)))
 
+    def is_near(self, host: str) -> bool:
+        """Whether this peer is on this machine, or a trusted proxy: many clients may stand behind it."""
+        address = read_address(host)
+        return address is not None and (address.is_loopback or self._is_trusted(address))
+
     def client(self, peer: tuple[str, int] | None, headers: Iterable[tuple[bytes, bytes]]) -> tuple[str, int] | None:
         """Who sent the request: the peer, or whom a trusted proxy names last in X-Forwarded-For (entries before that can be made up)."""
         if peer is None or not self._trusted:

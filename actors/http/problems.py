@@ -118,6 +118,9 @@ _ALL: Final = (
         "Too many messages, or look-ups, for this company; see RateLimit-*.",
         retry_s=1.0,
     ),
+    _kind(
+        "too_many_requests", 429, "Too Many Requests", "Too many requests of this API key are under way.", retry_s=1.0
+    ),
     _kind("too_many_sends", 429, "Too Many Sends", "Too many sends of this company are under way.", retry_s=1.0),
     _kind("too_many_failures", 429, "Too Many Failures", "Too many wrong API keys from this address.", retry_s=60.0),
     _kind("too_many_tickets", 429, "Too Many Tickets", "Too many tickets are out at present.", retry_s=5.0),

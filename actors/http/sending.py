@@ -17,7 +17,9 @@ import trio
 from litestar import Controller, Response, post
 from litestar.params import HeaderParameter, JSONBody
 
+from actors.http.auth import Principal
 from actors.http.backends import Backends, Injected
+from actors.http.bodies import ApiRequest
 from actors.http.drafts import Attachment, Draft, draft_of
 from actors.http.guards import CompanyId, needs_company, needs_key
 from actors.http.kinds import SendBody
@@ -85,16 +87,17 @@ class SendController(Controller):
         self,
         company_id: CompanyId,
         data: JSONBody[SendBody],
+        request: ApiRequest,
         backends: Injected,
         idempotency_key: IdempotencyKey = None,
     ) -> Response[SentReply]:
         """Answered when WhatsApp acknowledged the message and the state it used is durable."""
-        reply, headers = await send_message(company_id, data, idempotency_key, backends)
+        reply, headers = await send_message(request.auth, company_id, data, idempotency_key, backends)
         return Response(reply, headers=headers)
 
 
 async def send_message(
-    company_id: str, body: SendBody, idempotency_key: str | None, backends: Backends
+    principal: Principal, company_id: str, body: SendBody, idempotency_key: str | None, backends: Backends
 ) -> tuple[SentReply, dict[str, str]]:
     """Steps 2 to 9 for a body of the right form; the answer and its headers. Raises what the problem catalogue is made of."""
     draft = draft_of(body, backends.region)
@@ -104,7 +107,7 @@ async def send_message(
             return attempt.earlier, {"Idempotency-Replayed": "true"}
         await require_connected(company, company_id, backends)
         allowance = await take_token(company_id, "messages", backends)
-        request = await _request(company, company_id, draft, backends)
+        request = await _request(principal, company, company_id, draft, backends)
         sent = await attempt.run(partial(_send, company, request, backends))
     return sent, rate_limit_headers(allowance)
 
@@ -129,11 +132,13 @@ async def require_connected(company: ActorRef, company_id: str, backends: Backen
         backends.may_wait.release()
 
 
-async def _request(company: ActorRef, company_id: str, draft: Draft, backends: Backends) -> SendText | SendContent:
+async def _request(
+    principal: Principal, company: ActorRef, company_id: str, draft: Draft, backends: Backends
+) -> SendText | SendContent:
     """The order to the company; a file is with WhatsApp before."""
     content = draft.content
     if isinstance(content, Attachment):
-        content = await backends.transfers.attach(company, company_id, content)
+        content = await backends.transfers.attach(principal, company, company_id, content)
     return draft.request(content)
 
 

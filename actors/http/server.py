@@ -6,9 +6,11 @@ else.
 
 from __future__ import annotations
 
+import math
 import socket
 import ssl
 from collections.abc import Callable
+from contextlib import ExitStack, suppress
 from typing import Final, final
 
 import trio
@@ -20,12 +22,15 @@ from actors.http.peers import Peers
 from actors.http.problems import MEDIA_TYPE, Problem, encode
 from actors.http.tasks import AsgiApp
 from actors.metrics import Metrics
+from actors.sharing import NoPlace, Places
 from config.sections import HttpSettings
 
 _REQUESTS_PER_CONNECTION: Final = 1000
 _REFUSE_S: Final = 1.0
 LOCAL_RESERVE: Final = 16
 """Connections beyond ``max_connections`` for the command line on this machine: an administrator gets through."""
+IDLE_S: Final = 1.0
+"""A connection that has asked for nothing for so long is ended when others need its place."""
 
 
 @final
@@ -56,7 +61,10 @@ class Server:
         self._config = _protocol_config(settings)
         self._context = WorkerContext(None)
         self._accepting = trio.CancelScope()
-        self._connections: set[Connection] = set()
+        self._connections: dict[Connection, ExitStack] = {}
+        """Each with the place that it holds."""
+        self._places = Places(settings.max_connections)
+        self._local_places = Places(LOCAL_RESERVE)
         self._is_empty = trio.Event()
         self.draining = trio.Event()
         """Set when a stop has begun: event streams say goodbye."""
@@ -106,11 +114,12 @@ class Server:
 
     async def _accept(self, stream: trio.SocketStream) -> None:
         try:
-            refusal = self._refusal(stream)
-            self._metrics.connection_counted("accepted" if refusal is None else "refused")
-            if refusal is None:
-                await self._serve_one(stream)
-            else:
+            with ExitStack() as held:
+                refusal = self._refusal(stream, held)
+                self._metrics.connection_counted("accepted" if refusal is None else "refused")
+                if refusal is None:
+                    await self._serve_one(stream, held)
+            if refusal is not None:
                 await self._refuse(stream, refusal)
         except* UnsupportedProtocol:
             self._metrics.connection_counted("refused")
@@ -120,19 +129,39 @@ class Server:
         finally:
             stream.socket.close()
 
-    def _refusal(self, stream: trio.SocketStream) -> bytes | None:
-        is_local = _is_local(stream)
-        if len(self._connections) >= self._settings.max_connections + (LOCAL_RESERVE if is_local else 0):
-            return _TOO_MANY_CONNECTIONS
-        if is_local:
-            return None
+    def _refusal(self, stream: trio.SocketStream, held: ExitStack) -> bytes | None:
+        """What to say instead of serving; None: the connection has a place in ``held``."""
+        if _is_local(stream):
+            return self._take_place(held, "local", is_near=True, is_local=True)
         try:
             host: str = stream.socket.getpeername()[0]
         except OSError:
             return b""  # gone already
-        return None if self._peers.may_connect(host) else _PLAIN_TEXT_DENIED
+        if not self._peers.may_connect(host):
+            return _PLAIN_TEXT_DENIED
+        # A proxy, and what runs on this machine, speak for many: the share of one address is not theirs.
+        return self._take_place(held, host, is_near=self._peers.is_near(host))
 
-    async def _serve_one(self, accepted: trio.SocketStream) -> None:
+    def _take_place(self, held: ExitStack, host: str, *, is_near: bool, is_local: bool = False) -> bytes | None:
+        self._make_room()
+        for places in (self._places, self._local_places) if is_local else (self._places,):
+            with suppress(NoPlace):
+                held.enter_context(places.place(host, is_admin=is_near))
+                return None
+        return _TOO_MANY_CONNECTIONS
+
+    def _make_room(self) -> None:
+        """When all places are taken, end the connection that has asked for nothing for longest: it holds what others need."""
+        if len(self._connections) < self._settings.max_connections:
+            return
+        idle = [(each.idle_since, id(each), each) for each in self._connections if each.idle_since is not None]
+        since, _, connection = min(idle, default=(math.inf, 0, None))
+        if connection is not None and trio.current_time() - since >= IDLE_S:
+            self._metrics.connection_counted("evicted")
+            self._connections.pop(connection).close()
+            connection.drain()
+
+    async def _serve_one(self, accepted: trio.SocketStream, place: ExitStack) -> None:
         connection = Connection(
             accepted,
             tls=None if _is_local(accepted) else self._tls,
@@ -142,11 +171,11 @@ class Server:
             settings=self._settings,
             on_failure=self._on_failure,
         )
-        self._connections.add(connection)
+        self._connections[connection] = place
         try:
             await connection.run()
         finally:
-            self._connections.discard(connection)
+            self._connections.pop(connection, None)
             if connection.was_cut:
                 self._metrics.connection_counted("cut")
 

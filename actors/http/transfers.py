@@ -14,7 +14,9 @@ import trio
 
 from actors.disk.state import DiskState
 from actors.engine import contents as c
+from actors.http.auth import Principal
 from actors.http.drafts import Attachment
+from actors.http.places import place_for
 from actors.http.problems import Problem
 from actors.http.uploads import Upload
 from actors.media.facts import Facts
@@ -34,8 +36,9 @@ from actors.media.recognizing import (
 )
 from actors.media.spool import Spool, size_of
 from actors.messages import DownloadFile, UploadFile
-from actors.outbound.client import OutboundClient
+from actors.outbound.client import Outbound
 from actors.outbound.errors import NO_USABLE_ADDRESS, OutboundError, OutboundRefused, public_reason
+from actors.sharing import Places
 from config.sections import MediaSettings
 from supervisor import ActorRef
 
@@ -76,7 +79,7 @@ class Transfers:
         *,
         store: MediaStore,
         spool: Spool,
-        outbound: OutboundClient,
+        outbound: Outbound,
         wall_clock: Callable[[], float],
         disk: DiskState,
     ) -> None:
@@ -87,11 +90,11 @@ class Transfers:
         self._outbound = outbound
         self._wall_clock = wall_clock
         self._inspector = Inspector()
-        self._under_way = 0
+        self.places = Places(settings.max_transfers)
 
     # --- out ----------------------------------------------------------------------------------------------------------
 
-    async def attach(self, company: ActorRef, company_id: str, wanted: Attachment) -> c.Media:
+    async def attach(self, principal: Principal, company: ActorRef, company_id: str, wanted: Attachment) -> c.Media:
         """The message for a file: one that was uploaded before, or one that is fetched and uploaded now."""
         if wanted.media_id is not None:
             file = (await self.find(company_id, wanted.media_id)).file
@@ -101,29 +104,32 @@ class Transfers:
                 )
         else:
             assert wanted.url is not None
-            file = await self._from_url(company, wanted.url, wanted)
+            file = await self._from_url(principal, company, company_id, wanted.url, wanted)
         return _message(file, wanted)
 
-    async def take(self, company: ActorRef, company_id: str, upload: Upload) -> KnownFile:
+    async def take(self, principal: Principal, company: ActorRef, company_id: str, upload: Upload) -> KnownFile:
         """Take an upload, pass it on to WhatsApp, and remember it."""
-        async with self._transfer(), self._spool.file() as path:
+        async with self._transfer(principal), self._spool.file() as path:
             await self._receive(upload.chunks(), path)
             file = await self._upload(company, path, upload.kind, upload.file_name)
         media_id, keep_s = secrets.token_hex(16), self._settings.retention_s
         await self._store.keep(company_id, media_id, file, keep_s)
         return KnownFile(media_id, file, self._wall_clock() + keep_s)
 
-    async def _from_url(self, company: ActorRef, url: str, wanted: Attachment) -> c.StoredFile:
+    async def _from_url(
+        self, principal: Principal, company: ActorRef, company_id: str, url: str, wanted: Attachment
+    ) -> c.StoredFile:
         settings = self._settings
         try:
-            self._outbound.check_url(url)
+            self._outbound.policy.check_url(url)
         except OutboundRefused as error:
             raise Problem("url_refused", error.text) from error
-        async with self._transfer(), self._spool.file() as path:
+        async with self._transfer(principal), self._spool.file() as path:
             try:
-                name = await fetch_file(
-                    self._outbound, url, path, max_bytes=settings.max_bytes, timeout_s=settings.transfer_timeout_s
-                )
+                async with self._outbound.client(company_id, connections=1) as client:
+                    name = await fetch_file(
+                        client, url, path, max_bytes=settings.max_bytes, timeout_s=settings.transfer_timeout_s
+                    )
             except OutboundError as error:
                 code = "media_too_large" if error.reason == "too_large" else "url_failed"
                 is_of_name = public_reason(error.reason) == "unresolvable"
@@ -171,11 +177,11 @@ class Transfers:
         return found
 
     @asynccontextmanager
-    async def fetched(self, company: ActorRef, file: c.StoredFile) -> AsyncGenerator[Path]:
+    async def fetched(self, principal: Principal, company: ActorRef, file: c.StoredFile) -> AsyncGenerator[Path]:
         """The file as it was sent, on this machine for the length of the block."""
         if file.size > self._settings.max_bytes:
             raise self._too_large()
-        async with self._transfer(), self._spool.file() as path:
+        async with self._transfer(principal), self._spool.file() as path:
             timeout_s = self._settings.transfer_timeout_s + _SPARE_S
             await company.ask(DownloadFile(file, str(path)), timeout=timeout_s)
             if size_of(path) > self._settings.max_bytes:  # its sender said it was smaller
@@ -183,16 +189,11 @@ class Transfers:
             yield path
 
     @asynccontextmanager
-    async def _transfer(self) -> AsyncGenerator[None]:
+    async def _transfer(self, principal: Principal) -> AsyncGenerator[None]:
         if (reason := self._disk.why_no_files) is not None:
             raise Problem("storage_full", reason)
-        if self._under_way >= self._settings.max_transfers:
-            raise Problem("too_many_transfers", retry_after_s=2.0)
-        self._under_way += 1
-        try:
+        with place_for(principal, self.places, "too_many_transfers", "files on their way"):
             yield
-        finally:
-            self._under_way -= 1
 
     def _too_large(self) -> Problem:
         return Problem("media_too_large", f"the file is larger than {self._settings.max_bytes} bytes")

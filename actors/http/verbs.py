@@ -9,7 +9,7 @@ from litestar.routes import HTTPRoute
 
 from actors.http.tasks import AsgiApp, AsgiEvent, AsgiReceive, AsgiScope, AsgiSend
 
-_LEARNED: Final = ("path_template", "auth")
+_LEARNED: Final = ("path_template", "auth", "place")
 """What the application finds out about a request and others look at afterwards."""
 
 

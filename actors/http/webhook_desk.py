@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import time
 import uuid
 from collections.abc import Collection
@@ -9,19 +10,21 @@ from contextlib import suppress
 from typing import Final, Protocol, final
 
 import msgspec
-import trio
 
+from actors.http.places import place_for
+from actors.http.principal import Principal
 from actors.http.problems import Problem
 from actors.messages import Event, WebhooksChanged
 from actors.metrics import Metrics
-from actors.outbound.client import OutboundClient, Policy
+from actors.outbound.client import Outbound
 from actors.outbound.errors import OutboundRefused
-from actors.webhooks.courier import Courier, Outcome
+from actors.sharing import RESERVE, Places
+from actors.webhooks.courier import Courier, Outcome, holder_of
 from actors.webhooks.window import Delivery
 from config.sections import WebhookSettings
 from storage.webhook_dead_letters import ListedLetter
 from storage.webhook_secrets import Secrets
-from storage.webhooks import Change, Webhook
+from storage.webhooks import Change, Limits, Webhook
 from supervisor import ActorRef
 from supervisor.errors import SupervisorError
 
@@ -33,8 +36,8 @@ TEST_TYPE: Final = "test"
 class WebhookStore(Protocol):
     """Where webhooks are kept. ``only``: the companies of the key that asks, None for all. Every method raises StorageUnavailable."""
 
-    async def create(self, change: Change, secret: str | None, most: int) -> tuple[str, str] | None:
-        """Id and secret of a new one; None when there are ``most``."""
+    async def create(self, change: Change, secret: str | None, limits: Limits) -> tuple[str, str]:
+        """Id and secret of a new one. Raises `TooManyWebhooks`."""
         ...
 
     async def page(self, only: Collection[str] | None, after: str, limit: int) -> tuple[int, list[Webhook]]:
@@ -45,8 +48,8 @@ class WebhookStore(Protocol):
         """One that the key sees."""
         ...
 
-    async def change(self, only: Collection[str] | None, webhook_id: str, change: Change) -> bool:
-        """Whether there was one to change."""
+    async def change(self, only: Collection[str] | None, webhook_id: str, change: Change, limits: Limits) -> bool:
+        """Whether there was one to change. Raises `TooManyWebhooks` when it is to be for one company more that has enough."""
         ...
 
     async def rotate(
@@ -91,17 +94,18 @@ class WebhookDesk:
         self,
         store: WebhookStore,
         *,
-        policy: Policy,
+        outbound: Outbound,
         settings: WebhookSettings,
         metrics: Metrics,
         keeper: ActorRef | None,
     ) -> None:
         self.store = store
         self.settings = settings
-        self._policy = policy
+        self._outbound = outbound
+        self._policy = outbound.policy
         self._metrics = metrics
         self._keeper = keeper
-        self._tests = trio.CapacityLimiter(TESTS_AT_ONCE)
+        self.tests = Places(TESTS_AT_ONCE)
 
     def check_url(self, url: str) -> None:
         """Raises `invalid_url` for what can never be called: not a URL, not https, an address that is not public."""
@@ -116,24 +120,22 @@ class WebhookDesk:
             with suppress(SupervisorError):
                 self._keeper.tell(WebhooksChanged())
 
-    async def test(self, webhook: Webhook) -> Outcome:
+    def limits(self, principal: Principal) -> Limits:
+        """How many there may be for a key like this: the last tenth is for administrators."""
+        settings = self.settings
+        most = settings.max_endpoints
+        reserve = 0 if principal.is_admin else min(math.ceil(most * RESERVE), max(most - 1, 0))
+        return Limits(in_all=most - reserve, of_a_company=settings.max_endpoints_per_company)
+
+    async def test(self, principal: Principal, webhook: Webhook) -> Outcome:
         """Deliver a test event now, whatever else waits. Raises `overloaded`, `no_such_webhook`."""
         secrets = await self.store.secrets(webhook.webhook_id)
         if secrets is None:
             raise Problem("no_such_webhook")
-        try:
-            self._tests.acquire_nowait()
-        except trio.WouldBlock:
-            raise Problem("overloaded", "too many tests are under way") from None
-        try:
-            courier = Courier(OutboundClient(self._policy, connections=1), self.settings, self._metrics)
-            try:
+        with place_for(principal, self.tests, "overloaded", "tests under way"):
+            async with self._outbound.client(holder_of(webhook.companies), connections=1) as client:
+                courier = Courier(client, self.settings, self._metrics)
                 return await courier.deliver(webhook.webhook_id, webhook.url, secrets, _test_delivery(webhook))
-            finally:
-                with trio.CancelScope(shield=True):
-                    await courier.aclose()
-        finally:
-            self._tests.release()
 
 
 def _test_delivery(webhook: Webhook) -> Delivery:

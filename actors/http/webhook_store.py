@@ -10,7 +10,7 @@ from storage import webhook_dead_letters, webhooks
 from storage.pool import Database
 from storage.webhook_dead_letters import ListedLetter
 from storage.webhook_secrets import Secrets
-from storage.webhooks import Change, Webhook
+from storage.webhooks import Change, Limits, Webhook
 
 
 @final
@@ -20,9 +20,9 @@ class DatabaseWebhooks:
     def __init__(self, database: Database) -> None:
         self._database = database
 
-    async def create(self, change: Change, secret: str | None, most: int) -> tuple[str, str] | None:
+    async def create(self, change: Change, secret: str | None, limits: Limits) -> tuple[str, str]:
         """Id and secret of a new one."""
-        return await self._database.write(partial(webhooks.create, secret=secret, most=most), change)
+        return await self._database.write(partial(webhooks.create, secret=secret, limits=limits), change)
 
     async def page(self, only: Collection[str] | None, after: str, limit: int) -> tuple[int, list[Webhook]]:
         """How many there are, and a page."""
@@ -32,9 +32,9 @@ class DatabaseWebhooks:
         """One of them."""
         return await webhooks.find(self._database, only, webhook_id)
 
-    async def change(self, only: Collection[str] | None, webhook_id: str, change: Change) -> bool:
+    async def change(self, only: Collection[str] | None, webhook_id: str, change: Change, limits: Limits) -> bool:
         """Change one."""
-        return await self._database.write(webhooks.change, only, webhook_id, change)
+        return await self._database.write(webhooks.change, only, webhook_id, change, limits)
 
     async def rotate(
         self, only: Collection[str] | None, webhook_id: str, secret: str | None, overlap_s: float

@@ -7,7 +7,8 @@ for all.
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Generator, Sequence
+from contextlib import contextmanager
 from typing import Annotated, Final
 
 from litestar import Controller, delete, get, patch, post, put
@@ -43,7 +44,7 @@ from actors.http.webhook_replies import (
     seconds,
     shown,
 )
-from storage.webhooks import Change, Webhook
+from storage.webhooks import Change, TooManyWebhooks, Webhook
 
 MAX_PAGE: Final = 1000
 PATH: Final = "/api/whatsapp/webhooks"
@@ -92,10 +93,8 @@ class WebhookListController(Controller):
         change = _change(request.auth, backends, data)
         note(request, backends, "webhook_create", target("webhooks", data.url))
         desk = backends.webhooks
-        made = await desk.store.create(change, data.secret, desk.settings.max_endpoints)
-        if made is None:
-            raise Problem("too_many_webhooks")
-        webhook_id, secret = made
+        with _too_many_told():
+            webhook_id, secret = await desk.store.create(change, data.secret, desk.limits(request.auth))
         note(request, backends, "webhook_created", target(webhook_id, data.url))
         desk.changed()
         webhook = await _find(request.auth, backends, webhook_id)
@@ -117,7 +116,7 @@ class WebhookController(Controller):
     @put(
         status_code=200,
         summary="Change a webhook as a whole",
-        responses=may_answer(*OF_A_WEBHOOK, *BODY, "invalid_url", "invalid_company_id"),
+        responses=may_answer(*OF_A_WEBHOOK, *BODY, "invalid_url", "invalid_company_id", "too_many_webhooks"),
     )
     async def put_webhook(
         self, webhook_id: WebhookId, request: ApiRequest, backends: Injected, data: JSONBody[WebhookBody]
@@ -128,7 +127,7 @@ class WebhookController(Controller):
     @patch(
         status_code=200,
         summary="Change a webhook",
-        responses=may_answer(*OF_A_WEBHOOK, *BODY, "invalid_url", "invalid_company_id"),
+        responses=may_answer(*OF_A_WEBHOOK, *BODY, "invalid_url", "invalid_company_id", "too_many_webhooks"),
     )
     async def patch_webhook(
         self, webhook_id: WebhookId, request: ApiRequest, backends: Injected, data: JSONBody[WebhookChangeBody]
@@ -151,7 +150,7 @@ class WebhookController(Controller):
         """Now, once, signed like any other; `type` is `test`. Says how it went; nothing is tried again."""
         webhook = await _find(request.auth, backends, webhook_id)
         note(request, backends, "webhook_test", target(webhook_id, webhook.url))
-        outcome = await backends.webhooks.test(webhook)
+        outcome = await backends.webhooks.test(request.auth, webhook)
         return TestReply(
             delivered=outcome.failure is None,
             failure=outcome.failure and failure(outcome.failure, to_operator=request.auth.is_admin),
@@ -239,6 +238,14 @@ def target(webhook_id: str, url: str | None) -> str:
     return webhook_id if url is None else f"{webhook_id} {url.partition('?')[0][:MAX_AUDITED_URL]}"
 
 
+@contextmanager
+def _too_many_told() -> Generator[None]:
+    try:
+        yield
+    except TooManyWebhooks as error:
+        raise Problem("too_many_webhooks", f"{error}: remove one first") from error
+
+
 async def _find(principal: Principal, backends: Backends, webhook_id: str) -> Webhook:
     is_possible = WEBHOOK_ID.fullmatch(webhook_id) is not None
     webhook = await backends.webhooks.store.find(principal.companies, webhook_id) if is_possible else None
@@ -253,7 +260,10 @@ async def _changed(
     await _find(request.auth, backends, webhook_id)
     change = _change(request.auth, backends, data)
     note(request, backends, "webhook_change", target(webhook_id, data.url or None))
-    if not await backends.webhooks.store.change(request.auth.companies, webhook_id, change):
+    desk = backends.webhooks
+    with _too_many_told():
+        is_there = await desk.store.change(request.auth.companies, webhook_id, change, desk.limits(request.auth))
+    if not is_there:
         raise Problem("no_such_webhook")
     backends.webhooks.changed()
     return _reply(await _find(request.auth, backends, webhook_id), request.auth)

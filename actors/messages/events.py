@@ -60,7 +60,9 @@ class Subscribe(Request[Any]):
     company_ids: frozenset[str] | None = None
     types: frozenset[str] | None = None
     is_own: bool = False
-    """The daemon itself subscribes: it does not count against ``events.max_subscribers``."""
+    """It does not count against ``events.max_subscribers``: webhooks and dashboards have limits of their own."""
+    reader: str = ""
+    """Who reads, like a key's id: readers take turns at the log."""
 
 
 class EventPage(Answer, frozen=True, kw_only=True):
@@ -77,3 +79,5 @@ class ReadEvents(Request[EventPage]):
     types: frozenset[str] | None = None
     latest: bool = False
     """The last ``limit`` of them instead of the first."""
+    reader: str = ""
+    """As in `Subscribe`."""

@@ -1,8 +1,9 @@
 """HTTP to hosts that others name (webhooks, media by URL), without becoming their way into the network.
 
-A `Policy` says what may be reached, made once from the settings; an `OutboundClient` makes requests under it:
+`Outbound` is made once from the settings: the `Policy`, which says what may be reached, and the one `Lookups` that all names go through. An
+`OutboundClient` makes requests for one holder, such as a company:
 
-    client = OutboundClient(policy, connections=4)
+    client = outbound.client("962302", connections=4)
     answer = await client.fetch("POST", url, headers=[("Content-Type", "…")], body=body, timeout_s=10, max_bytes=65_536)
 
 https only, unless the operator allows http; every address that the name resolves to is checked, and the connection is made to a checked
@@ -24,12 +25,14 @@ import trio
 
 from actors.outbound.addresses import is_allowed, read_address
 from actors.outbound.errors import OutboundFailed, OutboundRefused
-from actors.outbound.guard import GuardedBackend, Resolve, Resolver
+from actors.outbound.guard import GuardedBackend, Lookups, Resolve
 from actors.outbound.urls import Target, read_url
 from config.sections import OutboundSettings
 from config.values import Network
 
 _IDLE_S: Final = 30.0
+_KEPT: Final = 2
+"""Connections that a client keeps for later: there are many clients, and the daemon's descriptors are shared by all."""
 _USER_AGENT: Final = "wasup/1"
 NOT_PUBLIC: Final = (
     "the URL cannot be used: its address is not public; the operator allows others with outbound.allowed_networks"
@@ -67,6 +70,24 @@ def policy_of(settings: OutboundSettings, tls: ssl.SSLContext | None = None) -> 
         connect_timeout_s=settings.connect_timeout_s,
         tls=tls or httpx.create_ssl_context(),
     )
+
+
+@final
+class Outbound:
+    """Makes clients; they share what the daemon has for looking names up."""
+
+    def __init__(self, policy: Policy, lookups: Lookups) -> None:
+        self.policy = policy
+        self._lookups = lookups
+
+    def client(self, holder: str, *, connections: int) -> OutboundClient:
+        """A client for ``holder``, whose look-ups take turns with those of others."""
+        return OutboundClient(self.policy, connections=connections, resolve=self._lookups.of(holder))
+
+
+def outbound_of(settings: OutboundSettings) -> Outbound:
+    """What the settings say, to be made once: a second one would have its own threads."""
+    return Outbound(policy_of(settings), Lookups(settings.max_lookups))
 
 
 @final
@@ -124,16 +145,16 @@ class OutboundClient:
         policy: Policy,
         *,
         connections: int,
-        resolve: Resolve | None = None,
+        resolve: Resolve,
         transport: httpcore.AsyncNetworkBackend | None = None,
     ) -> None:
         self._policy = policy
         self._pool = httpcore.AsyncConnectionPool(
             ssl_context=policy.tls,
             max_connections=connections,
-            max_keepalive_connections=connections,
+            max_keepalive_connections=min(connections, _KEPT),
             keepalive_expiry=_IDLE_S,
-            network_backend=GuardedBackend(policy.networks, resolve or Resolver(), transport or _trio_backend()),
+            network_backend=GuardedBackend(policy.networks, resolve, transport or _trio_backend()),
         )
 
     async def fetch(
@@ -187,13 +208,16 @@ class OutboundClient:
         if waiting.cancelled_caught:
             raise OutboundFailed("timed_out", _TOO_LATE)
 
-    def check_url(self, url: str) -> None:
-        """Refuse what can never be called, as `Policy.check_url`."""
-        self._policy.check_url(url)
-
     async def aclose(self) -> None:
         """Close the connections that are kept."""
-        await self._pool.aclose()
+        with trio.CancelScope(shield=True):
+            await self._pool.aclose()
+
+    async def __aenter__(self) -> OutboundClient:
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        await self.aclose()
 
 
 def _trio_backend() -> httpcore.AsyncNetworkBackend:

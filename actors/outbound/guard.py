@@ -5,37 +5,60 @@ from __future__ import annotations
 import socket
 import ssl
 from collections.abc import Awaitable, Callable, Iterable, Sequence
-from typing import Any, Final, final
+from typing import Any, Final, cast, final
 
 import httpcore
 import trio
 
 from actors.outbound.addresses import Address, is_allowed, read_address
 from actors.outbound.errors import OutboundFailed, OutboundRefused
+from actors.sharing import Turns
 from config.values import Network
 
 MAX_ADDRESSES: Final = 4
 """Addresses of one host that are tried, one after the other."""
-_LOOKUPS: Final = 2
-"""A lookup that hangs holds a thread until the resolver gives up: so many a client at once, and no other client waits for them."""
+LOOKUPS_OF_ONE: Final = 2
+"""A look-up that hangs holds a thread until the system gives up: so many of one holder at once, and no other waits for them."""
 
 Resolve = Callable[[str, int], Awaitable[Sequence[str]]]
 """``(host, port)`` -> addresses as text. Raises OSError."""
 
 
-class Resolver:
-    """The system's resolver."""
+@final
+class Lookups:
+    """The system's resolver, in at most ``limit`` threads for the whole daemon; holders take turns, one has `LOOKUPS_OF_ONE` at once."""
 
-    def __init__(self) -> None:
-        self._limiter = trio.CapacityLimiter(_LOOKUPS)
+    def __init__(self, limit: int) -> None:
+        self._turns = Turns(limit, LOOKUPS_OF_ONE)
 
-    async def __call__(self, host: str, port: int) -> Sequence[str]:
-        def look_up() -> list[str]:
-            # As bytes: text would be put through Python's own IDNA codec.
-            found = socket.getaddrinfo(host.encode("ascii"), port, type=socket.SOCK_STREAM)
-            return [str(address[0]) for *_, address in found]
+    def of(self, holder: str) -> Resolve:
+        """What looks names up for ``holder``."""
 
-        return await trio.to_thread.run_sync(look_up, limiter=self._limiter, abandon_on_cancel=True)
+        async def resolve(host: str, port: int) -> Sequence[str]:
+            def look_up() -> list[str]:
+                # As bytes: text would be put through Python's own IDNA codec.
+                found = socket.getaddrinfo(host.encode("ascii"), port, type=socket.SOCK_STREAM)
+                return [str(address[0]) for *_, address in found]
+
+            limiter = cast("trio.CapacityLimiter", _ThreadTurn(self._turns, holder))
+            return await trio.to_thread.run_sync(look_up, limiter=limiter, abandon_on_cancel=True)
+
+        return resolve
+
+
+@final
+class _ThreadTurn:
+    """What `trio.to_thread` asks of a limiter: the turn ends when the thread does, which may be long after its caller was cancelled."""
+
+    def __init__(self, turns: Turns, holder: str) -> None:
+        self._turns = turns
+        self._holder = holder
+
+    async def acquire_on_behalf_of(self, _borrower: object) -> None:
+        await self._turns.begin(self._holder)
+
+    def release_on_behalf_of(self, _borrower: object) -> None:
+        self._turns.end(self._holder)
 
 
 @final

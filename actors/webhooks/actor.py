@@ -12,7 +12,7 @@ import trio
 from actors.events.subscription import Subscription, SubscriptionClosed
 from actors.messages import Event, Refused, StopDelivering, Subscribe, WebhookStands
 from actors.webhooks.board import Standing
-from actors.webhooks.courier import Courier
+from actors.webhooks.courier import Courier, holder_of
 from actors.webhooks.deliverer import Deliverer, LeaseIsLost
 from actors.webhooks.ports import WebhookPorts
 from actors.webhooks.window import Delivery
@@ -92,9 +92,9 @@ class WebhookActor(Actor):
         if held.forgotten:
             self._log.warning("webhook_events_forgotten", webhook_id=held.webhook_id, count=held.forgotten)
         self._after = held.cursor
-        courier = Courier(
-            self._ports.make_client(self._ports.settings.concurrency), self._ports.settings, self._ports.metrics
-        )
+        settings = self._ports.settings
+        client = self._ports.make_client(holder_of(held.companies), settings.concurrency)
+        courier = Courier(client, settings, self._ports.metrics)
         try:
             await self._deliver(held, courier)
         except* LeaseIsLost:
@@ -140,7 +140,7 @@ class WebhookActor(Actor):
         while True:
             pause_s = 0.0
             try:
-                wanted = Subscribe(self._after, held.companies, held.types, is_own=True)
+                wanted = Subscribe(self._after, held.companies, held.types, is_own=True, reader=self._webhook_id)
                 subscription: Subscription = await self._ports.events.ask(wanted, timeout=ASK_S)
                 self._subscription = subscription
                 await self._take(subscription, held, deliverer)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import email.utils
 import hashlib
 import time
+from collections.abc import Collection
 from dataclasses import dataclass
 from typing import Final, final
 
@@ -69,6 +70,11 @@ class Courier:
     async def aclose(self) -> None:
         """Close the connections that are kept."""
         await self._client.aclose()
+
+
+def holder_of(companies: Collection[str] | None) -> str:
+    """Whose look-ups an endpoint's are: its first company's, so that no company has more shares than it is companies."""
+    return min(companies, default="") if companies is not None else ""
 
 
 def delivery_id(webhook_id: str, event_id: str) -> str:

@@ -11,6 +11,7 @@ from typing import Any, Final, Never, final
 import structlog
 import trio
 
+from actors.sharing import NoPlace
 from actors.webhooks.courier import Courier, Outcome
 from actors.webhooks.pauses import Circuit, pause_s
 from actors.webhooks.ports import WebhookPorts
@@ -21,6 +22,8 @@ from storage.webhook_deliveries import DeadLetter, Held, Progress
 from storage.webhook_secrets import Secrets
 
 RETRY_S: Final = 1.0
+CROWDED_S: Final = 0.1
+"""How soon a delivery is tried again to begin that found no place among those of all endpoints."""
 IDLE_SAVE_S: Final = 30.0
 """How often a cursor is written that only passed over events that are not wanted."""
 
@@ -71,11 +74,18 @@ class Deliverer:
         """Deliver until cancelled."""
         async with trio.open_nursery() as nursery:
             while True:
+                is_crowded = False
                 for delivery in self._startable():
+                    try:
+                        self._ports.deliveries.take(delivery.company_id)
+                    except NoPlace:
+                        is_crowded = True
+                        continue
                     delivery.is_under_way = True
                     self._under_way += 1
                     nursery.start_soon(self._attempt, delivery, self.circuit.tried())
-                await self._wait(self._look_again_at())
+                again_at = self._look_again_at()
+                await self._wait(min(again_at, trio.current_time() + CROWDED_S) if is_crowded else again_at)
 
     async def drain(self, seconds: float) -> None:
         """Begin nothing more, and let what is under way end."""
@@ -124,6 +134,7 @@ class Deliverer:
             raise
         finally:
             self._under_way -= 1
+            self._ports.deliveries.give_back(delivery.company_id)
         if outcome.failure is None:
             await self._delivered(delivery)
         else:

@@ -9,6 +9,7 @@ from typing import final
 
 from actors.metrics import Metrics
 from actors.outbound.client import OutboundClient
+from actors.sharing import Places
 from actors.webhooks.board import Board
 from config.sections import WebhookSettings
 from storage.pool import Database
@@ -22,8 +23,10 @@ class WebhookPorts:
 
     database: Database
     events: ActorRef
-    make_client: Callable[[int], OutboundClient]
-    """A client of its own for each endpoint, with so many connections: what one endpoint holds up, no other waits for."""
+    make_client: Callable[[str, int], OutboundClient]
+    """A client of its own for each endpoint, for a company and with so many connections: what one endpoint holds up, no other waits for."""
+    deliveries: Places
+    """Deliveries under way, of all endpoints; a company's share is one company's, however many endpoints it has."""
     settings: WebhookSettings
     metrics: Metrics
     board: Board

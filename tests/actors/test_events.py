@@ -174,13 +174,44 @@ async def test_nobody_is_told_before_it_is_stored(database: Database) -> None:
 
 
 async def test_what_waits_to_be_stored_is_bounded(database: Database) -> None:
-    """More than the queue takes is refused."""
-    async with events_actor(database, storage=lambda _: StorageThatIsAway(), queue_events=2) as log:
+    """More than the queue takes is refused; and what one company has waiting there leaves room for another's."""
+    async with events_actor(database, storage=lambda _: StorageThatIsAway(), queue_events=6) as log:
         log.ref.tell(Announce((event("one"), event("two"))))
         with pytest.raises(Refused) as refusal:
             await log.publish(event("three"))
+        with trio.move_on_after(0.2) as taken:
+            await log.publish(event("of another", company_id="962303"))
+        with pytest.raises(Refused) as full:
+            await log.publish(*(event(company_id="962304") for _ in range(4)))
 
-        assert refusal.value.code == "storage_unavailable"
+        assert (refusal.value.code, full.value.code) == ("storage_unavailable", "storage_unavailable")
+        assert taken.cancelled_caught  # it waits to be stored
+
+
+async def test_readers_of_the_log_take_turns(database: Database, monkeypatch: pytest.MonkeyPatch) -> None:
+    """One that asks for a hundred pages at once has two read at a time, and another's page is read beside them at once."""
+    under_way: list[str] = []
+    hold = trio.Event()
+    read = EventsActor._read
+
+    async def slow(self: EventsActor, after: int, limit: int, wanted: Any, **how: Any) -> Any:
+        if "greedy" in (wanted.types or ()):
+            under_way.append("greedy")
+            await hold.wait()
+        return await read(self, after, limit, wanted, **how)
+
+    monkeypatch.setattr(EventsActor, "_read", slow)
+    async with events_actor(database) as log, trio.open_nursery() as nursery:
+        await log.publish(event("one"))
+        greedy = ReadEvents(types=frozenset({"greedy"}), reader="greedy")
+        for _ in range(100):
+            nursery.start_soon(log.ref.ask, greedy)
+        await trio.testing.wait_all_tasks_blocked(0.05)
+        with trio.fail_after(5):
+            page = await log.ref.ask(ReadEvents(reader="modest"))
+            await log.publish(event("two"))
+        assert (len(page.events), len(under_way)) == (1, 2)
+        hold.set()
 
 
 async def test_subscribers_are_bounded(database: Database) -> None:

@@ -32,6 +32,7 @@ from tests.http.world import A_KEY, ADMIN_KEY, COMPANY_A, COMPANY_B, sample_worl
 
 HERE = ("127.0.0.1", 50000)
 ELSEWHERE = ("192.0.2.7", 50000)
+ADMIN = Principal("admin000", None)
 WRONG = "wasup_wrong_0123456789abcdefghijklmnopqrstuvwxyz"
 
 
@@ -370,8 +371,8 @@ async def test_a_ticket_stands_for_its_key_once(mock_clock: MockClock) -> None:
     world = sample_world()
     keys = authenticator(world, failures=3)
     principal = await keys.authenticate(bearer(A_KEY), HERE)
-    ticket, ttl_s = keys.issue_ticket(bearer(A_KEY))
-    late, _ = keys.issue_ticket(bearer(A_KEY))
+    ticket, ttl_s = keys.issue_ticket(bearer(A_KEY), principal)
+    late, _ = keys.issue_ticket(bearer(A_KEY), principal)
 
     assert await keys.redeem(ticket, HERE) == principal
     for wrong in (ticket, "made up", late):
@@ -389,8 +390,8 @@ async def test_a_ticket_of_a_revoked_key_is_worth_nothing(mock_clock: MockClock)
     """It is the key that is looked at."""
     world = sample_world()
     keys = authenticator(world)
-    await keys.authenticate(bearer(A_KEY), HERE)
-    ticket, _ = keys.issue_ticket(bearer(A_KEY))
+    principal = await keys.authenticate(bearer(A_KEY), HERE)
+    ticket, _ = keys.issue_ticket(bearer(A_KEY), principal)
     world.revoke(A_KEY)
     mock_clock.jump(FRESH_S)
 
@@ -408,11 +409,11 @@ async def _fill_tickets() -> None:
     clock = trio.lowlevel.current_clock()
     assert isinstance(clock, MockClock)
     tickets = Tickets(limit=2, ttl_s=30.0)
-    tickets.issue(b"a")
+    tickets.issue(ADMIN, b"a")
     clock.jump(10)
-    tickets.issue(b"a")
+    tickets.issue(ADMIN, b"a")
     with pytest.raises(Problem) as caught:
-        tickets.issue(b"a")
+        tickets.issue(ADMIN, b"a")
     assert (caught.value.kind.code, caught.value.retry_after_s) == ("too_many_tickets", 20.0)
     clock.jump(20)
-    tickets.issue(b"a")
+    tickets.issue(ADMIN, b"a")

@@ -37,7 +37,7 @@ RETRYABLE = {
     "request_timeout", "pairing_failed", "logout_failed", "in_progress", "rate_limited", "too_many_sends", "too_many_failures",
     "too_many_tickets", "too_many_transfers", "url_failed", "media_upload_failed", "media_download_failed", "storage_unavailable",
     "engine_unavailable", "whatsapp_unreachable", "owned_elsewhere", "reconnecting", "lease_lost", "restarting", "overloaded",
-    "too_many_connections", "too_many_subscribers", "not_ready", "send_timeout", "timeout", "storage_full",
+    "too_many_requests", "too_many_connections", "too_many_subscribers", "not_ready", "send_timeout", "timeout", "storage_full",
 }  # fmt: skip
 """What passes by itself: the table "What passes by itself" of docs/api-errors.md says how."""
 

@@ -12,7 +12,7 @@ from msgspec import UNSET
 
 from storage.webhook_dead_letters import ListedLetter
 from storage.webhook_secrets import Secrets, new_secret
-from storage.webhooks import Change, Webhook
+from storage.webhooks import Change, Limits, TooManyWebhooks, Webhook
 
 
 class MemoryWebhooks:
@@ -23,9 +23,10 @@ class MemoryWebhooks:
         self.kept: dict[str, Secrets] = {}
         self.dead: dict[str, dict[int, ListedLetter]] = {}
 
-    async def create(self, change: Change, secret: str | None, most: int) -> tuple[str, str] | None:
-        if len(self.webhooks) >= most:
-            return None
+    async def create(self, change: Change, secret: str | None, limits: Limits) -> tuple[str, str]:
+        if len(self.webhooks) >= limits.in_all:
+            raise TooManyWebhooks("too many")
+        self._check_companies("", change, limits)
         now = datetime.now(UTC)
         webhook_id, secret = f"wh_{secrets.token_hex(8)}", secret or new_secret()
         blank = Webhook(
@@ -61,9 +62,16 @@ class MemoryWebhooks:
         webhook = self.webhooks.get(webhook_id)
         return webhook if webhook is not None and _is_visible(webhook, only) else None
 
-    async def change(self, only: Collection[str] | None, webhook_id: str, change: Change) -> bool:
+    def _check_companies(self, webhook_id: str, change: Change, limits: Limits) -> None:
+        old = self.webhooks[webhook_id].companies if webhook_id else ()
+        for company_id in set(change.companies or ()) - set(old or ()):
+            if sum(company_id in (each.companies or ()) for each in self.webhooks.values()) >= limits.of_a_company:
+                raise TooManyWebhooks(f"the company {company_id} has enough")
+
+    async def change(self, only: Collection[str] | None, webhook_id: str, change: Change, limits: Limits) -> bool:
         webhook = await self.find(only, webhook_id)
         if webhook is not None:
+            self._check_companies(webhook_id, change, limits)
             self.webhooks[webhook_id] = _changed(webhook, change)
         return webhook is not None
 

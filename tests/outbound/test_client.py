@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gc
+import threading
 
 import pytest
 import trio
@@ -10,6 +11,7 @@ from trio.testing import MockClock
 
 from actors.outbound.client import OutboundClient, policy_of
 from actors.outbound.errors import OutboundFailed, OutboundRefused
+from actors.outbound.guard import Lookups
 from actors.outbound.urls import read_url
 from config.sections import OutboundSettings
 from tests.outbound.receiver import Names, Received, Wire, listening, policy
@@ -18,7 +20,39 @@ INSIDE = ["127.0.0.1"]
 
 
 def client(connections: int = 1) -> OutboundClient:
-    return OutboundClient(policy(allow_http=True, networks=INSIDE), connections=connections)
+    return OutboundClient(policy(allow_http=True, networks=INSIDE), connections=connections, resolve=Lookups(2).of(""))
+
+
+async def test_look_ups_that_hang_leave_threads_for_others(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The resolver of one company's names hangs: two threads, also when the callers have long given up; another's name is found at once."""
+    release, hanging = threading.Event(), list[str]()
+
+    def find(host: bytes, port: int, **_: object) -> list[tuple[object, ...]]:
+        if host.startswith(b"hangs"):
+            hanging.append(threading.current_thread().name)
+            assert release.wait(60)
+        return [(0, 0, 0, "", ("192.0.2.1", port))]
+
+    monkeypatch.setattr("actors.outbound.guard.socket.getaddrinfo", find)
+    lookups = Lookups(4)
+    of_a, of_b = lookups.of("a"), lookups.of("b")
+    try:
+        with trio.fail_after(30):
+            async with trio.open_nursery() as nursery:
+                for number in range(50):
+                    nursery.start_soon(of_a, f"hangs{number}.example", 443)
+                while len(hanging) < 2:
+                    await trio.sleep(0.001)
+                found = await of_b("fine.example", 443)
+                nursery.cancel_scope.cancel()
+            with trio.move_on_after(0.1):
+                await of_a("hangs.example", 443)
+            found_later = await of_b("fine.example", 443)
+    finally:
+        release.set()
+
+    assert (found, found_later) == (["192.0.2.1"], ["192.0.2.1"])
+    assert len(hanging) == 2
 
 
 async def test_a_request_is_sent_as_given_and_its_answer_comes_back() -> None:
@@ -174,7 +208,7 @@ async def test_a_name_nobody_knows_is_told() -> None:
 
 async def test_the_systems_resolver_is_asked() -> None:
     """localhost is found there, and refused for what it is."""
-    outbound = OutboundClient(policy(), connections=1, transport=Wire())
+    outbound = OutboundClient(policy(), connections=1, resolve=Lookups(2).of(""), transport=Wire())
 
     with pytest.raises(OutboundRefused) as refused:
         await outbound.fetch("GET", "https://localhost/", timeout_s=30, max_bytes=10)

@@ -10,6 +10,7 @@ import trustme
 
 from actors.outbound.client import OutboundClient
 from actors.outbound.errors import OutboundError, OutboundFailed, OutboundRefused
+from actors.outbound.guard import Lookups
 from tests.outbound.receiver import Names, Received, Wire, listening, policy
 
 PUBLIC = "93.184.216.34"
@@ -155,7 +156,9 @@ async def test_x8_a_redirect_is_not_followed() -> None:
         return 307, {"location": f"http://127.0.0.1:{host.port}/internal"}, b""
 
     async with listening(redirect) as host:
-        client = OutboundClient(policy(allow_http=True, networks=["127.0.0.1"]), connections=1)
+        client = OutboundClient(
+            policy(allow_http=True, networks=["127.0.0.1"]), connections=1, resolve=Lookups(2).of("")
+        )
         answer = await client.fetch(
             "POST", f"http://127.0.0.1:{host.port}/hook", body=b"x", timeout_s=30, max_bytes=100
         )
@@ -194,7 +197,9 @@ async def test_the_environment_names_no_proxy_for_these(monkeypatch: pytest.Monk
     for name in ("HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY", "http_proxy", "https_proxy", "all_proxy"):
         monkeypatch.setenv(name, "http://127.0.0.1:9")
     async with listening() as host:
-        client = OutboundClient(policy(allow_http=True, networks=["127.0.0.1"]), connections=1)
+        client = OutboundClient(
+            policy(allow_http=True, networks=["127.0.0.1"]), connections=1, resolve=Lookups(2).of("")
+        )
         answer = await client.fetch("GET", f"http://127.0.0.1:{host.port}/", timeout_s=30, max_bytes=100)
         await client.aclose()
 

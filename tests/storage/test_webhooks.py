@@ -14,15 +14,20 @@ from storage.errors import BrokenSeal, UnknownMasterKey
 from storage.pool import Database, open_database
 from storage.sealing import Vault
 from storage.webhook_deliveries import DeadLetter, Held, Progress
-from storage.webhooks import Change
+from storage.webhooks import Change, Limits, TooManyWebhooks, Webhook
 
 URL = "https://receiver.example/hook"
 
 
 async def make(database: Database, **what: Any) -> str:
-    made = await database.write(webhooks.create, Change(url=URL, **what), secret=None, most=100)
-    assert made is not None
+    made = await database.write(webhooks.create, Change(url=URL, **what), secret=None, limits=Limits(100, 100))
     return made[0]
+
+
+async def found(database: Database, webhook_id: str) -> Webhook:
+    webhook = await webhooks.find(database, None, webhook_id)
+    assert webhook is not None
+    return webhook
 
 
 async def take(database: Database, webhook_id: str, owner: str = "here/1", ttl_s: float = 60.0) -> Held | None:
@@ -86,16 +91,27 @@ async def test_a_change_leaves_the_rest(database: Database) -> None:
 
 
 async def test_there_are_at_most_so_many(database: Database) -> None:
-    """One more is not made."""
-    await make(database)
+    """In all and of a company: one more is not made, nor made by giving another to that company; what is for it already can be changed."""
+    of_a, of_b = await make(database, companies=["a"]), await make(database, companies=["b"])
+    full = Limits(2, 1)
 
-    assert await database.write(webhooks.create, Change(url=URL), secret=None, most=1) is None
+    async def refused(write: Any, *args: Any, **options: Any) -> str:
+        with pytest.raises(TooManyWebhooks) as caught:
+            await database.write(write, *args, **options)
+        return str(caught.value)
+
+    assert "2 may be made" in await refused(webhooks.create, Change(url=URL), secret=None, limits=full)
+    one_more = Change(url=URL, companies=["b", "a"])
+    assert "company a has 1" in await refused(webhooks.create, one_more, secret=None, limits=Limits(9, 1))
+    widened = Change(companies=["a", "b"])
+    assert "company b has 1" in await refused(webhooks.change, None, of_a, widened, full)
+    assert await database.write(webhooks.change, None, of_b, Change(companies=["b", "c"]), full)
+    assert {(await found(database, each)).companies for each in (of_a, of_b)} == {("a",), ("b", "c")}
 
 
 async def test_a_secret_is_rotated_with_an_overlap(database: Database) -> None:
     """The one before stays valid until its time is over or it is retired."""
-    made = await database.write(webhooks.create, Change(url=URL), secret="x" * 32, most=9)
-    assert made is not None
+    made = await database.write(webhooks.create, Change(url=URL), secret="x" * 32, limits=Limits(9, 9))
     webhook_id, first = made
     second = await database.write(webhooks.rotate, None, webhook_id, secret=None, overlap_s=3600.0)
     both = await webhooks.valid_secrets(database, webhook_id)
@@ -122,8 +138,7 @@ async def test_secrets_are_wrapped_by_the_master_key(postgres_dsn: str, tmp_path
     async with open_database(postgres_dsn) as plain:
         before = await make(plain)
     async with open_database(postgres_dsn, vault=Vault.of_file(old)) as database:
-        made = await database.write(webhooks.create, Change(url=URL), secret=None, most=9)
-        assert made is not None
+        made = await database.write(webhooks.create, Change(url=URL), secret=None, limits=Limits(9, 9))
         webhook_id, secret = made
         stored = await database.fetchval("SELECT secrets FROM webhooks WHERE webhook_id = $1", webhook_id)
         assert await database.write(webhook_secrets.wrap_all) == (1, {})  # the one from before

@@ -201,6 +201,26 @@ async def test_an_endpoint_that_hangs_costs_no_other_anything(database: Database
     assert {request.target for request in hanging.received} == {f"/{number}" for number in range(20)}
 
 
+async def test_endpoints_of_one_company_leave_deliveries_for_others(database: Database) -> None:
+    """Ten that never answer, of one company: of thirty deliveries at once they have ten, and another company's are delivered."""
+
+    async def never(_: Received) -> None:
+        await trio.lowlevel.checkpoint()
+
+    patient: dict[str, Any] = {"timeout_s": 60.0, "lease_ttl_s": 300.0, "max_deliveries": 30, "concurrency": 8}
+    async with listening(never) as hanging, listening() as good, delivering(database, **patient) as daemon:
+        for number in range(20):
+            await make_webhook(database, hanging, f"/{number}", companies=[COMPANY])
+        webhook_id = await daemon.webhook(good, companies=[OTHER])
+        await daemon.publish(event("to twenty"))
+        await wait_until(lambda: len(hanging.received) == 10, seconds=PATIENCE_S)
+        await daemon.publish(*(event(str(number), company_id=OTHER) for number in range(20)))
+        await daemon.wait_cursor(webhook_id, 21)
+
+    assert texts(good) == [str(number) for number in range(20)]
+    assert len(hanging.received) == 10
+
+
 async def test_an_endpoint_that_fails_all_the_time_is_suspended(database: Database) -> None:
     """After its failures in a row one attempt at a time is made, until one succeeds; then everything arrives, in order."""
     is_down = True

@@ -15,7 +15,9 @@ from prometheus_client import CollectorRegistry
 from actors.events.actor import EventsActor
 from actors.messages import Event, Publish, WebhooksChanged
 from actors.metrics import Metrics
-from actors.outbound.client import OutboundClient
+from actors.outbound.client import Outbound
+from actors.outbound.guard import Lookups
+from actors.sharing import Places
 from actors.storage.actor import StorageActor
 from actors.webhooks.actor import WebhookActor
 from actors.webhooks.board import Board
@@ -24,7 +26,7 @@ from actors.webhooks.ports import WebhookPorts
 from config.sections import EventSettings, StorageSettings, WebhookSettings
 from storage import webhook_dead_letters, webhooks
 from storage.pool import Database
-from storage.webhooks import Change, Webhook
+from storage.webhooks import Change, Limits, Webhook
 from supervisor import (
     ChildSpec,
     Context,
@@ -109,9 +111,7 @@ async def make_webhook(
 ) -> tuple[str, str]:
     """A new webhook for ``host``: its id and its secret."""
     url = f"http://127.0.0.1:{host.port}{path}"
-    made = await database.write(webhooks.create, Change(url=url, **change), secret=secret, most=1000)
-    assert made is not None
-    return made
+    return await database.write(webhooks.create, Change(url=url, **change), secret=secret, limits=Limits(1000, 1000))
 
 
 @asynccontextmanager
@@ -129,11 +129,12 @@ async def delivering(database: Database, *, owner: str = "here/1", **settings: A
     board = Board()
 
     def keeper(context: Context) -> KeeperActor:
-        inside = policy(allow_http=True, networks=["127.0.0.1"])
+        outbound = Outbound(policy(allow_http=True, networks=["127.0.0.1"]), Lookups(16))
         ports = WebhookPorts(
             database=database,
             events=context.ref_to("/events"),
-            make_client=lambda connections: OutboundClient(inside, connections=connections),
+            make_client=lambda holder, connections: outbound.client(holder, connections=connections),
+            deliveries=Places(hooks.max_deliveries, reserve=0.0),
             settings=hooks,
             metrics=metrics,
             board=board,

@@ -10,6 +10,7 @@ from __future__ import annotations
 import time
 from collections import deque
 from collections.abc import Callable, Iterable, Sequence
+from contextlib import ExitStack
 from typing import Any, Final, Protocol, final
 
 import msgspec
@@ -23,10 +24,12 @@ from actors.http.dashboard.board import Board
 from actors.http.dashboard.table import Chooser, Difference, Table, View, of_companies
 from actors.http.events import MAX_SEQ
 from actors.http.failures import problem_of
+from actors.http.places import place_for
 from actors.http.problems import Problem
 from actors.http.tasks import AsgiEvent, AsgiReceive, AsgiScope
 from actors.messages import Event, ReadEvents, Refused, Subscribe
 from actors.metrics import VERSION
+from actors.sharing import Places
 from storage.errors import StorageUnavailable
 from supervisor.errors import SupervisorError
 
@@ -58,7 +61,7 @@ class DashboardStreams:
         self._board = board
         self._backends = backends
         self._authenticator = authenticator
-        self._limit = limit
+        self.places = Places(limit)
         self._streams: set[Stream] = set()
         self._log = structlog.get_logger("wasup.http.dashboard")
 
@@ -68,8 +71,12 @@ class DashboardStreams:
 
     async def serve(self, scope: AsgiScope, receive: AsgiReceive, answer: Answering) -> None:
         """Answer one request, for as long as the page is open."""
+        with ExitStack() as held:
+            await self._serve(held, scope, receive, answer)
+
+    async def _serve(self, held: ExitStack, scope: AsgiScope, receive: AsgiReceive, answer: Answering) -> None:
         try:
-            stream = await self._open(scope, receive, answer)
+            stream = await self._open(held, scope, receive, answer)
         except Exception as error:  # noqa: BLE001  # the boundary of a request, as for every other one
             problem = problem_of(error) or Problem("internal_error")
             if problem.kind.code == "internal_error":
@@ -98,11 +105,10 @@ class DashboardStreams:
         """Open streams."""
         return len(self._streams)
 
-    async def _open(self, scope: AsgiScope, receive: AsgiReceive, answer: Answering) -> Stream:
+    async def _open(self, held: ExitStack, scope: AsgiScope, receive: AsgiReceive, answer: Answering) -> Stream:
         principal = await self._authenticator.authenticate(scope["headers"], scope["client"])
         after = _last_event_id(scope["headers"])
-        if len(self._streams) >= self._limit:
-            raise Problem("too_many_subscribers", "the limit of open dashboards is reached")
+        held.enter_context(place_for(principal, self.places, "too_many_subscribers", "open dashboards"))
         stream = Stream(self._board, self._backends, principal, after, receive, answer)
         self._streams.add(stream)
         return stream
@@ -125,7 +131,7 @@ class Stream:
         self.principal = principal
         self._receive = receive
         self._answer = answer
-        self._events = EventFeed(backends, principal.companies, after, self._wake_up)
+        self._events = EventFeed(backends, principal, after, self._wake_up)
         self._tree, self._sessions = View(), View()
         self._facts: object = None
         self._ending: str | None = None
@@ -210,11 +216,10 @@ class Stream:
 class EventFeed:
     """A page's way through the event log; while there is none (Postgres is away), the rest of the page goes on."""
 
-    def __init__(
-        self, backends: Backends, companies: frozenset[str] | None, after: int | None, wake: Callable[[], None]
-    ) -> None:
+    def __init__(self, backends: Backends, principal: Principal, after: int | None, wake: Callable[[], None]) -> None:
         self._backends = backends
-        self._companies = companies
+        self._companies = principal.companies
+        self._reader = principal.key_id
         self._after = after
         self._wake = wake
         self._waiting: deque[bytes] = deque()
@@ -254,7 +259,8 @@ class EventFeed:
 
     async def _subscribe(self) -> Subscription:
         ask_s = self._backends.waits.ask_s
-        wanted = Subscribe(after=self._after, company_ids=self._companies)
+        # Dashboards have a limit of their own.
+        wanted = Subscribe(after=self._after, company_ids=self._companies, is_own=True, reader=self._reader)
         subscription: Subscription = await self._backends.events.ask(wanted, timeout=ask_s)
         if self._after is None:
             self._after = subscription.last_seq
@@ -266,7 +272,7 @@ class EventFeed:
         return subscription
 
     async def _show_latest(self, end: int, ask_s: float) -> None:
-        wanted = ReadEvents(max(0, end - LATEST), LATEST, self._companies)
+        wanted = ReadEvents(max(0, end - LATEST), LATEST, self._companies, reader=self._reader)
         page = await self._backends.events.ask(wanted, timeout=ask_s)
         for event in page.events:
             if event.seq <= end:

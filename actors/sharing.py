@@ -1,0 +1,167 @@
+"""How those who use the daemon share what there is a limited number of: places that are taken or refused, and turns that are waited for.
+
+Nothing here knows who a holder is: a key, a company, an address. Synchronous but for the waiting; one event loop.
+"""
+
+from __future__ import annotations
+
+import math
+from collections import Counter, OrderedDict, deque
+from collections.abc import AsyncGenerator, Callable, Generator, MutableMapping
+from contextlib import asynccontextmanager, contextmanager
+from dataclasses import dataclass
+from typing import Final, TypeVar, final
+
+import trio
+
+RESERVE: Final = 0.1
+"""This part of all places is for administrators only."""
+FREE_FOR_EACH_HELD: Final = 2
+"""A holder gets one more place only while so many are free for each that it holds: alone it gets a third of them."""
+
+
+N = TypeVar("N")
+T = TypeVar("T")
+
+
+class NoPlace(Exception):
+    """There is no place for this holder now; the text says whether it holds its share or all are taken."""
+
+
+@final
+class Places:
+    """``limit`` places. Whatever a few holders take, one that has none gets its place at once, and an administrator always does.
+
+    The last tenth (``reserve``) is for administrators. Any other holder gets one more place while twice as many as it holds are free: one
+    that is alone can have a third, and those who come later find some free, without a number to be set for each limit.
+    """
+
+    def __init__(self, limit: int, *, reserve: float = RESERVE) -> None:
+        self.limit = limit
+        self.refused = 0
+        """How often a place was refused."""
+        self._reserve = min(math.ceil(limit * reserve), max(limit - 1, 0))
+        self._held: Counter[str] = Counter()
+        self._admins = 0
+
+    @property
+    def taken(self) -> int:
+        """How many places are taken."""
+        return self._held.total() + self._admins
+
+    @property
+    def free(self) -> int:
+        """How many are left for holders who are no administrators."""
+        return self.limit - self._reserve - self._held.total() - max(0, self._admins - self._reserve)
+
+    def take(self, holder: str, count: int = 1, *, is_admin: bool = False) -> None:
+        """Take a place, or ``count`` for things that belong together; to be given back. Raises `NoPlace`, and has taken none then."""
+        free = self.limit - self.taken if is_admin else self.free
+        held = 0 if is_admin else self._held[holder]
+        if free < count or (held and free <= FREE_FOR_EACH_HELD * held):
+            self.refused += 1
+            raise NoPlace(
+                f"{held} of {self.limit} are taken by one, the rest is for others" if held else "all are taken"
+            )
+        if is_admin:
+            self._admins += count
+        else:
+            self._held[holder] = held + count
+
+    def give_back(self, holder: str, count: int = 1, *, is_admin: bool = False) -> None:
+        """What was taken with the same words."""
+        if is_admin:
+            self._admins -= count
+        elif self._held[holder] > count:
+            self._held[holder] -= count
+        else:
+            del self._held[holder]
+
+    @contextmanager
+    def place(self, holder: str, *, is_admin: bool = False) -> Generator[None]:
+        """A place for the length of the block. Raises `NoPlace`."""
+        self.take(holder, is_admin=is_admin)
+        try:
+            yield
+        finally:
+            self.give_back(holder, is_admin=is_admin)
+
+
+@dataclass(slots=True, eq=False)
+class _Waiter:
+    has_turn: trio.Event
+
+
+@final
+class Turns:
+    """At most ``limit`` at once, and of one holder at most ``limit_of_one``. Turns go from holder to holder, not in the order of coming.
+
+    So a holder with one thing to do waits for at most one of each other holder's, however many each of them has.
+    """
+
+    def __init__(self, limit: int, limit_of_one: int) -> None:
+        self._limit = limit
+        self._limit_of_one = limit_of_one
+        self._under_way: Counter[str] = Counter()
+        self._waiting: OrderedDict[str, deque[_Waiter]] = OrderedDict()
+
+    @property
+    def waiting(self) -> int:
+        """How many wait."""
+        return sum(map(len, self._waiting.values()))
+
+    @asynccontextmanager
+    async def turn(self, holder: str) -> AsyncGenerator[None]:
+        """A turn for the length of the block."""
+        await self.begin(holder)
+        try:
+            yield
+        finally:
+            self.end(holder)
+
+    async def begin(self, holder: str) -> None:
+        """Wait for a turn, to be ended with `end`."""
+        waiter = _Waiter(trio.Event())
+        self._waiting.setdefault(holder, deque()).append(waiter)
+        self._give_turns()
+        try:
+            await waiter.has_turn.wait()
+        except trio.Cancelled:
+            if waiter.has_turn.is_set():
+                self.end(holder)
+            else:
+                self._leave(holder, waiter)
+            raise
+
+    def end(self, holder: str) -> None:
+        """The turn is over."""
+        self._under_way[holder] -= 1
+        if not self._under_way[holder]:
+            del self._under_way[holder]
+        self._give_turns()
+
+    def _give_turns(self) -> None:
+        while self._under_way.total() < self._limit and (holder := self._next()) is not None:
+            waiter = self._waiting[holder].popleft()
+            if self._waiting[holder]:
+                self._waiting.move_to_end(holder)
+            else:
+                del self._waiting[holder]
+            self._under_way[holder] += 1
+            waiter.has_turn.set()
+
+    def _next(self) -> str | None:
+        return next((h for h in self._waiting if self._under_way[h] < self._limit_of_one), None)
+
+    def _leave(self, holder: str, waiter: _Waiter) -> None:
+        self._waiting[holder].remove(waiter)
+        if not self._waiting[holder]:
+            del self._waiting[holder]
+
+
+def evict_from_largest(kept: MutableMapping[N, T], holder_of: Callable[[N], str]) -> N:
+    """Take out the oldest entry, the first in order, of the holder that has the most, and return its name."""
+    largest, _ = Counter(map(holder_of, kept)).most_common(1)[0]
+    name = next(name for name in kept if holder_of(name) == largest)
+    del kept[name]
+    return name
