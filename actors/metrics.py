@@ -70,6 +70,7 @@ class EngineFigures(Answer, frozen=True, kw_only=True):
     companies: int
     rss_bytes: int
     threads: int
+    descriptors: int
     stale_clients: int
 
 
@@ -350,6 +351,8 @@ class Metrics(Collector):
             yield Sample("wasup_engine_companies", "Companies in the process", figures.companies, labels)
             yield Sample("wasup_engine_memory_bytes", "Resident memory of the process", figures.rss_bytes, labels)
             yield Sample("wasup_engine_threads", "Threads of the process", figures.threads, labels)
+            descriptors = figures.descriptors
+            yield Sample("wasup_engine_descriptors", "Open file descriptors of the process", descriptors, labels)
             stale = figures.stale_clients
             yield Sample("wasup_engine_stale_clients", "Ended connections that left memory behind", stale, labels)
 

@@ -1,4 +1,4 @@
-"""Which engine process hosts which company."""
+"""Which engine process hosts which company, and which processes there are."""
 
 from __future__ import annotations
 
@@ -10,12 +10,24 @@ from typing import Any, final
 import structlog
 
 from actors.engines.actor import GetEngineReport
-from actors.messages import EnginePlace, LeavePlace, PlaceWasFull, Refused, TakePlace, WaitReady
+from actors.engines.places import PREFIXES, Engine, Places
+from actors.messages import (
+    EnginePlace,
+    EngineWear,
+    Hosts,
+    LeavePlace,
+    PlaceWasFull,
+    Refused,
+    TakePlace,
+    WaitReady,
+)
 from config.sections import EngineSettings
 from supervisor import Actor, Backoff, ChildSpec, Context, ReplyTo, SupervisorRef
 from supervisor.errors import ActorStopped, NoSuchActor, SupervisorError
 
 REPORT_TIMEOUT_S = 2.0
+FULL_AGAIN_S = 60.0
+FAILED_AGAIN_S = 5.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,9 +35,21 @@ class _EngineGone:
     engine: str
 
 
+@dataclass(frozen=True, slots=True)
+class _IdleSince:
+    engine: str
+    taken: int
+    """Places that had been given in it by then."""
+
+
 @final
 class PlacementActor(Actor):
-    """Gives companies places in engine processes, fewest companies first, and starts processes as they are needed.
+    """Gives companies places in engine processes, fewest companies first; starts processes as they are needed and replaces worn ones.
+
+    A client of the library that ended leaves descriptors, memory and often a thread behind until its process ends, and one that waited for
+    a phone always does. So companies that are being linked have processes of their own, where no linked company is: such a process ends
+    when it has been empty for ``pairing_idle_s``, or as soon as it is empty once it is worn. A worn process of linked companies takes no
+    more of them, has the ones it hosts leave for another process one at a time, one at each report, and ends when the last has left.
 
     What it knows can be learnt again: after a restart it asks the engines whom they host.
     """
@@ -37,69 +61,124 @@ class PlacementActor(Actor):
         make_engine: Callable[[Context], Actor],
         settings: EngineSettings,
         sessions_per_engine: int,
+        have_leave: Callable[[str], None],
     ) -> None:
+        """``have_leave`` tells a company to `LeaveEngine`; it neither waits nor fails."""
         self._engines = engines
         self._make_engine = make_engine
         self._settings = settings
-        self._sessions_per_engine = sessions_per_engine
-        self._hosted: dict[str, set[str]] = {}
-        self._engine_of: dict[str, str] = {}
+        self._have_leave = have_leave
+        self._places = Places(sessions_per_engine)
         self._log = structlog.get_logger("wasup.placement")
 
     async def started(self) -> None:
         for child in await self._engines.which_children():
-            self._hosted[child.id] = set()
-            await self._learn(child.id)
+            engine = self._places.add(child.id)
+            await self._learn(engine)
+            self._look_whether_idle(engine)
 
     async def receive(self, message: Any) -> Any:
         match message:
-            case TakePlace(company_id):
-                engine = self._engine_of.get(company_id) or await self._choose()
-                self._engine_of[company_id] = engine
-                self._hosted[engine].add(company_id)
+            case TakePlace(company_id, hosts):
+                engine = self._places.kept(company_id, hosts) or await self._choose(company_id, hosts)
+                self._places.put(company_id, engine)
                 self.context.spawn(self._answer_when_ready, engine, self.context.defer(), name="place")
             case LeavePlace(company_id):
                 self._leave(company_id)
             case PlaceWasFull(company_id):
                 if (full := self._leave(company_id)) is not None:
                     await self._learn(full)
-            case _EngineGone(engine):
-                for company_id in self._hosted.pop(engine, ()):
-                    self._engine_of.pop(company_id, None)
+            case EngineWear(name, is_worn):
+                self._note_wear(name, is_worn=is_worn)
+            case _IdleSince(name, taken):
+                self._end_if_idle(name, taken)
+            case _EngineGone(name):
+                self._places.remove(name)
             case _:
                 raise TypeError(f"placement does not understand {type(message).__name__}")
 
-    def _leave(self, company_id: str) -> str | None:
+    # --- leaving ---
+
+    def _leave(self, company_id: str) -> Engine | None:
         """Free a company's place; which engine that was in."""
-        engine = self._engine_of.pop(company_id, None)
+        engine = self._places.leave(company_id)
         if engine is not None:
-            self._hosted[engine].discard(company_id)
+            self._look_whether_idle(engine)
         return engine
 
-    async def _learn(self, engine: str) -> None:
+    def _look_whether_idle(self, engine: Engine) -> None:
+        if engine.hosted:
+            return
+        if engine.is_worn:
+            self._end(engine, "worn")
+        elif engine.hosts == "pairing":
+            self.context.after(self._settings.pairing_idle_s, _IdleSince(engine.name, engine.taken))
+
+    def _end_if_idle(self, name: str, taken: int) -> None:
+        engine = self._places.engines.get(name)
+        if engine is not None and engine.taken == taken and not engine.hosted:
+            self._end(engine, "idle")
+
+    def _note_wear(self, name: str, *, is_worn: bool) -> None:
+        engine = self._places.engines.get(name)
+        if engine is None:
+            return  # it is being ended
+        if is_worn and not engine.is_worn:
+            self._log.warning("engine_worn", engine=engine.name, companies=len(engine.hosted))
+        engine.is_worn = is_worn
+        if not is_worn:
+            return
+        if not engine.hosted:
+            self._end(engine, "worn")
+        elif engine.hosts == "linked" and self._has_room("linked"):
+            self._have_leave(engine.next_to_leave())
+
+    def _end(self, engine: Engine, why: str) -> None:
+        """No company is sent there from now on; its process ends beside."""
+        self._places.remove(engine.name)
+        self._log.info("engine_ended", engine=engine.name, reason=why)
+        self.context.spawn(self._terminate, engine.name, name="end")
+
+    async def _terminate(self, name: str) -> None:
+        try:
+            await self._engines.terminate_child(name)
+        except SupervisorError as error:
+            self._log.error("engine_did_not_end", engine=name, reason=str(error))
+
+    # --- choosing ---
+
+    async def _learn(self, engine: Engine) -> None:
         """Note whom an engine hosts, beside those who are on their way to it."""
         try:
-            report = await self._engines.child(engine).ask(GetEngineReport(), timeout=REPORT_TIMEOUT_S)
+            report = await self._engines.child(engine.name).ask(GetEngineReport(), timeout=REPORT_TIMEOUT_S)
         except SupervisorError:
             return  # it is being restarted and hosts nobody
         for company_id in report.companies:
-            self._leave(company_id)
-            self._engine_of[company_id] = engine
-            self._hosted[engine].add(company_id)
+            self._places.put(company_id, engine)
 
-    async def _choose(self) -> str:
-        with_room = [e for e, hosted in self._hosted.items() if len(hosted) < self._sessions_per_engine]
-        if with_room:
-            return min(with_room, key=lambda engine: len(self._hosted[engine]))
-        return await self._start_engine()
+    async def _choose(self, company_id: str, hosts: Hosts) -> Engine:
+        self._leave(company_id)
+        if not self._has_room("linked"):  # a phone would be linked to a company that then has no process to run in
+            raise Refused("engine_unavailable", "every engine process is full", retry_after_s=FULL_AGAIN_S)
+        return self._places.with_room(hosts) or await self._start_engine(hosts)
 
-    async def _start_engine(self) -> str:
-        if len(self._hosted) >= self._settings.max_processes:
-            raise Refused("engine_unavailable", "every engine process is full", retry_after_s=60.0)
+    def _has_room(self, hosts: Hosts) -> bool:
+        return self._places.with_room(hosts) is not None or self._places.count(hosts) < self._most(hosts)
+
+    def _most(self, hosts: Hosts) -> int:
+        return self._settings.max_pairing_processes if hosts == "pairing" else self._settings.max_processes
+
+    async def _start_engine(self, hosts: Hosts) -> Engine:
+        if self._places.count(hosts) >= self._most(hosts):
+            raise Refused(
+                "engine_unavailable",
+                "as many companies as possible are being linked now",
+                retry_after_s=FULL_AGAIN_S,
+            )
         taken = {child.id for child in await self._engines.which_children()}
-        engine = next(name for number in itertools.count() if (name := f"engine-{number}") not in taken)
+        name = next(name for number in itertools.count() if (name := f"{PREFIXES[hosts]}-{number}") not in taken)
         spec = ChildSpec(
-            id=engine,
+            id=name,
             start=self._make_engine,
             shutdown=self._settings.stop_timeout_s + 1.0,
             backoff=Backoff(minimum=0.1, maximum=10.0),
@@ -107,18 +186,19 @@ class PlacementActor(Actor):
         try:
             await self._engines.start_child(spec)
         except SupervisorError as error:
-            self._log.error("engine_did_not_start", engine=engine, reason=str(error))
-            raise Refused("engine_unavailable", "no engine process could be started", retry_after_s=5.0) from error
-        self._hosted[engine] = set()
-        return engine
+            self._log.error("engine_did_not_start", engine=name, reason=str(error))
+            raise Refused(
+                "engine_unavailable", "no engine process could be started", retry_after_s=FAILED_AGAIN_S
+            ) from error
+        return self._places.add(name)
 
-    async def _answer_when_ready(self, engine: str, reply: ReplyTo[Any]) -> None:
+    async def _answer_when_ready(self, engine: Engine, reply: ReplyTo[Any]) -> None:
         try:
-            ref = self._engines.child(engine)
+            ref = self._engines.child(engine.name)
             socket_path = await ref.ask(WaitReady(), timeout=self._settings.start_timeout_s)
         except SupervisorError as error:
             if isinstance(error, NoSuchActor | ActorStopped):  # it will not come back: its companies get another place
-                await self.context.ref.send(_EngineGone(engine))
-            reply.fail(Refused("engine_unavailable", f"{engine} is not ready: {error}", retry_after_s=2.0))
+                await self.context.ref.send(_EngineGone(engine.name))
+            reply.fail(Refused("engine_unavailable", f"{engine.name} is not ready: {error}", retry_after_s=2.0))
         else:
-            reply.reply(EnginePlace(engine=ref.path, socket_path=socket_path))
+            reply.reply(EnginePlace(engine=ref.path, socket_path=socket_path, hosts=engine.hosts))

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -31,7 +32,7 @@ from actors.http.stores import database_stores
 from actors.janitor import JanitorActor
 from actors.limiter import LimiterActor, SharedWindows
 from actors.live_settings import LiveSettings
-from actors.messages import Rate
+from actors.messages import LeaveEngine, Rate
 from actors.metrics import Metrics
 from actors.notify import ServiceManager
 from actors.outbound.client import Outbound, outbound_of
@@ -61,6 +62,7 @@ from supervisor import (
     Restart,
     SupervisorSpec,
 )
+from supervisor.errors import SupervisorError
 
 DEVICE_NAME = "wasup"
 INFRASTRUCTURE = Intensity(max_restarts=30, within=60.0)
@@ -204,10 +206,16 @@ def _placement(parts: Parts, context: Context) -> PlacementActor:
     )
     return PlacementActor(
         context.supervisor("/engines"),
-        make_engine=lambda _: EngineActor(command, parts.settings.engine, parts.metrics),
+        make_engine=lambda _: EngineActor(command, parts.settings.engine, parts.metrics, context.ref),
         settings=parts.settings.engine,
         sessions_per_engine=parts.settings.sessions_per_engine,
+        have_leave=partial(_have_leave, context),
     )
+
+
+def _have_leave(context: Context, company_id: str) -> None:
+    with suppress(SupervisorError):  # gone, or busy: it is asked again at the engine's next report
+        context.supervisor("/companies").child(company_id).tell(LeaveEngine())
 
 
 def _directory(parts: Parts, listener: Listener, context: Context) -> DirectoryActor:

@@ -106,7 +106,22 @@ class HttpSettings(Section, frozen=True):
 class EngineSettings(Section, frozen=True):
     """The engine processes."""
 
-    max_processes: Annotated[int, Meta(ge=1, le=1000, description="Engine processes at once.")] = 40
+    max_processes: Annotated[
+        int, Meta(ge=1, le=1000, description="Engine processes of linked companies at once.")
+    ] = 40
+    max_pairing_processes: Annotated[
+        int,
+        Meta(
+            ge=2,
+            le=100,
+            description="Engine processes of companies that are being linked, beside those of linked ones; "
+            "each takes as many companies. A worn one is full until its last company has left.",
+        ),
+    ] = 4
+    pairing_idle_s: Annotated[
+        float,
+        Meta(ge=0, le=86_400, description="Time after which a process in which no company is being linked is ended."),
+    ] = 30.0
     start_timeout_s: Annotated[
         float, Meta(gt=0, le=300, description="Time a new engine process has until it accepts connections.")
     ] = 30.0
@@ -121,9 +136,31 @@ class EngineSettings(Section, frozen=True):
         Meta(
             ge=10,
             le=100_000,
-            description="Ended WhatsApp connections after which a process is replaced: each leaves 0.2 MB behind in the library.",
+            description="Ended WhatsApp connections after which a process is replaced: each leaves 0.2 MB behind in the library. "
+            "Its companies leave for another one after the other.",
         ),
     ] = 2000
+    max_stale_pairings: Annotated[
+        int,
+        Meta(
+            ge=1,
+            le=100_000,
+            description="The same for a process in which companies are linked: attempts that ended. It takes no more and ends when it is empty.",
+        ),
+    ] = 200
+    max_descriptors: Annotated[
+        int,
+        Meta(
+            ge=256,
+            le=1_000_000,
+            description="File descriptors, beside 8 a company, with which a process is replaced; "
+            "earlier where the system allows a process less than 1.7 times as many.",
+        ),
+    ] = 6000
+    max_threads: Annotated[
+        int,
+        Meta(ge=64, le=100_000, description="Threads, beside 4 a company, with which a process is replaced."),
+    ] = 1000
     max_log_line_bytes: Annotated[
         int, Meta(ge=128, le=MIB, description="Longest line of an engine's output that is logged whole.")
     ] = 4 * KIB

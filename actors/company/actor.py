@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+from dataclasses import dataclass
 from typing import Any, final
 
 from actors.company import inquiring, notices, orders, ownership
@@ -27,6 +29,8 @@ from actors.messages import (
     Initialize,
     LeaseExtended,
     LeaseWasLost,
+    LeaveEngine,
+    LeavePlace,
     ListGroups,
     Logout,
     MarkRead,
@@ -43,15 +47,27 @@ from actors.messages import (
     UploadFile,
     WaitConnected,
 )
+from storage.leases import Lease
 from supervisor import CYCLED, Actor, ExitReason, Helper, ReplyTo, Timer
-from supervisor.errors import ActorStopped, MailboxFull
+from supervisor.errors import ActorStopped, MailboxFull, SupervisorError
 
 S = CompanyState
 LINK_RETRY_FIRST_S = 0.2
 LINK_RETRY_MOST_S = 10.0
 STORAGE_FULL = "storage_full"
+_NOT_OURS = frozenset({"owned_elsewhere", "lease_lost", "lease_expired", "not_wanted"})
+"""Why a session ends without a lease that could be given back."""
 STABLE_S = 10.0
 """A connection that held for so long was a good one; one that is dropped at once counts as another failure in a row."""
+
+
+@dataclass(frozen=True, slots=True)
+class RestingLease:
+    """A lease that is renewed although no session runs."""
+
+    lease: Lease
+    has_left: bool
+    """WhatsApp has certainly been left: another daemon may come at once."""
 
 
 @final
@@ -68,6 +84,8 @@ class CompanyActor(Actor):
         self.retry = Retry(ports.settings, ports.random)
         self.announcer = Announcer(company_id, ports.events, ports.wall_clock)
         self.session: Session | None = None
+        self.resting: RestingLease | None = None
+        """Held without a session: between two of them, or without a phone, which needs no place in an engine process."""
         self.linking: Linking | None = None
         self.phone_number: str | None = None
         self.lid: str | None = None
@@ -108,7 +126,7 @@ class CompanyActor(Actor):
         match message:
             case notices.FromEngineNotice(session, from_engine):
                 if session == self._session_number:
-                    self._on_engine(from_engine)
+                    await self._on_engine(from_engine)
             case GetStatus():
                 return status_of(self)
             case SendText() | SendContent():
@@ -132,13 +150,13 @@ class CompanyActor(Actor):
             case GetOffer():
                 return orders.current_offer(self)
             case StartSession():
-                return orders.start(self)
+                return await orders.start(self)
             case StopSession():
                 await orders.stop(self)
                 return status_of(self)
             case RestartSession():
                 await orders.stop(self, give_back=False)
-                return orders.start(self)
+                return await orders.start(self)
             case _:
                 orders.log_out(self)
         return None
@@ -151,13 +169,13 @@ class CompanyActor(Actor):
                 if self.condition.state is S.CONNECTING:
                     self.set_deadline(self.ports.settings.connect_timeout_s)
             case notices.SessionOpened(session, opened) if session == self._session_number:
-                self._on_opened(opened)
+                await self._on_opened(opened)
             case notices.SessionEnded(session, code, why, after) if session == self._session_number:
-                self._on_session_ended(code, why, after)
+                await self._on_session_ended(code, why, after)
             case notices.MessagesStored(count):
                 self._on_messages(count)
             case notices.PairingDurable(session) if session == self._session_number:
-                self._on_pairing_durable()
+                await self._on_pairing_durable()
             case notices.LoggedOut(reply):
                 orders.forget_identity(self, "logged out by an operator", reply)
             case notices.IdentityArchived():
@@ -165,25 +183,27 @@ class CompanyActor(Actor):
             case notices.AttemptFailed(session, why, code) if session == self._session_number:
                 self._settle()
                 if code == STORAGE_FULL:
-                    self._wait_for_room(why)
+                    await self._wait_for_room(why)
                 else:
                     self._fail_attempt(why)
             case notices.RetryDue(serial) if serial == self.condition.serial:
-                self._on_retry_due()
+                await self._on_retry_due()
             case notices.DeadlineReached(serial) if serial == self.condition.serial:
-                self._on_deadline()
+                await self._on_deadline()
             case TakeUp(is_linked):
                 ownership.take_up(self, is_linked=is_linked)
             case StandDown():
                 ownership.stand_down(self)
+            case LeaveEngine():
+                await self._leave_engine()
             case LeaseExtended(until):
                 if self.session is not None:
                     await self.session.extend_lease(until)
             case DiskFailed(reason):
-                self._on_disk_failed(reason)
+                await self._on_disk_failed(reason)
             case LeaseWasLost(why, elsewhere):
                 await self.close_session(drain=False)
-                self._on_session_ended("lease_lost" if elsewhere else "lease_expired", why, None)
+                await self._on_session_ended("lease_lost" if elsewhere else "lease_expired", why, None)
             case _:
                 return  # news of an earlier session or condition
 
@@ -225,21 +245,21 @@ class CompanyActor(Actor):
 
     # --- the disk ---
 
-    def _on_disk_failed(self, reason: str) -> None:
+    async def _on_disk_failed(self, reason: str) -> None:
         """Nothing that arrives could be kept: leave WhatsApp, which keeps it."""
         if self.condition.state not in (S.PAIRING, S.CONNECTING, S.CONNECTED, S.RECONNECTING):
             return
         if self.session is not None:
             self.context.spawn(self.session.disconnect, name="disconnect")
         self._settle()
-        self._wait_for_room(reason)
+        await self._wait_for_room(reason)
 
-    def _wait_for_room(self, reason: str, seconds: float = DISK_FIRST_S) -> None:
+    async def _wait_for_room(self, reason: str, seconds: float = DISK_FIRST_S) -> None:
         if self.condition.state is S.PAIRING:
             if self.linking is not None:
                 self.linking.fail(Refused(STORAGE_FULL, reason))
                 self.linking = None
-            self.enter(S.UNLINKED, reason)
+            await self._rest_unlinked(reason)
             return
         if self.ports.disk.fault is None:
             self.ports.disk.doubt()
@@ -247,12 +267,12 @@ class CompanyActor(Actor):
             self.ports.metrics.error(STORAGE_FULL, self.company_id)
         self.wait_for_retry(S.SUSPENDED, reason, seconds, STORAGE_FULL)
 
-    def _on_retry_due(self) -> None:
+    async def _on_retry_due(self) -> None:
         fault = self.ports.disk.fault
         if self.condition.code == STORAGE_FULL and fault is not None:
-            self._wait_for_room(fault)
+            await self._wait_for_room(fault)
         else:
-            self.try_again("trying again")
+            await self.try_again("trying again")
 
     # --- the session ---
 
@@ -261,31 +281,60 @@ class CompanyActor(Actor):
         assert self.session is None
         self.will_start = False
         self._session_number += 1
+        self._pairing_pending = False  # what an earlier session did not live to announce
         self.enter(S.CONNECTING, reason)
         self.session = Session(
             self.company_id, self._session_number, ports=self.ports, actor=self.context.ref, discard=discard
         )
+        if (
+            self.resting is not None
+        ):  # the session takes it once more; till then it is to be given back with the session
+            self.session.lease, self.resting = self.resting.lease, None
         self._session_task = self.context.spawn(self.session.run, name="session")
 
-    async def close_session(self, *, drain: bool, give_back: bool = True) -> None:
+    async def close_session(self, *, drain: bool, give_back: bool = True, keep_lease: bool = False) -> None:
         """End the session: with ``drain``, after everything it had to ship is committed (bounded).
 
         The lease is given back only when WhatsApp has certainly been left: else another daemon could come too early; and only with
-        ``give_back``: what comes back at once keeps it, since other daemons wait for it.
+        ``give_back``: what comes back at once keeps it, since other daemons wait for it. With ``keep_lease`` it is renewed on.
         """
         session, task = self.session, self._session_task
         self.session = self._session_task = None
         self.will_start = False
         self.waiters.tell()
         self._session_number += 1
-        if session is None or task is None:
-            return
-        session.is_ending = True
-        has_left = await session.drain() if drain else False
-        task.cancel()
-        await orders.release(session, self.ports, give_back=has_left and give_back)
+        resting = self.resting
+        if session is not None and task is not None:
+            session.is_ending = True
+            has_left = await session.drain() if drain else False
+            task.cancel()
+            session.leave_place()
+            resting = None if session.lease is None else RestingLease(session.lease, has_left)
+        self.resting = resting if keep_lease else None
+        if resting is not None and not keep_lease:
+            await orders.release(resting.lease, self.ports, give_back=resting.has_left and give_back)
 
-    def _on_opened(self, opened: protocol.Opened) -> None:
+    async def move(self, reason: str) -> None:
+        """Open the session anew, in an engine process that placement chooses; the company stays ours meanwhile."""
+        await self.close_session(drain=True, keep_lease=True)
+        self.bring_up(reason)
+
+    async def _rest_unlinked(self, reason: str) -> None:
+        """Hold no engine process without a phone: what an attempt to link left behind there can only be given back with the process."""
+        self.enter(S.UNLINKED, reason)
+        await self.close_session(drain=True, keep_lease=True)
+
+    async def _leave_engine(self) -> None:
+        """The engine process is worn. A company that is just logging in, or being linked, is asked again soon."""
+        if self.session is None:
+            with contextlib.suppress(SupervisorError):
+                self.ports.placement.tell(LeavePlace(self.company_id))
+        elif self.condition.state is S.CONNECTED:
+            await self.move("its engine process is being replaced")
+        elif self.condition.state not in (S.PAIRING, S.CONNECTING):
+            await self.close_session(drain=True, keep_lease=True)  # the next attempt opens a new one
+
+    async def _on_opened(self, opened: protocol.Opened) -> None:
         self._link_failures = 0
         self.phone_number, self.lid = phone_number_of(opened.jid), opened.lid
         if opened.jid is not None:  # the session connects; Connected or Closed follows
@@ -295,9 +344,14 @@ class CompanyActor(Actor):
         elif self.linking is not None:
             orders.offer(self)
         else:
-            self.enter(S.UNLINKED, "no phone is linked")
+            await self._rest_unlinked("no phone is linked")
 
-    def _on_session_ended(self, code: str, why: str, retry_after_s: float | None) -> None:
+    async def _on_session_ended(self, code: str, why: str, retry_after_s: float | None) -> None:
+        lease = self.session.lease if self.session is not None else None
+        if lease is not None and code not in _NOT_OURS:
+            self.resting = RestingLease(lease, has_left=False)
+        elif lease is not None:  # kept from the session before: nobody is to renew it
+            await orders.release(lease, self.ports, give_back=False)
         self.session = self._session_task = None
         self._session_number += 1
         if self.condition.state not in (S.PAIRING, S.CONNECTING, S.CONNECTED):
@@ -312,7 +366,7 @@ class CompanyActor(Actor):
             self.enter(S.STOPPED, why)
             return
         if code == STORAGE_FULL:
-            self._wait_for_room(why)
+            await self._wait_for_room(why)
             return
         self.ports.metrics.error(code, self.company_id)
         if code == "auth_unreadable":
@@ -326,12 +380,12 @@ class CompanyActor(Actor):
 
     # --- WhatsApp ---
 
-    def _on_engine(self, message: protocol.FromEngine) -> None:
+    async def _on_engine(self, message: protocol.FromEngine) -> None:
         match message:
             case protocol.Connected():
-                self._on_connected(message)
+                await self._on_connected(message)
             case protocol.Closed():
-                self._on_closed(judge(message), message)
+                await self._on_closed(judge(message), message)
             case protocol.Qr():
                 orders.show_qr(self, message)
             case protocol.Paired():
@@ -341,10 +395,13 @@ class CompanyActor(Actor):
             case _:
                 return
 
-    def _on_connected(self, connected: protocol.Connected) -> None:
+    async def _on_connected(self, connected: protocol.Connected) -> None:
         self.phone_number, self.lid = phone_number_of(connected.jid), connected.lid or self.lid
         if self._pairing_pending:  # promise 3: announced once its credentials are committed
             self._pairing_pending = connected
+            return
+        if self.session is not None and self.session.is_among_pairings:
+            await self.move("linked: goes on among the linked companies")
             return
         self.evidence.connected()
         self._settle()
@@ -365,22 +422,22 @@ class CompanyActor(Actor):
         self.set_deadline(self.ports.settings.connect_timeout_s)
         self.context.spawn(orders.announce_pairing, session, paired.position, self.context.ref, name="pairing")
 
-    def _on_pairing_durable(self) -> None:
+    async def _on_pairing_durable(self) -> None:
         connected, self._pairing_pending = self._pairing_pending, False
         if isinstance(connected, protocol.Connected):
-            self._on_connected(connected)
+            await self._on_connected(connected)
 
-    def _on_closed(self, verdict: Verdict, closed: protocol.Closed) -> None:
+    async def _on_closed(self, verdict: Verdict, closed: protocol.Closed) -> None:
         was_pairing = self.condition.state is S.PAIRING
         self._pairing_pending = False
         self._settle()
         if closed.kind == STORAGE_FULL:
             self._forget_failures_when_stable()
-            self._wait_for_room(verdict.reason, self.retry.after_full_disk())
+            await self._wait_for_room(verdict.reason, self.retry.after_full_disk())
         elif verdict.credentials is Credentials.ARCHIVE:
             orders.forget_identity(self, verdict.reason)
         elif was_pairing or (verdict.state is S.UNLINKED and self.phone_number is None):
-            self.enter(S.UNLINKED, verdict.reason)
+            await self._rest_unlinked(verdict.reason)
         elif verdict.state is S.CONFLICT:
             self.wait_for_retry(S.CONFLICT, verdict.reason, self.retry.after_conflict())
         elif verdict.state is S.BANNED and closed.expires_in_s is not None:
@@ -406,23 +463,25 @@ class CompanyActor(Actor):
         if self.condition.state is S.CONNECTED and self.ports.wall_clock() - self.condition.since >= STABLE_S:
             self.retry.succeeded()
 
-    def try_again(self, reason: str) -> None:
-        """Log in again, in a new session when there is none."""
+    async def try_again(self, reason: str) -> None:
+        """Log in again, in a new session when there is none, or none where a linked company may be."""
         self.ports.metrics.reconnect_attempted(self.company_id)
+        if self.session is not None and self.session.is_among_pairings:
+            await self.close_session(drain=True, keep_lease=True)
         if self.session is None:
             self.bring_up(reason)
             return
         self.enter(S.CONNECTING, reason)
         self.context.spawn(self.session.reconnect, name="connect")
 
-    def _on_deadline(self) -> None:
-        if self.session is not None:
-            self.context.spawn(self.session.disconnect, name="disconnect")
+    async def _on_deadline(self) -> None:
         if self.condition.state is S.PAIRING:
-            self.enter(S.UNLINKED, "nobody linked the company in time")
+            await self._rest_unlinked("nobody linked the company in time")
         elif self.phone_number is None and self.linking is not None:
-            self.enter(S.UNLINKED, "WhatsApp offered no code in time")
+            await self._rest_unlinked("WhatsApp offered no code in time")
         else:
+            if self.session is not None:
+                self.context.spawn(self.session.disconnect, name="disconnect")
             self._fail_attempt(f"not connected within {self.ports.settings.connect_timeout_s:.0f} s")
 
     def _on_messages(self, count: int) -> None:

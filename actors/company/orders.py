@@ -18,6 +18,7 @@ from actors.company.waiting import away
 from actors.engine import protocol
 from actors.messages import CompanyState, Initialize, LeaseDropped, Offer, Refused, SendContent, SendText
 from actors.storage.requests import ArchiveAuth, ReleaseLease
+from storage.leases import Lease
 from supervisor import ActorRef, ReplyTo
 from supervisor.errors import SupervisorError
 
@@ -112,7 +113,7 @@ async def _begin_linking(actor: CompanyActor, phone: str | None) -> None:
     if actor.session is None:
         actor.bring_up("taking up the session to link it", discard=actor.condition.state is S.LOGGED_OUT)
     elif actor.condition.state is S.PAIRING:
-        await actor.close_session(drain=False)
+        await actor.close_session(drain=False, keep_lease=True)
         actor.bring_up("beginning again")
     elif actor.condition.state is not S.CONNECTING:
         offer(actor)
@@ -177,10 +178,10 @@ async def announce_pairing(session: Session, position: int, actor: ActorRef) -> 
 # --- start, stop, log out ---
 
 
-def start(actor: CompanyActor) -> Any:
+async def start(actor: CompanyActor) -> Any:
     """Take up the session unless it is up already; one that waits or rests tries again now."""
     if actor.session is None or actor.condition.state in _WAITING:
-        actor.try_again("started by an operator")
+        await actor.try_again("started by an operator")
     return status_of(actor)
 
 
@@ -191,19 +192,14 @@ async def stop(actor: CompanyActor, *, give_back: bool = True) -> None:
         actor.enter(S.STOPPED, "stopped by an operator")
 
 
-async def release(session: Session, ports: CompanyPorts, *, give_back: bool) -> None:
-    """Give the place back, and the lease if wanted; bounded, and harmless when storage is away (the lease runs out by itself)."""
-    session.leave_place()
-    if session.lease is None:
-        return
+async def release(lease: Lease, ports: CompanyPorts, *, give_back: bool) -> None:
+    """Renew the lease no more, and give it back if wanted; bounded, and harmless when storage is away (it runs out by itself)."""
     with contextlib.suppress(SupervisorError):  # at shutdown the directory is gone before the companies
-        ports.directory.tell(LeaseDropped(session.company_id))
+        ports.directory.tell(LeaseDropped(lease.company_id))
     if not give_back:
         return
     try:
-        await ports.storage.ask(
-            ReleaseLease(session.company_id, session.lease.epoch), timeout=ports.settings.stop_timeout_s
-        )
+        await ports.storage.ask(ReleaseLease(lease.company_id, lease.epoch), timeout=ports.settings.stop_timeout_s)
     except (SupervisorError, Refused):
         return
 

@@ -16,7 +16,7 @@ from actors.company.ports import CompanyPorts
 from actors.company.shipping import Shipment, ShippingStopped
 from actors.engine import protocol
 from actors.groups import first_leaf
-from actors.messages import EnginePlace, LeaseTaken, LeavePlace, PlaceWasFull, Refused, TakePlace
+from actors.messages import EnginePlace, Hosts, LeaseTaken, LeavePlace, PlaceWasFull, Refused, TakePlace
 from actors.storage.requests import AcquireLease, CommitDelta
 from storage.auth_state import AuthState, Delta, KeyChange
 from storage.errors import StorageUnavailable, UnreadableState
@@ -98,15 +98,30 @@ class Session:
         async with AsyncExitStack() as gate:
             await gate.enter_async_context(self._ports.connect_gate)
             await self._actor.send(TurnCame(self.number))
-            self.place = await self._take_place()
-            opening = self._ports.open_link(self.place.socket_path, self.company_id)
-            async with opening as link, trio.open_nursery() as nursery:
-                await self._begin(link, nursery)
-                await gate.aclose()  # the next company's turn; the nursery goes on reading
+            state = await self._ports.load_auth(self.company_id)
+            hosts: Hosts = "pairing" if state.creds is None else "linked"
+            if not await self._stay(hosts, state, gate):  # the record and the device file do not agree: the file knows
+                await self._stay("linked" if hosts == "pairing" else "pairing", state, gate)
 
-    async def _begin(self, link: EngineLink, nursery: trio.Nursery) -> None:
-        """Make the device ready and, when it is linked, wait (for a time) until the first attempt to log in is decided."""
-        opened = await self._open_device(link)
+    async def _stay(self, hosts: Hosts, state: AuthState, gate: AsyncExitStack) -> bool:
+        """Live in an engine process of that kind until the connection ends; False at once when the device belongs in one of the other."""
+        self.place = await self._take_place(hosts)
+        opening = self._ports.open_link(self.place.socket_path, self.company_id)
+        async with opening as link, trio.open_nursery() as nursery:
+            opened = await self._open_device(link, state)
+            if (opened.jid is None) is (hosts == "linked"):
+                return False
+            await self._begin(link, opened, nursery)
+            await gate.aclose()  # the next company's turn; the nursery goes on reading
+        return True
+
+    @property
+    def is_among_pairings(self) -> bool:
+        """Its engine process is one for companies that are being linked: once it is linked it must leave."""
+        return self.place is not None and self.place.hosts == "pairing"
+
+    async def _begin(self, link: EngineLink, opened: protocol.Opened, nursery: trio.Nursery) -> None:
+        """Read and, when the device is linked, wait (for a time) until the first attempt to log in is decided."""
         self.link = link
         nursery.start_soon(self._read, link)
         await self.extend_lease(self.lease_until)  # it may have been renewed while the device was made ready
@@ -168,14 +183,14 @@ class Session:
         await self._ports.directory.send(LeaseTaken(self.company_id, asked_at))
         return lease
 
-    async def _take_place(self) -> EnginePlace:
+    async def _take_place(self, hosts: Hosts) -> EnginePlace:
+        request = TakePlace(self.company_id, hosts)
         try:
-            return await self._ports.placement.ask(TakePlace(self.company_id), timeout=self._ports.engine_timeout_s)
+            return await self._ports.placement.ask(request, timeout=self._ports.engine_timeout_s)
         except Refused as error:
             raise Ended(error.code, error.text, error.retry_after_s) from error
 
-    async def _open_device(self, link: EngineLink) -> protocol.Opened:
-        state = await self._ports.load_auth(self.company_id)
+    async def _open_device(self, link: EngineLink, state: AuthState) -> protocol.Opened:
         request = protocol.Open(
             company_id=self.company_id,
             file_id=state.file_id,

@@ -22,6 +22,7 @@ def phone_number_of(jid: str | None) -> str | None:
 def status_of(actor: CompanyActor) -> CompanyStatus:
     """The status with its evidence, as of now."""
     condition, session = actor.condition, actor.session
+    lease = session.lease if session is not None else actor.resting.lease if actor.resting is not None else None
     return CompanyStatus(
         company_id=actor.company_id,
         status=condition.state,
@@ -34,7 +35,7 @@ def status_of(actor: CompanyActor) -> CompanyStatus:
         next_attempt_at=None if actor.next_attempt_at is None else round(actor.next_attempt_at, 3),
         restarts=actor.context.incarnation - 1,
         engine=session.place.engine if session is not None and session.place is not None else None,
-        lease_epoch=session.lease.epoch if session is not None and session.lease is not None else None,
+        lease_epoch=lease.epoch if lease is not None else None,
         evidence=actor.evidence.ages(),
         reason_code=condition.code,
     )

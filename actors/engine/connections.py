@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import resource
 import traceback
 from collections.abc import AsyncGenerator, Callable
 from contextlib import asynccontextmanager
@@ -178,6 +179,8 @@ class Server:
             threads=thread_count(),
             stale_clients=self._host.clients_ended,
             stuck_clients=self._host.stuck_clients(),
+            descriptors=descriptor_count(),
+            descriptor_limit=descriptor_limit(),
         )
 
     # --- companies ----------------------------------------------------------------------------------------------------
@@ -300,6 +303,17 @@ async def _listen(path: Path) -> trio.SocketListener:
 def thread_count() -> int:
     """Threads of this process, the library's own included."""
     return len(os.listdir("/proc/self/task"))  # noqa: PTH208 - a count needs no paths
+
+
+def descriptor_count() -> int:
+    """Open file descriptors of this process."""
+    return len(os.listdir("/proc/self/fd"))  # noqa: PTH208 - a count needs no paths
+
+
+def descriptor_limit() -> int:
+    """The most descriptors this process may have open; 0 when the system sets no limit."""
+    soft, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
+    return 0 if soft == resource.RLIM_INFINITY else soft
 
 
 def resident_bytes() -> int:

@@ -356,6 +356,10 @@ class EngineStatistics(Message, frozen=True, tag=True):
     """Clients ended since the start. The library keeps their database handles until the process ends: 0.2 MB and 2 descriptors each."""
     stuck_clients: int = 0
     """Of those, how many never returned from the library (a thread each)."""
+    descriptors: int = 0
+    """Open file descriptors of the process."""
+    descriptor_limit: int = 0
+    """The most it may have; 0: no limit that is known."""
 
 
 class EngineShutdown(Message, frozen=True, tag=True):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import subprocess
 import sys
@@ -17,11 +18,14 @@ import trio
 from actors.engine import protocol
 from actors.engines.control import ControlLink, ControlLost, open_control
 from actors.engines.output import forward_output
+from actors.engines.places import hosts_of
+from actors.engines.wear import wear_of
 from actors.groups import first_leaf
-from actors.messages import WaitReady
+from actors.messages import EngineWear, WaitReady
 from actors.metrics import EngineFigures, Metrics
 from config.sections import EngineSettings
-from supervisor import Actor, ReplyTo, Request
+from supervisor import Actor, ActorRef, ReplyTo, Request
+from supervisor.errors import SupervisorError
 
 STATISTICS_TIMEOUT_S = 8.0
 """A process that does not answer for so long is stuck (or stopped) and is killed."""
@@ -74,11 +78,17 @@ class EngineCommand:
 
 @final
 class EngineActor(Actor):
-    """One engine process. Started: it accepts connections. Its death is this actor's crash."""
+    """One engine process. Started: it accepts connections. Its death is this actor's crash.
 
-    def __init__(self, command: EngineCommand, settings: EngineSettings, metrics: Metrics) -> None:
+    Its name says whom it hosts (`actors.engines.places.hosts_of`); ``placement`` hears at each report whether the process is worn.
+    """
+
+    def __init__(
+        self, command: EngineCommand, settings: EngineSettings, metrics: Metrics, placement: ActorRef | None = None
+    ) -> None:
         self._settings = settings
         self._metrics = metrics
+        self._placement = placement
         self._command = command
         self._process: subprocess.Popen[bytes] | None = None
         self._control: ControlLink | None = None
@@ -177,14 +187,22 @@ class EngineActor(Actor):
                 companies=len(said.companies),
                 rss_bytes=said.rss_bytes,
                 threads=said.threads,
+                descriptors=said.descriptors,
                 stale_clients=said.stale_clients,
             )
         )
         for reply in asking:
             reply.reply(EngineReport(pid, said.companies, said.rss_bytes, said.threads, said.stale_clients))
-        if said.stale_clients >= self._settings.max_stale_clients:
+        self._report_wear(said)
+
+    def _report_wear(self, said: protocol.EngineStatistics) -> None:
+        wear = wear_of(said, hosts_of(self.context.name), self._settings)
+        if wear.is_exhausted:
             self._log.warning("engine_retired", engine=self.context.path, connected=len(said.companies))
             self.context.stop()  # in order; the supervisor starts a fresh process
+        elif self._placement is not None:
+            with contextlib.suppress(SupervisorError):  # full or being restarted: the next report tells it again
+                self._placement.tell(EngineWear(self.context.name, wear.is_worn))
 
     async def _watch(self, process: subprocess.Popen[bytes]) -> None:
         raise EngineDied(f"the engine process ended with status {await _wait_exit(process)}")

@@ -53,9 +53,16 @@ class FakeStorage(Actor):
 
 
 class FakePlacement(Actor):
+    """Has two engines with room: one for linked companies, one for those that are being linked."""
+
+    def __init__(self, seen: list[Any]) -> None:
+        self._seen = seen
+
     async def receive(self, message: Any) -> Any:
+        self._seen.append(message)
         if isinstance(message, TakePlace):
-            return EnginePlace(engine="/engines/engine-0", socket_path="engine.sock")
+            name = "engine-0" if message.hosts == "linked" else "pairing-0"
+            return EnginePlace(engine=f"/engines/{name}", socket_path=f"{name}.sock", hosts=message.hosts)
         assert isinstance(message, LeavePlace)
         return None
 
@@ -116,6 +123,8 @@ class FakeEngine:
         """Tell the company something."""
         assert self.socket is not None
         for message in messages:
+            if isinstance(message, protocol.Paired):
+                self.jid = message.jid
             self.socket.to_company.send_nowait(protocol.encode(message))
 
     def take(self, message: protocol.ToEngine) -> None:
@@ -139,6 +148,18 @@ class FakeEngine:
                 return [protocol.Done(call=call)]
             case _:
                 return []
+
+    def offers(self, code: str = "qr-1") -> None:
+        """From now on a device without a phone is offered a QR code when it connects, and a pairing code when it asks."""
+
+        def answer(message: protocol.ToEngine) -> list[protocol.Message] | None:
+            if isinstance(message, protocol.Connect) and self.jid is None:
+                return [protocol.Done(call=message.call), protocol.Qr(codes=(code,), valid_s=60.0)]
+            if isinstance(message, protocol.RequestPairingCode):
+                return [protocol.PairingCode(call=message.call, code="ABCD-1234")]
+            return None
+
+        self.hook = answer
 
     def calls(self, kind: type[Any]) -> int:
         """How many messages of ``kind`` came."""
@@ -172,6 +193,10 @@ class World:
     stored: list[Any] = field(default_factory=list)
     published: list[Any] = field(default_factory=list)
     directory: list[Any] = field(default_factory=list)
+    knows_device: bool = True
+    """Whether Postgres knows of the device in the engine's file."""
+    placed: list[Any] = field(default_factory=list)
+    """What the company told or asked placement."""
     storage_hook: Callable[[Any], None] = lambda message: None
     not_wanted: NotWanted | None = None
     """What the lease is answered with instead, when the record does not want the company to run."""
@@ -186,7 +211,8 @@ class World:
     def ports(self, ref_to: Callable[[str], ActorRef]) -> CompanyPorts:
         async def load_auth(company_id: str) -> AuthState:
             self.load_hook()
-            return AuthState(company_id=company_id, creds=None, file_id=self.engine.file_id, position=0, keys=[])
+            creds = b"{}" if self.engine.jid is not None and self.knows_device else None
+            return AuthState(company_id=company_id, creds=creds, file_id=self.engine.file_id, position=0, keys=[])
 
         return CompanyPorts(
             storage=ref_to("/storage"),

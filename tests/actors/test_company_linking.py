@@ -26,13 +26,7 @@ async def test_linking_by_qr(autojump_clock: MockClock) -> None:
     world = World(engine=FakeEngine(jid=None))
     async with company(world) as running:
         await running.settle()
-
-        def offer(message: protocol.ToEngine) -> list[protocol.Message] | None:
-            if isinstance(message, protocol.Connect):
-                return [protocol.Done(call=message.call), protocol.Qr(codes=("qr-1",), valid_s=60.0)]
-            return None
-
-        world.engine.hook = offer
+        world.engine.offers()
         shown = await running.ref.ask(Initialize())
         again = await running.ref.ask(GetOffer())
         world.engine.say(
@@ -51,11 +45,7 @@ async def test_a_pairing_is_announced_after_its_credentials_are_committed(autoju
     world = World(engine=FakeEngine(jid=None), storage_hook=refuse_writes)
     async with company(world) as running:
         await running.settle()
-        world.engine.hook = lambda m: (
-            [protocol.Done(call=m.call), protocol.Qr(codes=("qr-1",), valid_s=60.0)]
-            if isinstance(m, protocol.Connect)
-            else None
-        )
+        world.engine.offers()
         await running.ref.ask(Initialize())
         world.engine.say(
             protocol.JournalDelta(position=3, creds=b"{}", keys=()),
@@ -75,30 +65,16 @@ async def test_linking_by_code(autojump_clock: MockClock) -> None:
     world = World(engine=FakeEngine(jid=None))
     async with company(world) as running:
         await running.settle()
-
-        def offer(message: protocol.ToEngine) -> list[protocol.Message] | None:
-            match message:
-                case protocol.Connect(call):
-                    return [protocol.Done(call=call), protocol.Qr(codes=("qr-1",), valid_s=60.0)]
-                case protocol.RequestPairingCode(call):
-                    return [protocol.PairingCode(call=call, code="ABCD-1234")]
-                case _:
-                    return None
-
-        world.engine.hook = offer
+        world.engine.offers()
         shown = await running.ref.ask(Initialize(method="code", phone="79000000001"))
 
         assert (shown.method, shown.pairing_code, shown.qr) == ("code", "ABCD-1234", None)
 
 
 async def test_a_qr_nobody_scans_expires(autojump_clock: MockClock) -> None:
-    """After 160 s the company is unlinked again, the client is stopped and no QR is on offer."""
+    """After 160 s the company is unlinked again, its engine connection is closed and no QR is on offer."""
     world = World(engine=FakeEngine(jid=None))
-    world.engine.hook = lambda m: (
-        [protocol.Done(call=m.call), protocol.Qr(codes=("qr-1",), valid_s=60.0)]
-        if isinstance(m, protocol.Connect)
-        else None
-    )
+    world.engine.offers()
     async with company(world) as running:
         await running.settle()
         await running.ref.ask(Initialize())
@@ -108,7 +84,7 @@ async def test_a_qr_nobody_scans_expires(autojump_clock: MockClock) -> None:
 
         assert refusal.value.code == "no_qr"
         assert (await running.status()).status is CompanyState.UNLINKED
-        assert world.engine.calls(protocol.Disconnect) == 1
+        assert world.engine.socket is None
 
 
 async def test_a_linked_company_is_not_linked_again(autojump_clock: MockClock) -> None:
@@ -166,11 +142,7 @@ async def test_nothing_is_linked_while_the_old_identity_is_being_archived(autoju
             await running.ref.ask(Initialize())
         world.storage_hook = lambda m: None
         world.engine.jid = None
-        world.engine.hook = lambda m: (
-            [protocol.Done(call=m.call), protocol.Qr(codes=("qr-1",), valid_s=60.0)]
-            if isinstance(m, protocol.Connect)
-            else None
-        )
+        world.engine.offers()
         await trio.sleep(5)
 
         assert (await running.ref.ask(Initialize())).qr == "qr-1"

@@ -8,10 +8,11 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import pytest
-from trio.testing import MockClock
+import trio
+from trio.testing import MockClock, wait_all_tasks_blocked
 
 from actors.engines.actor import EngineReport, GetEngineReport
-from actors.messages import EnginePlace, LeavePlace, PlaceWasFull, Refused, TakePlace, WaitReady
+from actors.messages import EnginePlace, EngineWear, Hosts, LeavePlace, PlaceWasFull, Refused, TakePlace, WaitReady
 from actors.placement import PlacementActor
 from config.sections import EngineSettings
 from supervisor import Actor, ChildSpec, Context, DynamicSupervisorSpec, SupervisorSpec, System, open_system
@@ -23,6 +24,8 @@ class Engines:
 
     hosted: dict[str, tuple[str, ...]] = field(default_factory=dict)
     fails: bool = False
+    told: list[str] = field(default_factory=list)
+    """Companies that were told to leave their engine."""
 
 
 class FakeEngine(Actor):
@@ -49,6 +52,7 @@ async def placement(engines: Engines, *, per_engine: int = 2, **settings: Any) -
             make_engine=lambda _: FakeEngine(engines),
             settings=EngineSettings(**settings),
             sessions_per_engine=per_engine,
+            have_leave=engines.told.append,
         )
 
     spec = SupervisorSpec(
@@ -58,8 +62,19 @@ async def placement(engines: Engines, *, per_engine: int = 2, **settings: Any) -
         yield system
 
 
-async def take(system: System, company_id: str) -> EnginePlace:
-    return await system.ref("/placement").ask(TakePlace(company_id))
+async def take(system: System, company_id: str, hosts: Hosts = "linked") -> EnginePlace:
+    return await system.ref("/placement").ask(TakePlace(company_id, hosts))
+
+
+async def engines_of(system: System) -> list[str]:
+    """The engines that run, once everything that can happen now has happened."""
+    await wait_all_tasks_blocked()
+    return [child.id for child in await system.supervisor("/engines").which_children()]
+
+
+def tell(system: System, *messages: object) -> None:
+    for message in messages:
+        system.ref("/placement").tell(message)
 
 
 async def test_companies_fill_an_engine_before_the_next_is_started(autojump_clock: MockClock) -> None:
@@ -141,3 +156,138 @@ async def test_an_engine_that_cannot_start_is_a_refusal(autojump_clock: MockCloc
 
         assert refusal.value.code == "engine_unavailable"
         assert (await take(system, "a")).engine == "/engines/engine-0"
+
+
+async def test_a_company_that_is_being_linked_is_never_among_linked_ones(autojump_clock: MockClock) -> None:
+    """There is room in the process of linked companies: it gets a place in one of its own kind, and another once it is linked."""
+    async with placement(Engines()) as system:
+        places = [await take(system, "a"), await take(system, "b", "pairing"), await take(system, "b")]
+
+    assert [(place.engine, place.hosts) for place in places] == [
+        ("/engines/engine-0", "linked"),
+        ("/engines/pairing-0", "pairing"),
+        ("/engines/engine-0", "linked"),
+    ]
+
+
+async def test_a_pairing_process_ends_when_it_was_empty_for_a_time(autojump_clock: MockClock) -> None:
+    """Not before, and not when somebody came meanwhile; that of linked companies stays."""
+    async with placement(Engines(), pairing_idle_s=30.0) as system:
+        await take(system, "a", "pairing")
+        await take(system, "b")
+        tell(system, LeavePlace("a"))
+        await trio.sleep(20)
+        await take(system, "c", "pairing")
+        await trio.sleep(20)
+        while_taken = await engines_of(system)
+        tell(system, LeavePlace("c"), LeavePlace("b"))
+        await trio.sleep(29)
+        too_early = await engines_of(system)
+        await trio.sleep(2)
+
+        assert (while_taken, too_early) == (["pairing-0", "engine-0"], ["pairing-0", "engine-0"])
+        assert await engines_of(system) == ["engine-0"]
+
+
+async def test_a_worn_pairing_process_takes_no_more_and_ends_once_it_is_empty(autojump_clock: MockClock) -> None:
+    """Who is being linked there is not disturbed; the next ones are linked in another."""
+    async with placement(Engines()) as system:
+        await take(system, "a", "pairing")
+        tell(system, EngineWear("pairing-0", is_worn=True))
+        beside = await take(system, "b", "pairing")
+        before = await engines_of(system)
+        tell(system, LeavePlace("a"))
+
+        assert (beside.engine, before) == ("/engines/pairing-1", ["pairing-0", "pairing-1"])
+        assert await engines_of(system) == ["pairing-1"]
+
+
+async def test_an_empty_pairing_process_that_wears_ends_at_once(autojump_clock: MockClock) -> None:
+    """Nobody is in it, so nobody is waited for."""
+    async with placement(Engines()) as system:
+        await take(system, "a", "pairing")
+        tell(system, LeavePlace("a"), EngineWear("pairing-0", is_worn=True))
+
+        assert await engines_of(system) == []
+
+
+async def test_the_companies_of_a_worn_process_leave_one_at_a_time(autojump_clock: MockClock) -> None:
+    """One more at each report, another process takes them, and with the last one the worn process ends."""
+    engines = Engines()
+    async with placement(engines) as system:
+        await take(system, "a")
+        await take(system, "b")
+        after = list[str]()
+        for _ in range(2):
+            tell(system, EngineWear("engine-0", is_worn=True))
+            await wait_all_tasks_blocked()
+            tell(system, LeavePlace(engines.told[-1]))
+            after.append((await take(system, engines.told[-1])).engine)
+
+        assert (engines.told, after) == (["a", "b"], ["/engines/engine-1", "/engines/engine-1"])
+        assert await engines_of(system) == ["engine-1"]
+
+
+async def test_a_company_that_does_not_leave_does_not_keep_the_others(autojump_clock: MockClock) -> None:
+    """It may be busy with a log-in: the next report asks another."""
+    engines = Engines()
+    async with placement(engines) as system:
+        await take(system, "a")
+        await take(system, "b")
+        for _ in range(3):
+            tell(system, EngineWear("engine-0", is_worn=True))
+        await wait_all_tasks_blocked()
+
+        assert engines.told == ["a", "b", "a"]
+
+
+async def test_nobody_has_to_leave_where_no_other_process_has_room(autojump_clock: MockClock) -> None:
+    """All processes there may be are full: a worn one goes on until it is exhausted."""
+    engines = Engines()
+    async with placement(engines, per_engine=1, max_processes=1) as system:
+        await take(system, "a")
+        tell(system, EngineWear("engine-0", is_worn=True))
+        await wait_all_tasks_blocked()
+
+        assert engines.told == []
+
+
+async def test_a_process_that_came_back_fresh_takes_companies_again(autojump_clock: MockClock) -> None:
+    """It was restarted under its name, and its report says so."""
+    engines = Engines()
+    async with placement(engines, per_engine=2, max_processes=1) as system:
+        await take(system, "a")
+        tell(system, EngineWear("engine-0", is_worn=True), EngineWear("engine-0", is_worn=False))
+
+        assert (await take(system, "b")).engine == "/engines/engine-0"
+
+
+async def test_processes_for_pairings_are_bounded_by_themselves(autojump_clock: MockClock) -> None:
+    """One more pairing than fits is refused; linked companies do not notice."""
+    async with placement(Engines(), per_engine=1, max_pairing_processes=2) as system:
+        for company in ("a", "b"):
+            await take(system, company, "pairing")
+        with pytest.raises(Refused, match="being linked"):
+            await take(system, "c", "pairing")
+
+        assert (await take(system, "d")).engine == "/engines/engine-0"
+
+
+async def test_nothing_is_linked_that_has_no_process_to_run_in(autojump_clock: MockClock) -> None:
+    """Every process of linked companies is full: the phone is not asked for in vain."""
+    async with placement(Engines(), per_engine=1, max_processes=1) as system:
+        await take(system, "a")
+        with pytest.raises(Refused, match="full"):
+            await take(system, "b", "pairing")
+
+
+async def test_after_a_crash_it_knows_what_each_process_is_for(autojump_clock: MockClock) -> None:
+    """And ends the pairing process that nobody uses."""
+    async with placement(Engines(), pairing_idle_s=30.0) as system:
+        await take(system, "a", "pairing")
+        system.kill("/placement")
+        linked = await take(system, "b")
+        await trio.sleep(31)
+
+        assert linked.engine == "/engines/engine-0"
+        assert await engines_of(system) == ["engine-0"]
