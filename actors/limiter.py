@@ -1,13 +1,16 @@
-"""The rate limits: sliding windows per company, of messages and of look-ups, counted in memory or, where daemons share one, in Redis."""
+"""The rate limits: sliding windows per company, of messages, look-ups and orders.
+
+Counted in memory or, where daemons share one, in Redis.
+"""
 
 from __future__ import annotations
 
 from collections import OrderedDict, deque
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from random import Random
-from typing import Any, NoReturn, Protocol, final
+from typing import Any, Final, NoReturn, Protocol, final
 
 import structlog
 import trio
@@ -16,6 +19,17 @@ from actors.messages import Allowance, Counted, Rate, SetRateLimit, TakeToken
 from actors.metrics import Metrics
 from config.sections import RateLimitSettings
 from supervisor import Actor, ReplyTo
+
+_ORDERS: Final[tuple[Counted, ...]] = ("orders", "admin_orders")
+
+
+def rates_of(limits: RateLimitSettings) -> dict[Counted, Rate]:
+    """What the settings allow."""
+    return {
+        "messages": Rate(limits.max_requests, limits.window_ms / 1000),
+        "lookups": Rate(limits.max_lookups, limits.lookups_window_ms / 1000),
+        **dict.fromkeys(_ORDERS, Rate(limits.max_orders, limits.orders_window_ms / 1000)),
+    }
 
 
 class SlidingWindow:
@@ -104,13 +118,12 @@ class LimiterActor(Actor):
     def __init__(
         self,
         *,
-        messages: Rate,
-        lookups: Rate,
+        rates: Mapping[Counted, Rate],
         metrics: Metrics,
         settings: RateLimitSettings | None = None,
         shared: SharedWindows | None = None,
     ) -> None:
-        self._rates: dict[Counted, Rate] = {"messages": messages, "lookups": lookups}
+        self._rates = rates
         self._metrics = metrics
         self._settings = settings or RateLimitSettings()
         self._shared = shared
@@ -136,8 +149,8 @@ class LimiterActor(Actor):
                     return self._take_here(name)
                 taking = (self._shared, self._shared_until, name, self.context.defer())
                 self.context.spawn(self._take_there, *taking, name="take")
-            case SetRateLimit(messages, lookups):
-                self._rates = {"messages": messages, "lookups": lookups}
+            case SetRateLimit(rates):
+                self._rates = rates
                 for name, window in self._windows.items():
                     window.change(self._rates[name.of])
                 self._show_rate()
@@ -179,10 +192,7 @@ class LimiterActor(Actor):
         reply.reply(allowance)
 
     def _count_refusal(self, name: _Name) -> None:
-        if name.of == "messages":
-            self._metrics.rate_limited()
-        else:
-            self._metrics.lookup_limited()
+        self._metrics.rate_limited(name.of)
 
     async def _keep(self, shared: SharedWindows) -> NoReturn:
         """Use the shared windows whenever they can be used; try again and again, more and more seldom, while they are away."""

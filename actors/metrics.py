@@ -19,7 +19,7 @@ from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metri
 from prometheus_client.registry import Collector
 
 from actors.counting import SECONDS, SIZES, Distribution, LabelledCount, Sample, families
-from actors.messages import Answer, CompanyState
+from actors.messages import Answer, CompanyState, Counted
 
 Source = Callable[[], Iterable[Sample]]
 Remarks = Callable[[], Mapping[str, str]]
@@ -114,6 +114,7 @@ class Metrics(Collector):
         self._engine_lines_lost = LabelledCount("wasup_engine_log_lines_lost", "Log lines engines could not print", [])
         self._rate_limited = LabelledCount("wasup_rate_limited", "Sends refused by the rate limit", ["backend"])
         self._lookups_limited = LabelledCount("wasup_lookups_limited", "Look-ups refused by their limit", ["backend"])
+        self._orders_limited = LabelledCount("wasup_orders_limited", "Orders refused by their limit", ["backend"])
         self._fell_back = LabelledCount("wasup_rate_limit_fallbacks", "Times Redis went away and memory counted on", [])
         self._dropped = LabelledCount("wasup_events_subscribers_dropped", "Live subscribers closed by us", ["reason"])
         self._auth_failures = LabelledCount("wasup_auth_failures", "Requests refused for their key", ["reason"])
@@ -134,6 +135,7 @@ class Metrics(Collector):
             (self._leases_lost, ("elsewhere", "expired")),
             (self._rate_limited, RATE_LIMIT_BACKENDS),
             (self._lookups_limited, RATE_LIMIT_BACKENDS),
+            (self._orders_limited, RATE_LIMIT_BACKENDS),
             (self._auth_failures, ("missing", "wrong", "limited")),
             (self._connections, ("accepted", "refused", "cut", "crashed")),
             (self._transitions, CompanyState),
@@ -227,13 +229,10 @@ class Metrics(Collector):
         """How much a company may send from now on."""
         self.rate_limit = (limit, window_s)
 
-    def rate_limited(self) -> None:
-        """A send was refused by the rate limit."""
-        self._rate_limited.add(self.rate_limit_backend)
-
-    def lookup_limited(self) -> None:
-        """A look-up was refused by its limit."""
-        self._lookups_limited.add(self.rate_limit_backend)
+    def rate_limited(self, of: Counted) -> None:
+        """A send, a look-up or an order was refused by its limit."""
+        counts = {"messages": self._rate_limited, "lookups": self._lookups_limited}
+        counts.get(of, self._orders_limited).add(self.rate_limit_backend)
 
     def rate_limit_fell_back(self) -> None:
         """Redis went away: from now on memory counts."""
@@ -325,6 +324,7 @@ class Metrics(Collector):
             self._transitions,
             self._rate_limited,
             self._lookups_limited,
+            self._orders_limited,
             self._fell_back,
             self._events_dropped,
             self._leases_lost,

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any, final
 
@@ -33,6 +34,11 @@ FAILED_AGAIN_S = 5.0
 @dataclass(frozen=True, slots=True)
 class _EngineGone:
     engine: str
+
+
+@dataclass(frozen=True, slots=True)
+class _MakeReady:
+    """A company is being linked: it will need a place among the linked ones at once."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,6 +89,10 @@ class PlacementActor(Actor):
                 engine = self._places.kept(company_id, hosts) or await self._choose(company_id, hosts)
                 self._places.put(company_id, engine)
                 self.context.spawn(self._answer_when_ready, engine, self.context.defer(), name="place")
+                if hosts == "pairing":
+                    self.context.continue_with(_MakeReady())
+            case _MakeReady():
+                await self._make_ready()
             case LeavePlace(company_id):
                 self._leave(company_id)
             case PlaceWasFull(company_id):
@@ -167,6 +177,11 @@ class PlacementActor(Actor):
 
     def _most(self, hosts: Hosts) -> int:
         return self._settings.max_pairing_processes if hosts == "pairing" else self._settings.max_processes
+
+    async def _make_ready(self) -> None:
+        if self._places.with_room("linked") is None:
+            with suppress(Refused):  # then it is tried again when the place is taken
+                await self._start_engine("linked")
 
     async def _start_engine(self, hosts: Hosts) -> Engine:
         if self._places.count(hosts) >= self._most(hosts):

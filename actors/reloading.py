@@ -13,6 +13,7 @@ import structlog
 import trio
 
 from actors import messages as m
+from actors.limiter import rates_of
 from actors.live_settings import LiveSettings
 from actors.notify import ServiceManager
 from actors.signals import Signals
@@ -30,6 +31,8 @@ RELOADABLE: Final = frozenset(
         "rate_limit.window_ms",
         "rate_limit.max_lookups",
         "rate_limit.lookups_window_ms",
+        "rate_limit.max_orders",
+        "rate_limit.orders_window_ms",
         "start_concurrency",
         "proxy",
         "proxies",
@@ -70,6 +73,8 @@ def with_reloadable(old: Settings, new: Settings) -> Settings:
             window_ms=new.rate_limit.window_ms,
             max_lookups=new.rate_limit.max_lookups,
             lookups_window_ms=new.rate_limit.lookups_window_ms,
+            max_orders=new.rate_limit.max_orders,
+            orders_window_ms=new.rate_limit.orders_window_ms,
         ),
         start_concurrency=new.start_concurrency,
         proxy=new.proxy,
@@ -144,10 +149,7 @@ class Reloader:
     def _apply(self, settings: Settings) -> None:
         self._configure_log(settings.log_level, settings.log)
         self._connect_gate.total_tokens = settings.start_concurrency
-        limits = settings.rate_limit
-        messages = m.Rate(limits.max_requests, limits.window_ms / 1000)
-        lookups = m.Rate(limits.max_lookups, limits.lookups_window_ms / 1000)
-        self._tell("/limiter", m.SetRateLimit(messages, lookups))
+        self._tell("/limiter", m.SetRateLimit(rates_of(settings.rate_limit)))
         self._tell("/http", m.ReloadFiles())
 
     def _tell(self, path: str, message: object) -> None:

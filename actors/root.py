@@ -30,9 +30,9 @@ from actors.http.actor import Address, HttpActor
 from actors.http.app import build_app
 from actors.http.stores import database_stores
 from actors.janitor import JanitorActor
-from actors.limiter import LimiterActor, SharedWindows
+from actors.limiter import LimiterActor, SharedWindows, rates_of
 from actors.live_settings import LiveSettings
-from actors.messages import LeaveEngine, Rate
+from actors.messages import LeaveEngine
 from actors.metrics import Metrics
 from actors.notify import ServiceManager
 from actors.outbound.client import Outbound, outbound_of
@@ -180,8 +180,7 @@ def _events(parts: Parts, context: Context) -> EventsActor:
 def _limiter(parts: Parts, _: Context) -> LimiterActor:
     limits = parts.live.now.rate_limit
     return LimiterActor(
-        messages=Rate(limits.max_requests, limits.window_ms / 1000),
-        lookups=Rate(limits.max_lookups, limits.lookups_window_ms / 1000),
+        rates=rates_of(limits),
         metrics=parts.metrics,
         settings=limits,
         shared=_shared_windows(parts.settings),

@@ -106,9 +106,7 @@ class HttpSettings(Section, frozen=True):
 class EngineSettings(Section, frozen=True):
     """The engine processes."""
 
-    max_processes: Annotated[
-        int, Meta(ge=1, le=1000, description="Engine processes of linked companies at once.")
-    ] = 40
+    max_processes: Annotated[int, Meta(ge=1, le=1000, description="Engine processes of linked companies at once.")] = 40
     max_pairing_processes: Annotated[
         int,
         Meta(
@@ -145,7 +143,7 @@ class EngineSettings(Section, frozen=True):
         Meta(
             ge=1,
             le=100_000,
-            description="The same for a process in which companies are linked: attempts that ended. It takes no more and ends when it is empty.",
+            description="The same for a process in which companies are linked: attempts that ended. It takes no more and ends once empty.",
         ),
     ] = 200
     max_descriptors: Annotated[
@@ -338,7 +336,8 @@ class EventSettings(Section, frozen=True):
 
 
 class RateLimitSettings(Section, frozen=True):
-    """How much one company may send, and how many numbers it may look up: WhatsApp bans for too much of either."""
+    """How much one company may send, how many numbers it may look up, since WhatsApp bans for too much of either, and how often its session
+    is begun and ended, since each time leaves something behind in an engine process."""
 
     max_requests: Annotated[
         int,
@@ -360,6 +359,17 @@ class RateLimitSettings(Section, frozen=True):
     ] = 30
     lookups_window_ms: Annotated[
         int, Meta(ge=100, le=86_400_000, description="The sliding window of look-ups; they are counted by themselves.")
+    ] = 60_000
+    max_orders: Annotated[
+        int,
+        Meta(
+            ge=1,
+            le=1_000_000,
+            description="Orders a company takes in their window: initialize, start, stop, restart, logout and its removal.",
+        ),
+    ] = 20
+    orders_window_ms: Annotated[
+        int, Meta(ge=100, le=86_400_000, description="The sliding window of orders; they are counted by themselves.")
     ] = 60_000
     max_companies: Annotated[
         int, Meta(ge=1, le=10_000_000, description="Companies counted in memory; the longest idle is forgotten.")

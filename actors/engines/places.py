@@ -22,7 +22,7 @@ class Engine:
 
     def __init__(self, name: str) -> None:
         self.name = name
-        self.hosts = hosts_of(name)
+        self.hosts: Hosts = hosts_of(name)
         self.hosted: OrderedDict[str, None] = OrderedDict()
         self.is_worn = False
         """Its process is to be replaced: no company is sent there any more."""

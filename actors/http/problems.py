@@ -115,7 +115,7 @@ _ALL: Final = (
         "rate_limited",
         429,
         "Rate Limited",
-        "Too many messages, or look-ups, for this company; see RateLimit-*.",
+        "Too many messages, look-ups or orders for this company; see RateLimit-*.",
         retry_s=1.0,
     ),
     _kind(

@@ -7,11 +7,14 @@ from collections.abc import Mapping
 from types import MappingProxyType
 from typing import Final
 
+from actors.http.auth import Principal
 from actors.http.backends import Backends
 from actors.http.problems import Problem
 from actors.messages import Allowance, Counted, TakeToken
 
-_CALLED: Final[Mapping[Counted, str]] = MappingProxyType({"messages": "messages", "lookups": "look-ups"})
+_CALLED: Final[Mapping[Counted, str]] = MappingProxyType(
+    {"messages": "messages", "lookups": "look-ups", "orders": "orders", "admin_orders": "orders"}
+)
 
 
 async def take_token(company_id: str, of: Counted, backends: Backends) -> Allowance:
@@ -26,6 +29,14 @@ async def take_token(company_id: str, of: Counted, backends: Backends) -> Allowa
             headers=rate_limit_headers(allowance),
         )
     return allowance
+
+
+async def take_order(company_id: str, principal: Principal, backends: Backends) -> None:
+    """Count an order that begins or ends the company's session. Raises `rate_limited`.
+
+    Those of an administrator are counted by themselves: a company whose own key keeps it busy can be stopped.
+    """
+    await take_token(company_id, "admin_orders" if principal.is_admin else "orders", backends)
 
 
 def rate_limit_headers(allowance: Allowance) -> dict[str, str]:

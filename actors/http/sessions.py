@@ -14,6 +14,7 @@ from actors.http.guards import CompanyId, needs_company, needs_key
 from actors.http.openapi import BODY, OF_A_COMPANY, may_answer
 from actors.http.phones import parse_phone
 from actors.http.problems import Problem
+from actors.http.rates import take_order
 from actors.http.replies import (
     ForgottenReply,
     HealthReply,
@@ -100,6 +101,7 @@ class SessionController(Controller):
             "engine_unavailable",
             "whatsapp_unreachable",
             "owned_elsewhere",
+            "rate_limited",
         ),
     )
     async def initialize_session(
@@ -111,7 +113,7 @@ class SessionController(Controller):
     ) -> OfferReply:
         """Start linking; makes the company when it is new. By QR code, or by a code to type into the phone of that number."""
         wanted = _initialize(data or InitializeBody(), backends.region)
-        note(request, backends, "initialize", company_id)
+        await _admit(request, backends, "initialize", company_id)
         company = await backends.directory.ask(EnsureCompany(company_id), timeout=backends.waits.ask_s)
         return _offer_reply(await company.ask(wanted, timeout=backends.waits.initialize_s))
 
@@ -148,39 +150,39 @@ class SessionController(Controller):
         report = await company.ask(CheckHealth(), timeout=backends.waits.session_s)
         return Response(succeed(HealthReply, report), status_code=200 if report.healthy else 503)
 
-    @post("/start", status_code=200, summary="Start", responses=may_answer(*OF_A_COMPANY))
+    @post("/start", status_code=200, summary="Start", responses=may_answer(*OF_A_COMPANY, "rate_limited"))
     async def start_session(self, company_id: CompanyId, request: ApiRequest, backends: Injected) -> StatusReply:
         """Run, now and after a restart of the daemon. Harmless when it runs."""
         await backends.find(company_id)
-        note(request, backends, "start", company_id)
+        await _admit(request, backends, "start", company_id)
         await backends.directory.ask(SetDesired(company_id, "running"), timeout=backends.waits.session_s)
         return succeed(StatusReply, await backends.order(company_id, StartSession()))
 
-    @post("/stop", status_code=200, summary="Stop", responses=may_answer(*OF_A_COMPANY))
+    @post("/stop", status_code=200, summary="Stop", responses=may_answer(*OF_A_COMPANY, "rate_limited"))
     async def stop_session(self, company_id: CompanyId, request: ApiRequest, backends: Injected) -> StatusReply:
         """Disconnect and stay so, also after a restart of the daemon; the device stays linked. Harmless when stopped."""
         await backends.find(company_id)
-        note(request, backends, "stop", company_id)
+        await _admit(request, backends, "stop", company_id)
         await backends.directory.ask(SetDesired(company_id, "stopped"), timeout=backends.waits.session_s)
         return succeed(StatusReply, await backends.order(company_id, StopSession()))
 
-    @post("/restart", status_code=200, summary="Restart", responses=may_answer(*OF_A_COMPANY))
+    @post("/restart", status_code=200, summary="Restart", responses=may_answer(*OF_A_COMPANY, "rate_limited"))
     async def restart_session(self, company_id: CompanyId, request: ApiRequest, backends: Injected) -> StatusReply:
         """Disconnect and connect again."""
         await backends.find(company_id)
-        note(request, backends, "restart", company_id)
+        await _admit(request, backends, "restart", company_id)
         return succeed(StatusReply, await backends.order(company_id, RestartSession()))
 
     @post(
         "/logout",
         status_code=200,
         summary="Log out",
-        responses=may_answer(*OF_A_COMPANY, "logout_failed", *_AWAY),
+        responses=may_answer(*OF_A_COMPANY, "logout_failed", "rate_limited", *_AWAY),
     )
     async def log_out_session(self, company_id: CompanyId, request: ApiRequest, backends: Injected) -> StatusReply:
         """Unlink the device at WhatsApp and archive its credentials. Harmless when it is not linked."""
         await backends.find(company_id)
-        note(request, backends, "logout", company_id)
+        await _admit(request, backends, "logout", company_id)
         try:
             return succeed(StatusReply, await backends.order(company_id, Logout()))
         except Refused as refused:
@@ -188,14 +190,20 @@ class SessionController(Controller):
                 raise
             return succeed(StatusReply, await backends.order(company_id, GetStatus()))
 
-    @delete("/", status_code=200, summary="Forget", responses=may_answer(*OF_A_COMPANY))
+    @delete("/", status_code=200, summary="Forget", responses=may_answer(*OF_A_COMPANY, "rate_limited"))
     async def forget_session(self, company_id: CompanyId, request: ApiRequest, backends: Injected) -> ForgottenReply:
         """Log out as far as possible, archive the auth state, forget the company."""
         await backends.find(company_id)
-        note(request, backends, "forget", company_id)
+        await _admit(request, backends, "forget", company_id)
         logged_out = await _log_out_if_possible(backends, company_id)
         await backends.directory.ask(ForgetCompany(company_id), timeout=backends.waits.session_s)
         return ForgottenReply(company_id=company_id, logged_out=logged_out)
+
+
+async def _admit(request: ApiRequest, backends: Backends, action: str, company_id: str) -> None:
+    """Count the order and put it into the audit log; raises `rate_limited` instead when there were too many."""
+    await take_order(company_id, request.auth, backends)
+    note(request, backends, action, company_id)
 
 
 def _initialize(body: InitializeBody, region: str) -> Initialize:

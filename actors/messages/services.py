@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Literal
 
@@ -17,8 +18,9 @@ class Allowance(Answer, frozen=True, kw_only=True):
     """Seconds until one more would be allowed (0 when allowed)."""
 
 
-Counted = Literal["messages", "lookups"]
-"""What is limited, each by itself: messages out, and questions whether a number is on WhatsApp."""
+Counted = Literal["messages", "lookups", "orders", "admin_orders"]
+"""What is limited, each by itself: messages out, questions whether a number is on WhatsApp, and what begins or ends a session: a company's
+own key cannot use up what an administrator may order."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,8 +41,7 @@ class Rate:
 class SetRateLimit:
     """From now on; what was counted stays counted."""
 
-    messages: Rate
-    lookups: Rate
+    rates: Mapping[Counted, Rate]
 
 
 class DaemonHealth(Answer, frozen=True, kw_only=True):

@@ -9,11 +9,12 @@ from hypothesis import strategies as st
 from prometheus_client import CollectorRegistry
 
 from actors.limiter import LimiterActor, SlidingWindow
-from actors.messages import Rate, SetRateLimit, TakeToken
+from actors.messages import Counted, Rate, SetRateLimit, TakeToken
 from actors.metrics import Metrics
 from supervisor import ChildSpec, SupervisorSpec, open_system
 
 ONE = Rate(1, 60.0)
+EACH: dict[Counted, Rate] = dict.fromkeys(("messages", "lookups", "orders", "admin_orders"), ONE)
 
 
 def test_the_thirty_first_in_a_minute_is_refused_and_told_when() -> None:
@@ -73,7 +74,7 @@ def test_a_lowered_limit_waits_for_enough_to_leave() -> None:
 async def test_refusals_are_counted_by_where_they_were_counted() -> None:
     """A backend of its own, so that a limit that fell back to memory shows."""
     metrics = Metrics(CollectorRegistry())
-    spec = SupervisorSpec([ChildSpec("limiter", lambda _: LimiterActor(messages=ONE, lookups=ONE, metrics=metrics))])
+    spec = SupervisorSpec([ChildSpec("limiter", lambda _: LimiterActor(rates=EACH, metrics=metrics))])
     async with open_system(spec) as system:
         for _ in range(3):
             await system.ref("/limiter").ask(TakeToken("962302"))
@@ -84,12 +85,12 @@ async def test_refusals_are_counted_by_where_they_were_counted() -> None:
 async def test_look_ups_are_counted_by_themselves() -> None:
     """Neither takes from the other, each has its own limit, and a look-up that is refused is no send that was."""
     metrics = Metrics(CollectorRegistry())
-    actor = partial(LimiterActor, messages=Rate(2, 60.0), lookups=ONE, metrics=metrics)
+    actor = partial(LimiterActor, rates={**EACH, "messages": Rate(2, 60.0)}, metrics=metrics)
     async with open_system(SupervisorSpec([ChildSpec("limiter", lambda _: actor())])) as system:
         limiter = system.ref("/limiter")
         looked = [await limiter.ask(TakeToken("962302", "lookups")) for _ in range(2)]
         sent = [await limiter.ask(TakeToken("962302")) for _ in range(2)]
-        limiter.tell(SetRateLimit(Rate(2, 60.0), Rate(3, 60.0)))
+        limiter.tell(SetRateLimit({**EACH, "messages": Rate(2, 60.0), "lookups": Rate(3, 60.0)}))
         more = await limiter.ask(TakeToken("962302", "lookups"))
         other = await limiter.ask(TakeToken("962303", "lookups"))
 
@@ -100,3 +101,18 @@ async def test_look_ups_are_counted_by_themselves() -> None:
     assert b'wasup_rate_limited_total{backend="memory"} 0.0' in counted
     assert b'wasup_lookups_limited_total{backend="memory"} 1.0' in counted
     assert b'wasup_lookups_limited_total{backend="redis"} 0.0' in counted
+
+
+async def test_a_companys_own_orders_do_not_use_up_an_administrators() -> None:
+    """Both are limited, and both refusals are counted as orders."""
+    metrics = Metrics(CollectorRegistry())
+    async with open_system(
+        SupervisorSpec([ChildSpec("limiter", lambda _: LimiterActor(rates=EACH, metrics=metrics))])
+    ) as system:
+        limiter = system.ref("/limiter")
+        asked: list[Counted] = ["orders", "orders", "admin_orders", "admin_orders"]
+        allowed = [(await limiter.ask(TakeToken("962302", of))).allowed for of in asked]
+
+    assert allowed == [True, False, True, False]
+    assert b'wasup_orders_limited_total{backend="memory"} 2.0' in metrics.exposition()
+    assert b'wasup_lookups_limited_total{backend="memory"} 0.0' in metrics.exposition()

@@ -170,6 +170,16 @@ async def test_a_company_that_is_being_linked_is_never_among_linked_ones(autojum
     ]
 
 
+async def test_a_company_that_is_being_linked_does_not_wait_for_a_process_later(autojump_clock: MockClock) -> None:
+    """One for linked companies is started beside, unless one has room."""
+    async with placement(Engines()) as system:
+        await take(system, "a", "pairing")
+        first = await engines_of(system)
+        await take(system, "b", "pairing")
+
+        assert (first, await engines_of(system)) == (["pairing-0", "engine-0"], ["pairing-0", "engine-0"])
+
+
 async def test_a_pairing_process_ends_when_it_was_empty_for_a_time(autojump_clock: MockClock) -> None:
     """Not before, and not when somebody came meanwhile; that of linked companies stays."""
     async with placement(Engines(), pairing_idle_s=30.0) as system:
@@ -198,8 +208,8 @@ async def test_a_worn_pairing_process_takes_no_more_and_ends_once_it_is_empty(au
         before = await engines_of(system)
         tell(system, LeavePlace("a"))
 
-        assert (beside.engine, before) == ("/engines/pairing-1", ["pairing-0", "pairing-1"])
-        assert await engines_of(system) == ["pairing-1"]
+        assert (beside.engine, before) == ("/engines/pairing-1", ["pairing-0", "engine-0", "pairing-1"])
+        assert await engines_of(system) == ["engine-0", "pairing-1"]
 
 
 async def test_an_empty_pairing_process_that_wears_ends_at_once(autojump_clock: MockClock) -> None:
@@ -208,7 +218,7 @@ async def test_an_empty_pairing_process_that_wears_ends_at_once(autojump_clock: 
         await take(system, "a", "pairing")
         tell(system, LeavePlace("a"), EngineWear("pairing-0", is_worn=True))
 
-        assert await engines_of(system) == []
+        assert await engines_of(system) == ["engine-0"]
 
 
 async def test_the_companies_of_a_worn_process_leave_one_at_a_time(autojump_clock: MockClock) -> None:

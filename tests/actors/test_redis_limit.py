@@ -63,8 +63,7 @@ async def limiter(
     """A running limiter that knows this Redis."""
     metrics = Metrics(CollectorRegistry())
     actor: Callable[[object], LimiterActor] = lambda _: LimiterActor(  # noqa: E731
-        messages=Rate(limit, window_s),
-        lookups=Rate(2, window_s),
+        rates={"messages": Rate(limit, window_s), "lookups": Rate(2, window_s)},
         metrics=metrics,
         settings=settings,
         shared=RedisWindows(url),
@@ -207,7 +206,7 @@ async def test_a_changed_limit_holds_in_redis_too(redis: Redis) -> None:
     async with limiter(redis.url) as one:
         await one.wait_for("redis")
         assert await one.allowed(5) == 5
-        one.system.ref("/limiter").tell(SetRateLimit(Rate(3, 60.0), Rate(2, 60.0)))
+        one.system.ref("/limiter").tell(SetRateLimit({"messages": Rate(3, 60.0), "lookups": Rate(2, 60.0)}))
         refused = await one.take()
 
     assert (refused.allowed, refused.limit, refused.remaining) == (False, 3, 0)

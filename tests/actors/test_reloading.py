@@ -91,7 +91,14 @@ async def test_a_reload_reaches_everyone() -> None:
 
     assert said == "reloaded, 3 settings changed, 1 need a restart"
     assert len(told) == 2
-    assert m.SetRateLimit(m.Rate(7, 60.0), m.Rate(30, 60.0)) in told
+    orders = m.Rate(20, 60.0)
+    rates: dict[m.Counted, m.Rate] = {
+        "messages": m.Rate(7, 60.0),
+        "lookups": m.Rate(30, 60.0),
+        "orders": orders,
+        "admin_orders": orders,
+    }
+    assert m.SetRateLimit(rates) in told
     assert m.ReloadFiles() in told
     assert live.proxy_for("962302") == "http://127.0.0.1:1"
 

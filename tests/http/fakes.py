@@ -76,6 +76,7 @@ class World:
     forgotten: list[str] = field(default_factory=list[str])
     tokens: dict[str, int] = field(default_factory=dict[str, int])
     lookups: dict[str, int] = field(default_factory=dict[str, int])
+    orders: dict[str, dict[str, int]] = field(default_factory=dict[str, dict[str, int]])
     limit: int = 30
     ready: bool = True
     hub: Hub = field(default_factory=lambda: Hub(max_feeds=10, feed_capacity=1000))
@@ -333,7 +334,10 @@ class FakeLimiter(Actor):
 
     async def receive(self, message: Any) -> Any:
         assert isinstance(message, m.TakeToken)
-        counted = self._world.tokens if message.of == "messages" else self._world.lookups
+        world = self._world
+        counted = {"messages": world.tokens, "lookups": world.lookups}.get(message.of)
+        if counted is None:
+            counted = world.orders.setdefault(message.of, {})
         taken = counted.get(message.company_id, 0)
         allowed = taken < self._world.limit
         if allowed:

@@ -241,6 +241,46 @@ async def test_delete_does_not_depend_on_whatsapp(daemon: Daemon) -> None:
     assert daemon.world.forgotten == [COMPANY_A]
 
 
+@pytest.mark.parametrize(
+    ("method", "word"),
+    [
+        ("POST", "/initialize"),
+        ("POST", "/start"),
+        ("POST", "/stop"),
+        ("POST", "/restart"),
+        ("POST", "/logout"),
+        ("DELETE", ""),
+    ],
+)
+async def test_orders_are_limited_per_company(daemon: Daemon, method: str, word: str) -> None:
+    """One too many is 429 with the time to wait, changes nothing and is not in the audit log; the administrator still gets through."""
+    company = daemon.world.companies[COMPANY_A]
+    daemon.world.limit = 2
+    async with daemon.client_with(A_KEY) as client:
+        for _ in range(2):
+            await client.post(f"{A}/stop")
+        company.state = CompanyState.CONNECTED
+        audited = len(daemon.world.audit)
+        refused = await client.request(method, A + word)
+        audited_since = len(daemon.world.audit) - audited
+        state = company.state
+    stopped = await daemon.client.post(f"{A}/stop")
+
+    assert problem(refused) == (429, "rate_limited")
+    assert (refused.headers["Retry-After"], refused.headers["RateLimit-Limit"]) == ("42", "2")
+    assert (state, audited_since) == (CompanyState.CONNECTED, 0)
+    assert stopped.status_code == 200
+
+
+async def test_what_was_refused_for_its_form_is_no_order(daemon: Daemon) -> None:
+    """A wrong body and an unknown company use nothing up."""
+    daemon.world.limit = 1
+    await daemon.client.post(f"{A}/initialize", json={"method": "smoke"})
+    await daemon.client.post(f"{SESSIONS}/nobody/stop")
+
+    assert (await daemon.client.post(f"{A}/stop")).status_code == 200
+
+
 async def test_a_crash_in_a_company_is_told_as_a_passing_thing(daemon: Daemon) -> None:
     """503, retryable, without the exception's text; the next request finds the restarted actor."""
 
