@@ -15,6 +15,7 @@ from typing import final
 import msgspec
 
 from config.errors import StateDirectoryBusyError, StateDirectoryError
+from config.json_text import read_json
 
 _LOCK_FILE = "daemon.lock"
 _RUNNING_FILE = "daemon.json"
@@ -174,6 +175,6 @@ def find_running(path: Path) -> Running | None:
     if not is_held(path):
         return None
     try:
-        return msgspec.json.decode((path / _RUNNING_FILE).read_bytes(), type=Running)
+        return read_json((path / _RUNNING_FILE).read_bytes(), Running)
     except (OSError, msgspec.DecodeError):
         return None

@@ -6,6 +6,7 @@ from typing import Final, LiteralString, final
 
 import msgspec
 
+from config.json_text import read_json
 from storage import data_keys
 from storage.auth_state import opened
 from storage.batches import BATCH_ROWS, in_batches
@@ -139,7 +140,7 @@ async def seal_archives(connection: Connection, most: int) -> int:
 
 
 def _entries(keys: bytes) -> list[tuple[str, str, msgspec.Raw, str | None]]:
-    return msgspec.json.decode(keys, type=list[tuple[str, str, msgspec.Raw, str | None]])
+    return read_json(keys, list[tuple[str, str, msgspec.Raw, str | None]])
 
 
 async def _seal(connection: Connection, company_id: str) -> None:

@@ -11,6 +11,7 @@ from typing import Final, LiteralString, final
 
 import msgspec
 
+from config.json_text import read_json
 from storage import data_keys
 from storage.connection import Connection, Reader, Row
 from storage.errors import (
@@ -316,7 +317,7 @@ async def load(reader: Reader, company_id: str) -> AuthState:
             case "creds":
                 creds = row["value"]
             case "data key":
-                wrapped, all_sealed = msgspec.json.decode(row["value"], type=tuple[str, bool])
+                wrapped, all_sealed = read_json(row["value"], tuple[str, bool])
                 stored = StoredDataKey(company_id, row["key_type"], row["key_id"], bytes.fromhex(wrapped), all_sealed)
             case _:
                 file_id, position = row["key_id"], int(row["value"])

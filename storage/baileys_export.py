@@ -13,6 +13,7 @@ from typing import Any, Final, final
 
 import msgspec
 
+from config.json_text import read_json
 from storage import baileys_sender_key, baileys_session_export
 from storage.auth_state import AuthState
 from storage.baileys_addresses import LID_DOMAIN
@@ -91,7 +92,7 @@ class _Converter:
             self.report.leave(name, "not needed", why)
             return
         try:
-            parsed = msgspec.json.decode(value)
+            parsed = read_json(value)
             take = self._take.get(key_type)
             if take is not None:
                 self._write(*take(key_id, parsed))
@@ -168,7 +169,7 @@ class _Converter:
 
     def _creds(self, creds: bytes) -> dict[str, Any]:
         device_from_creds(creds)  # whole, or nothing is written
-        found = json_object(msgspec.json.decode(creds)) or {}
+        found = json_object(read_json(creds)) or {}
         kept = {name: value for name, value in found.items() if name != "whatsmeow"}
         next_id = max(self._pre_keys, default=0) + 1
         waiting = [number for number, uploaded in self._pre_keys.items() if not uploaded]

@@ -7,6 +7,7 @@ from typing import Any, Final
 
 import msgspec
 
+from config.json_text import read_json
 from storage.baileys_curve import is_signed, require_pair, secret, typed_public
 from storage.baileys_session import Own
 from storage.codec import CodecError, json_object
@@ -47,7 +48,7 @@ class Identity:
 def read_identity(data: bytes) -> Identity:
     """The device in ``creds.json``; `CodecError` when it is torn, not linked, or its keys do not belong together."""
     try:
-        top = json_object(msgspec.json.decode(data))
+        top = json_object(read_json(data))
     except msgspec.DecodeError as error:
         raise CodecError(f"it is not JSON ({error}): torn or overwritten") from None
     if top is None:

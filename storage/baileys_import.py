@@ -12,6 +12,7 @@ from typing import Any, Final, final
 
 import msgspec
 
+from config.json_text import read_json
 from storage import baileys_sender_key, baileys_session
 from storage.auth_state import KeyChange
 from storage.baileys_addresses import LID_DOMAIN, Addresses
@@ -128,8 +129,8 @@ class _Converter:
         if take is None:  # LID mappings are done
             return
         try:
-            take(file, key, msgspec.json.decode(file.data))
-        except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+            take(file, key, read_json(file.data))
+        except msgspec.DecodeError:
             self.report.leave(file.name, "broken", "it is not JSON: empty, torn or overwritten")
         except (CodecError, ValueError, TypeError, KeyError, AttributeError) as error:
             self.report.leave(file.name, "broken", str(error) if isinstance(error, CodecError) else "of another shape")

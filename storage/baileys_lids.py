@@ -6,6 +6,7 @@ from typing import final
 
 import msgspec
 
+from config.json_text import read_json
 from storage.baileys_directory import SourceFile
 from storage.baileys_report import Report
 from storage.whatsmeow import LID_MAPPING, REVERSE, encode_lid
@@ -64,7 +65,7 @@ class LidMappings:
 
 def _digits(data: bytes) -> str | None:
     try:
-        value = msgspec.json.decode(data, type=str)
-    except (msgspec.DecodeError, msgspec.ValidationError, UnicodeDecodeError):
+        value = read_json(data, str)
+    except msgspec.DecodeError:
         return None
     return value if value.isascii() and value.isdecimal() else None

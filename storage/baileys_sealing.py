@@ -17,6 +17,7 @@ from typing import Final, final
 
 import msgspec
 
+from config.json_text import read_json
 from storage.baileys_directory import BaileysError, Source, digest_of
 from storage.directories import flush_directory
 
@@ -143,7 +144,7 @@ def find_tombstone(path: Path) -> Tombstone | None:
         return None
     try:
         with path.open("rb") as file:
-            return msgspec.json.decode(file.read(_MAX_TOMBSTONE_BYTES), type=Tombstone)
+            return read_json(file.read(_MAX_TOMBSTONE_BYTES), Tombstone)
     except (OSError, msgspec.DecodeError, msgspec.ValidationError):
         raise BaileysError(f"{path} is not a directory; name the one that Baileys keeps creds.json in") from None
 

@@ -12,6 +12,7 @@ from typing import Any, Final
 
 import msgspec
 
+from config.json_text import read_json
 from storage.baileys_curve import KEY_SIZE, derive, require_pair, secret, typed_public
 from storage.codec import CodecError, decode_buffer, encode_buffer, json_array, json_object
 
@@ -52,7 +53,7 @@ def from_baileys(value: object) -> SenderKey:
 def to_baileys(record: bytes) -> dict[str, str]:
     """The value of Baileys' file for Go's record: a Buffer of JSON. `CodecError` when it is not whole."""
     try:
-        found = json_object(msgspec.json.decode(record))
+        found = json_object(read_json(record))
     except msgspec.DecodeError:
         found = None
     if found is None:
@@ -74,7 +75,7 @@ def _states(value: object) -> list[Any]:
     if states is not None and (not states or json_object(states[0]) is not None):
         return states
     try:
-        states = json_array(msgspec.json.decode(decode_buffer(value)))
+        states = json_array(read_json(decode_buffer(value)))
     except (CodecError, msgspec.DecodeError):
         states = None
     if states is None:

@@ -13,6 +13,7 @@ from typing import Any, Final
 
 import msgspec
 
+from config.json_text import read_json
 from storage.baileys_curve import derive, require_pair, secret, typed_public
 from storage.codec import CodecError, decode_buffer, json_object
 
@@ -79,7 +80,7 @@ def _record(value: object) -> dict[str, Any]:
     record = json_object(value)
     if record is not None and "_sessions" not in record:
         try:
-            record = json_object(msgspec.json.decode(decode_buffer(value)))
+            record = json_object(read_json(decode_buffer(value)))
         except (CodecError, msgspec.DecodeError):
             record = None
     if record is None or "_sessions" not in record:

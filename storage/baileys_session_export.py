@@ -11,6 +11,7 @@ from typing import Any, Final
 
 import msgspec
 
+from config.json_text import read_json
 from storage.baileys_curve import require_pair, secret, typed_public
 from storage.baileys_session import NO_KEY
 from storage.codec import CodecError, json_array, json_object
@@ -37,7 +38,7 @@ class BaileysSession:
 def to_baileys(record: bytes, now_ms: int) -> BaileysSession:
     """Baileys' session for Go's record; `CodecError` when the state in use is not whole."""
     try:
-        found = json_object(msgspec.json.decode(record))
+        found = json_object(read_json(record))
     except msgspec.DecodeError:
         found = None
     if found is None:

@@ -14,6 +14,8 @@ from typing import Any, Final, cast
 
 import msgspec
 
+from config.json_text import read_json
+
 MAX_DEPTH: Final = 64
 """Deeper JSON is refused: no auth state nests deeper than about ten."""
 
@@ -64,7 +66,7 @@ def dump(value: object) -> bytes:
 def load(text: bytes) -> Any:
     """Parsed JSON with Buffers as bytes; `CodecError` for what is not JSON."""
     try:
-        return revive(msgspec.json.decode(text))
+        return revive(read_json(text))
     except msgspec.DecodeError as error:
         raise CodecError(f"not JSON: {error}") from error
 

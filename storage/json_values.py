@@ -7,14 +7,16 @@ from typing import Final
 
 import msgspec
 
+from config.json_text import read_json
+
 _NUL: Final = re.compile(rb"(?<!\\)(?:\\\\)*\\u0000")
 
 
 def fault(value: bytes) -> str | None:
     """Why JSONB would refuse ``value``, or None: it is JSON and holds no NUL character."""
     try:
-        msgspec.json.decode(value)
-    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as exc:
+        read_json(value)
+    except msgspec.DecodeError as exc:
         return f"it is not JSON ({type(exc).__name__})"
     if b"\\u0000" in value and _NUL.search(value):
         return "it holds a NUL character, which PostgreSQL does not store"
@@ -24,6 +26,6 @@ def fault(value: bytes) -> str | None:
 def top_level_names(value: bytes) -> frozenset[str]:
     """The names of the members when ``value`` is a JSON object; none otherwise."""
     try:
-        return frozenset(msgspec.json.decode(value, type=dict[str, msgspec.Raw]))
-    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+        return frozenset(read_json(value, dict[str, msgspec.Raw]))
+    except msgspec.DecodeError:
         return frozenset()

@@ -13,6 +13,7 @@ from typing import Any, Final, Literal, LiteralString, TypeAlias, final
 
 import msgspec
 
+from config.json_text import read_json
 from storage import archive, audit, auth_state, companies
 from storage.auth_state import ROWS_A_STATEMENT, AuthState, Delta, KeyChange
 from storage.codec import json_object
@@ -149,9 +150,9 @@ def _deltas(arrival: Arrival, lease: Lease) -> Iterable[Delta]:
 
 def _identity(creds: bytes) -> object:
     """What makes a device this device."""
-    found: dict[str, Any] = json_object(msgspec.json.decode(creds)) or {}
+    found: dict[str, Any] = json_object(read_json(creds)) or {}
     return (json_object(found.get("signedIdentityKey")) or {}).get("public")
 
 
 def _canonical(value: bytes) -> bytes:
-    return msgspec.json.encode(msgspec.json.decode(value), order="sorted")
+    return msgspec.json.encode(read_json(value), order="sorted")

@@ -15,6 +15,7 @@ import msgspec
 from cryptography.exceptions import InvalidTag
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 
+from config.json_text import read_json
 from config.key_file import KEY_BYTES
 from storage.errors import BrokenSeal, UnknownMasterKey
 from storage.json_values import top_level_names
@@ -93,7 +94,7 @@ class DataKey:
             return stored
         try:
             # With the closing quote it is a JSON string: msgspec reads its base64 three times as fast as binascii does.
-            sealed = msgspec.json.decode(b'"' + stored[len(self._beginning) : 1 - len(_END)], type=bytes)
+            sealed = read_json(b'"' + stored[len(self._beginning) : 1 - len(_END)], bytes)
             return self._aead.decrypt(
                 sealed[:NONCE_BYTES], sealed[NONCE_BYTES:], self._associated(table, key_type, key_id)
             )

@@ -11,6 +11,7 @@ from typing import Final, LiteralString, final
 
 import msgspec
 
+from config.json_text import read_json
 from storage.connection import Connection
 from storage.errors import BrokenSeal, UnknownMasterKey, UnreadableState
 from storage.sealing import Vault
@@ -51,14 +52,14 @@ def seal(vault: Vault, webhook_id: str, value: Secrets) -> tuple[bytes, str | No
 def unseal(vault: Vault, webhook_id: str, stored: bytes, kek_id: str | None) -> Secrets:
     """What `seal` was given. Raises `UnknownMasterKey`, or `BrokenSeal` when the row was changed or moved."""
     if kek_id is None:
-        return msgspec.json.decode(stored, type=Secrets)
+        return read_json(stored, Secrets)
     master = None if vault.master_keys is None else vault.master_keys.find(kek_id)
     if master is None:
         raise UnknownMasterKey(webhook_id, kek_id, () if vault.master_keys is None else vault.master_keys.ids)
     plain = master.unwrap(stored, _associated(webhook_id, kek_id))
     if plain is None:
         raise BrokenSeal(webhook_id, "a webhook's secret", "it was changed, cut short or moved here from elsewhere")
-    return msgspec.json.decode(plain, type=Secrets)
+    return read_json(plain, Secrets)
 
 
 async def wrap_all(connection: Connection) -> tuple[int, dict[str, str]]:

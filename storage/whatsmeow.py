@@ -13,6 +13,7 @@ from typing import Any, Final
 
 import msgspec
 
+from config.json_text import read_json
 from storage import whatsmeow_app_state as app_state
 from storage.codec import CodecError, decode_buffer, encode_buffer, json_object
 from storage.whatsmeow_creds import DEVICE_COLUMNS, KEY_PREFIX, SqlValue, key_pair
@@ -263,7 +264,7 @@ def rows_of(jid: str, key_type: str, text: str, value: bytes) -> list[TableRow]:
     `CodecError` says what is wrong with the value, without showing it.
     """
     try:
-        parsed: Any = msgspec.json.decode(value)
+        parsed: Any = read_json(value)
     except msgspec.DecodeError as error:
         raise CodecError(f"{key_type}: not JSON: {error}") from error
     if key_type == LID_MAPPING:
@@ -308,7 +309,7 @@ def session_fault(session: bytes | None) -> str | None:
     if session is None:
         return None
     try:
-        record = json_object(msgspec.json.decode(session))
+        record = json_object(read_json(session))
     except msgspec.DecodeError:
         return "not JSON"
     if record is None:

@@ -13,6 +13,7 @@ from typing import Any, Final
 import msgspec
 from cryptography.hazmat.primitives.asymmetric.x25519 import X25519PrivateKey
 
+from config.json_text import read_json
 from storage.codec import CodecError, decode_buffer, encode_buffer, json_array, json_object
 from storage.whatsmeow_text import required_text, text_from_json, text_to_json
 
@@ -77,7 +78,7 @@ def creds_from_device(row: Row) -> bytes:
 def device_from_creds(creds: bytes) -> dict[str, SqlValue]:
     """The device row for creds, whatsmeow's own or Baileys'; `CodecError` says which field is wrong."""
     try:
-        parsed = msgspec.json.decode(creds)
+        parsed = read_json(creds)
     except msgspec.DecodeError as error:
         raise CodecError(f"creds are not JSON: {error}") from error
     top = _object(parsed, "creds")

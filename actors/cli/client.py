@@ -15,6 +15,7 @@ import httpx
 import msgspec
 
 from actors.cli.outcome import CommandError, Exit
+from config.json_text import read_json
 from config.load import load
 from config.settings import Settings
 from config.state import Running, find_running, is_held, private_socket
@@ -95,7 +96,7 @@ class Daemon:
 
     def _decode(self, answer: httpx.Response) -> dict[str, Any]:
         try:
-            return msgspec.json.decode(answer.content, type=dict[str, Any])
+            return read_json(answer.content, dict[str, Any])
         except msgspec.DecodeError:
             raise CommandError(Exit.FAILED, f"what answers at {self.url} is not wasup") from None
 
@@ -103,7 +104,7 @@ class Daemon:
 def refused(status: int, body: bytes, url: str) -> CommandError:
     """The error for an answer that is not a success."""
     try:
-        problem = msgspec.json.decode(body, type=Refusal)
+        problem = read_json(body, Refusal)
     except msgspec.DecodeError:
         return CommandError(Exit.FAILED, f"what answers at {url} is not wasup (HTTP status {status})")
     text = problem.error

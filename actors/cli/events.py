@@ -12,6 +12,7 @@ from actors.cli.follow import EVENTS_PATH, Event, Following, follow
 from actors.cli.loop import run_async
 from actors.cli.outcome import Exit
 from actors.cli.output import print_json, print_line, show_time
+from config.json_text import read_json
 
 _PAGE = 1000
 
@@ -60,7 +61,7 @@ class _Printer:
         self._printed = 0
 
     async def take_live(self, _event: Event, data: bytes) -> bool:
-        return self.take(msgspec.json.decode(data, type=dict[str, Any]))
+        return self.take(read_json(data, dict[str, Any]))
 
     def take(self, event: dict[str, Any]) -> bool:
         """Print it; True when that was the last one wanted."""

@@ -15,6 +15,7 @@ from trio_websocket import ConnectionClosed, ConnectionRejected, HandshakeError
 from actors.cli.client import Daemon, refused, too_slow, unreachable
 from actors.cli.loop import leaves
 from actors.cli.outcome import CommandError, Exit
+from config.json_text import read_json
 
 EVENTS_PATH: Final = "/api/whatsapp/events"
 CONNECT_S: Final = 10.0
@@ -179,7 +180,7 @@ async def _read(
                 Exit.FAILED, f"the daemon ended the stream of events: {closed.reason.reason or closed.reason.code}"
             ) from None
         data = text.encode() if isinstance(text, str) else text
-        event = msgspec.json.decode(data, type=Event)
+        event = read_json(data, Event)
         following.after = event.seq
         if await handle(event, data):
             return True

@@ -18,6 +18,7 @@ from actors.company.shipping import Shipment
 from actors.engine.protocol import EventsStored, MediaArrived, OutboxEvent
 from actors.messages import Event, Publish, Refused
 from actors.storage.requests import KeepMedia
+from config.json_text import read_json
 from storage.media import NewMedia
 from supervisor import ActorRef
 from supervisor.errors import SupervisorError
@@ -99,7 +100,7 @@ class Inbox:
 
     async def _keep_media(self, batch: list[OutboxEvent]) -> None:
         """Before the messages that announce them are told of: who hears of a file can fetch it."""
-        arrived = [msgspec.json.decode(event.payload, type=MediaArrived) for event in batch]
+        arrived = [read_json(event.payload, MediaArrived) for event in batch]
         media = tuple(
             NewMedia(self._company_id, one.media_id, one.message_id, msgspec.json.encode(one.file)) for one in arrived
         )
@@ -161,7 +162,7 @@ class Inbox:
 def _message_name(payload: bytes) -> str | None:
     """With its sender: an id is the sender's choice, and must not stand in the way of anybody else's message."""
     try:
-        message = msgspec.json.decode(payload, type=_Message)
+        message = read_json(payload, _Message)
     except msgspec.DecodeError:
         return None
     return f"message/{message.sender.id}/{message.messageId}" if message.messageId else None
@@ -170,6 +171,6 @@ def _message_name(payload: bytes) -> str | None:
 def _sender_of(payload: bytes) -> str:
     """Who sent it. What an engine keeps until it is stored must never be able to stop its company: unreadable is nobody."""
     try:
-        return msgspec.json.decode(payload, type=_Undecryptable).sender.id or ""
+        return read_json(payload, _Undecryptable).sender.id or ""
     except msgspec.DecodeError:
         return ""

@@ -30,6 +30,7 @@ from actors.engine.sqlite import Connection, Sqlite
 from actors.engine.timers import Timers
 from actors.engine.triggers import create_triggers, install_triggers
 from config.disk import probe
+from config.json_text import read_json
 from storage.codec import CodecError
 from storage.whatsmeow import DEVICE_TABLE, LID_TABLE, TableRow, rows_of, session_fault
 from storage.whatsmeow_creds import SqlValue, device_from_creds
@@ -124,7 +125,7 @@ class DeviceFile:
         """How the device was logged out, None while it was not (or there never was one)."""
         text = self._meta("ending")
         if text:
-            return msgspec.json.decode(text, type=Ending)
+            return read_json(text, Ending)
         gone = self.was_linked() and self.identity() is None
         return Ending("logged_out", 401, "WhatsApp logged this device out") if gone else None
 

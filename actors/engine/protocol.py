@@ -9,7 +9,7 @@ Calls carry a ``call`` number chosen by the daemon; the engine answers each with
 
 from __future__ import annotations
 
-from typing import Final, Literal
+from typing import Final, Literal, TypeVar
 
 import msgspec
 
@@ -376,6 +376,8 @@ FromEngine = (
     | Qr | Paired | Connected | Closed | KeepAlive | OutboxEvent | EngineHello | EngineStatistics
 )  # fmt: skip
 
+T = TypeVar("T")
+
 # msgspec reads a union of so many types anew at each call of its plain function, which takes a hundred times as long as a frame.
 _TO_ENGINE: Final[msgspec.msgpack.Decoder[ToEngine]] = msgspec.msgpack.Decoder(ToEngine)
 _FROM_ENGINE: Final[msgspec.msgpack.Decoder[FromEngine]] = msgspec.msgpack.Decoder(FromEngine)
@@ -388,11 +390,16 @@ def encode(message: Message) -> bytes:
 
 def decode_to_engine(frame: bytes) -> ToEngine:
     """Raises msgspec.ValidationError or msgspec.DecodeError for anything that is not a `ToEngine` message."""
-    message: ToEngine = _TO_ENGINE.decode(frame)
-    return message
+    return _decoded(_TO_ENGINE, frame)
 
 
 def decode_from_engine(frame: bytes) -> FromEngine:
     """Raises msgspec.ValidationError or msgspec.DecodeError for anything that is not a `FromEngine` message."""
-    message: FromEngine = _FROM_ENGINE.decode(frame)
-    return message
+    return _decoded(_FROM_ENGINE, frame)
+
+
+def _decoded(decoder: msgspec.msgpack.Decoder[T], frame: bytes) -> T:
+    try:
+        return decoder.decode(frame)
+    except RecursionError:  # what has no place in a message is skipped level by level
+        raise msgspec.DecodeError("it nests too deep to be read") from None

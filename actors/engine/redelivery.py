@@ -8,18 +8,20 @@ decrypted, the library asks its sender for it, and the sender's phone encrypts i
 from __future__ import annotations
 
 import base64
-import json
 import secrets
 import time
 from collections import OrderedDict
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, Final, final
 
+import msgspec
+
 from actors.engine import payloads
 from actors.engine.events import Incoming
 from actors.engine.logs import EngineLog
 from actors.engine.receipts import Passed
 from actors.engine.sqlite import Connection
+from config.json_text import read_json
 
 if TYPE_CHECKING:
     from actors.engine.device_file import DeviceFile
@@ -81,11 +83,11 @@ def spoil_key(connection: Connection, passed: Passed) -> bool:
     with connection.transaction():
         for address in _addresses(connection, passed.sender):
             rows = connection.execute("SELECT session FROM whatsmeow_sessions WHERE their_id = ?", (address,))
-            session = json.loads(rows[0][0]) if rows and isinstance(rows[0][0], bytes) else None
+            session = read_json(rows[0][0]) if rows and isinstance(rows[0][0], bytes) else None
             if session is not None and _spoil(session, passed.index, passed.counter):
                 connection.execute(
                     "UPDATE whatsmeow_sessions SET session = ? WHERE their_id = ?",
-                    (json.dumps(session, separators=(",", ":")).encode(), address),
+                    (msgspec.json.encode(session), address),
                 )
                 return True
     return False

@@ -19,6 +19,7 @@ import msgspec
 
 from actors.engine.journal import Batch, Change
 from actors.engine.sqlite import Connection
+from config.json_text import read_json
 from storage.codec import CodecError, decode_buffer, encode_buffer
 
 AHEAD: Final = 32
@@ -68,11 +69,11 @@ class _Session:
 
     def __init__(self, record: bytes) -> None:
         """`msgspec.MsgspecError` or KeyError for what has no sending chain."""
-        self._record = msgspec.json.decode(record, type=dict[str, msgspec.Raw])
-        self._state = msgspec.json.decode(self._record["SessionState"], type=dict[str, msgspec.Raw])
-        self._sending = msgspec.json.decode(self._state["SenderChain"], type=dict[str, msgspec.Raw])
+        self._record = read_json(record, dict[str, msgspec.Raw])
+        self._state = read_json(self._record["SessionState"], dict[str, msgspec.Raw])
+        self._sending = read_json(self._state["SenderChain"], dict[str, msgspec.Raw])
         self.chain = bytes(self._sending["SenderRatchetKeyPublic"])
-        self.key = msgspec.json.decode(self._sending["ChainKey"], type=ChainKey)
+        self.key = read_json(self._sending["ChainKey"], ChainKey)
 
     def ahead(self) -> bytes:
         """The record with its sending chain `AHEAD` steps further."""
@@ -131,7 +132,7 @@ class Reservations:
 
 def _session_in(value: bytes) -> _Session | None:
     try:
-        return _take_apart(decode_buffer(msgspec.json.decode(value)))
+        return _take_apart(decode_buffer(read_json(value)))
     except (CodecError, msgspec.MsgspecError):
         return None
 

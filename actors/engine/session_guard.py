@@ -16,6 +16,7 @@ from typing import Any, Final, final
 
 import msgspec
 
+from config.json_text import read_json
 from storage.codec import json_array, json_object
 
 STALE: Final = "wasup: the session was changed meanwhile"
@@ -80,8 +81,8 @@ class _Record:
 
 def _read(value: bytes) -> _Record | None:
     try:
-        content = json_object(msgspec.json.decode(value))
-    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+        content = json_object(read_json(value))
+    except msgspec.DecodeError:
         return None
     state = json_object(content.get("SessionState")) if content else None
     return None if content is None or state is None else _Record(content, state)

@@ -11,6 +11,7 @@ import msgspec
 import trio
 
 from actors.engine.redaction import redact
+from config.json_text import read_json
 
 
 class EngineLine(msgspec.Struct, frozen=True):
@@ -44,7 +45,7 @@ def _log_line(line: bytes, log: Any, count_lost: Callable[[int], object]) -> Non
     if not line.strip():
         return
     try:
-        said = msgspec.json.decode(line, type=EngineLine)
+        said = read_json(line, EngineLine)
     except (msgspec.DecodeError, msgspec.ValidationError):  # a Go panic is bare text
         text = redact(line.decode(errors="replace").rstrip())
         if text:  # nothing is left of a line that held nothing but a secret

@@ -19,6 +19,7 @@ from actors.http.auth import Principal
 from actors.http.problems import Problem
 from actors.http.suggestions import with_suggestion
 from actors.http.tasks import AsgiReceive
+from config.json_text import read_json
 from config.sections import HttpSettings
 
 MAX_MESSAGE: Final = 4096
@@ -99,11 +100,8 @@ def _cut_short() -> Problem:
 def decode(body: bytes, into: Any) -> Any:
     """Read ``body`` strictly as JSON of that type. Raises `invalid_json` (not JSON) or `invalid_request` (not this shape)."""
     try:
-        return msgspec.json.decode(body, type=into)
+        return read_json(body, into)
     except msgspec.ValidationError as error:
         raise Problem("invalid_request", with_suggestion(str(error), into)) from error
     except msgspec.DecodeError as error:
         raise Problem("invalid_json", f"the body is not valid JSON: {error}") from error
-    except (UnicodeDecodeError, RecursionError) as error:
-        # RecursionError: nested a hundred thousand deep. It comes from C and leaves nothing half done.
-        raise Problem("invalid_json") from error

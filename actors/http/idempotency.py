@@ -26,6 +26,7 @@ from actors.http.problems import Problem
 from actors.http.replies import SentReply
 from actors.messages import Refused
 from actors.sharing import evict_from_largest
+from config.json_text import read_json
 from storage.errors import StorageUnavailable
 from supervisor.errors import MailboxFull
 
@@ -138,7 +139,7 @@ class Idempotency:
         if kept.response is None:
             under_way = not kept.is_ours and kept.age_s < ELSEWHERE_S
             raise Problem("in_progress" if under_way else "outcome_unknown", company_id=name[0])
-        return msgspec.json.decode(kept.response, type=SentReply)
+        return read_json(kept.response, SentReply)
 
     async def carry_out(self, name: tuple[str, str], digest: bytes, send: Send) -> SentReply:
         """Claim, send, record; the request's task waits for it and may be cancelled without harm."""

@@ -18,6 +18,7 @@ from actors.http.idempotency import Remembered
 from actors.http.problems import Problem
 from actors.http.transfers import KnownFile
 from actors.http.webhook_store import DatabaseWebhooks
+from config.json_text import read_json
 from storage import api_keys, audit, idempotency, media
 from storage.errors import UnreadableState
 from storage.pool import Database
@@ -115,7 +116,7 @@ class DatabaseMedia:
             kept = await media.find(self._database, company_id, media_id)
         if kept is None:
             return None
-        return KnownFile(kept.media_id, msgspec.json.decode(kept.file, type=StoredFile), kept.expires_at)
+        return KnownFile(kept.media_id, read_json(kept.file, StoredFile), kept.expires_at)
 
     async def keep(self, company_id: str, media_id: str, file: StoredFile, keep_s: float) -> None:
         """Remember a file that the application uploaded. Raises `media_unreadable`."""

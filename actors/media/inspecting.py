@@ -12,6 +12,7 @@ import trio
 
 from actors.media.facts import Facts
 from actors.media.inspector import IMAGE, MAX_THUMBNAIL_BYTES, WALL_S
+from config.json_text import read_json
 
 AT_ONCE: Final = 2
 _MAX_ANSWER_BYTES: Final = 2 * MAX_THUMBNAIL_BYTES + 1024
@@ -61,7 +62,7 @@ async def _run(container: str, path: Path) -> Facts:
     )
     try:
         answer = await _read(process)
-        return msgspec.json.decode(answer, type=Facts) if await process.wait() == 0 else Facts()
+        return read_json(answer, Facts) if await process.wait() == 0 else Facts()
     except msgspec.DecodeError:
         return Facts()
     finally:

@@ -52,6 +52,7 @@ async def _only_linked(api: Api) -> bool:
 
 async def test_a_restart_of_the_daemon_finds_every_company_in_its_place(site: Site, api: Api) -> None:
     """Linked ones among linked ones, without a process for pairings."""
+    await site.daemon.stop()
     await site.daemon.restart()
     await api.wait_connected(*(user.company for user in NEIGHBOURS), within=20.0)
 

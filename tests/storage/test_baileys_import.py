@@ -178,6 +178,7 @@ def test_a_short_number_that_is_none_is_taken_as_one(tmp_path: Path) -> None:
         ("session-79000000005.0.json", b"", "broken", "not JSON"),
         ("session-79000000005.0.json", b'{"_sessions":{"a"', "broken", "not JSON"),
         ("session-79000000005.0.json", b"\xff\xfe", "broken", "not JSON"),
+        ("session-79000000005.0.json", b"[" * 100_000, "broken", "not JSON"),
         ("session-79000000005_7.0.json", b.session(), "broken", "unknown domain 7"),
         ("session-79000000005.0.json", {"_sessions": {}}, "broken", "holds no session"),
         ("pre-key-0.json", {"private": "x", "public": "y"}, "broken", "from 1 to"),
@@ -225,6 +226,7 @@ def broken_creds() -> dict[str, tuple[object, str]]:
     return {
         "empty": (b"", "not JSON"),
         "torn": (json.dumps(whole).encode()[:400], "not JSON"),
+        "deep": (b'{"me":' * 100_000, "not JSON"),
         "null": (b"null", "not an object"),
         "not linked": ({**whole, "me": None}, "no linked device"),
         "half linked": ({name: value for name, value in whole.items() if name != "account"}, "no linked device"),
