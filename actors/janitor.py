@@ -67,5 +67,6 @@ class JanitorActor(Actor):
             dead_letters=swept.dead_letters,
             media=swept.media,
             archives=swept.archives,
+            erased=swept.erased,
         )
         return swept

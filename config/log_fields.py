@@ -40,7 +40,7 @@ _ERRORS = "crash error reason"
 _TRACES = "traceback"
 _NUMBERS = """
     age_s archives at_s attempt attempts batch bytes capacity closed_in_s companies connected count dead_letters deadline_s
-    delay_s deltas depth dropped duration_s elsewhere epoch events exit_code expires_in_s failures free
+    delay_s deltas depth dropped duration_s elsewhere epoch erased events exit_code expires_in_s failures free
     handled idempotency in_s incarnation interval_s keys lag_s limit lines media messages misses ms
     next_attempt_at open pid position queued rebuilt refreshed remaining restarts retry_after_s round_trip_s rows
     rss_bytes seconds seq sessions size suppressed threads timeout_s total uptime_s waited_s waiting

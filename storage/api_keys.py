@@ -18,7 +18,10 @@ _CREATE: LiteralString = "INSERT INTO api_keys (key_id, name, digest, companies)
 _LIST: LiteralString = "SELECT * FROM api_keys ORDER BY created_at, key_id"
 _FIND: LiteralString = "SELECT * FROM api_keys WHERE digest = ANY ($1::bytea[]) AND revoked_at IS NULL"
 _REVOKE: LiteralString = "UPDATE api_keys SET revoked_at = now() WHERE key_id = $1 AND revoked_at IS NULL"
-_REVOKED: LiteralString = "SELECT key_id FROM api_keys WHERE revoked_at > now() - make_interval(secs => $1)"
+_REVOKED: LiteralString = """
+    SELECT key_id FROM api_keys
+    WHERE revoked_at > now() - make_interval(secs => $1) OR narrowed_at > now() - make_interval(secs => $1)
+"""
 
 
 @final
@@ -93,7 +96,7 @@ async def revoke(connection: Connection, key_id: str) -> bool:
 
 
 async def revoked(reader: Reader, within_s: float) -> list[str]:
-    """Ids of the keys that were revoked in the last ``within_s`` seconds."""
+    """Ids of the keys that were revoked, or lost a company, in the last ``within_s`` seconds."""
     return [row["key_id"] for row in await reader.fetch(_REVOKED, within_s)]
 
 

@@ -8,6 +8,7 @@ from typing import Literal, LiteralString, TypeAlias, final
 
 import msgspec
 
+from storage import removal
 from storage.connection import Connection, Reader, Row
 
 Desired: TypeAlias = Literal["running", "stopped"]
@@ -54,11 +55,14 @@ async def find(reader: Reader, company_id: str) -> Company | None:
 
 
 async def ensure(connection: Connection, company_id: str, desired: Desired = "running") -> Company:
-    """The company's record, made with ``desired`` when there was none. `IntegrityError` for an id that is none
-    (``[A-Za-z0-9_-]{1,64}``)."""
+    """The company's record, made with ``desired`` when there was none; of a company that had the id before nothing is left then.
+
+    `IntegrityError` for an id that is none (``[A-Za-z0-9_-]{1,64}``).
+    """
     rows: Sequence[Row] = await connection.fetch(_ENSURE, company_id, desired)
     if not rows:  # made by another transaction that committed after this statement's snapshot
         rows = await connection.fetch(_FIND, company_id)
+    await removal.make_way(connection, company_id)
     return _company(rows[0])
 
 

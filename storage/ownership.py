@@ -10,7 +10,7 @@ from typing import Final, LiteralString, final
 
 import msgspec
 
-from storage import archive, companies, leases
+from storage import archive, companies, leases, removal
 from storage.companies import Desired
 from storage.connection import Connection, Reader
 from storage.leases import Lease
@@ -88,7 +88,7 @@ async def record_stop(connection: Connection, company_id: str, owner: str) -> No
 async def forget(
     connection: Connection, company_id: str, owner: str, ttl_s: float, reason: str, *, give_back: bool
 ) -> None:
-    """Archive the auth state and remove the record, under the lease. Raises `LeaseHeld`.
+    """Archive the auth state, remove the record, and take the company from keys and webhooks, under the lease. Raises `LeaseHeld`.
 
     ``give_back``: leave the lease free also when it was held before. Else it runs out by itself, and keeps others from a company that
     may not have left WhatsApp yet.
@@ -96,6 +96,7 @@ async def forget(
     await companies.lock(connection, company_id)
     await archive_owned(connection, company_id, owner, ttl_s, reason, give_back=give_back)
     await companies.remove(connection, company_id)
+    await removal.begin(connection, company_id)
 
 
 async def archive_owned(

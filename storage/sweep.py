@@ -9,7 +9,7 @@ from typing import LiteralString, final
 import msgspec
 
 from config.sections import WebhookSettings
-from storage import archive, events, idempotency, media, media_keys, webhook_dead_letters
+from storage import archive, events, idempotency, media, media_keys, removal, webhook_dead_letters
 from storage.expiry import sweep_keys
 from storage.pool import Database
 
@@ -29,6 +29,8 @@ class Swept(msgspec.Struct, frozen=True, kw_only=True):
     """Not removed: keys of files that had been stored plain, and are sealed now."""
     refreshed: int
     dead_letters: int
+    erased: int = 0
+    """Late rows of companies that were removed."""
 
 
 def _unheard(_done: int, _of: int) -> None:
@@ -65,6 +67,7 @@ async def sweep(
             db, webhooks.dead_letter_retention_s, webhooks.max_dead_letters, batch=batch_rows
         ),
         media=forgotten,
+        erased=await removal.sweep(db, batch=batch_rows),
         archives=await archive.prune(db, keep_archives_s, batch=batch_rows),
         sealed_files=(await media_keys.seal_plain(db))[0] if db.vault.is_sealing else 0,
     )

@@ -20,6 +20,7 @@ from actors.sharing import NoPlace, Places, Turns
 from actors.storage.requests import AppendEvents
 from config.sections import EventSettings
 from storage import events as log
+from storage import removal
 from storage.errors import StorageError, StorageUnavailable
 from storage.pool import Database
 from supervisor import Actor, ActorRef, ExitReason, ReplyTo
@@ -27,6 +28,8 @@ from supervisor.errors import SupervisorError
 
 BATCH = 200
 RETRY_S = 0.5
+REMOVED_WITHIN_S = 60.0
+"""How far back each look for removed companies goes."""
 STORE_TIMEOUT_S = 10.0
 
 
@@ -140,6 +143,7 @@ class EventsActor(Actor):
                 await trio.sleep(RETRY_S)
 
     async def _catch_up(self) -> None:
+        self._hub.forget(await removal.recent(self._database, REMOVED_WITHIN_S))
         newest = await log.last_seq(self._database)
         self._hub.begin(newest)
         while (last := self._hub.last_seq) is not None and last < newest:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from dataclasses import dataclass
 from typing import final
 
@@ -108,6 +108,11 @@ class Hub:
         """Nothing up to this one is left to be told: it was pruned."""
         if self.last_seq is None or seq > self.last_seq:
             self.last_seq = seq
+            self._recent.clear()
+
+    def forget(self, company_ids: Collection[str]) -> None:
+        """Keep nothing in memory of companies that were removed; readers go to the log for what came before."""
+        if any(event.company_id in company_ids for event in self._recent):
             self._recent.clear()
 
     def is_next(self, event: Event) -> bool:

@@ -19,7 +19,7 @@ from actors.groups import first_leaf
 from actors.http.app import build_app, connect
 from actors.http.audit import AuditLog, AuditTrail
 from actors.http.auth import Authenticator, KeyStore
-from actors.http.backends import Backends, Waits
+from actors.http.backends import Backends, RemovalStore, Waits
 from actors.http.dashboard.board import Board
 from actors.http.dashboard.facts import ServerStore
 from actors.http.dashboard.stream import DashboardStreams
@@ -78,6 +78,7 @@ class Stores:
     server: ServerStore
     media: MediaStore
     webhooks: WebhookStore
+    removals: RemovalStore
 
 
 @final
@@ -245,6 +246,7 @@ class HttpActor(Actor):
             transfers=self._transferred,
             requests=self._requests,
             webhooks=self._desk,
+            removals=self._stores.removals,
             act_on_self=self._act_on_self,
             waits=self._waits(),
             may_wait=trio.Semaphore(settings.http.max_waiting_sends),

@@ -56,7 +56,7 @@ class KeyStore(Protocol):
         ...
 
     async def revoked(self, within_s: float) -> frozenset[str]:
-        """Ids of the keys that were revoked in the last ``within_s`` seconds. Raises StorageUnavailable."""
+        """Ids of the keys that were revoked, or lost a company, in the last ``within_s`` seconds. Raises StorageUnavailable."""
         ...
 
 

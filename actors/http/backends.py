@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass
-from typing import Any, final
+from typing import Any, Protocol, final
 
 import trio
 from litestar import Request
@@ -44,6 +44,14 @@ class Waits:
     """Until WhatsApp has answered a question."""
 
 
+class RemovalStore(Protocol):
+    """What is stored of companies that were removed."""
+
+    async def erase(self, company_id: str) -> None:
+        """Erase it. Raises StorageUnavailable; the regular sweep goes on then."""
+        ...
+
+
 @final
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Backends:
@@ -62,6 +70,7 @@ class Backends:
     requests: Places
     """Requests under way, of all keys."""
     webhooks: WebhookDesk
+    removals: RemovalStore
     waits: Waits
     act_on_self: Callable[[str, str], bool]
     """Take an action (name, path) on the HTTP actor itself, a moment from now so that it can still be answered; False: it is not meant."""

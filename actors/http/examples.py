@@ -140,7 +140,7 @@ EXAMPLES: Final[Mapping[str, Mapping[str, Any]]] = {
         "checks": {"lease": True, "engine": True, "connected": True, "roundTrip": True},
         "success": True,
     },
-    "ForgottenReply": {"companyId": _COMPANY, "loggedOut": True, "success": True},
+    "ForgottenReply": {"companyId": _COMPANY, "loggedOut": True, "erased": True, "success": True},
     "SessionsReply": {
         "count": 1,
         "sessions": [{"companyId": _COMPANY, "connected": True, "status": "connected", "health": "healthy"}],

@@ -130,6 +130,12 @@ class Idempotency:
             if not run.has_begun:
                 self._under_way.discard(name)
 
+    def forget(self, company_id: str) -> None:
+        """The company was removed: nothing that waits to be written is of the next one of its id."""
+        for kept in (self._unsaved, self._unsent):
+            for name in [name for name in kept if name[0] == company_id]:
+                del kept[name]
+
     async def _earlier(self, name: tuple[str, str], digest: bytes) -> SentReply | None:
         kept = self._unsaved.get(name) or await self._store.find(*name)
         if kept is None or (kept.claim is not None and kept.claim == self._unsent.get(name)):

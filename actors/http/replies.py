@@ -130,10 +130,12 @@ class OfferReply(Offer, frozen=True, kw_only=True):
 
 
 class ForgottenReply(Answer, frozen=True, kw_only=True):
-    """The company is forgotten; ``logged_out`` tells whether WhatsApp confirmed that the device is unlinked."""
+    """The company is forgotten; ``logged_out`` tells whether WhatsApp confirmed that the device is unlinked, ``erased`` whether all that
+    was stored under its id is gone already."""
 
     company_id: str
     logged_out: bool
+    erased: bool
     success: bool = True
 
 

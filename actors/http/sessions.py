@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from typing import Annotated
 
+import trio
 from litestar import Controller, MediaType, Response, delete, get, post
 from litestar.params import JSONBody, QueryParameter
 
@@ -40,6 +42,7 @@ from actors.messages import (
     StartSession,
     StopSession,
 )
+from storage.errors import StorageUnavailable
 from supervisor.errors import SupervisorError
 
 MAX_PAGE = 1000
@@ -192,12 +195,16 @@ class SessionController(Controller):
 
     @delete("/", status_code=200, summary="Forget", responses=may_answer(*OF_A_COMPANY, "rate_limited"))
     async def forget_session(self, company_id: CompanyId, request: ApiRequest, backends: Injected) -> ForgottenReply:
-        """Log out as far as possible, archive the auth state, forget the company."""
+        """Log out as far as possible, archive the auth state, forget the company: its keys and webhooks end at once, then its events, files
+        and idempotent requests are erased. `erased` is false when that was not through in time; it goes on by itself.
+        """
         await backends.find(company_id)
         await _admit(request, backends, "forget", company_id)
         logged_out = await _log_out_if_possible(backends, company_id)
         await backends.directory.ask(ForgetCompany(company_id), timeout=backends.waits.session_s)
-        return ForgottenReply(company_id=company_id, logged_out=logged_out)
+        request.app.state.authenticator.forget()
+        backends.idempotency.forget(company_id)
+        return ForgottenReply(company_id=company_id, logged_out=logged_out, erased=await _erased(backends, company_id))
 
 
 async def _admit(request: ApiRequest, backends: Backends, action: str, company_id: str) -> None:
@@ -222,6 +229,13 @@ def _offer_reply(offer: Offer) -> OfferReply:
     return succeed(
         OfferReply, offer, message=_SCAN, qr_data_url=qr.data_url(offer.qr), qr_terminal=qr.terminal(offer.qr)
     )
+
+
+async def _erased(backends: Backends, company_id: str) -> bool:
+    with trio.move_on_after(backends.waits.session_s), suppress(StorageUnavailable):
+        await backends.removals.erase(company_id)
+        return True
+    return False
 
 
 async def _log_out_if_possible(backends: Backends, company_id: str) -> bool:

@@ -19,7 +19,7 @@ from actors.http.problems import Problem
 from actors.http.transfers import KnownFile
 from actors.http.webhook_store import DatabaseWebhooks
 from config.json_text import read_json
-from storage import api_keys, audit, idempotency, media
+from storage import api_keys, audit, idempotency, media, removal
 from storage.errors import UnreadableState
 from storage.pool import Database
 
@@ -33,6 +33,7 @@ def database_stores(database: Database, *, idempotency_ttl_s: float, owner: str)
         server=DatabaseServer(database),
         media=DatabaseMedia(database),
         webhooks=DatabaseWebhooks(database),
+        removals=DatabaseRemovals(database),
     )
 
 
@@ -123,6 +124,18 @@ class DatabaseMedia:
         new = media.NewMedia(company_id, media_id, None, msgspec.json.encode(file))
         with _readable(company_id):
             await self._database.write(media.keep, [new], keep_s)
+
+
+@final
+class DatabaseRemovals:
+    """What is stored of companies that were removed."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+
+    async def erase(self, company_id: str) -> None:
+        """Erase it."""
+        await removal.erase(self._database, company_id)
 
 
 @final

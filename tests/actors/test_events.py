@@ -19,9 +19,11 @@ from actors.messages import Announce, Event, Publish, ReadEvents, Refused, Subsc
 from actors.metrics import Metrics
 from actors.storage.actor import StorageActor
 from config.sections import EventSettings, StorageSettings
+from storage import companies, ownership, removal
 from storage.pool import Database
 from supervisor import Actor, ActorRef, ChildSpec, SupervisorSpec, System, open_system
 from tests.actors.test_storage_actor import CountingMetrics
+from tests.support.waiting import wait_until
 
 COMPANY = "962302"
 
@@ -186,6 +188,24 @@ async def test_what_waits_to_be_stored_is_bounded(database: Database) -> None:
 
         assert (refusal.value.code, full.value.code) == ("storage_unavailable", "storage_unavailable")
         assert taken.cancelled_caught  # it waits to be stored
+
+
+async def test_what_is_in_memory_of_a_removed_company_goes_too(database: Database) -> None:
+    """A reader that resumes just behind the newest event is not served from memory what the log does not have any more."""
+    async with events_actor(database, follow_interval_s=0.01) as log:
+        await database.write(companies.ensure, COMPANY, "running")
+        await log.publish(event("first"), event("second"), event("third"))
+        await database.write(ownership.forget, COMPANY, "here/1", 60.0, "test", give_back=True)
+        await removal.erase(database, COMPANY)
+
+        async def is_gone() -> bool:
+            subscription = await log.follow(after=1)
+            with trio.move_on_after(0.05) as waited:
+                await take(subscription, 1)
+            subscription.close()
+            return waited.cancelled_caught
+
+        await wait_until(is_gone, seconds=10)
 
 
 async def test_readers_of_the_log_take_turns(database: Database, monkeypatch: pytest.MonkeyPatch) -> None:

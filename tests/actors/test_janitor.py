@@ -31,6 +31,10 @@ class CountingDatabase:
             raise StorageUnavailable("switched off")
         return 0
 
+    async def fetch(self, _sql: str, *_args: Any) -> list[Any]:
+        await trio.lowlevel.checkpoint()
+        return []
+
     async def write(self, _fn: Callable[..., Awaitable[Any]], *_args: Any) -> int:
         await trio.lowlevel.checkpoint()
         return 0

@@ -73,6 +73,8 @@ class World:
 
     companies: dict[str, Company] = field(default_factory=dict[str, Company])
     desired: dict[str, str] = field(default_factory=dict[str, str])
+    is_away_after_removal: bool = False
+    erased: list[str] = field(default_factory=list[str])
     forgotten: list[str] = field(default_factory=list[str])
     tokens: dict[str, int] = field(default_factory=dict[str, int])
     lookups: dict[str, int] = field(default_factory=dict[str, int])
@@ -267,6 +269,7 @@ class FakeDirectory(Actor):
                 await self._running.terminate_child(company_id)
                 del self._world.companies[company_id]
                 self._world.forgotten.append(company_id)
+                self._world.storage_is_away = self._world.is_away_after_removal
             case _:
                 raise TypeError(type(message).__name__)
         return None
@@ -411,6 +414,15 @@ class MemoryMedia:
     async def keep(self, company_id: str, media_id: str, file: StoredFile, keep_s: float) -> None:
         self._world.check_storage()
         self._world.media[company_id, media_id] = KnownFile(media_id, file, NOW + keep_s)
+
+
+class MemoryRemovals:
+    def __init__(self, world: World) -> None:
+        self._world = world
+
+    async def erase(self, company_id: str) -> None:
+        self._world.check_storage()
+        self._world.erased.append(company_id)
 
 
 class MemoryServer:

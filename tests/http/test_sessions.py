@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import hashlib
+
 import httpx
 import pytest
 import trio
@@ -222,9 +224,30 @@ async def test_delete_logs_out_and_forgets(daemon: Daemon) -> None:
     """Afterwards there is no such company."""
     answer = await daemon.client.delete(A)
 
-    assert answer.json() == {"success": True, "companyId": COMPANY_A, "loggedOut": True}
-    assert daemon.world.forgotten == [COMPANY_A]
+    assert answer.json() == {"success": True, "companyId": COMPANY_A, "loggedOut": True, "erased": True}
+    assert daemon.world.forgotten == daemon.world.erased == [COMPANY_A]
     assert problem(await daemon.client.get(f"{A}/status")) == (404, "no_such_company")
+
+
+async def test_delete_says_when_not_all_is_erased_yet(daemon: Daemon) -> None:
+    """Postgres goes away right after the record was removed: the company is gone, and the regular sweep erases the rest."""
+    daemon.world.is_away_after_removal = True
+    answer = await daemon.client.delete(A)
+
+    assert answer.json() == {"success": True, "companyId": COMPANY_A, "loggedOut": True, "erased": False}
+    assert daemon.world.forgotten == [COMPANY_A]
+
+
+async def test_a_deleted_companys_key_is_asked_for_anew(daemon: Daemon) -> None:
+    """It was believed a moment ago; from the DELETE on the database decides, and it cannot make the company again."""
+    async with daemon.client_with(A_KEY) as client:
+        await client.get(f"{A}/status")
+        daemon.world.keys.pop(hashlib.sha256(A_KEY.encode()).digest())
+        await daemon.client.delete(A)
+        again = await client.post(f"{A}/initialize", json={})
+
+    assert problem(again) == (401, "unauthorized")
+    assert COMPANY_A not in daemon.world.companies
 
 
 async def test_delete_does_not_depend_on_whatsapp(daemon: Daemon) -> None:

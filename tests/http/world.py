@@ -41,6 +41,7 @@ from tests.http.fakes import (
     MemoryIdempotency,
     MemoryKeys,
     MemoryMedia,
+    MemoryRemovals,
     MemoryServer,
     World,
 )
@@ -107,6 +108,7 @@ def tree(
         server=MemoryServer(world),
         media=MemoryMedia(world),
         webhooks=world.webhooks,
+        removals=MemoryRemovals(world),
     )
 
     def http_actor(context: Context) -> Actor:
