@@ -260,7 +260,7 @@ async def test_the_api_is_described_on_a_phone_too(site: Site, chromium: Chromiu
       .filter((a) => !document.getElementById(a.hash.slice(1))).map((a) => a.hash)"""
 
     def look(page: Page) -> None:
-        upload, send = page.locator("#upload"), page.locator("#send")
+        upload, send = page.locator("#uploadMedia"), page.locator("#sendMessage")
         expect(upload).to_contain_text("Body: multipart/form-data")
         expect(upload).to_contain_text('"mediaId"')
         expect(send).to_contain_text('"message": "Hello"')

@@ -33,6 +33,8 @@ MESSAGES = 100
 BACK_WITHIN_S = 15.0
 SHORT_S = 6.0
 FILL_EVERY_S = 0.2
+RETRYABLE = ("storage_full", "reconnecting", "engine_unavailable")
+"""How a send may end while its company leaves and comes back: each says that it may be tried again."""
 
 
 @pytest.fixture(scope="module")
@@ -167,7 +169,7 @@ async def be_full(
     assert upload.json()["code"] == "storage_full"
     assert upload.status_code == 507
     assert await _is_ready(api, 200)
-    assert set(run.codes) <= {"ok", "storage_full", "no_active_session"}
+    assert set(run.codes) <= {"ok", *RETRYABLE}
     assert run.codes["storage_full"] > 0
     assert len(run.sent) == MESSAGES
     print(

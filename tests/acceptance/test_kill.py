@@ -24,6 +24,7 @@ PLAN = Plan(
 )
 HARMLESS = (
     "/postgres",
+    "/disk",
     "/storage",
     "/events",
     "/limiter",
