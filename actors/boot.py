@@ -10,11 +10,13 @@ from typing import final
 import structlog
 import trio
 
+from config.postgres_url import PostgresUrl
 from storage import api_keys
 from storage.data_keys import require_master_key
-from storage.errors import StorageUnavailable
+from storage.errors import StorageRefused, StorageUnavailable
 from storage.migrate import migrate, prove_writable
 from storage.pool import Database
+from storage.same_database import require_same
 from supervisor import Actor
 
 WAIT_FOR_POSTGRES_S = 60.0
@@ -26,12 +28,13 @@ class BootActor(Actor):
     """Started means done: the schema is current, a write has succeeded, sealed rows can be opened, and there is an admin key. Then it
     ends (transient).
 
-    Raises the database's error when Postgres takes no write within `WAIT_FOR_POSTGRES_S`, and `MasterKeyError`: the daemon then does
-    not start.
+    Where there is a ``direct`` URL beside the database's it has to lead to the same one: `StorageRefused` else. Raises the database's
+    error when Postgres takes no write within `WAIT_FOR_POSTGRES_S`, and `MasterKeyError`: the daemon then does not start.
     """
 
-    def __init__(self, database: Database, *, admin_key_file: Path) -> None:
+    def __init__(self, database: Database, *, admin_key_file: Path, direct: PostgresUrl | None = None) -> None:
         self._database = database
+        self._direct = direct
         self._admin_key_file = admin_key_file
         self._log = structlog.get_logger("wasup.boot")
 
@@ -39,6 +42,7 @@ class BootActor(Actor):
         applied = await self._prepare_database()
         if applied:
             self._log.info("migrated", migrations=applied)
+        await self._check_way()
         await self._require_master_key()
         await self._ensure_admin_key()
         self.context.stop()
@@ -57,6 +61,19 @@ class BootActor(Actor):
             else:
                 return applied
             await trio.sleep(RETRY_S)
+
+    async def _check_way(self) -> None:
+        """Say whether a pooler is in between, and refuse a way past it that leads elsewhere."""
+        if self._database.statistics().is_pooled:
+            self._log.info("postgres_through_pooler", hint="statements are not prepared and take more round trips")
+        if self._direct is None:
+            return
+        try:
+            await require_same(self._database, self._direct)
+        except StorageRefused:
+            raise
+        except StorageUnavailable as error:
+            self._log.warning("direct_database_away", reason=str(error))
 
     async def _require_master_key(self) -> None:
         """Better no daemon than one that can read no company. Single companies that it cannot read are those companies' trouble."""

@@ -31,9 +31,10 @@ from actors.metrics import Metrics
 from actors.notify import ServiceManager
 from actors.outputs import Outputs
 from actors.reloading import Reloader
-from actors.root import Parts, api_socket, build_tree
+from actors.root import Parts, api_socket, build_tree, direct_url
 from actors.signals import Signals
 from actors.stopping import Stopper, ending_within, leave_at_once
+from config.postgres_url import read
 from config.settings import Settings
 from config.state import Running, announce
 from storage.embedded import EmbeddedPostgres
@@ -72,9 +73,9 @@ async def serve(settings: Settings, process: Process) -> int:
                 start_timeout_s=settings.storage.postgres_start_timeout_s,
                 stop_timeout_s=settings.storage.postgres_stop_timeout_s,
             )
-            dsn = embedded.dsn
+            dsn = read(embedded.dsn)
         else:
-            dsn = settings.database_url.reveal()
+            dsn = read(settings.database_url.reveal(), os.environ)
         storage = settings.storage
         try:
             vault = Vault.of_file(settings.master_key_file)
@@ -86,6 +87,8 @@ async def serve(settings: Settings, process: Process) -> int:
             acquire_timeout_s=storage.acquire_timeout_s,
             command_timeout_s=storage.command_timeout_s,
             vault=vault,
+            pooler="none" if embedded else storage.pooler,
+            direct=direct_url(settings),
         ) as database:
             registry = CollectorRegistry()
             ProcessCollector(registry=registry)

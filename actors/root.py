@@ -46,6 +46,7 @@ from actors.webhooks.board import Board
 from actors.webhooks.keeper import KeeperActor
 from actors.webhooks.ports import WebhookPorts
 from config.environment import environment_for_children
+from config.postgres_url import PostgresUrl, read
 from config.reserve import Reserve
 from config.settings import Settings
 from storage import ownership
@@ -160,7 +161,12 @@ def _postgres(embedded: EmbeddedPostgres, disk: DiskState, _: Context) -> Postgr
 
 
 def _boot(parts: Parts, _: Context) -> BootActor:
-    return BootActor(parts.database, admin_key_file=parts.settings.admin_key_file)
+    return BootActor(parts.database, admin_key_file=parts.settings.admin_key_file, direct=direct_url(parts.settings))
+
+
+def direct_url(settings: Settings) -> PostgresUrl | None:
+    """The way past a pooler, where one is set."""
+    return None if settings.database_direct_url is None else read(settings.database_direct_url.reveal(), os.environ)
 
 
 def _storage(parts: Parts, _: Context) -> StorageActor:

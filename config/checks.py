@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import os
 import pwd
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 
 from config.errors import Problem
 from config.key_file import read_keys
+from config.postgres_url import read
+from config.secret import Secret
 from config.settings import Settings
 
 Where = Callable[[str], str]
@@ -28,8 +30,10 @@ _ORDERED = (
 _RENEWALS_PER_LEASE = 3
 
 
-def check(settings: Settings, where: Where, *, is_root: bool) -> Iterator[Problem]:
-    """Every contradiction, with the place where its key was set."""
+def check(
+    settings: Settings, where: Where, *, is_root: bool, environment: Mapping[str, str] | None = None
+) -> Iterator[Problem]:
+    """Every contradiction, with the place where its key was set; ``environment`` may complete a database's URL."""
     yield from _check_order(settings, where)
     yield from _check_lease(settings, where)
     yield from _check_webhook_lease(settings, where)
@@ -37,6 +41,7 @@ def check(settings: Settings, where: Where, *, is_root: bool) -> Iterator[Proble
     yield from _check_tls(settings, where)
     yield from _check_master_key(settings, where)
     yield from _check_postgres_user(settings, where, is_root=is_root)
+    yield from _check_databases(settings, where, environment or {})
 
 
 def _check_order(settings: Settings, where: Where) -> Iterator[Problem]:
@@ -124,3 +129,27 @@ def _check_postgres_user(settings: Settings, where: Where, *, is_root: bool) -> 
         return
     if uid == 0:
         yield Problem(where("postgres_user"), "postgres_user", "Postgres refuses to run as root", right)
+
+
+def _check_databases(settings: Settings, where: Where, environment: Mapping[str, str]) -> Iterator[Problem]:
+    for key in ("database_url", "database_direct_url"):
+        secret: Secret | None = getattr(settings, key)
+        if secret is None:
+            continue
+        try:
+            url = read(secret.reveal(), environment)
+        except ValueError as error:
+            wrong, _, right = str(error).rpartition("; ")
+            yield Problem(where(key), key, wrong, right)
+            continue
+        for name, file in url.unreadable_files():
+            yield Problem(
+                where(key), key, f"{name} names {file}, which cannot be read", "name a file that the daemon may read"
+            )
+    if settings.database_direct_url is not None and settings.database_url is None:
+        yield Problem(
+            where("database_direct_url"),
+            "database_direct_url",
+            "there is no database_url",
+            "set DATABASE_URL too, or only that",
+        )

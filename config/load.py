@@ -68,7 +68,7 @@ def load_with_origins(
         # A check that names a setting which could not be read was made against that setting's default.
         sources.problems.extend(
             problem
-            for problem in check(settings, origins.__getitem__, is_root=is_root)
+            for problem in check(settings, origins.__getitem__, is_root=is_root, environment=environment)
             if not any(re.search(rf"(?<![\w.]){re.escape(key)}(?![\w.])", str(problem)) for key in failed)
         )
     if settings is None or sources.problems:

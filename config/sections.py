@@ -6,7 +6,7 @@ The settings file and the environment use the same names: ``[http] max_body_byte
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Literal
 
 from msgspec import Meta
 
@@ -15,6 +15,8 @@ from config.outward import OutboundSettings as OutboundSettings
 from config.outward import WebhookSettings as WebhookSettings
 from config.section import DAY_S, KIB, MIB, Section
 from config.values import Network, parse_networks, parse_path
+
+PoolerMode = Literal["auto", "transaction", "none"]
 
 
 class HttpSettings(Section, frozen=True):
@@ -261,8 +263,22 @@ class StorageSettings(Section, frozen=True):
     """Postgres, and the one writer in front of it."""
 
     pool_connections: Annotated[int, Meta(ge=2, le=1000, description="Connections to Postgres.")] = 10
-    acquire_timeout_s: Annotated[float, Meta(gt=0, le=60, description="Time to get a connection from the pool.")] = 2.0
+    acquire_timeout_s: Annotated[
+        float,
+        Meta(
+            gt=0,
+            le=60,
+            description="Time to get a connection from the pool; a longer `connect_timeout` in the URL holds instead.",
+        ),
+    ] = 2.0
     command_timeout_s: Annotated[float, Meta(gt=0, le=600, description="Time one statement may take.")] = 10.0
+    pooler: Annotated[
+        PoolerMode,
+        Meta(
+            description="Whether a pooler in transaction mode (PgBouncer, Supavisor) is before Postgres. `auto` finds out; "
+            "`?pgbouncer=true` in the URL says `transaction`."
+        ),
+    ] = "auto"
     lock_timeout_s: Annotated[
         float,
         Meta(

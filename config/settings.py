@@ -69,6 +69,14 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
             extra={"parse": parse_postgres_url, "env": "DATABASE_URL", "secret": True},
         ),
     ] = None
+    database_direct_url: Annotated[
+        Secret | None,
+        Meta(
+            description="The same database past a pooler in transaction mode, where `DATABASE_URL` goes to one: for what needs a "
+            "session of its own, as `wasup with-database` and the backup do.",
+            extra={"parse": parse_postgres_url, "secret": True},
+        ),
+    ] = None
     master_key_file: Annotated[
         Path | None,
         Meta(

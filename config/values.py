@@ -11,8 +11,9 @@ import re
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import final
-from urllib.parse import SplitResult, urlsplit
+from urllib.parse import SplitResult, parse_qsl, urlsplit
 
+from config import postgres_url
 from config.secret import Secret
 
 Network = ipaddress.IPv4Network | ipaddress.IPv6Network
@@ -20,6 +21,9 @@ Network = ipaddress.IPv4Network | ipaddress.IPv6Network
 _COMPANY_ID = re.compile(r"[A-Za-z0-9_-]{1,64}")
 _HOST = re.compile(r"[A-Za-z0-9](?:[A-Za-z0-9.-]{0,251}[A-Za-z0-9])?")
 _MAX_PORT = 65535
+_REDIS_PARAMETERS = frozenset(
+    {"db", "ssl_keyfile", "ssl_certfile", "ssl_check_hostname", "ssl_ca_certs", "ssl_cert_reqs"}
+)
 
 
 @final
@@ -93,15 +97,31 @@ def parse_path(raw: object) -> Path:
 
 
 def parse_postgres_url(raw: object) -> Secret:
-    """A libpq URL, kept secret because it usually carries a password."""
-    return _parse_url(
-        raw, {"postgres", "postgresql"}, "write postgresql://user:password@host:5432/database", needs_host=False
-    )
+    """A libpq URL (config.postgres_url), kept secret because it usually carries a password."""
+    right = "write postgresql://user:password@host:5432/database"
+    text = _text(raw, right)
+    _refuse_spaces(text, right)
+    postgres_url.read(text)
+    return Secret(text)
 
 
 def parse_redis_url(raw: object) -> Secret:
-    """A Redis URL, kept secret because it may carry a password."""
-    return _parse_url(raw, {"redis", "rediss", "unix"}, "write redis://host:6379/0", needs_host=False)
+    """A Redis URL, kept secret because it may carry a password, whose reserved characters are percent-encoded."""
+    right = "write redis://:password@host:6379/0, / : @ ? # of the password as %2F %3A %40 %3F %23"
+    secret = _parse_url(raw, {"redis", "rediss", "unix"}, right, needs_host=False)
+    parts = urlsplit(secret.reveal())
+    if parts.fragment or re.search("%(?![0-9A-Fa-f]{2})", secret.reveal()):
+        raise ValueError(f"the URL holds a # or % that is not percent-encoded; {right}")
+    if parts.scheme == "unix" and not parts.path.startswith("/"):
+        raise ValueError("the URL names no socket; write unix:///run/redis/redis.sock")
+    if parts.scheme != "unix" and not re.fullmatch("/?[0-9]*", parts.path):
+        raise ValueError(f"the database of the URL is no number; {right}")
+    if unknown := {name for name, _ in parse_qsl(parts.query, keep_blank_values=True)} - _REDIS_PARAMETERS:
+        names = ", ".join(sorted(name if name.isidentifier() else "…" for name in unknown))
+        raise ValueError(
+            f"the URL has parameters that are not known ({names}); only {', '.join(sorted(_REDIS_PARAMETERS))} are"
+        )
+    return secret
 
 
 def parse_proxy(raw: object) -> Secret:
@@ -184,8 +204,7 @@ def _parse_url(raw: object, schemes: set[str], right: str, *, needs_host: bool) 
 
 
 def _split(text: str, right: str) -> SplitResult:
-    if any(character.isspace() or not character.isprintable() for character in text):
-        raise ValueError(f"the URL holds a space or a control character; {right}")
+    _refuse_spaces(text, right)
     try:
         parts = urlsplit(text)
         _ = parts.port
@@ -193,6 +212,11 @@ def _split(text: str, right: str) -> SplitResult:
         # Not the library's words: they may quote the URL, password included.
         raise ValueError(f"the URL cannot be read; {right}") from None
     return parts
+
+
+def _refuse_spaces(text: str, right: str) -> None:
+    if any(character.isspace() or not character.isprintable() for character in text):
+        raise ValueError(f"the URL holds a space or a control character; {right}")
 
 
 def _text(raw: object, right: str) -> str:

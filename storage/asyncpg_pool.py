@@ -4,30 +4,33 @@ from __future__ import annotations
 
 import asyncio
 import operator
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from contextlib import suppress
-from typing import Any, Final, LiteralString, TypeAlias, TypeVar, cast, final
+from types import MappingProxyType
+from typing import Any, Final, TypeVar, final
 
 import asyncpg
 import msgspec
 
+from config.postgres_url import PostgresUrl
+from config.sections import PoolerMode
 from storage.connection import Connection, Row, milliseconds
-from storage.errors import QueryFailed, StorageError, StorageUnavailable
+from storage.dialer import Dialer, Session, session_of
+from storage.dialing import connect_timeout
+from storage.errors import StorageError, StorageUnavailable
 from storage.gate import ReconnectGate
 from storage.listening import NotificationSocket
 from storage.sealing import Vault
 from storage.sqlstates import is_outdated, translate
+from storage.transaction import RELEASE_S, Held, Stage, Transaction, begin, in_transaction, is_usable
 
 T = TypeVar("T")
-
-Held: TypeAlias = asyncpg.pool.PoolConnectionProxy
-"""A connection while it is taken out of the pool."""
 
 IDLE_IN_TRANSACTION_S: Final = 5.0
 """A daemon that was stopped within a transaction, or cut off, holds the locks of companies that another one is to take over: PostgreSQL
 ends it after this."""
 
-_RELEASE_S: Final = 1.0
+_NO_SETTINGS: Final[Mapping[str, str]] = MappingProxyType({})
 _CLOSE_S: Final = 2.0
 _DEFINITE = (asyncpg.IntegrityConstraintViolationError, asyncpg.TransactionRollbackError)
 """What COMMIT may answer that says for certain that nothing was committed."""
@@ -50,18 +53,29 @@ class PoolStatistics(msgspec.Struct, frozen=True, kw_only=True):
     connect_attempts: int
     connect_failures: int
     last_error: str | None
+    is_pooled: bool | None
+    """Whether a pooler in transaction mode is between here and the server; None while no session has been begun."""
 
 
 @final
 class AsyncpgPool:
     """Lives on the asyncio side; only `statistics` is called from trio's thread, and reads plain numbers."""
 
-    def __init__(self, dsn: str, size: int, acquire_timeout_s: float, command_timeout_s: float, vault: Vault) -> None:
+    def __init__(
+        self,
+        url: PostgresUrl,
+        size: int,
+        acquire_timeout_s: float,
+        command_timeout_s: float,
+        vault: Vault,
+        pooler: PoolerMode,
+        direct: PostgresUrl | None,
+    ) -> None:
         self.command_timeout_s = command_timeout_s
         self.vault = vault
-        self._dsn = dsn
+        self._dialer = Dialer(url, pooler, _session_settings(command_timeout_s), direct)
         self._size = size
-        self._acquire_timeout_s = acquire_timeout_s
+        self._acquire_timeout_s = max(acquire_timeout_s, connect_timeout(url) or 0.0)
         self._generation = 0
         """Of the sessions that are begun now; it grows when they turn out to be outdated."""
         self._reads = self._writes = self._unavailable = self._in_doubt = 0
@@ -70,23 +84,8 @@ class AsyncpgPool:
 
     async def open(self) -> None:
         self._gate = ReconnectGate()
-        milliseconds = str(int(self.command_timeout_s * 1000))
         self._pool = await asyncpg.create_pool(
-            self._dsn,
-            min_size=0,
-            max_size=self._size,
-            connect=self._connect,
-            connection_class=_Connection,
-            init=_pass_json_through,
-            # A statement that we gave up must not go on holding locks; jit costs more than it gives on statements this
-            # short.
-            server_settings={
-                "application_name": "wasup",
-                "statement_timeout": milliseconds,
-                "idle_in_transaction_session_timeout": str(int(IDLE_IN_TRANSACTION_S * 1000)),
-                "jit": "off",
-                "timezone": "UTC",
-            },
+            min_size=0, max_size=self._size, connect=self._connect, connection_class=Session, init=_pass_json_through
         )
 
     async def close(self) -> None:
@@ -114,37 +113,40 @@ class AsyncpgPool:
     async def write(
         self, timeout_s: float, work: Callable[[Connection], Awaitable[T]], lock_timeout_s: float | None = None
     ) -> T:
-        self._writes += 1
-        connection = await self._acquire()
-        stage = _Stage()
-        try:
-            async with asyncio.timeout(timeout_s):
-                return await _in_transaction(
-                    connection,
-                    lambda: work(_Transaction(connection, self.vault)),
-                    stage,
-                    _begin(timeout_s if timeout_s > self.command_timeout_s else None, lock_timeout_s),
-                )
-        except Exception as exc:
-            in_commit = stage.committing and not isinstance(exc, _DEFINITE)
-            await self._fail(exc, connection, in_commit=in_commit)
-            raise
-        finally:
-            await self._release(connection)
+        limits: dict[str, str] = {}
+        if timeout_s > self.command_timeout_s:
+            limits["statement_timeout"] = str(milliseconds(timeout_s))
+        if lock_timeout_s is not None:
+            limits["lock_timeout"] = str(milliseconds(lock_timeout_s))
+        return await self._write(timeout_s, work, limits)
 
     async def write_at_once(self, work: Callable[[Connection], Awaitable[T]]) -> T:
-        """For statements that are transactions by themselves: so any of their answers that is lost may have been a commit's."""
+        """For statements that are transactions by themselves: so any of their answers that is lost may have been a commit's.
+
+        Through a pooler they are one transaction, the only place for their limits.
+        """
+        return await self._write(self.command_timeout_s, work, None)
+
+    async def _write(
+        self, timeout_s: float, work: Callable[[Connection], Awaitable[T]], limits: dict[str, str] | None
+    ) -> T:
+        """In a transaction with these limits; with None, each statement in its own where it can be."""
         self._writes += 1
-        connection = await self._acquire()
+        held = await self._acquire()
+        stage, transaction = Stage(), Transaction(held, self.vault)
+        own = self._dialer.settings if session_of(held).is_pooled else _NO_SETTINGS
         try:
-            async with asyncio.timeout(self.command_timeout_s):
-                return await work(_Transaction(connection, self.vault))
+            async with asyncio.timeout(timeout_s):
+                if limits is None and not own:
+                    stage.committing = True
+                    return await work(transaction)
+                return await in_transaction(held, lambda: work(transaction), stage, begin({**own, **(limits or {})}))
         except Exception as exc:
-            in_commit = not isinstance(exc, _DEFINITE)
-            await self._fail(exc, connection, in_commit=in_commit)
+            in_commit = stage.committing and not isinstance(exc, _DEFINITE)
+            await self._fail(exc, held, in_commit=in_commit)
             raise
         finally:
-            await self._release(connection)
+            await self._release(held)
 
     def statistics(self) -> PoolStatistics:
         return PoolStatistics(
@@ -159,22 +161,20 @@ class AsyncpgPool:
             connect_attempts=self._gate.attempts,
             connect_failures=self._gate.failures,
             last_error=self._last_error,
+            is_pooled=self._dialer.is_pooled,
         )
 
     def listen(self, channel: str) -> NotificationSocket:
         """A connection beside the pool that hears of what is notified on ``channel``; closed with the pool."""
-        socket = NotificationSocket(self._connect_to_listen, channel)
+        socket = NotificationSocket(self._dialer.dial_to_listen, channel)
         self._sockets.append(socket)
         return socket
 
-    async def _connect_to_listen(self) -> asyncpg.Connection:
-        return await asyncpg.connect(self._dsn, server_settings={"application_name": "wasup (listens)"})
-
-    async def _connect(self, *args: Any, **kwargs: Any) -> Any:
+    async def _connect(self, *_: Any, **of_pool: Any) -> Session:
         generation = self._generation
-        connection: Any = await self._gate.attempt(lambda: asyncpg.connect(*args, **kwargs))
-        connection.generation = generation
-        return connection
+        session = await self._gate.attempt(lambda: self._dialer.dial(**of_pool))
+        session.generation = generation
+        return session
 
     async def _acquire(self) -> Held:
         try:
@@ -187,10 +187,10 @@ class AsyncpgPool:
     async def _release(self, connection: Held) -> None:
         # When this fails asyncpg has ended that connection, and the call's own outcome is what counts.
         with suppress(Exception):
-            await self._pool.release(connection, timeout=_RELEASE_S)
+            await self._pool.release(connection, timeout=RELEASE_S)
 
     async def _fail(self, exc: Exception, held: Held, *, in_commit: bool = False) -> None:
-        error = translate(exc, connecting=False, usable=_is_usable(held), in_commit=in_commit)
+        error = translate(exc, connecting=False, usable=is_usable(held), in_commit=in_commit)
         if is_outdated(exc):
             await self._discard(held)
         self._raise(error, exc)
@@ -198,7 +198,7 @@ class AsyncpgPool:
     async def _discard(self, held: Held) -> None:
         """End an outdated session; those that were begun no later are outdated too, and are replaced when they are taken next."""
         with suppress(asyncpg.InterfaceError):  # it was lost, and the pool has taken it back already
-            generation: int = cast("Any", held).generation
+            generation = session_of(held).generation
             held.terminate()
             if generation == self._generation:
                 self._generation += 1
@@ -215,78 +215,14 @@ class AsyncpgPool:
         raise error from None  # the server's DETAIL may quote stored values: keep it out of tracebacks
 
 
-@final
-class _Stage:
-    """How far a transaction got."""
-
-    def __init__(self) -> None:
-        self.committing = False
-
-
-@final
-class _Transaction:
-    """What `storage.connection.Connection` asks for, of a connection within a transaction."""
-
-    __slots__ = ("_held", "vault")
-
-    def __init__(self, held: Held, vault: Vault) -> None:
-        self._held = held
-        self.vault = vault
-
-    async def fetch(self, sql: LiteralString, /, *args: object) -> Sequence[Row]:
-        return await self._held.fetch(sql, *args)
-
-    async def fetchrow(self, sql: LiteralString, /, *args: object) -> Row | None:
-        return await self._held.fetchrow(sql, *args)
-
-    async def fetchval(self, sql: LiteralString, /, *args: object) -> Any:
-        return await self._held.fetchval(sql, *args)
-
-    async def execute(self, sql: LiteralString, /, *args: object) -> str:
-        return await self._held.execute(sql, *args)
-
-
-def _begin(statement_timeout_s: float | None, lock_timeout_s: float | None) -> str:
-    """What begins a transaction, in one message to the server."""
-    limits = {"statement_timeout": statement_timeout_s, "lock_timeout": lock_timeout_s}
-    changed = [f"SET LOCAL {name} = {milliseconds(s)}" for name, s in limits.items() if s is not None]
-    return "; ".join(["BEGIN", *changed])
-
-
-async def _in_transaction(connection: Held, work: Callable[[], Awaitable[T]], stage: _Stage, begin: str) -> T:
-    await connection.execute(begin)
-    try:
-        result = await work()
-    except Exception:
-        if _is_usable(connection):
-            # Should this fail, releasing the connection ends it, and the server rolls back by itself.
-            with suppress(Exception):
-                await connection.execute("ROLLBACK", timeout=_RELEASE_S)
-        raise
-    stage.committing = True
-    if await connection.execute("COMMIT") != "COMMIT":
-        # PostgreSQL answers COMMIT with ROLLBACK, and no error, when a statement had failed and `work` went on
-        # regardless.
-        stage.committing = False
-        raise QueryFailed("25P02", "a statement of the transaction failed and was ignored; nothing was written")
-    return result
-
-
-def _is_usable(connection: Held) -> bool:
-    try:
-        return not connection.is_closed()
-    except asyncpg.InterfaceError:  # it was lost, and the pool has taken it back already
-        return False
-
-
-@final
-class _Connection(asyncpg.Connection):
-    generation: int
-    """The pool's when this was begun."""
-
-    def get_reset_query(self) -> str:
-        """Empty: nothing here changes a session's state outside a transaction, so releasing needs no round trip."""
-        return ""
+def _session_settings(command_timeout_s: float) -> dict[str, str]:
+    return {
+        # A statement that we gave up must not go on holding locks.
+        "statement_timeout": str(milliseconds(command_timeout_s)),
+        "idle_in_transaction_session_timeout": str(milliseconds(IDLE_IN_TRANSACTION_S)),
+        "jit": "off",  # costs more than it gives on statements this short
+        "timezone": "UTC",
+    }
 
 
 async def _pass_json_through(connection: asyncpg.Connection) -> None:

@@ -2,61 +2,41 @@
 
 from __future__ import annotations
 
-import re
-from types import MappingProxyType
+from collections.abc import Mapping
 from typing import Final
-from urllib.parse import parse_qsl, unquote
 
-_PARAMETERS: Final = MappingProxyType(
+from config.libpq import PARAMETERS
+from config.postgres_url import PostgresUrl
+
+_ONLY_OURS: Final = frozenset(
     {
-        "host": "PGHOST",
-        "port": "PGPORT",
-        "user": "PGUSER",
-        "password": "PGPASSWORD",
-        "dbname": "PGDATABASE",
-        "database": "PGDATABASE",
-        "passfile": "PGPASSFILE",
-        "sslmode": "PGSSLMODE",
-        "sslrootcert": "PGSSLROOTCERT",
-        "sslcert": "PGSSLCERT",
-        "sslkey": "PGSSLKEY",
-        "sslcrl": "PGSSLCRL",
-        "application_name": "PGAPPNAME",
-        "connect_timeout": "PGCONNECT_TIMEOUT",
-        "options": "PGOPTIONS",
-        "target_session_attrs": "PGTARGETSESSIONATTRS",
+        "keepalives",
+        "keepalives_idle",
+        "keepalives_interval",
+        "keepalives_count",
+        "tcp_user_timeout",
+        "fallback_application_name",
     }
 )
+"""These have no variable, and say nothing of which database it is or who may read along."""
 
 
-_PARTS: Final = re.compile(r"(?:[^:/?#]*://)?(?P<places>[^/?#]*)(?P<path>[^?#]*)(?:\?(?P<query>[^#]*))?")
-"""By hand: `urlsplit` refuses an IPv6 address that is not the only host, in some versions of Python."""
-
-
-def variables(dsn: str) -> dict[str, str]:
+def variables(url: PostgresUrl) -> dict[str, str]:
     """What names the same database to `psql` and the others. `ValueError` for a parameter that has no variable of theirs."""
-    parts = _PARTS.match(dsn)
-    assert parts is not None  # every part may be empty
-    credentials, _, places = parts["places"].rpartition("@")
-    user, _, password = credentials.partition(":")
-    hosts, ports = zip(*(_place(place) for place in places.split(",")), strict=True)
     named = {
-        "user": unquote(user),
-        "password": unquote(password),
-        "host": unquote(",".join(hosts)),
-        "port": ",".join(ports),
-        "dbname": unquote(parts["path"].removeprefix("/")),
+        "host": ",".join(host for host, _ in url.hosts),
+        "port": ",".join(str(port) for _, port in url.hosts),
+        "user": url.user,
+        "dbname": url.database,
+        **({} if url.password is None else {"password": url.password}),
+        **{name: value for name, value in url.parameters.items() if name not in _ONLY_OURS},
     }
-    asked = dict(parse_qsl(parts["query"] or ""))
-    if unknown := sorted(asked.keys() - _PARAMETERS):
-        raise ValueError(f"PostgreSQL's programs have no environment variable for {', '.join(unknown)}")
-    return {_PARAMETERS[name]: value for name, value in {**named, **asked}.items() if value.strip(",")}
+    if missing := sorted(name for name in named if PARAMETERS[name].variable is None):
+        raise ValueError(f"PostgreSQL's programs have no environment variable for {', '.join(missing)}")
+    return {str(PARAMETERS[name].variable): value for name, value in named.items()}
 
 
-def _place(place: str) -> tuple[str, str]:
-    """Host and port of ``host``, ``host:port`` or ``[address]:port``."""
-    if place.startswith("["):
-        address, _, rest = place[1:].partition("]")
-        return address, rest.removeprefix(":")
-    host, _, port = place.partition(":")
-    return host, port
+def without_variables(environment: Mapping[str, str]) -> dict[str, str]:
+    """An environment that names no database."""
+    names = {parameter.variable for parameter in PARAMETERS.values()}
+    return {name: value for name, value in environment.items() if name not in names}

@@ -12,12 +12,15 @@ from typing import Any, Concatenate, LiteralString, ParamSpec, TypeVar, TypeVarT
 
 import trio
 
-from storage.asyncpg_pool import AsyncpgPool, Held, PoolStatistics, execute, fetch, fetchrow, fetchval
+from config.postgres_url import PostgresUrl, read
+from config.sections import PoolerMode
+from storage.asyncpg_pool import AsyncpgPool, PoolStatistics, execute, fetch, fetchrow, fetchval
 from storage.bridge import Bridge, BridgeClosed, open_bridge
 from storage.connection import Connection, Row
 from storage.errors import StorageUnavailable
 from storage.listening import Listener
 from storage.sealing import Vault
+from storage.transaction import Held
 
 P = ParamSpec("P")
 T = TypeVar("T")
@@ -139,20 +142,26 @@ class Database:
 
 @asynccontextmanager
 async def open_database(
-    dsn: str,
+    dsn: str | PostgresUrl,
     *,
     size: int = 10,
     acquire_timeout_s: float = 2.0,
     command_timeout_s: float = 10.0,
     vault: Vault | None = None,
+    pooler: PoolerMode = "auto",
+    direct: PostgresUrl | None = None,
 ) -> AsyncGenerator[Database]:
     """Open a pool of at most ``size`` connections, made when first needed: this does not fail when the server is away.
+
+    ``dsn`` as text is read without the environment's help; ValueError when it cannot be. ``pooler``: whether one in transaction mode is in
+    between; ``auto`` finds out. ``direct``: the same database past it, for a listener.
 
     ``vault`` seals and opens auth state (storage.auth_state); without one it is stored plain. Leaving the block closes
     the pool; calls still running then end with `StorageUnavailable`.
     """
+    url = read(dsn) if isinstance(dsn, str) else dsn
     async with open_bridge() as bridge:
-        pool = AsyncpgPool(dsn, size, acquire_timeout_s, command_timeout_s, vault or Vault())
+        pool = AsyncpgPool(url, size, acquire_timeout_s, command_timeout_s, vault or Vault(), pooler, direct)
         await bridge.call(pool.open)
         try:
             yield Database(bridge, pool)

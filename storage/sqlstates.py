@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import ssl
+
 import asyncpg
 
 from storage.errors import (
@@ -18,16 +20,17 @@ from storage.errors import (
 _BUSY = frozenset({"40001", "40P01", "55P03"})
 """Serialization failure, deadlock, lock not available."""
 
-_REFUSED = frozenset({"3D000", "28000", "28P01", "42501"})
-"""No such database, login refused, wrong password, no right to (only while connecting)."""
+_REFUSED = frozenset({"3D000", "28000", "28P01", "42501", "42704", "22023", "08P01"})
+"""No such database, login refused, wrong password, no right to, no such parameter, no such value, a parameter that a pooler does not take
+(only while connecting)."""
 
-_AWAY = frozenset({"57014", "25006", "25P03", "0A000"})
+_AWAY = frozenset({"57014", "25006", "25P03", "0A000", "26000"})
 """Statement time-out, read-only after a failover, idle in transaction, statement prepared before a change of the
-schema."""
+schema or not at all."""
 
-_OUTDATED_SESSION = frozenset({"25006", "57P01", "57P02", "57P03", "0A000"})
-"""Read-only, shut down, crashed, starting up, statement prepared before a change of the schema: the server has changed since the session
-began, and a new session is what ends it."""
+_OUTDATED_SESSION = frozenset({"25006", "57P01", "57P02", "57P03", "0A000", "26000"})
+"""Read-only, shut down, crashed, starting up, statement prepared before a change of the schema or not at all: the server has changed since
+the session began, and a new session is what ends it."""
 
 
 def is_outdated(error: BaseException) -> bool:
@@ -46,6 +49,8 @@ def translate(error: BaseException, *, connecting: bool, usable: bool, in_commit
         return _from_server(error, connecting=connecting, in_commit=in_commit)
     if isinstance(error, asyncpg.exceptions.ClientConfigurationError):
         return StorageRefused(str(error))
+    if connecting and isinstance(error, ssl.SSLError):
+        return StorageRefused(f"TLS: {error.strerror or error}")
     if isinstance(error, asyncpg.DataError):
         return InvalidValue("22000", "a value does not fit its column's type")
     if isinstance(error, asyncpg.InterfaceError) and not connecting and usable:
@@ -62,8 +67,11 @@ def _from_server(error: asyncpg.PostgresError, *, connecting: bool, in_commit: b
         return StorageBusy(message)
     if state.startswith("53"):
         return StorageFull(message, on_disk=state == "53100")
-    if connecting and state in _REFUSED:
-        return StorageRefused(message)
+    if connecting:
+        # What a server quotes here are names of roles, databases and parameters, and a log leaves out what is quoted as data would be.
+        message = message.replace('"', "`")
+        if state in _REFUSED:
+            return StorageRefused(message)
     if state.startswith(("08", "57P", "58")) or state in _AWAY or connecting:
         return StorageUnavailable(message, in_doubt=in_commit)
     if state.startswith("22"):

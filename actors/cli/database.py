@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import AsyncGenerator
-from contextlib import AbstractContextManager, ExitStack, asynccontextmanager
+from contextlib import AbstractAsyncContextManager, AbstractContextManager, ExitStack, asynccontextmanager
 
 import trio
 
 from actors.cli.outcome import CommandError, Exit
 from config.errors import StateDirectoryBusyError
+from config.postgres_url import PostgresUrl, read
 from config.settings import Settings
 from config.state import hold_state_dir
 from storage.embedded import EmbeddedPostgres
@@ -37,14 +39,8 @@ async def open_for_command(settings: Settings, vault: Vault | None = None) -> As
     try:
         vault = vault or Vault.of_file(settings.master_key_file)
         async with (
-            server_for_command(settings) as dsn,
-            open_database(
-                dsn,
-                size=_CONNECTIONS,
-                acquire_timeout_s=settings.storage.acquire_timeout_s,
-                command_timeout_s=settings.storage.command_timeout_s,
-                vault=vault,
-            ) as database,
+            server_for_command(settings) as url,
+            open_server(settings, url, vault) as database,
         ):
             yield database
     except StorageUnavailable as error:
@@ -55,14 +51,28 @@ async def open_for_command(settings: Settings, vault: Vault | None = None) -> As
         raise CommandError(Exit.FAILED, f"the database refused: {error}; `wasup migrate` may be needed") from error
 
 
+def open_server(
+    settings: Settings, url: PostgresUrl, vault: Vault | None = None
+) -> AbstractAsyncContextManager[Database]:
+    """A few connections to the server of `server_for_command`."""
+    return open_database(
+        url,
+        size=_CONNECTIONS,
+        acquire_timeout_s=settings.storage.acquire_timeout_s,
+        command_timeout_s=settings.storage.command_timeout_s,
+        vault=vault,
+        pooler="none" if settings.database_url is None else settings.storage.pooler,
+    )
+
+
 @asynccontextmanager
-async def server_for_command(settings: Settings) -> AsyncGenerator[str]:
-    """The DSN of the server to use: ``DATABASE_URL``'s, the running daemon's embedded one, or the embedded one, started for the block.
+async def server_for_command(settings: Settings) -> AsyncGenerator[PostgresUrl]:
+    """The server to use: ``DATABASE_URL``'s, the running daemon's embedded one, or the embedded one, started for the block.
 
     Raises EmbeddedPostgresError; whether ``DATABASE_URL``'s answers is not tried.
     """
     if settings.database_url is not None:
-        yield settings.database_url.reveal()
+        yield read(settings.database_url.reveal(), os.environ)
         return
     server = EmbeddedPostgres(
         settings.postgres_dir,
@@ -73,10 +83,10 @@ async def server_for_command(settings: Settings) -> AsyncGenerator[str]:
     with ExitStack() as stack:
         if not _took(stack, hold_state_dir(settings.state_dir)):
             # The daemon runs, and with it its server, which takes more than one client.
-            yield server.dsn
+            yield read(server.dsn)
             return
         try:
-            yield await server.start()
+            yield read(await server.start())
         finally:
             with trio.CancelScope(shield=True):  # bounded by the server's own stop deadline
                 await server.stop()

@@ -6,17 +6,20 @@ import os
 import shutil
 from argparse import Namespace
 from collections.abc import Sequence
+from contextlib import suppress
 
 import trio
 
-from actors.cli.database import server_for_command
+from actors.cli.database import open_server, server_for_command
 from actors.cli.loop import run_async
 from actors.cli.outcome import CommandError, Exit
 from config.load import load
+from config.postgres_url import PostgresUrl, read
 from config.settings import Settings
-from storage.errors import EmbeddedPostgresError
-from storage.libpq import variables
+from storage.errors import EmbeddedPostgresError, StorageRefused, StorageUnavailable
+from storage.libpq import variables, without_variables
 from storage.postgres_binaries import packaged
+from storage.same_database import require_same
 
 _SIGNALLED = 128
 """A program that a signal ended counts as ending with this and the signal's number, as shells have it."""
@@ -29,8 +32,8 @@ def run(arguments: Namespace) -> int:
 
 async def _run(settings: Settings, command: Sequence[str]) -> int:
     try:
-        async with server_for_command(settings) as dsn:
-            environment = _environment(settings, dsn)
+        async with server_for_command(settings) as url:
+            environment = _environment(settings, await _with_own_session(settings, url))
             if shutil.which(command[0], path=environment["PATH"]) is None:
                 raise CommandError(Exit.USAGE, f"there is no program {command[0]}")
             # Through env, which looks for it in the PATH that it is given and not in ours.
@@ -40,11 +43,44 @@ async def _run(settings: Settings, command: Sequence[str]) -> int:
     return ended.returncode if ended.returncode >= 0 else _SIGNALLED - ended.returncode
 
 
-def _environment(settings: Settings, dsn: str) -> dict[str, str]:
+async def _with_own_session(settings: Settings, url: PostgresUrl) -> PostgresUrl:
+    """The URL for programs that keep settings in their session, as pg_dump does: through a pooler others would get those."""
+    if settings.database_direct_url is None:
+        if await _is_pooled(settings, url):
+            raise CommandError(
+                Exit.SETTINGS,
+                "database_url goes to a pooler in transaction mode, where a program has no session of its own: "
+                "set WASUP_DATABASE_DIRECT_URL to the same database past the pooler",
+            )
+        return url
+    direct = read(settings.database_direct_url.reveal(), os.environ)
     try:
-        found = {**os.environ, **variables(dsn), "DATABASE_URL": dsn}
+        async with open_server(settings, url) as database:
+            await require_same(database, direct)
+    except StorageRefused as error:
+        raise CommandError(Exit.SETTINGS, str(error)) from error
+    except StorageUnavailable as error:
+        raise CommandError(Exit.TRY_LATER, str(error)) from error
+    return direct
+
+
+async def _is_pooled(settings: Settings, url: PostgresUrl) -> bool:
+    if settings.database_url is None:
+        return False
+    async with open_server(settings, url) as database:
+        with suppress(StorageUnavailable):  # then the program says what is the matter
+            await database.fetchval("SELECT 1")
+        return bool(database.statistics().is_pooled)
+
+
+def _environment(settings: Settings, url: PostgresUrl) -> dict[str, str]:
+    """Names this database and no other; nested commands of ours find it too, without asking whether there is a way past a pooler."""
+    try:
+        found = {**without_variables(os.environ), **variables(url), "DATABASE_URL": url.reveal()}
     except ValueError as error:
         raise CommandError(Exit.SETTINGS, f"database_url: {error}") from error
+    if settings.database_direct_url is not None:
+        found["WASUP_DATABASE_DIRECT_URL"] = url.reveal()
     path = os.environ.get("PATH", os.defpath)
     # The embedded server's own: programs of an older version refuse to work with it.
     found["PATH"] = path if settings.database_url is not None else f"{packaged() / 'bin'}{os.pathsep}{path}"

@@ -107,6 +107,8 @@ class StorageActor(Actor):
         yield Sample("wasup_postgres_connections", "Connections open now", pool.size)
         yield Sample("wasup_postgres_connections_busy", "Connections in use now", pool.size - pool.idle)
         yield Sample("wasup_postgres_connections_max", "Connections there may be", pool.limit)
+        pooled = "1: a pooler in transaction mode is before Postgres"
+        yield Sample("wasup_postgres_pooled", pooled, float(bool(pool.is_pooled)))
         unavailable = "Reads and writes that the database was away for"
         yield Sample("wasup_postgres_unavailable", unavailable, pool.unavailable, kind="counter")
 

@@ -10,17 +10,23 @@ import trio
 from structlog.testing import capture_logs
 
 from actors.boot import BootActor
+from config.postgres_url import PostgresUrl, read
 from storage import api_keys, auth_state, leases
 from storage.pool import Database, open_database
 from supervisor import ChildSpec, Restart, SupervisorSpec, open_system
 from supervisor.errors import StartFailed
 from tests.support.master_keys import vault
+from tests.support.pgbouncer import PgBouncer, pgbouncer
 from tests.support.postgres import PostgresServer, database_name
 from tests.support.waiting import wait_until
 
+__all__ = ["pgbouncer"]
 
-async def boot(database: Database, file: Path) -> str:
-    spec = ChildSpec(id="boot", start=lambda _: BootActor(database, admin_key_file=file), restart=Restart.TRANSIENT)
+
+async def boot(database: Database, file: Path, direct: PostgresUrl | None = None) -> str:
+    spec = ChildSpec(
+        id="boot", start=lambda _: BootActor(database, admin_key_file=file, direct=direct), restart=Restart.TRANSIENT
+    )
     async with open_system(SupervisorSpec([spec])) as system:
         return system.snapshot("/boot").state
 
@@ -74,6 +80,22 @@ async def test_a_read_only_server_is_waited_for(
         await run(f"ALTER DATABASE {name} RESET default_transaction_read_only")
         with trio.fail_after(30):
             await ended.wait()
+
+
+async def test_a_way_past_the_pooler_must_lead_to_the_same_database(
+    postgres_server: PostgresServer, pgbouncer: PgBouncer, postgres_dsn: str, tmp_path: Path
+) -> None:
+    """Another one is refused at the start; one that does not answer now is logged, since nothing needs it yet."""
+    file = tmp_path / "admin.key"
+    async with open_database(pgbouncer.url_of(postgres_dsn)) as database:
+        with capture_logs() as lines:
+            assert await boot(database, file, read(postgres_dsn)) != "failed"
+            assert await boot(database, file, read("postgresql://u@127.0.0.1:1/d")) != "failed"
+        with pytest.raises(StartFailed, match="leads to another database"):
+            await boot(database, file, read(postgres_server.dsn))
+
+    events = [line["event"] for line in lines]
+    assert (events.count("postgres_through_pooler"), events.count("direct_database_away")) == (2, 1)
 
 
 async def test_a_sealed_database_without_its_master_key_is_not_started_on(postgres_dsn: str, tmp_path: Path) -> None:

@@ -4,15 +4,14 @@ from __future__ import annotations
 
 import pytest
 
-from storage.libpq import variables
+from config.postgres_url import read
+from storage.libpq import variables, without_variables
 
 
 @pytest.mark.parametrize(
     ("dsn", "expected"),
     [
-        ("postgresql://", {}),
-        ("postgresql:///wasup", {"PGDATABASE": "wasup"}),
-        ("postgres://db.example/wasup", {"PGHOST": "db.example", "PGDATABASE": "wasup"}),
+        ("postgresql://u@h", {"PGHOST": "h", "PGPORT": "5432", "PGUSER": "u", "PGDATABASE": "u"}),
         (
             "postgresql://was%40up:p%3Aw%2F@db.example:6432/my%20db?sslmode=verify-full&application_name=w",
             {
@@ -21,22 +20,25 @@ from storage.libpq import variables
             },
         ),
         (
-            "postgresql://postgres@/postgres?host=%2Fvar%2Flib%2Fwasup&port=5432",
-            {"PGUSER": "postgres", "PGHOST": "/var/lib/wasup", "PGPORT": "5432", "PGDATABASE": "postgres"},
+            "postgresql://u@a.example:1,[::1]:2/d?target_session_attrs=primary&keepalives_idle=30&pgbouncer=true",
+            {
+                "PGUSER": "u", "PGHOST": "a.example,::1", "PGPORT": "1,2", "PGDATABASE": "d",
+                "PGTARGETSESSIONATTRS": "primary",
+            },
         ),
-        (
-            "postgresql://u@a.example:1,[::1]:2/d?target_session_attrs=primary",
-            {"PGUSER": "u", "PGHOST": "a.example,::1", "PGPORT": "1,2", "PGDATABASE": "d", "PGTARGETSESSIONATTRS": "primary"},
-        ),
-        ("postgresql://h/d?user=u&dbname=e", {"PGHOST": "h", "PGUSER": "u", "PGDATABASE": "e"}),
     ],
 )  # fmt: skip
 def test_the_same_database_by_environment_variables(dsn: str, expected: dict[str, str]) -> None:
-    """Every part that is there, decoded; what is not there is left to libpq's defaults."""
-    assert variables(dsn) == expected
+    """Every part that says which database it is and how it is reached, defaults included."""
+    assert variables(read(dsn)) == expected
 
 
 def test_a_parameter_without_a_variable_is_refused() -> None:
-    """Its name is said; the password is not."""
-    with pytest.raises(ValueError, match=r"no environment variable for statement_cache_size$"):
-        variables("postgresql://u:hunter2@h/d?statement_cache_size=0")
+    """Its name is said; its value is not."""
+    with pytest.raises(ValueError, match=r"no environment variable for sslpassword$"):
+        variables(read("postgresql://u@h/d?sslpassword=hunter2"))
+
+
+def test_an_environment_without_a_database() -> None:
+    """Variables of libpq that would lead elsewhere are taken out, others stay."""
+    assert without_variables({"PGHOSTADDR": "10.0.0.1", "PGSERVICE": "x", "PATH": "/bin"}) == {"PATH": "/bin"}
