@@ -129,6 +129,8 @@ class LimiterActor(Actor):
         self._shared = shared
         self._shared_until: trio.Event | None = None
         """Set when a call failed; None while the shared windows are away."""
+        self._is_away_known = False
+        """That they are away has been counted and logged; once until they answer again."""
         self._windows: OrderedDict[_Name, SlidingWindow] = OrderedDict()
         self._owed: dict[_Name, list[float]] = {}
         self._jitter = Random()  # noqa: S311  spreads retries, guards nothing
@@ -209,11 +211,14 @@ class LimiterActor(Actor):
 
     def _find(self, until: trio.Event) -> None:
         self._shared_until = until
+        self._is_away_known = False
         self._metrics.rate_limit_backend = "redis"
         self._log.info("rate_limit_shared", backend="redis")
 
     def _lose(self, until: trio.Event, error: Exception) -> None:
-        if self._shared_until is until and not until.is_set():
+        """Count in memory from now on; a late failure of a connection that another one has followed says nothing."""
+        if self._shared_until in {until, None} and not self._is_away_known:
+            self._is_away_known = True
             self._shared_until = None
             self._metrics.rate_limit_backend = "memory"
             self._metrics.rate_limit_fell_back()

@@ -97,6 +97,7 @@ class RedisWindows:
     def _open_client(self) -> coredis.Redis[bytes]:
         return coredis.Redis.from_url(
             self._url.reveal(),
+            decode_components=True,
             retry_policy=NoRetryPolicy(),
             connect_timeout=CONNECT_S,
             max_connections=CONNECTIONS,

@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Sequence
 from functools import partial
 
+import trio
 from hypothesis import given
 from hypothesis import strategies as st
 from prometheus_client import CollectorRegistry
+from structlog.testing import capture_logs
+from trio.testing import MockClock
 
-from actors.limiter import LimiterActor, SlidingWindow
-from actors.messages import Counted, Rate, SetRateLimit, TakeToken
+from actors.limiter import LimiterActor, SharedWindowsAway, SlidingWindow
+from actors.messages import Allowance, Counted, Rate, SetRateLimit, TakeToken
 from actors.metrics import Metrics
 from supervisor import ChildSpec, SupervisorSpec, open_system
 
@@ -116,3 +120,47 @@ async def test_a_companys_own_orders_do_not_use_up_an_administrators() -> None:
     assert allowed == [True, False, True, False]
     assert b'wasup_orders_limited_total{backend="memory"} 2.0' in metrics.exposition()
     assert b'wasup_lookups_limited_total{backend="memory"} 0.0' in metrics.exposition()
+
+
+class AwayRedis:
+    """Cannot be connected to until `come` is called."""
+
+    def __init__(self) -> None:
+        self.tries = 0
+        self._is_there = False
+
+    def come(self) -> None:
+        """It can be connected to from now on."""
+        self._is_there = True
+
+    async def serve(self, on_ready: Callable[[], None], until: trio.Event) -> None:
+        """Of `SharedWindows`."""
+        self.tries += 1
+        if not self._is_there:
+            raise SharedWindowsAway("not there")
+        on_ready()
+        await until.wait()
+
+    async def take(self, window: str, rate: Rate, owed_s: Sequence[float]) -> Allowance:
+        """Of `SharedWindows`: it goes away again."""
+        self._is_there = False
+        raise SharedWindowsAway("gone")
+
+
+async def test_a_redis_never_reached_is_reported_and_counted_once(autojump_clock: MockClock) -> None:
+    """However often it is tried; and once more when it was found and goes away again."""
+    metrics, redis = Metrics(CollectorRegistry()), AwayRedis()
+    spec = ChildSpec("limiter", lambda _: LimiterActor(rates=EACH, metrics=metrics, shared=redis))
+    with capture_logs() as lines:
+        async with open_system(SupervisorSpec([spec])) as system:
+            await trio.sleep(600)
+            assert redis.tries > 5
+            assert [line["event"] for line in lines].count("rate_limit_in_memory") == 1
+            assert b"wasup_rate_limit_fallbacks_total 1.0" in metrics.exposition()
+            redis.come()
+            await trio.sleep(600)
+            await system.ref("/limiter").ask(TakeToken("962302"))
+            await trio.sleep(600)
+
+    assert [line["event"] for line in lines].count("rate_limit_in_memory") == 2
+    assert b"wasup_rate_limit_fallbacks_total 2.0" in metrics.exposition()

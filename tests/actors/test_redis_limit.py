@@ -6,6 +6,7 @@ import time
 from collections.abc import AsyncGenerator, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
+from urllib.parse import quote
 
 import coredis
 import pytest
@@ -199,6 +200,17 @@ async def test_a_redis_that_comes_later_is_found(redis: Redis) -> None:
         redis.start()
         await one.wait_for("redis")
         assert (await one.take()).remaining == 28
+
+
+@pytest.mark.parametrize("password", ["p@ss:w/rd#1", "a/b+c=", "50%"])
+async def test_a_password_is_percent_encoded_in_the_url(redis: Redis, password: str) -> None:
+    """As every URL has it; Redis gets it decoded."""
+    async with coredis.Redis.from_url(redis.url.reveal()) as client:
+        await client.config_set({"requirepass": password})
+    url = redis.url.reveal().replace("unix://", f"unix://:{quote(password, safe='')}@")
+    async with limiter(Secret(url)) as one:
+        await one.wait_for("redis")
+        assert (await one.take()).allowed
 
 
 async def test_a_changed_limit_holds_in_redis_too(redis: Redis) -> None:
