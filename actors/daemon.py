@@ -107,7 +107,7 @@ async def serve(settings: Settings, process: Process) -> int:
                 manager=ServiceManager.of_environment(os.environ, os.getpid()),
             )
             try:
-                with log_blocking(settings.log.blocked_after_s), passing_over_survivors():
+                with passing_over_survivors():
                     return await _run_tree(parts, process, log)
             except StartFailed as error:
                 return _not_started(error, process.outputs, log)
@@ -150,7 +150,9 @@ async def _attend(system: System, parts: Parts, process: Process, log: structlog
         failure = await _come_up(system, parts, process.outputs, stopper, log)
         if failure is None:
             nursery.start_soon(reloader.run)
-        reason = await system.wait_terminated()
+        # Not before: a start makes the routes and loads what is needed once, and holds up nobody who is served.
+        with log_blocking(parts.settings.log.blocked_after_s):
+            reason = await system.wait_terminated()
         nursery.cancel_scope.cancel()
     if failure is not None and not stopper.has_begun:
         raise failure

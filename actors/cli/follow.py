@@ -59,24 +59,40 @@ async def follow(
 ) -> None:
     """Give every event (and its JSON) to ``handle`` until it returns True.
 
-    ``on_open`` runs after each time the stream is opened, so that what happens next is not missed; True ends it too. A stream that
-    the daemon ends because it restarts is resumed. Raises CommandError when the daemon refuses, or is gone for `PATIENCE_S`.
+    ``on_open`` runs after each time the stream is opened, so that what happens next is not missed; True ends it too, and a refusal
+    raises. A stream that the daemon ends because it restarts is resumed. Raises CommandError when the daemon refuses, or is gone for
+    `PATIENCE_S`.
     """
     lost_at: float | None = None
     has_opened = False
+    final: list[CommandError] = []
+    """What was decided here or by the daemon, and would only be repeated each second if the stream were opened again."""
 
     async def opened() -> bool:
         nonlocal has_opened, lost_at
+        try:
+            is_done = on_open is not None and await on_open()
+        except CommandError as error:
+            if error.problem is not None:
+                final.append(error)
+            raise
         has_opened, lost_at = True, None
-        return on_open is not None and await on_open()
+        return is_done
+
+    async def handled(event: Event, data: bytes) -> bool:
+        try:
+            return await handle(event, data)
+        except CommandError as error:
+            final.append(error)
+            raise
 
     while True:
         try:
-            if await _follow_once(daemon, following, handle, opened):
+            if await _follow_once(daemon, following, handled, opened):
                 return
         except CommandError as error:
             is_passing = error.code in {Exit.NO_DAEMON, Exit.TRY_LATER}
-            if not has_opened or not is_passing or _is_lost(lost_at):
+            if error in final or not has_opened or not is_passing or _is_lost(lost_at):
                 raise
         lost_at = trio.current_time() if lost_at is None else lost_at
         await trio.sleep(_PAUSE_S)

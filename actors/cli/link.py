@@ -13,13 +13,16 @@ from actors.cli.client import Daemon, open_daemon
 from actors.cli.follow import Event, Following, follow
 from actors.cli.loop import run_async
 from actors.cli.outcome import CommandError, Exit
-from actors.cli.output import clear_screen, print_block, print_json, print_line
+from actors.cli.output import clear_screen, print_block, print_json, print_line, print_note, terminal_fits
+from actors.cli.qr_file import QrFile, qr_file
+from actors.company.states import OFFER_EXPIRED
 from actors.http import qr
 
 _SCAN = "On the phone: WhatsApp, Settings, Linked devices, Link a device. Scan this code:"
 _TYPE = (
     "On the phone: WhatsApp, Settings, Linked devices, Link a device, Link with phone number instead. Type this code:"
 )
+_LINES_AROUND = 2
 _TYPES = ("qr", "pairing_code", "status", "connected")
 _UNDER_WAY = frozenset({"pairing", "connecting", "connected", "reconnecting", "unlinked"})
 
@@ -32,9 +35,9 @@ def run(arguments: Namespace) -> int:
 
 async def _link(arguments: Namespace) -> None:
     async with open_daemon(arguments) as daemon:
-        linking = Linking(daemon, arguments.company, arguments.phone, is_json=arguments.json)
         following = Following(companies=(arguments.company,), types=_TYPES)
-        with trio.move_on_after(arguments.timeout) as limit:
+        with trio.move_on_after(arguments.timeout) as limit, qr_file(arguments.qr_file) as file:
+            linking = Linking(daemon, arguments.company, arguments.phone, is_json=arguments.json, qr_file=file)
             await follow(daemon, following, linking.take, on_open=linking.begin)
         if limit.cancelled_caught:
             raise CommandError(
@@ -46,8 +49,11 @@ async def _link(arguments: Namespace) -> None:
 class Linking:
     """One company's linking as it is told to the terminal."""
 
-    def __init__(self, daemon: Daemon, company_id: str, phone: str | None, *, is_json: bool) -> None:
+    def __init__(
+        self, daemon: Daemon, company_id: str, phone: str | None, *, is_json: bool, qr_file: QrFile | None = None
+    ) -> None:
         self._daemon = daemon
+        self._qr_file = qr_file
         self._company_id = company_id
         self._body = {"method": "qr"} if phone is None else {"method": "code", "phone": phone}
         self._is_json = is_json
@@ -56,6 +62,8 @@ class Linking:
 
     async def begin(self) -> bool:
         """Ask for an offer and show it; True when the company was linked while the stream of events was away."""
+        if not self._has_begun and not self._is_json:
+            print_note("asking WhatsApp for a code …")
         try:
             offer = await self._daemon.post(f"/api/whatsapp/sessions/{self._company_id}/initialize", self._body)
         except CommandError as error:
@@ -93,8 +101,10 @@ class Linking:
         if previous == "pairing" and status == "connecting":
             self._tell("accepted", "the phone accepted this device; connecting …")
         elif previous == "pairing" and status == "unlinked":
-            again = f"wasup link {self._company_id}"
-            raise CommandError(Exit.EXPIRED, f"the code was not used in time ({reason}); run `{again}` again")
+            again = f"run `wasup link {self._company_id}` again"
+            if reason == OFFER_EXPIRED:
+                raise CommandError(Exit.EXPIRED, f"{reason}; {again}")
+            raise CommandError(Exit.TRY_LATER, f"linking broke off: {reason}; then {again}")
         elif status not in _UNDER_WAY:
             raise CommandError(Exit.FAILED, f"company {self._company_id} is {status}: {reason}")
 
@@ -105,10 +115,27 @@ class Linking:
         if self._is_json:
             print_json({"qr": text, "validS": valid_s}, indent=0)
             return
-        clear_screen()
-        print_line(_SCAN)
-        print_block(qr.terminal(text))
+        if self._qr_file is not None:
+            self._qr_file.write_bytes(qr.png(text))
+            print_line(f"{_SCAN[:-1]} in {self._qr_file.path}.")
+        else:
+            clear_screen()
+            self._draw_qr(text)
         print_line(f"A new code follows in {valid_s:.0f} s." if valid_s >= 1 else "A new code follows soon.")
+
+    def _draw_qr(self, text: str) -> None:
+        drawn = qr.terminal(text)
+        lines = drawn.splitlines()
+        columns, rows = len(lines[0]), len(lines) + _LINES_AROUND
+        if terminal_fits(columns, rows):
+            print_line(_SCAN)
+            print_block(drawn)
+            return
+        print_line(
+            f"This terminal is too small for the QR code, which takes {columns} columns and {rows} lines. Make it larger,"
+        )
+        print_line(f"or run `wasup link {self._company_id} --qr-file code.png` and open that file,")
+        print_line(f"or open the dashboard: {self._daemon.url}/")
 
     def _show_code(self, code: str) -> None:
         if code == self._shown:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from collections.abc import Sequence
 from datetime import UTC, datetime
@@ -54,6 +55,15 @@ def clear_screen() -> None:
     """Start again at the top, when standard output is a terminal."""
     if sys.stdout.isatty():
         print(_CLEAR, end="", flush=True)
+
+
+def terminal_fits(columns: int, rows: int) -> bool:
+    """Whether so much can be seen at once on standard output; of what is no terminal that is not known, and it counts as large enough."""
+    try:
+        size = os.get_terminal_size(sys.stdout.fileno())
+    except (OSError, ValueError):
+        return True
+    return size.columns == 0 or (size.columns >= columns and size.lines >= rows)
 
 
 def show_time(seconds: float) -> str:

@@ -129,8 +129,12 @@ def _add_with_database(parser: argparse.ArgumentParser) -> None:
 
 def _add_link(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("company", type=_company_id, metavar="COMPANY")
-    parser.add_argument(
+    way = parser.add_mutually_exclusive_group()
+    way.add_argument(
         "--phone", metavar="N", help="link by a code that is typed into the phone of this number (or of this JID)"
+    )
+    way.add_argument(
+        "--qr-file", type=Path, metavar="FILE", help="write the QR code to this new PNG file, while it is on offer"
     )
     parser.add_argument(
         "--timeout", type=_seconds, default=300.0, metavar="S", help="give up after this many seconds (300)"

@@ -14,6 +14,7 @@ from actors.company.linking import Linking, linking_refusal
 from actors.company.ports import CompanyPorts
 from actors.company.retry import DISK_FIRST_S, Retry
 from actors.company.session import Session
+from actors.company.states import OFFER_EXPIRED
 from actors.company.status import phone_number_of, status_of
 from actors.company.waiting import Waiters, wait_connected
 from actors.engine import protocol
@@ -476,7 +477,7 @@ class CompanyActor(Actor):
 
     async def _on_deadline(self) -> None:
         if self.condition.state is S.PAIRING:
-            await self._rest_unlinked("nobody linked the company in time")
+            await self._rest_unlinked(OFFER_EXPIRED)
         elif self.phone_number is None and self.linking is not None:
             await self._rest_unlinked("WhatsApp offered no code in time")
         else:

@@ -9,6 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from enum import Enum
 
+from actors.company.trouble import in_words
 from actors.engine.protocol import Closed
 from actors.messages import CompanyState
 
@@ -55,7 +56,7 @@ def judge(closed: Closed) -> Verdict:
         case "logged_out":
             return _logged_out(closed)
         case "pairing_failed":
-            return Verdict(CompanyState.UNLINKED, closed.text or "pairing failed")
+            return Verdict(CompanyState.UNLINKED, in_words(closed.text or "pairing failed"))
         case "storage_full":
             return Verdict(CompanyState.SUSPENDED, closed.text or "the disk takes no writes", retry=True)
         case "connect_failure" | "stream_error" | "disconnected":
@@ -70,7 +71,12 @@ def _by_code(closed: Closed) -> Verdict:
     if closed.code in _OUTDATED:
         return Verdict(CompanyState.OUTDATED, _OUTDATED[closed.code])
     what = f"{closed.kind.replace('_', ' ')} {closed.code}" if closed.code else closed.kind.replace("_", " ")
-    return Verdict(CompanyState.RECONNECTING, f"{what}: {closed.text}" if closed.text else what, retry=True)
+    return Verdict(CompanyState.RECONNECTING, _explained(what, closed.text), retry=True)
+
+
+def _explained(what: str, text: str) -> str:
+    words = in_words(text)
+    return words if words != text else f"{what}: {text}" if text else what
 
 
 def _logged_out(closed: Closed) -> Verdict:

@@ -14,6 +14,7 @@ from actors.company.sending import send_message
 from actors.company.session import Session
 from actors.company.shipping import ShippingStopped
 from actors.company.status import health_report, status_of
+from actors.company.trouble import in_words
 from actors.company.waiting import away
 from actors.engine import protocol
 from actors.messages import CompanyState, Initialize, LeaseDropped, Offer, Refused, SendContent, SendText
@@ -150,7 +151,7 @@ async def _request_code(actor: CompanyActor, session: Session, linking: Linking,
             timeout_s=actor.ports.settings.connect_timeout_s,
         )
     except (EngineRefused, LinkLost) as error:
-        linking.fail(Refused("pairing_failed", f"WhatsApp gave no pairing code: {error}"))
+        linking.fail(Refused("pairing_failed", f"WhatsApp gave no pairing code: {in_words(str(error))}"))
         return
     assert isinstance(answer, protocol.PairingCode)
     linking.show_code(answer.code)

@@ -6,6 +6,9 @@ from actors.messages import CompanyState
 
 S = CompanyState
 
+OFFER_EXPIRED = "the code was not used in time"
+"""Why a company is `unlinked` whose code no phone used."""
+
 _LOSSES = frozenset({S.RECONNECTING, S.SUSPENDED, S.CONFLICT, S.LOGGED_OUT, S.BANNED, S.OUTDATED})
 _RESTS = frozenset({S.STOPPED, S.CONFLICT, S.ELSEWHERE, S.FAILED})
 

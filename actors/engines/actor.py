@@ -136,6 +136,7 @@ class EngineActor(Actor):
             stdout=subprocess.DEVNULL,
             stderr=subprocess.PIPE,
             env={"GOGC": GO_GARBAGE_PERCENT, **self._command.environment},
+            process_group=0,  # a Ctrl-C at the terminal is the daemon's to handle: it still has to write what engines ship
         )
         try:
             raise EngineDied(await self._serve_until_it_ends(process, ready))

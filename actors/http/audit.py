@@ -95,9 +95,7 @@ class AuditTrail:
     def record(self, *, key_id: str, action: str, target: str, address: str) -> None:
         """One more action. When too many wait, the oldest of the key that has the most waiting is dropped; it stays in the log."""
         entry = AuditEntry(at=time.time(), key_id=key_id, action=action, target=target, address=address)
-        self._log.warning(
-            "admin_action", key_id=key_id, action=action, target=target.partition(" ")[0], address=address
-        )
+        self._log.info("admin_action", key_id=key_id, action=action, target=target.partition(" ")[0], address=address)
         self._put(entry)
 
     def count(self, *, key_id: str, action: str, target: str, address: str) -> None:

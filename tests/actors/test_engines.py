@@ -174,3 +174,11 @@ async def test_go_collects_its_garbage_early_unless_the_operator_says_otherwise(
         variables = await trio.Path(f"/proc/{pid}/environ").read_bytes()
 
     assert [value for value in variables.split(b"\0") if value.startswith(b"GOGC=")] == [f"GOGC={expected}".encode()]
+
+
+async def test_a_ctrl_c_at_the_terminal_is_the_daemons(tmp_path: Path) -> None:
+    """The process has a group of its own: it is to end when the daemon has written what it shipped, and not beside it."""
+    async with engine(tmp_path, []) as system:
+        pid = await pid_of(system.ref("/engine-0"))
+
+        assert os.getpgid(pid) == pid

@@ -3,10 +3,14 @@
 from __future__ import annotations
 
 import time
+from pathlib import Path
 
 import pytest
+import trio
 
 from actors import messages as m
+from actors.cli import link
+from actors.company.states import OFFER_EXPIRED
 from tests.cli.terminal import Terminal, running
 from tests.http.world import COMPANY_A, Daemon
 
@@ -57,7 +61,16 @@ async def test_linking_by_code(terminal: Terminal, daemon: Daemon) -> None:
 @pytest.mark.parametrize(
     ("payload", "code", "said"),
     [
-        ({"status": "unlinked", "previous": "pairing", "reason": "in time"}, 8, "was not used in time"),
+        (
+            {"status": "unlinked", "previous": "pairing", "reason": OFFER_EXPIRED},
+            8,
+            "was not used in time; run `wasup link",
+        ),
+        (
+            {"status": "unlinked", "previous": "pairing", "reason": "no way out"},
+            7,
+            "linking broke off: no way out; then run",
+        ),
         ({"status": "banned", "previous": "pairing", "reason": "banned"}, 1, f"company {NEW} is banned"),
     ],
 )
@@ -112,3 +125,72 @@ async def test_linked_while_the_stream_was_away(terminal: Terminal, daemon: Daem
 
     assert ended[0].code == 0
     assert ended[0].lines[-1] == f"company {NEW} is linked"
+
+
+async def test_whatsapp_that_cannot_be_reached_is_asked_once(terminal: Terminal, daemon: Daemon) -> None:
+    """The refusal ends the command at once, with what to check; it would be the same a second later."""
+
+    async def refuse(message: object) -> None:
+        await trio.lowlevel.checkpoint()
+        if isinstance(message, m.Initialize):
+            raise m.Refused("whatsapp_unreachable", "this machine has no way to the internet: check [raw]")
+
+    company = daemon.world.companies[COMPANY_A]
+    company.on_ask = refuse
+
+    ended = await terminal.run("link", COMPANY_A)
+
+    assert ended.code == 7
+    assert "check [raw]" in ended.err
+    assert ended.err.splitlines()[0] == "asking WhatsApp for a code …"
+    assert len([asked for asked in company.asked if isinstance(asked, m.Initialize)]) == 1
+
+
+async def test_a_code_that_does_not_fit_the_terminal(
+    terminal: Terminal, daemon: Daemon, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Half a code is of no use: it says what it needs, and offers a file and the dashboard."""
+    needed: list[tuple[int, int]] = []
+    monkeypatch.setattr(link, "terminal_fits", lambda columns, rows: needed.append((columns, rows)))
+    async with running(terminal, "link", NEW) as ended:
+        await terminal.until_shown("A new code follows")
+        daemon.world.publish(NEW, "connected", phoneNumber="+79000000001", lid=None)
+
+    columns, rows = needed[0]
+    assert f"takes {columns} columns and {rows} lines" in ended[0].out
+    assert f"wasup link {NEW} --qr-file code.png" in ended[0].out
+    assert f"the dashboard: {daemon.url}/" in ended[0].out
+    assert "█" not in ended[0].out
+    assert 50 < columns < 100
+    assert columns // 2 <= rows <= columns // 2 + 4
+
+
+async def test_a_code_in_a_file(terminal: Terminal, daemon: Daemon, tmp_path: Path) -> None:
+    """A PNG for its owner, replaced by the next code, gone at the end."""
+    picture = tmp_path / "code.png"
+    async with running(terminal, "link", NEW, "--qr-file", str(picture)) as ended:
+        await terminal.until_shown("A new code follows")
+        first = await trio.Path(picture).read_bytes()
+        mode = (await trio.Path(picture).stat()).st_mode & 0o777
+        daemon.world.publish(NEW, "qr", qr="2@" + "B" * 230, validS=33.0)
+        await terminal.until_shown("in 33 s")
+        second = await trio.Path(picture).read_bytes()
+        daemon.world.publish(NEW, "connected", phoneNumber="+79000000001", lid=None)
+
+    assert ended[0].code == 0
+    assert str(picture) in ended[0].out
+    assert first.startswith(b"\x89PNG")
+    assert second.startswith(b"\x89PNG")
+    assert (mode, first != second, picture.exists()) == (0o600, True, False)
+
+
+async def test_a_file_that_is_there_is_not_replaced(terminal: Terminal, tmp_path: Path) -> None:
+    """It may be something else."""
+    picture = tmp_path / "code.png"
+    picture.write_text("a photograph")
+
+    ended = await terminal.run("link", NEW, "--qr-file", str(picture))
+
+    assert ended.code == 2
+    assert f"{picture} cannot be written: File exists" in ended.err
+    assert picture.read_text() == "a photograph"
