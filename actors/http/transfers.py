@@ -22,6 +22,7 @@ from actors.http.uploads import Upload
 from actors.media.facts import Facts
 from actors.media.fetching import fetch_file
 from actors.media.inspecting import Inspector
+from actors.media.libmagic import Recognizer
 from actors.media.names import default_name, type_by_name
 from actors.media.recognizing import (
     codec_of,
@@ -90,6 +91,7 @@ class Transfers:
         self._outbound = outbound
         self._wall_clock = wall_clock
         self._inspector = Inspector()
+        self._recognizer = Recognizer()
         self.places = Places(settings.max_transfers)
 
     # --- out ----------------------------------------------------------------------------------------------------------
@@ -152,7 +154,7 @@ class Transfers:
         size = size_of(path)
         if size == 0:
             raise Problem("wrong_media_type", "the file is empty")
-        found = await recognize(path)
+        found = await recognize(path, self._recognizer)
         facts = await self._inspector.inspect(path, found)
         mimetype = settled_type(found, facts)
         kind = kind or natural_kind(mimetype)

@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-from functools import cache
-from importlib import import_module
 from pathlib import Path
-from typing import Any, BinaryIO, Final
+from typing import BinaryIO, Final
 
 import trio
 
 from actors.engine.contents import MediaKind
 from actors.media.facts import Facts
+from actors.media.libmagic import Recognizer
 from actors.media.ogg import ogg_codec, opus_seconds
 
 _HEAD_BYTES: Final = 256 * 1024
@@ -38,9 +37,13 @@ _VOICE: Final = {
 _PICTURE_BRANDS: Final = (b"heic", b"heix", b"hevc", b"mif1", b"msf1", b"avif", b"avis", b"jp2 ", b"jpx ", b"crx ")
 
 
-async def recognize(path: Path) -> str:
-    """The file's type, like ``image/png``; ``application/octet-stream`` for what nobody knows."""
-    return await trio.to_thread.run_sync(_recognize, path)
+async def recognize(path: Path, recognizer: Recognizer) -> str:
+    """The file's type, like ``image/png``; ``application/octet-stream`` for what is not recognised, or not in time."""
+    head, own = await trio.to_thread.run_sync(_look, path)
+    if own is not None or not head:
+        return own or _UNKNOWN
+    found = await recognizer.type_of(head) or _UNKNOWN
+    return _SAME.get(found, found if "/" in found and len(found) <= 128 else _UNKNOWN)
 
 
 async def seconds_of(path: Path, mimetype: str) -> int:
@@ -94,14 +97,11 @@ def types_taken(kind: MediaKind) -> str:
     return ", ".join(sorted(_TAKEN[kind])) if kind in _TAKEN else "any"
 
 
-def _recognize(path: Path) -> str:
+def _look(path: Path) -> tuple[bytes, str | None]:
+    """How the file begins, and its type where that is for us to say."""
     with path.open("rb") as file:
         head = file.read(_HEAD_BYTES)
-        own = _container(head, file)
-    if own is not None:
-        return own
-    found = str(_magic().from_buffer(head)).lower() if head else _UNKNOWN
-    return _SAME.get(found, found if "/" in found and len(found) <= 128 else _UNKNOWN)
+        return head, _container(head, file)
 
 
 def _container(head: bytes, file: BinaryIO) -> str | None:
@@ -122,9 +122,3 @@ def _container(head: bytes, file: BinaryIO) -> str | None:
             "audio/mpeg" if len(sync) == 2 and sync[0] == 0xFF and sync[1] & 0xE0 == 0xE0 and sync[1] & 0x06 else None
         )
     return None
-
-
-@cache
-def _magic() -> Any:
-    import_module("pylibmagic")  # makes the library findable for the next one
-    return import_module("magic").Magic(mime=True)

@@ -16,6 +16,7 @@ from PIL import Image
 from actors.media.facts import Facts
 from actors.media.inspecting import Inspector
 from actors.media.inspector import MAX_THUMBNAIL_BYTES
+from actors.media.libmagic import Recognizer
 from actors.media.recognizing import codec_of, is_animated, natural_kind, recognize, settled_type, voice_type
 from tests.support.recordings import FRAGMENTED, film, picture, recording, with_brand
 from tests.support.samples import mp4, ogg, opus, png, webp
@@ -30,7 +31,7 @@ BRANDS = (
 async def look(path: Path, data: bytes) -> tuple[str, Facts]:
     """A file's type and what is in it."""
     await trio.Path(path).write_bytes(data)
-    found = await recognize(path)
+    found = await recognize(path, Recognizer())
     facts = await Inspector().inspect(path, found)
     return settled_type(found, facts), facts
 

@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 from actors.engine.contents import MediaKind
+from actors.media.libmagic import Recognizer
 from actors.media.ogg import opus_seconds
 from actors.media.recognizing import is_taken, natural_kind, recognize, seconds_of, types_taken
 from tests.support.samples import HTML, PDF, mp4, opus, png, webp
@@ -31,7 +32,7 @@ async def test_a_file_is_what_it_holds(tmp_path: Path, data: bytes, mimetype: st
     path = tmp_path / "image.jpg"
     path.write_bytes(data)
 
-    found = await recognize(path)
+    found = await recognize(path, Recognizer())
 
     assert (found, natural_kind(found)) == (mimetype, kind)
     assert is_taken(kind, found)
