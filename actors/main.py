@@ -40,6 +40,10 @@ COMMANDS: Final = MappingProxyType(
 )
 
 
+OWNER_ONLY: Final = 0o077
+"""The umask of every process of ours: a file is its owner's alone, also one that a library makes, like SQLite beside a device file."""
+
+
 def main(argv: Sequence[str] | None = None) -> int:
     """Run one command and return its exit code (`Exit`). Errors are one sentence on standard error.
 
@@ -47,6 +51,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     """
     words = sys.argv[1:] if argv is None else argv
     signals = Signals()
+    if argv is None:
+        os.umask(OWNER_ONLY)
     if words[:1] == ["run"]:
         if argv is None:  # this process is the daemon's
             signals.note()

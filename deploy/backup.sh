@@ -24,7 +24,8 @@ if [ -z "${BACKUP_HAS_DATABASE-}" ]; then
 fi
 
 umask 077
-partial=$1.partial
+# Of a name that cannot be foretold: in a directory that others may write to, one could lie there already, and lead elsewhere.
+partial=$(mktemp "$(dirname -- "$1")/.$(basename -- "$1").XXXXXXXXXX") || fail "nothing can be written to $(dirname -- "$1")"
 trap 'rm -f "$partial"' EXIT
 trap 'exit 130' INT TERM
 
@@ -45,4 +46,5 @@ esac
 
 pg_dump $security --format=custom --file="$partial"
 sync "$partial" # a backup that the disk has not got is none
-mv "$partial" "$1"
+mv -n "$partial" "$1"
+[ ! -e "$partial" ] || fail "$1 was made meanwhile: nothing was written"

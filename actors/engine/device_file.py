@@ -10,6 +10,7 @@ import stat
 import time
 import uuid
 from collections.abc import Iterable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final, Literal, final
@@ -228,6 +229,7 @@ def open_file(sqlite: Sqlite, path: Path) -> DeviceFile | None:
         raise DamagedFile("what lies at its place is not a file")
     connection = None
     try:
+        _make_private(path, mode)
         connection = sqlite.connect(path)
         _require_sound(connection)
         return DeviceFile(path, connection)
@@ -272,6 +274,14 @@ def fault_of(file: DeviceFile, file_id: str | None, position: int) -> Fault | No
     # What was committed is cut: entries missing here are in a record that has since gone back, to a backup or an older standby.
     is_ahead = file.journal.first_kept() > position + 1 and file.identity() is not None
     return "ahead" if is_ahead else None
+
+
+def _make_private(path: Path, mode: int) -> None:
+    """Take from others what an earlier release gave them."""
+    if mode & 0o077:
+        for name in (path.name, f"{path.name}-wal", f"{path.name}-shm"):
+            with suppress(FileNotFoundError):
+                path.with_name(name).chmod(0o600)
 
 
 def build(

@@ -82,6 +82,7 @@ def parse(arguments: Sequence[str] | None) -> argparse.Namespace:
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run until told to end; the exit status."""
     options = parse(arguments)
+    os.umask(0o077)  # SQLite makes its files, and those beside them, for all to read
     die_with_parent(options.parent)
     silence_stdout()
     unblock_stderr()

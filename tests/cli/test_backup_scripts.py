@@ -229,6 +229,21 @@ async def test_a_role_that_does_not_see_every_row_makes_no_backup(place: Place) 
     assert {path.name for path in place.directory.iterdir()} == {"master.key"}
 
 
+async def test_a_backup_leads_nowhere_else(place: Place) -> None:
+    """Somebody who may write to the directory has laid links where the half-written file might be: nothing is written through them."""
+    elsewhere = place.directory / "elsewhere"
+    elsewhere.mkdir()
+    laid = [place.directory / name for name in ("wasup.dump.partial", ".wasup.dump", "wasup.dump.tmp")]
+    for number, link in enumerate(laid):
+        link.symlink_to(elsewhere / f"{number}")
+    backup = await place.backed_up()
+
+    assert list(elsewhere.iterdir()) == []
+    assert all(link.is_symlink() for link in laid)
+    assert (backup.is_symlink(), oct(backup.stat().st_mode & 0o777)) == (False, "0o600")
+    assert [path.name for path in place.directory.iterdir() if path.name.startswith(".wasup.dump.")] == []
+
+
 async def test_a_backup_is_not_written_over(place: Place) -> None:
     """The one that is there may be the last good one."""
     place.backup.write_text("the last good one")

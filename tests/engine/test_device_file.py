@@ -461,3 +461,20 @@ def test_a_log_in_use_is_emptied_another_time(build_file: BuildFile, sqlite: Sql
         other.close()
 
     assert file.shorten_log()
+
+
+def test_a_file_that_others_may_read_is_made_private(build_file: BuildFile, sqlite: Sqlite) -> None:
+    """As earlier releases left them: the file, and what SQLite keeps beside it."""
+    file = build_file()
+    file.close()
+    path = file.path
+    beside = [path, *(path.with_name(path.name + end) for end in ("-wal", "-shm"))]
+    for each in beside:
+        each.touch()
+        each.chmod(0o644)
+    opened = open_file(sqlite, path)
+    assert opened is not None
+    modes = {each.name: oct(each.stat().st_mode & 0o777) for each in beside if each.exists()}
+    opened.close()
+
+    assert set(modes.values()) == {"0o600"}
