@@ -15,6 +15,7 @@ from tests.acceptance.peer import Peer, open_peers
 from tests.loopback.peers import start_neonize
 from tests.loopback.remote import RemoteLoopback, connect_loopback
 from tests.support.api import Api, open_api
+from tests.support.pgbouncer import PgBouncer, running_pgbouncer
 from tests.support.postgres import reachable_directory
 from tests.support.site import Plan, Site, join_whatsapp, link_by_qr, open_site
 
@@ -50,9 +51,21 @@ def database(plan: Plan) -> Generator[EmbeddedPostgres | None]:
 
 
 @pytest.fixture(scope="module")
-def site(plan: Plan, database: EmbeddedPostgres | None) -> Generator[Site]:
+def pooler(plan: Plan, database: EmbeddedPostgres | None) -> Generator[PgBouncer | None]:
+    """A running PgBouncer before that server, where the module's plan has one."""
+    if database is None or not plan.has_pooler:
+        yield None
+        return
+    with running_pgbouncer(database.dsn, sessions=4) as bouncer:
+        yield bouncer
+
+
+@pytest.fixture(scope="module")
+def site(plan: Plan, database: EmbeddedPostgres | None, pooler: PgBouncer | None) -> Generator[Site]:
     """The module's site: its companies are linked and connected."""
-    settings = dict(plan.settings) if database is None else {**plan.settings, "DATABASE_URL": database.dsn}
+    settings = dict(plan.settings)
+    if database is not None:
+        settings["DATABASE_URL"] = database.dsn if pooler is None else pooler.url_of(database.dsn).reveal()
     with open_site(settings) as site:
         site.daemon.start()
         trio.run(prepare, site, plan)

@@ -9,9 +9,21 @@ from tests.acceptance.conftest import (
     loopback,
     peers,
     plan,
+    pooler,
     pytest_runtest_makereport,
     site,
     talker,
 )
 
-__all__ = ["api", "database", "listener", "loopback", "peers", "plan", "pytest_runtest_makereport", "site", "talker"]
+__all__ = [
+    "api",
+    "database",
+    "listener",
+    "loopback",
+    "peers",
+    "plan",
+    "pooler",
+    "pytest_runtest_makereport",
+    "site",
+    "talker",
+]

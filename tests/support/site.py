@@ -71,6 +71,8 @@ class Plan:
     """Environment variables of the daemon."""
     has_own_database: bool = False
     """The daemon uses a server of the test's (`DATABASE_URL`), which the test may stop and start again."""
+    has_pooler: bool = False
+    """It reaches that server through a PgBouncer in transaction mode, which the test may kill and start again."""
 
 
 @dataclass(frozen=True, slots=True)
