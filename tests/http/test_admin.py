@@ -39,7 +39,7 @@ async def test_the_tree_shows_every_actor(daemon: Daemon) -> None:
     ]  # fmt: skip
     company = find(tree, A)
     assert (company["state"], company["kind"], company["restarts"]) == ("running", "actor", 0)
-    assert company["recentMessages"] == ["GetStatus", "SendText"]
+    assert company["recentMessages"] == ["WaitConnected", "SendText"]
     assert company["processed"] == 2
     assert company["mailboxDepth"] == 0
     assert "private text" not in answer.text
