@@ -23,6 +23,7 @@ from prometheus_client import CollectorRegistry, ProcessCollector
 from actors.blocking import log_blocking
 from actors.boot import write_private
 from actors.disk.state import DiskState
+from actors.engines.checking import EngineUnusable, check_engine
 from actors.garbage import passing_over_survivors
 from actors.lifecycle import LifecycleObserver
 from actors.live_settings import LiveSettings
@@ -34,6 +35,7 @@ from actors.reloading import Reloader
 from actors.root import Parts, api_socket, build_tree, direct_url
 from actors.signals import Signals
 from actors.stopping import Stopper, ending_within, leave_at_once
+from config.environment import environment_for_children
 from config.postgres_url import read
 from config.settings import Settings
 from config.state import Running, announce
@@ -47,6 +49,28 @@ from supervisor.errors import ActorCrashed, ActorStopped, StartFailed
 SOCKET_DIR_MOST_BYTES = 70
 """Unix socket paths take 107 bytes; the longest name in the runtime directory has about 30."""
 MACHINE_ID = Path("/etc/machine-id")
+
+
+@final
+class EngineCheck:
+    """Loads, beside the start, what an engine process loads: a daemon that could connect no company is not ready, and does not say so."""
+
+    def __init__(self) -> None:
+        self._done = trio.Event()
+        self._unusable: EngineUnusable | None = None
+
+    async def run(self) -> None:
+        """Look once."""
+        try:
+            await trio.to_thread.run_sync(check_engine, environment_for_children(os.environ), abandon_on_cancel=True)
+        except EngineUnusable as error:
+            self._unusable = error
+        self._done.set()
+
+    async def result(self) -> EngineUnusable | None:
+        """What was found: None when engine processes can start."""
+        await self._done.wait()
+        return self._unusable
 
 
 @final
@@ -109,7 +133,7 @@ async def serve(settings: Settings, process: Process) -> int:
             try:
                 with passing_over_survivors():
                     return await _run_tree(parts, process, log)
-            except StartFailed as error:
+            except (StartFailed, EngineUnusable) as error:
                 return _not_started(error, process.outputs, log)
 
 
@@ -129,7 +153,7 @@ async def _run_tree(parts: Parts, process: Process, log: structlog.BoundLogger) 
 
 
 async def _attend(system: System, parts: Parts, process: Process, log: structlog.BoundLogger) -> ExitReason:
-    """What goes on beside the tree while it runs; why it ended. Raises StartFailed."""
+    """What goes on beside the tree while it runs; why it ended. Raises StartFailed, and EngineUnusable."""
     manager = parts.manager
     async with trio.open_nursery() as nursery:
         observer = LifecycleObserver(
@@ -147,7 +171,9 @@ async def _attend(system: System, parts: Parts, process: Process, log: structlog
             signals=process.signals,
         )
         nursery.start_soon(stopper.run, partial(_leave, process.outputs))
-        failure = await _come_up(system, parts, process.outputs, stopper, log)
+        engine = EngineCheck()
+        nursery.start_soon(engine.run)
+        failure = await _come_up(system, parts, process.outputs, stopper, engine, log)
         if failure is None:
             nursery.start_soon(reloader.run)
         # Not before: a start makes the routes and loads what is needed once, and holds up nobody who is served.
@@ -160,13 +186,16 @@ async def _attend(system: System, parts: Parts, process: Process, log: structlog
 
 
 async def _come_up(
-    system: System, parts: Parts, outputs: Outputs, stopper: Stopper, log: structlog.BoundLogger
-) -> StartFailed | None:
+    system: System, parts: Parts, outputs: Outputs, stopper: Stopper, engine: EngineCheck, log: structlog.BoundLogger
+) -> StartFailed | EngineUnusable | None:
     """Wait for the tree and announce it; why there is none to announce, which may be that it was stopped meanwhile."""
     try:
         await system.wait_started()
     except StartFailed as error:
         return error
+    if (unusable := await engine.result()) is not None and not stopper.has_begun:
+        await system.stop()
+        return unusable
     try:
         await _announce(system, parts, outputs, log)
     except (ActorStopped, ActorCrashed):

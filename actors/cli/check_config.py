@@ -1,13 +1,16 @@
-"""`wasup check-config`: the settings in effect, secrets hidden."""
+"""`wasup check-config`: the settings in effect, secrets hidden, and whether an engine process can start."""
 
 from __future__ import annotations
 
+import os
 from argparse import Namespace
 from collections.abc import Mapping
 from pathlib import Path
 
-from actors.cli.outcome import Exit
+from actors.cli.outcome import CommandError, Exit
 from actors.cli.output import print_json, print_line
+from actors.engines.checking import EngineUnusable, check_engine
+from config.environment import environment_for_children
 from config.fields import Field, all_fields
 from config.load import Loaded, load_with_origins
 from config.secret import Secret, describe_url
@@ -16,14 +19,19 @@ from config.values import Bind
 
 
 def run(arguments: Namespace) -> int:
-    """Raises SettingsError, which names every problem."""
+    """Raises SettingsError, which names every problem, and CommandError where the engine cannot be loaded."""
     loaded = load_with_origins(config_file=arguments.config)
     if arguments.json:
         print_json({field.key: _described(loaded, field) for field in all_fields()})
-        return Exit.DONE
-    for field in all_fields():
-        value = show(_value(loaded.settings, field))
-        print_line(f"{field.key} = {_plain(value)}  ({loaded.origins[field.key]})")
+    else:
+        for field in all_fields():
+            value = show(_value(loaded.settings, field))
+            print_line(f"{field.key} = {_plain(value)}  ({loaded.origins[field.key]})")
+    try:
+        check_engine(environment_for_children(os.environ))
+    except EngineUnusable as error:
+        text = f"the settings are in order, but no company could connect, since no engine process can start: {error}"
+        raise CommandError(Exit.FAILED, text) from error
     return Exit.DONE
 
 

@@ -9,6 +9,7 @@ nil then (actors/engine/client.py keeps that order).
 from __future__ import annotations
 
 import ctypes
+import importlib.metadata
 import importlib.util
 import platform
 import sys
@@ -77,7 +78,19 @@ def load_protobufs() -> Any:
         bare = types.ModuleType("neonize")
         bare.__path__ = [str(package_directory())]
         sys.modules["neonize"] = bare
-    return importlib.import_module("neonize.proto.Neonize_pb2")
+    return _load_messages("neonize.proto.Neonize_pb2")
+
+
+def _load_messages(module: str) -> Any:
+    """Generated classes; they refuse a protobuf that is older than what generated them."""
+    try:
+        return importlib.import_module(module)
+    except Exception as error:  # whatever it is, it is said in words: nothing else tells an operator what to install
+        found = importlib.metadata.version("protobuf") if importlib.util.find_spec("google.protobuf") else "none"
+        raise EngineError(
+            f"neonize {VERSION} cannot be used with protobuf {found}: install the packages again that constraints.txt names "
+            f"({type(error).__name__}: {error})"
+        ) from error
 
 
 def library_path() -> Path:
@@ -98,7 +111,7 @@ class Library(Inquiries):
     def __init__(self) -> None:
         super().__init__(str(library_path()))
         self.protobufs: Any = load_protobufs()
-        self.messages: Any = importlib.import_module("neonize.proto.waE2E.WAWebProtobufsE2E_pb2")
+        self.messages: Any = _load_messages("neonize.proto.waE2E.WAWebProtobufsE2E_pb2")
         self._silent = LOG_CALLBACK(_ignore)
         self._functions: list[tuple[Any, Any, Any, Any]] = []
         found = ctypes.string_at(self._go.GetVersion()).decode()

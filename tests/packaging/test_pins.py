@@ -12,12 +12,21 @@ from packaging.requirements import Requirement
 from packaging.specifiers import SpecifierSet
 from packaging.utils import canonicalize_name
 
+from actors.engine.library import package_directory
 from tests.packaging.project import PACKAGES, ROOT, constraints, pinned_version, pyproject
 
+_LEAST = {"protobuf": "7.34.1"}
+"""What must not be older than this, and may be newer where others ask for it."""
 _NOT_PINNED = frozenset({"wasup", "supervisor"})
-_IMPORTED_AS = {"trio_websocket": "trio-websocket", "prometheus_client": "prometheus-client", "PIL": "pillow"}
+_IMPORTED_AS = {
+    "google": "protobuf",
+    "trio_websocket": "trio-websocket",
+    "prometheus_client": "prometheus-client",
+    "PIL": "pillow",
+}
 _USED_WITHOUT_IMPORT = {
     "uvloop": "anyio's portal loads it by its option",
+    "protobuf": "neonize's generated messages import it",
     "neonize": "its library and messages are loaded from its directory",
     "pylibmagic": "imported by name: the import of magic finds its library",
     "python-magic": "imported by name, after pylibmagic",
@@ -59,8 +68,26 @@ def test_everything_declared_is_pinned() -> None:
     pins = constraints()
 
     for name, requirement in declared(with_dev=True).items():
-        assert pinned_version(requirement), name
-        assert pinned_version(requirement) == pinned_version(pins[name]), name
+        pinned = pinned_version(pins[name])
+        if name in _LEAST:
+            assert requirement.specifier == SpecifierSet(f">={_LEAST[name]}"), name
+            assert pinned is not None, name
+            assert pinned in requirement.specifier, name
+        else:
+            assert pinned_version(requirement), name
+            assert pinned_version(requirement) == pinned, name
+
+
+def test_the_engines_messages_are_no_newer_than_the_protobuf_we_ask_for() -> None:
+    """They refuse an older one than generated them, and neonize's own requirement lets older ones in."""
+    generated = [
+        tuple(int(number) for number in found)
+        for path in (package_directory() / "proto").rglob("*_pb2.py")
+        for found in re.findall(r"PUBLIC,\s+(\d+),\s+(\d+),\s+(\d+),", path.read_text())
+    ]
+
+    assert generated, "the generated modules look different now"
+    assert ".".join(map(str, max(generated))) == _LEAST["protobuf"]
 
 
 def test_everything_pulled_in_is_pinned_and_installed_so() -> None:
@@ -99,7 +126,7 @@ def test_every_dependency_has_its_reason() -> None:
     assert block is not None
 
     for line in block[1].splitlines():
-        assert re.fullmatch(r'    "[A-Za-z0-9_.-]+==[^"]+",\s+# .{8,}', line), line
+        assert re.fullmatch(r'    "[A-Za-z0-9_.-]+[=>]=[^"]+",\s+# .{8,}', line), line
 
 
 def imports() -> Iterator[str]:

@@ -1,0 +1,39 @@
+"""Whether an engine process could start: ``python -m actors.engine.check`` loads what one loads, and ends.
+
+Exit status 0, or `CANNOT_START` with a sentence on standard error. A process of its own, since what is loaded takes 70 MB, stays, and may
+end the process that loads it.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import sys
+import tempfile
+from pathlib import Path
+
+from actors.engine.exits import CANNOT_START, ORDERLY
+from actors.engine.process import die_with_parent, silence_stdout
+
+
+def main() -> int:
+    """Load it; the exit status."""
+    die_with_parent(None)
+    silence_stdout()
+    # Not before: loading takes a third of a second.
+    from actors.engine.errors import EngineError, UnknownSchema
+    from actors.engine.running import make_host
+
+    try:
+        with tempfile.TemporaryDirectory(prefix="wasup-check-") as directory:
+            make_host(argparse.Namespace(devices=Path(directory), max_companies=1))
+    except (EngineError, UnknownSchema, OSError) as error:
+        sys.stderr.write(f"{error}\n")
+        sys.stderr.flush()
+        return CANNOT_START
+    return ORDERLY
+
+
+if __name__ == "__main__":
+    status = main()
+    os._exit(status)  # the library's threads never end by themselves
