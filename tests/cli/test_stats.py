@@ -82,7 +82,7 @@ async def test_cleanup(terminal_: Terminal, database: Database) -> None:
     assert (first.code, second.code) == (0, 0)
     assert first.json == {
         "keys": 1, "refreshed": 1, "events": 0, "idempotency": 0, "dead_letters": 0, "media": 0, "archives": 1,
-        "sealed_files": 0,
+        "sealed_files": 0, "erased": 0,
     }  # fmt: skip
     assert second.lines == [
         "deleted 0 expired keys, 0 old events, 0 old answers, 0 old dead letters of webhooks, "
