@@ -116,6 +116,7 @@ async def test_messages_wait_for_a_device_that_is_away(loopback: Loopback, neoni
     await link(loopback, neonize, "a")
     await link(loopback, neonize, "b")
     await greet(neonize, "a", "b")
+    await until(loopback, lambda: state(loopback, "b").waiting == 0)  # its acknowledgement comes after it is read
     await neonize.close("b")
     await until(loopback, lambda: not state(loopback, "b").logged_in)
     texts = ["one", "two", "three"]
