@@ -11,13 +11,27 @@ import hashlib
 import os
 import subprocess
 import sys
+import time
 from pathlib import Path
+from typing import TextIO
 
 ROOT = Path(__file__).resolve().parent.parent
 VENV = ROOT / ".venv"
 PYTHON = VENV / "bin" / "python"
 INPUTS = ("pyproject.toml", "constraints.txt", "deploy/venv.py")
 OLDEST = (3, 11)
+EVERY_S = 15.0
+"""How often progress is said where it is no terminal."""
+AWAY = (
+    "NewConnectionError",
+    "NameResolutionError",
+    "ConnectTimeoutError",
+    "ConnectionError",
+    "ProxyError",
+    "Max retries exceeded",
+    "SSLError",
+)
+"""What pip says when it cannot reach its index."""
 
 
 def main() -> int:
@@ -95,16 +109,59 @@ def install(kind: str) -> None:
 def pip(words: list[str]) -> None:
     """``pip install`` with what it reads from the environment, except what would send packages elsewhere.
 
-    Quiet; when it fails it is run again to say everything about why.
+    Says how far it is. When it fails, what pip said is shown, and in a sentence what to do where the index cannot be reached.
     """
-    elsewhere = {"PIP_TARGET", "PIP_USER", "PIP_PREFIX"}
+    elsewhere = {"PIP_TARGET", "PIP_USER", "PIP_PREFIX", "PIP_QUIET"}
     environment = {name: value for name, value in os.environ.items() if name not in elsewhere}
     environment["PIP_ROOT_USER_ACTION"] = "ignore"
-    command = [str(PYTHON), "-m", "pip", "--disable-pip-version-check", "install"]
-    if subprocess.run(
-        [*command, "-qq", *words], cwd=ROOT, env=environment, capture_output=True, check=False
-    ).returncode:
-        subprocess.run([*command, *words], cwd=ROOT, env=environment, check=True, stdout=sys.stderr)
+    command = [str(PYTHON), "-m", "pip", "--disable-pip-version-check", "install", "--progress-bar", "off", *words]
+    progress = Progress(sys.stderr)
+    with subprocess.Popen(
+        command, cwd=ROOT, env=environment, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
+    ) as process:
+        assert process.stdout is not None
+        said = [progress.note(line) for line in process.stdout]
+    progress.end()
+    if process.returncode:
+        sys.stderr.writelines(said)
+        if any(sign in line for line in said for sign in AWAY):
+            say(
+                "the package index cannot be reached: check the internet connection, and what `pip config list` says of index and proxy"
+            )
+        raise subprocess.CalledProcessError(process.returncode, ["pip", "install"])
+
+
+class Progress:
+    """Which package pip is at: one line that is replaced on a terminal, elsewhere a line now and then."""
+
+    def __init__(self, output: TextIO) -> None:
+        self._output = output
+        self._packages = 0
+        self._written_at = time.monotonic()
+
+    def note(self, line: str) -> str:
+        """Take a line of pip's; returns it."""
+        doing, _, what = line.strip().partition(" ")
+        if doing in {"Collecting", "Installing"}:
+            self._packages += doing == "Collecting"
+            name = what.partition("=")[0].partition(" ")[0]
+            self._write(f"{self._packages} packages, {doing.lower()} {name if doing == 'Collecting' else 'all'} …")
+        elif "Retrying" in line:
+            self._write("the package index does not answer, trying again …", at_once=True)
+        return line
+
+    def end(self) -> None:
+        """Take the line away."""
+        if self._output.isatty():
+            self._output.write("\r\x1b[K")
+
+    def _write(self, text: str, *, at_once: bool = False) -> None:
+        if self._output.isatty():
+            self._output.write(f"\r\x1b[Kdeploy/venv.py: {text}")
+        elif at_once or time.monotonic() - self._written_at >= EVERY_S:
+            self._written_at = time.monotonic()
+            self._output.write(f"deploy/venv.py: {text}\n")
+        self._output.flush()
 
 
 def say(text: str) -> None:

@@ -1,0 +1,90 @@
+"""deploy/venv.py: what is said while packages are installed, and when they cannot be had."""
+
+from __future__ import annotations
+
+import importlib.util
+import io
+import subprocess
+from pathlib import Path
+from types import ModuleType
+
+import pytest
+
+from tests.packaging.project import ROOT
+
+
+class Terminal(io.StringIO):
+    """Says that it is one."""
+
+    def isatty(self) -> bool:
+        """Yes."""
+        return True
+
+
+@pytest.fixture
+def venv() -> ModuleType:
+    """The script as a module of its own, so that nothing of it is changed for others."""
+    spec = importlib.util.spec_from_file_location("venv_script", ROOT / "deploy" / "venv.py")
+    assert spec is not None
+    assert spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+def _pip_that(venv: ModuleType, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, script: str) -> None:
+    program = tmp_path / "python"
+    program.write_text(f"#!/bin/sh\n{script}\n")
+    program.chmod(0o755)
+    monkeypatch.setattr(venv, "PYTHON", program)
+
+
+def test_a_terminal_shows_the_package_that_pip_is_at(venv: ModuleType) -> None:
+    """One line, replaced by the next and taken away at the end."""
+    output = Terminal()
+    progress = venv.Progress(output)
+    for line in ("Collecting trio==0.35.0\n", "  Using cached trio.whl\n", "Installing collected packages: trio\n"):
+        progress.note(line)
+    progress.end()
+
+    shown = output.getvalue().split("\r\x1b[K")
+    assert shown == [
+        "",
+        "deploy/venv.py: 1 packages, collecting trio …",
+        "deploy/venv.py: 1 packages, installing all …",
+        "",
+    ]
+
+
+def test_an_index_that_does_not_answer_is_said_at_once(venv: ModuleType) -> None:
+    """Where it is no terminal too, and before pip has given up."""
+    output = io.StringIO()
+    venv.Progress(output).note("WARNING: Retrying (Retry(total=4)) after connection broken\n")
+
+    assert output.getvalue() == "deploy/venv.py: the package index does not answer, trying again …\n"
+
+
+def test_an_index_that_is_away_is_said_in_a_sentence(
+    venv: ModuleType, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """After pip's own words: what to check."""
+    _pip_that(venv, tmp_path, monkeypatch, "echo 'NewConnectionError: Network is unreachable'; exit 1")
+
+    with pytest.raises(subprocess.CalledProcessError):
+        venv.pip(["trio"])
+    said = capsys.readouterr().err.splitlines()
+
+    assert said[0] == "NewConnectionError: Network is unreachable"
+    assert said[1].startswith("deploy/venv.py: the package index cannot be reached: check the internet connection")
+
+
+def test_another_fault_of_pip_is_not_blamed_on_the_index(
+    venv: ModuleType, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Pip's own words are all that is said."""
+    _pip_that(venv, tmp_path, monkeypatch, "echo 'ERROR: ResolutionImpossible'; exit 1")
+
+    with pytest.raises(subprocess.CalledProcessError):
+        venv.pip(["trio"])
+
+    assert capsys.readouterr().err.splitlines() == ["ERROR: ResolutionImpossible"]
