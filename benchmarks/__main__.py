@@ -26,7 +26,14 @@ Benchmark = Callable[[Sequence[str]], int]
 
 def main(arguments: Sequence[str]) -> int:
     """Run what the first argument names; the highest exit status."""
-    known = _benchmarks()
+    try:
+        known = _benchmarks()
+    except ModuleNotFoundError as error:
+        print(
+            f"{error.name} is not installed: benchmarks use the tests' tools; run: python3 deploy/venv.py dev",
+            file=sys.stderr,
+        )
+        return WRONG_USAGE
     name, *rest = arguments or ("",)
     if name == "all" and not rest:
         return max((_run_titled(each, run) for each, run in known.items() if each not in _APART), default=0)

@@ -33,6 +33,22 @@ def test_an_unknown_name_is_told_the_known_ones(capsys: pytest.CaptureFixture[st
     assert "sessions" in capsys.readouterr().err
 
 
+def test_without_the_tests_tools_it_is_said_what_to_install(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """As after `make run`, which installs what the daemon needs and no more."""
+
+    def missing() -> None:
+        raise ModuleNotFoundError("No module named 'trustme'", name="trustme")
+
+    monkeypatch.setattr("benchmarks.__main__._benchmarks", missing)
+
+    assert main(["sessions"]) == WRONG_USAGE
+    assert capsys.readouterr().err == (
+        "trustme is not installed: benchmarks use the tests' tools; run: python3 deploy/venv.py dev\n"
+    )
+
+
 def test_the_cost_of_a_company_is_the_slope_of_the_last_two_steps() -> None:
     """What the first company costs, the fixed part, is no part of what one more costs."""
     figures = Figures()
