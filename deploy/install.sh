@@ -10,6 +10,7 @@
 set -eu
 
 PREFIX=/opt/wasup
+STATE=/var/lib/wasup
 PYTHON=${PYTHON:-python3}
 KEEP=3
 HERE=$(cd "$(dirname "$0")/.." && pwd)
@@ -36,8 +37,21 @@ install_files() {
     install -D -m 0644 "$1/deploy/wasup.tmpfiles" /usr/lib/tmpfiles.d/wasup.conf
     install -D -m 0644 "$1/deploy/wasup.service" /etc/systemd/system/wasup.service
     systemd-sysusers /usr/lib/sysusers.d/wasup.conf
+    adopt_state
     systemd-tmpfiles --create /usr/lib/tmpfiles.d/wasup.conf
     systemctl daemon-reload
+}
+
+adopt_state() { # what `make run` or a command as root made there: the service's user could not open it
+    [ -d "$STATE" ] && [ -n "$(find "$STATE" ! -user wasup -print -quit)" ] || return 0
+    echo "deploy/install.sh: $STATE has files of other users, as \`make run\` as root makes them: they become user wasup's"
+    chown -R -h -P wasup:wasup "$STATE"
+}
+
+check_state() { # before anything is changed
+    [ ! -L "$STATE" ] || fail "$STATE is a symbolic link: put the state directory itself there, or mount it"
+    [ -e "$STATE/daemon.lock" ] && ! systemctl --quiet is-active wasup || return 0
+    flock --nonblock --shared "$STATE/daemon.lock" true || fail "a daemon runs on $STATE (\`make run\`?): stop it first"
 }
 
 new_release() {
@@ -87,6 +101,7 @@ start() {
 }
 
 check
+check_state
 case ${1-} in
     "")
         new_release # not joined by &&: that would take `set -e` from within it

@@ -11,6 +11,11 @@ mkdir "$base/upper" "$base/work" "$base/root"
 mount -t overlay overlay -o "lowerdir=/,upperdir=$base/upper,workdir=$base/work" "$base/root"
 cd "$base/root"
 
+# It has never had wasup, whatever its host has: state, releases, settings, units, the user.
+rm -rf var/lib/wasup opt/wasup etc/wasup etc/systemd/system/wasup* etc/systemd/system/*.wants/wasup* \
+    usr/lib/sysusers.d/wasup.conf usr/lib/tmpfiles.d/wasup.conf
+sed -i '/^wasup:/d' etc/passwd etc/group etc/shadow etc/gshadow
+
 mkdir -p srv/wasup old
 mount --bind "$project" srv/wasup
 mount -t proc proc proc
