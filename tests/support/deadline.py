@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import signal
 import threading
 import time
@@ -27,6 +28,8 @@ def deadline(what: str, seconds: float = DEADLINE_S) -> Generator[None]:
     """Fails what runs in the block, in the main thread, when it takes longer."""
 
     def expire(_number: int, _frame: FrameType | None) -> None:
+        # At once, and past what captures output: the failure itself may be lost with the loop or the worker that it breaks.
+        os.write(2, f"\n{what} took longer than {seconds:g} s\n".encode())
         pytest.fail(f"{what} took longer than {seconds:g} s")
 
     if threading.current_thread() is not threading.main_thread():
