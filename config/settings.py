@@ -127,9 +127,12 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
         int, Meta(ge=1, le=1000, description="Companies that log in at once, at the start and later.")
     ] = 10
     default_region: Annotated[
-        str,
-        Meta(description="The country of phone numbers written without a country code.", extra={"parse": parse_region}),
-    ] = "RU"
+        str | None,
+        Meta(
+            description="The country of phone numbers written without a country code, like `RU`. Without it they are refused.",
+            extra={"parse": parse_region},
+        ),
+    ] = None
     stop_timeout_s: Annotated[
         float, Meta(gt=0, le=600, description="A stop takes no longer; what is not down by then is cut and listed.")
     ] = 30.0

@@ -76,7 +76,7 @@ class Backends:
     """Take an action (name, path) on the HTTP actor itself, a moment from now so that it can still be answered; False: it is not meant."""
     may_wait: trio.Semaphore
     """How many requests may wait at once for companies that are on their way back."""
-    region: str
+    region: str | None
     """Where numbers without a country code are at home, like RU."""
 
     async def find(self, company_id: str) -> ActorRef:

@@ -70,7 +70,7 @@ class Draft:
         return SendContent(self.to.jid, self.to.phone, content, self.quoted, self.mentions, self.expiration)
 
 
-def draft_of(body: SendBody, region: str) -> Draft:
+def draft_of(body: SendBody, region: str | None) -> Draft:
     """Raises `invalid_request`, `invalid_phone`, `invalid_message`, `message_too_long`."""
     to = parse_recipient(body.phone, region)
     given = [name for name in KINDS if getattr(body, name) is not UNSET]
@@ -105,7 +105,7 @@ def checked_text(text: str) -> str:
     return text
 
 
-def _content(kind: str, body: Any, to: Recipient, region: str) -> str | c.AnyContent | Attachment:
+def _content(kind: str, body: Any, to: Recipient, region: str | None) -> str | c.AnyContent | Attachment:
     match body:
         case str():
             return checked_text(body)
@@ -144,7 +144,7 @@ def _attachment(kind: Any, body: FileBody) -> Attachment:
     )
 
 
-def _contact(body: ContactBody, region: str) -> c.Contact:
+def _contact(body: ContactBody, region: str | None) -> c.Contact:
     phone = parse_phone(body.phone, region)
     name, organization = body.name, body.organization
     lines = ["BEGIN:VCARD", "VERSION:3.0", f"N:;{_escaped(name)};;;", f"FN:{_escaped(name)}"]
@@ -165,7 +165,7 @@ def _poll(body: PollBody) -> c.Poll:
     )
 
 
-def _reaction(body: ReactionBody, to: Recipient, region: str) -> c.Reaction:
+def _reaction(body: ReactionBody, to: Recipient, region: str | None) -> c.Reaction:
     if body.from_me:
         if body.sender is not UNSET:
             raise Problem("invalid_request", "reaction.sender: not with fromMe")
@@ -178,7 +178,7 @@ def _reaction(body: ReactionBody, to: Recipient, region: str) -> c.Reaction:
     return c.Reaction(message_id=body.message_id, emoji=body.emoji, sender=sender)
 
 
-def _writer(written: str | UnsetType, to: Recipient, region: str) -> str | None:
+def _writer(written: str | UnsetType, to: Recipient, region: str | None) -> str | None:
     if written is UNSET:
         return None
     if not to.jid.endswith("@g.us"):
@@ -188,7 +188,7 @@ def _writer(written: str | UnsetType, to: Recipient, region: str) -> str | None:
     return parse_recipient(written, region).jid
 
 
-def _quoted(body: QuotedBody, to: Recipient, region: str) -> Quoted:
+def _quoted(body: QuotedBody, to: Recipient, region: str | None) -> Quoted:
     if body.sender is None and to.jid.endswith("@g.us"):
         raise Problem("invalid_request", "options.quoted.sender: needed in a group")
     sender = to if body.sender is None else parse_recipient(body.sender, region)

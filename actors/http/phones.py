@@ -40,7 +40,7 @@ class Recipient:
     """What answers repeat: ``+`` and E.164 digits, or the JID itself where no number is known."""
 
 
-def parse_recipient(written: str, region: str) -> Recipient:
+def parse_recipient(written: str, region: str | None) -> Recipient:
     """Read a recipient: a phone number in any form `parse_phone` takes, or a JID of a person, LID or group.
 
     Refused: `invalid_phone`.
@@ -57,12 +57,13 @@ def parse_recipient(written: str, region: str) -> Recipient:
     raise _invalid("is neither a phone number nor a JID of a person (@s.whatsapp.net, @c.us, @lid) or group (@g.us)")
 
 
-def parse_phone(written: str, region: str) -> str:
+def parse_phone(written: str, region: str | None) -> str:
     """The number with ``+``: E.164, or the digits of an id of WhatsApp's (``…@s.whatsapp.net``, ``…@c.us``) as they are.
 
     With ``+`` the country code is taken as written. Without it the digits are read as an international number and as a number of
     ``region``: the first reading that is valid counts, else the one that is possible; eleven digits that begin with 8 are a Russian
-    number first when the region is RU. Refused: `invalid_phone`.
+    number first when the region is RU. Without a region digits without ``+`` count only where they are a valid number with its country
+    code: a national number that happens to look possible elsewhere would reach somebody else. Refused: `invalid_phone`.
     """
     text = written.strip()
     user, at, server = text.partition("@")
@@ -74,15 +75,20 @@ def parse_phone(written: str, region: str) -> str:
     for number in _readings(text, region):
         if phonenumbers.is_valid_number(number):
             return _e164(number)
-        if _is_possible(number):
+        if _is_possible(number) and (region is not None or text.startswith("+")):
             possible.add(_e164(number))
+    if region is None and not text.startswith("+"):
+        raise _invalid(
+            "has no country code: write it in E.164, like +79000000001,"
+            " or set default_region (WASUP_DEFAULT_REGION) to the country of such numbers"
+        )
     return _only(possible)
 
 
-def _readings(text: str, region: str) -> Iterator[PhoneNumber]:
+def _readings(text: str, region: str | None) -> Iterator[PhoneNumber]:
     digits = "".join(filter(str.isdigit, text))
     attempts: list[tuple[str, str | None]] = [(f"+{digits}", None)]
-    if not text.startswith("+"):
+    if region is not None and not text.startswith("+"):
         attempts.append((digits, region))
         if region == "RU" and _RUSSIAN_TRUNK.fullmatch(digits):
             attempts.reverse()

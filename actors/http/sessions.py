@@ -213,7 +213,7 @@ async def _admit(request: ApiRequest, backends: Backends, action: str, company_i
     note(request, backends, action, company_id)
 
 
-def _initialize(body: InitializeBody, region: str) -> Initialize:
+def _initialize(body: InitializeBody, region: str | None) -> Initialize:
     if body.method == "qr":
         if body.phone is not None:
             raise Problem("invalid_request", "phone: only with method code")

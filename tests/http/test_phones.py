@@ -63,6 +63,29 @@ def test_what_is_no_number_is_refused(written: str) -> None:
     assert caught.value.code == "invalid_phone"
 
 
+@pytest.mark.parametrize("written", ["89000000001", "9000000001", "900 000-00-01", "0151 23456789"])
+def test_without_a_region_a_national_number_is_refused(written: str) -> None:
+    """Nobody said whose number it is: the refusal names the setting, and no other country is guessed."""
+    with pytest.raises(Refused, match=r"has no country code.*default_region \(WASUP_DEFAULT_REGION\)") as caught:
+        parse_phone(written, None)
+
+    assert caught.value.code == "invalid_phone"
+
+
+@pytest.mark.parametrize(
+    ("written", "expected"),
+    [
+        ("79000000001", "+79000000001"),
+        ("+7 900 000-00-01", "+79000000001"),
+        ("4915123456789", "+4915123456789"),
+        ("79000000001@s.whatsapp.net", "+79000000001"),
+    ],
+)
+def test_without_a_region_an_international_number_is_taken(written: str, expected: str) -> None:
+    """With its country code it needs no region, with or without a plus."""
+    assert parse_phone(written, None) == expected
+
+
 def test_a_trunk_prefix_is_russian_only_at_home() -> None:
     """8XXXXXXXXXX is +7 where the region is RU, and not elsewhere."""
     assert not parse_phone("88121234567", "DE").startswith("+7")

@@ -100,7 +100,9 @@ def tree(
     world: World, metrics: Metrics, http: HttpSettings, changes: Mapping[str, Any], local_socket: Path | None = None
 ) -> SupervisorSpec:
     """The daemon's tree with fakes; paths as in the real one."""
-    settings = Settings(**{"state_dir": Path("unused"), "bind": Bind("127.0.0.1", 0), "http": http, **changes})
+    settings = Settings(
+        **{"state_dir": Path("unused"), "bind": Bind("127.0.0.1", 0), "http": http, "default_region": "RU", **changes}
+    )
     stores = Stores(
         keys=MemoryKeys(world),
         idempotency=MemoryIdempotency(world),

@@ -115,7 +115,8 @@ def open_site(settings: Mapping[str, str]) -> Generator[Site]:
     try:
         with _loopback_process() as endpoints:
             environment = {name: os.environ[name] for name in INHERITED if name in os.environ}
-            environment |= {"WASUP_PROXY": endpoints.proxy_url, "WASUP_BIND": "127.0.0.1:0", **settings}
+            environment |= {"WASUP_PROXY": endpoints.proxy_url, "WASUP_BIND": "127.0.0.1:0"}
+            environment |= {"WASUP_DEFAULT_REGION": "RU", **settings}
             environment |= {"TMPDIR": str(directory / "tmp")}
             daemon = Daemon(directory / "state", endpoints.environment(environment), directory / "daemon.log")
             try:
