@@ -1,7 +1,7 @@
 """Makes and renews the virtual environment in ``.venv``: ``python3 deploy/venv.py run`` or ``… dev`` (with the tests' tools).
 
-Everything is pinned by constraints.txt and comes from whatever package index pip is configured to use. Nothing is done when the
-environment already is what pyproject.toml and constraints.txt ask for. Runs on the standard library alone.
+Everything is pinned by constraints.txt, must have a digest of hashes.txt, and comes from whatever package index pip is configured to use.
+Nothing is done when the environment already is what pyproject.toml and constraints.txt ask for. Runs on the standard library alone.
 """
 
 from __future__ import annotations
@@ -9,16 +9,19 @@ from __future__ import annotations
 import fcntl
 import hashlib
 import os
+import re
 import subprocess
 import sys
+import tempfile
 import time
+import tomllib
 from pathlib import Path
 from typing import TextIO
 
 ROOT = Path(__file__).resolve().parent.parent
 VENV = ROOT / ".venv"
 PYTHON = VENV / "bin" / "python"
-INPUTS = ("pyproject.toml", "constraints.txt", "deploy/venv.py")
+INPUTS = ("pyproject.toml", "constraints.txt", "hashes.txt", "deploy/venv.py")
 OLDEST = (3, 11)
 EVERY_S = 15.0
 """How often progress is said where it is no terminal."""
@@ -98,12 +101,34 @@ def make() -> None:
 
 
 def install(kind: str) -> None:
-    """Bring pip itself to its pinned version, which knows dependency groups, then everything else."""
-    constraints = str(ROOT / "constraints.txt")
+    """Bring pip itself to its pinned version, which knows dependency groups, then everything else, then this project as it lies here.
+
+    What a package needs to be built is held to the same digests.
+    """
+    files = [str(ROOT / name) for name in ("constraints.txt", "hashes.txt")]
+    pinned = [word for name in files for word in ("--constraint", name)]
+    to_build = [word for name in files for word in ("--build-constraint", name)]
     say("installing pinned packages (a minute or two the first time)")
-    pip(["--constraint", constraints, "--upgrade", "pip"])
+    # A file of its own: the pip that came with Python may be one that does not know digests of constraints.
+    with tempfile.NamedTemporaryFile("w", suffix=".txt") as itself:
+        itself.write(with_digests("pip"))
+        itself.flush()
+        pip(["--require-hashes", "--requirement", itself.name])
     group = ["--group", "dev"] if kind == "dev" else []
-    pip(["--constraint", constraints, "--build-constraint", constraints, "--editable", str(ROOT), *group])
+    pip(["--require-hashes", *pinned, *to_build, *group, *dependencies()])
+    pip(["--no-deps", *to_build, "--editable", str(ROOT)])
+
+
+def with_digests(name: str) -> str:
+    """The entry of hashes.txt for one package, as a requirement."""
+    entries = re.split(r"\n(?=\S)", (ROOT / "hashes.txt").read_text())
+    return next(entry for entry in entries if entry.startswith(f"{name}=="))
+
+
+def dependencies() -> list[str]:
+    """What pyproject.toml asks for at run time."""
+    asked: list[str] = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["dependencies"]
+    return asked
 
 
 def pip(words: list[str]) -> None:
@@ -144,7 +169,7 @@ class Progress:
         doing, _, what = line.strip().partition(" ")
         if doing in {"Collecting", "Installing"}:
             self._packages += doing == "Collecting"
-            name = what.partition("=")[0].partition(" ")[0]
+            name = re.split(r"[^\w.-]", what, maxsplit=1)[0]
             self._write(f"{self._packages} packages, {doing.lower()} {name if doing == 'Collecting' else 'all'} …")
         elif "Retrying" in line:
             self._write("the package index does not answer, trying again …", at_once=True)

@@ -146,3 +146,22 @@ def test_what_is_imported_is_declared_and_the_reverse() -> None:
     imported = {_IMPORTED_AS.get(name, name) for name in imports() if name not in ours}
 
     assert imported - set(_USED_WITHOUT_IMPORT) == set(declared()) - set(_USED_WITHOUT_IMPORT)
+
+
+def test_every_pin_has_digests() -> None:
+    """hashes.txt names the very versions of constraints.txt, each with at least one digest: pip takes no other file of them."""
+    digests: dict[str, int] = {}
+    text = (ROOT / "hashes.txt").read_text().replace("\\\n", " ")
+    for line in text.splitlines():
+        if line.strip() and not line.startswith("#"):
+            pin, *rest = line.partition(";")[0].split()
+            digests[pin] = len([word for word in line.split() if re.fullmatch(r"--hash=sha256:[0-9a-f]{64}", word)])
+            assert not rest or rest[0].startswith("--hash"), line
+
+    pins = {
+        f"{canonicalize_name(name)}=={pinned_version(pin)}"
+        for name, pin in constraints().items()
+        if name != "supervisor"
+    }
+    assert {pin.lower().replace("_", "-") for pin in digests} == pins
+    assert min(digests.values()) > 0
