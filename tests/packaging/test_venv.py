@@ -88,3 +88,30 @@ def test_another_fault_of_pip_is_not_blamed_on_the_index(
         venv.pip(["trio"])
 
     assert capsys.readouterr().err.splitlines() == ["ERROR: ResolutionImpossible"]
+
+
+def test_everything_installed_must_have_a_known_digest(
+    venv: ModuleType, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Pip itself, all packages and what they are built with; only this project, which lies here, has none."""
+    _pip_that(venv, tmp_path, monkeypatch, f'echo "$@" >> {tmp_path}/calls')
+
+    venv.install("dev")
+    itself, packages, project = (tmp_path / "calls").read_text().splitlines()
+
+    assert "--require-hashes --requirement" in itself
+    assert f"--require-hashes --constraint {ROOT}/constraints.txt --constraint {ROOT}/hashes.txt" in packages
+    assert f"--build-constraint {ROOT}/hashes.txt" in packages
+    assert "--group dev" in packages
+    assert project.endswith(
+        f"--no-deps --build-constraint {ROOT}/constraints.txt --build-constraint {ROOT}/hashes.txt --editable {ROOT}"
+    )
+
+
+def test_the_entry_of_a_package_has_its_digests(venv: ModuleType) -> None:
+    """As pip reads it from a file of requirements."""
+    entry = venv.with_digests("pip")
+
+    assert entry.startswith("pip==")
+    assert "--hash=sha256:" in entry
+    assert entry.count("==") == 1
