@@ -9,10 +9,11 @@ from __future__ import annotations
 
 import time
 from types import MappingProxyType
-from typing import Any, Final
+from typing import Any, Final, cast
 
 import msgspec
 
+from actors.engine import choices
 from actors.engine.timers import SETTING
 
 MAX_TEXT_CHARACTERS: Final = 65_536
@@ -23,7 +24,7 @@ MAX_OPTIONS: Final = 32
 
 _WRAPPERS: Final = (
     "ephemeralMessage", "viewOnceMessage", "viewOnceMessageV2", "viewOnceMessageV2Extension", "documentWithCaptionMessage", "editedMessage",
-    "deviceSentMessage",
+    "deviceSentMessage", "associatedChildMessage",
 )  # fmt: skip
 _MAX_WRAPPERS: Final = 8
 
@@ -44,6 +45,7 @@ _OTHERS: Final = {
     "pollCreationMessage": "poll",
     "pollCreationMessageV2": "poll",
     "pollCreationMessageV3": "poll",
+    "pollCreationMessageV5": "poll",
     "pollUpdateMessage": "poll_vote",
     "protocolMessage": "protocol",
 }
@@ -73,6 +75,8 @@ def message_payload(event: Any) -> dict[str, Any] | None:
         payload["quotedId"] = _clean(context.stanzaID)
     if context.mentionedJID:
         payload["mentions"] = [_clean(jid) for jid in context.mentionedJID[:MAX_MENTIONS]]
+    if (referral := choices.ad_referral(context)) is not None:
+        payload["adReferral"] = _cleaned(referral)
     if context.expiration:
         payload |= _timer(context.expiration, context.ephemeralSettingTimestamp)
     return payload
@@ -204,6 +208,9 @@ def _content(message: Any) -> dict[str, Any] | None:
     for field, kind in _OTHERS.items():
         if message.HasField(field):
             return _other(kind, getattr(message, field))
+    for field, kind in choices.FIELDS.items():
+        if message.HasField(field):
+            return _cleaned(choices.described(kind, getattr(message, field)) or {"kind": "unsupported"})
     named = [descriptor.name for descriptor, _ in message.ListFields()]
     ignored = {"senderKeyDistributionMessage", "messageContextInfo"}
     return {"kind": "unsupported"} if any(name not in ignored for name in named) else None
@@ -232,8 +239,12 @@ def _other(kind: str, content: Any) -> dict[str, Any] | None:
                 | _place(content),
             }
         case "contact":
-            vcard = {"vcard": _text(content.vcard)} if hasattr(content, "vcard") else {}
-            return {"kind": kind, "text": _text(content.displayName)} | vcard
+            more: dict[str, Any] = (
+                {"vcard": _text(content.vcard)}
+                if hasattr(content, "vcard")
+                else {"contacts": [_cleaned(each) for each in choices.contacts(content)]}
+            )
+            return {"kind": kind, "text": _text(content.displayName)} | more
         case "reaction":
             return {"kind": kind, "text": _text(content.text), "reactionTo": _clean(content.key.ID)}
         case "poll":
@@ -278,6 +289,17 @@ def _context(message: Any) -> Any:
         ):
             return value.contextInfo
     return None
+
+
+def _cleaned(found: dict[str, Any]) -> dict[str, Any]:
+    """The same with its texts, at any depth, as Postgres takes them, and cut."""
+    return {name: _cleaned_value(value) for name, value in found.items()}
+
+
+def _cleaned_value(value: Any) -> Any:
+    if isinstance(value, dict):
+        return _cleaned(cast("dict[str, Any]", value))
+    return _text(value) if isinstance(value, str) else value
 
 
 def _text(text: str) -> str:

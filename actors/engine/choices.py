@@ -1,0 +1,67 @@
+"""What businesses' clients send beside text: choices to make, the answers to them, and the ad that a conversation began at.
+
+Pure; reads protobuf objects. Texts come as they are; the caller cleans and cuts them.
+"""
+
+from __future__ import annotations
+
+from typing import Any, Final
+
+MAX_CONTACTS: Final = 64
+_MESSAGE_EDIT: Final = 2
+
+FIELDS: Final = {
+    "buttonsResponseMessage": "buttons_response",
+    "templateButtonReplyMessage": "buttons_response",
+    "listResponseMessage": "list_response",
+    "interactiveResponseMessage": "interactive_response",
+    "interactiveMessage": "interactive",
+    "secretEncryptedMessage": "edited",
+}
+"""Fields of the Message protobuf that this module describes, and what kind each becomes."""
+
+
+def described(kind: str, content: Any) -> dict[str, Any] | None:
+    """The payload's part for a field of `FIELDS`; None where it is nothing an application could use."""
+    match kind:
+        case "buttons_response":
+            chosen = getattr(content, "selectedButtonID", "") or getattr(content, "selectedID", "")
+            return {"kind": kind, "text": content.selectedDisplayText, "selectedId": chosen}
+        case "list_response":
+            return {"kind": kind, "text": content.title, "selectedId": content.singleSelectReply.selectedRowID}
+        case "interactive_response":
+            flow = content.nativeFlowResponseMessage
+            return {"kind": kind, "text": content.body.text, "response": {"name": flow.name, "params": flow.paramsJSON}}
+        case "interactive":
+            return {"kind": kind, "text": content.body.text}
+        case _:
+            return _encrypted(content)
+
+
+def contacts(content: Any) -> list[dict[str, str]]:
+    """Name and vcard of each of several contacts."""
+    return [{"name": each.displayName, "vcard": each.vcard} for each in content.contacts[:MAX_CONTACTS]]
+
+
+def ad_referral(context: Any) -> dict[str, str] | None:
+    """The ad, or other entry point, that the conversation began at; None for an ordinary message."""
+    ad = context.externalAdReply
+    found = {
+        "title": ad.title,
+        "body": ad.body,
+        "sourceType": ad.sourceType,
+        "sourceId": ad.sourceID,
+        "sourceUrl": ad.sourceURL,
+        "ctwaClid": ad.ctwaClid,
+        "entryPoint": context.entryPointConversionSource,
+    }
+    # A link's preview has a title and a body as well; only an ad or an entry point says where the conversation began.
+    began = ("sourceId", "ctwaClid", "entryPoint")
+    return {name: text for name, text in found.items() if text} if any(found[name] for name in began) else None
+
+
+def _encrypted(content: Any) -> dict[str, Any] | None:
+    """An edit under the original's secret: what was edited is in the clear, the new text is not."""
+    if content.secretEncType != _MESSAGE_EDIT:
+        return None
+    return {"kind": "edited", "editedId": content.targetMessageKey.ID, "undecryptable": True}
