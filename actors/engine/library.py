@@ -77,6 +77,8 @@ def load_protobufs() -> Any:
     if "neonize" not in sys.modules:
         bare = types.ModuleType("neonize")
         bare.__path__ = [str(package_directory())]
+        # Without it `package_directory` could not be asked a second time (tests/packaging/test_pins.py).
+        bare.__spec__ = importlib.util.find_spec("neonize")
         sys.modules["neonize"] = bare
     return _load_messages("neonize.proto.Neonize_pb2")
 

@@ -68,8 +68,18 @@ async def test_a_send_whose_end_nobody_saw_is_not_repeated(
     assert other.status_code == 200
     assert len(await _routed(loopback, A)) == before + sent + 1
     await api.message(B.company, other.json()["messageId"])
-    texts = [event["payload"]["text"] for event in await api.events(company=B.company, kind="message")]
-    assert texts.count(key) == sent
+    # The recipient was killed as well. What it had not stored by then it asks for again, which may take longer than the message after it.
+    await eventually(f"{sent} messages of it to be events", lambda: _has_events(api, key, sent), within=30.0)
+    assert (await _texts(api)).count(key) == sent
+
+
+async def _has_events(api: Api, text: str, count: int) -> bool:
+    return (await _texts(api)).count(text) >= count
+
+
+async def _texts(api: Api) -> list[str]:
+    """Of all messages that the recipient has as events."""
+    return [event["payload"]["text"] for event in await api.events(company=B.company, kind="message")]
 
 
 async def _claimed(site: Site, key: str) -> bool:
