@@ -83,9 +83,8 @@ async def test_a_dialled_number_reaches_the_account_that_whatsapp_names(pair: Pa
 async def test_whatsapp_is_asked_once(pair: Pair) -> None:
     """The second message to the number, and those after a restart of the session, cost no question."""
     await say(pair.company, BRAZIL.dialled_jid, "first")
-    queries = pair.loopback.counters()["queries"]
     await say(pair.company, BRAZIL.dialled_jid, "second")
-    assert pair.loopback.counters()["queries"] == queries
+    after_second = pair.loopback.directory.asked
     await pair.company._socket.aclose()
     again = await pair.engine.link("a", pair.company.record)
     await again.open(pair.loopback.endpoints.proxy_url)
@@ -93,7 +92,8 @@ async def test_whatsapp_is_asked_once(pair: Pair) -> None:
     await again.hear(p.Connected)
     await say(again, BRAZIL.dialled_jid, "third")
 
-    assert pair.loopback.directory.asked == 1
+    # All queries cannot be counted: the other end asks as well, for keys, when a message has come.
+    assert (after_second, pair.loopback.directory.asked) == (1, 1)
     assert [(await pair.other.hear_message())["text"] for _ in range(3)] == ["first", "second", "third"]
 
 
