@@ -11,12 +11,12 @@ import structlog
 import trio
 
 from config.postgres_url import PostgresUrl
-from storage import api_keys
-from storage.data_keys import require_master_key
+from storage.database.migrate import migrate, prove_writable
+from storage.database.pool import Database
+from storage.database.same_database import require_same
 from storage.errors import StorageRefused, StorageUnavailable
-from storage.migrate import migrate, prove_writable
-from storage.pool import Database
-from storage.same_database import require_same
+from storage.tables import api_keys
+from storage.tables.data_keys import require_master_key
 from supervisor import Actor
 
 WAIT_FOR_POSTGRES_S = 60.0

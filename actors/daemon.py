@@ -39,10 +39,10 @@ from config.environment import environment_for_children
 from config.postgres_url import read
 from config.settings import Settings
 from config.state import Running, announce
-from storage.embedded import EmbeddedPostgres
+from storage.crypto.sealing import Vault
+from storage.database.pool import open_database
+from storage.embedded.server import EmbeddedPostgres
 from storage.errors import MasterKeyError
-from storage.pool import open_database
-from storage.sealing import Vault
 from supervisor import ExitReason, System, open_system
 from supervisor.errors import ActorCrashed, ActorStopped, StartFailed
 

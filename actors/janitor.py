@@ -8,9 +8,9 @@ from typing import Any, Final, final
 import structlog
 
 from config.sections import JanitorSettings, WebhookSettings
+from storage.database.pool import Database
 from storage.errors import StorageUnavailable
-from storage.pool import Database
-from storage.sweep import Swept, sweep
+from storage.upkeep.sweep import Swept, sweep
 from supervisor import Actor, Request
 
 FIRST_SWEEP_S: Final = 60.0

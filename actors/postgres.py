@@ -7,7 +7,7 @@ from typing import Any, Final, final
 import trio
 
 from actors.disk.state import DiskState
-from storage.embedded import EmbeddedPostgres
+from storage.embedded.server import EmbeddedPostgres
 from supervisor import Actor
 
 DISK_AGAIN_S: Final = 1.0

@@ -49,10 +49,10 @@ from config.environment import environment_for_children
 from config.postgres_url import PostgresUrl, read
 from config.reserve import Reserve
 from config.settings import Settings
-from storage import ownership
-from storage.embedded import EmbeddedPostgres
-from storage.listening import Listener
-from storage.pool import Database
+from storage.database.listening import Listener
+from storage.database.pool import Database
+from storage.embedded.server import EmbeddedPostgres
+from storage.tables import ownership
 from supervisor import (
     Backoff,
     ChildSpec,

@@ -22,15 +22,15 @@ from typing import Final, LiteralString
 import trio
 
 from benchmarks.report import print_load, print_origin, print_table
-from storage import auth_state, leases
-from storage.auth_state import Delta, KeyChange
-from storage.embedded import EmbeddedPostgres
+from storage.crypto.master_key import MasterKeys
+from storage.crypto.sealing import KEYS_TABLE, Vault
+from storage.database.migrate import migrate
+from storage.database.pool import Database, open_database
+from storage.embedded.server import EmbeddedPostgres
 from storage.errors import StorageError
-from storage.master_key import MasterKeys
-from storage.migrate import migrate
-from storage.pool import Database, open_database
-from storage.rotation import Rotated, rewrap_all
-from storage.sealing import KEYS_TABLE, Vault
+from storage.tables import auth_state, leases
+from storage.tables.auth_state import Delta, KeyChange
+from storage.upkeep.rotation import Rotated, rewrap_all
 from tests.support.postgres import reachable_directory
 
 ROTATION_MOST_S: Final = 5.0

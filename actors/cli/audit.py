@@ -10,9 +10,9 @@ from actors.cli.outcome import CommandError, Exit
 from actors.cli.output import print_json, print_note, print_table, show_time
 from config.load import load
 from config.settings import Settings
-from storage import audit
-from storage.audit import AuditRecord
-from storage.migrate import migrate
+from storage.database.migrate import migrate
+from storage.tables import audit
+from storage.tables.audit import AuditRecord
 
 
 def run(arguments: Namespace) -> int:

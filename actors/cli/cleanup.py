@@ -13,8 +13,8 @@ from actors.cli.output import print_json, print_line
 from actors.cli.progress import ProgressBar
 from config.load import load
 from config.settings import Settings
-from storage.migrate import migrate
-from storage.sweep import Swept, sweep
+from storage.database.migrate import migrate
+from storage.upkeep.sweep import Swept, sweep
 
 
 def run(arguments: Namespace) -> int:

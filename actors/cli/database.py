@@ -13,7 +13,9 @@ from config.errors import StateDirectoryBusyError
 from config.postgres_url import PostgresUrl, read
 from config.settings import Settings
 from config.state import hold_state_dir
-from storage.embedded import EmbeddedPostgres
+from storage.crypto.sealing import Vault
+from storage.database.pool import Database, open_database
+from storage.embedded.server import EmbeddedPostgres
 from storage.errors import (
     EmbeddedPostgresError,
     MasterKeyError,
@@ -22,8 +24,6 @@ from storage.errors import (
     StorageUnavailable,
     UnreadableState,
 )
-from storage.pool import Database, open_database
-from storage.sealing import Vault
 
 _CONNECTIONS = 2
 

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from actors.cli.outcome import CommandError, Exit
 from actors.engine.file_lock import FileLock
-from storage.auth_state import AuthState
+from storage.tables.auth_state import AuthState
 
 
 def require_shipped(devices: Path, state: AuthState) -> None:

@@ -24,16 +24,17 @@ from actors.cli.output import print_json, print_line, print_note
 from actors.cli.progress import ProgressBar
 from config.load import load
 from config.settings import Settings
-from storage import auth_state, moving
-from storage.baileys_directory import BaileysError, read_directory
-from storage.baileys_export import Export, export_files
-from storage.baileys_sealing import hold_directory
-from storage.baileys_writing import publish, remove, require_free, staging_of, write_directory
+from storage.baileys.directory import BaileysError, read_directory
+from storage.baileys.export import Export, export_files
+from storage.baileys.sealing import hold_directory
+from storage.baileys.writing import publish, remove, require_free, staging_of, write_directory
+from storage.database.migrate import migrate
+from storage.database.pool import Database
 from storage.errors import LeaseLost, StorageError, StorageUnavailable
-from storage.leases import Lease
-from storage.migrate import migrate
-from storage.moving import MoveRefused
-from storage.pool import Database
+from storage.tables import auth_state
+from storage.tables.leases import Lease
+from storage.upkeep import transfer as moving
+from storage.upkeep.transfer import MoveRefused
 
 _SETTLE_TRIES: Final = 10
 _SETTLE_PAUSE_S: Final = 0.5

@@ -22,10 +22,10 @@ from actors.cli.progress import ProgressBar
 from actors.cli.taking_in import Outcome, Place, TakingIn
 from config.load import load
 from config.settings import Settings
-from storage.baileys_directory import BaileysError, Source, listing, read_directory
-from storage.baileys_import import Plan, plan_import
-from storage.baileys_sealing import find_moved, find_tombstone, hold_directory
-from storage.migrate import migrate
+from storage.baileys.directory import BaileysError, Source, listing, read_directory
+from storage.baileys.importing import Plan, plan_import
+from storage.baileys.sealing import find_moved, find_tombstone, hold_directory
+from storage.database.migrate import migrate
 
 
 def run(arguments: Namespace) -> int:

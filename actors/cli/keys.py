@@ -12,10 +12,10 @@ from actors.cli.outcome import CommandError, Exit
 from actors.cli.output import print_json, print_line, print_note, print_table
 from config.load import load
 from config.settings import Settings
-from storage import api_keys, audit
-from storage.api_keys import ApiKey, NewKey
-from storage.connection import Connection
-from storage.migrate import migrate
+from storage.database.connection import Connection
+from storage.database.migrate import migrate
+from storage.tables import api_keys, audit
+from storage.tables.api_keys import ApiKey, NewKey
 
 
 def run(arguments: Namespace) -> int:

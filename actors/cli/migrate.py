@@ -10,7 +10,7 @@ from actors.cli.outcome import Exit
 from actors.cli.output import print_json, print_line
 from config.load import load
 from config.settings import Settings
-from storage.migrate import migrate
+from storage.database.migrate import migrate
 
 
 def run(arguments: Namespace) -> int:

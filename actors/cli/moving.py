@@ -15,11 +15,11 @@ import trio
 from actors.cli.outcome import CommandError, Exit
 from actors.cli.output import print_line, print_note, print_table
 from config.sections import StorageSettings
-from storage import leases
-from storage.baileys_report import Report
+from storage.baileys.report import Report
+from storage.database.pool import Database
 from storage.errors import LeaseHeld, StorageError
-from storage.leases import Lease
-from storage.pool import Database
+from storage.tables import leases
+from storage.tables.leases import Lease
 
 _RELEASE_S: Final = 10.0
 _LOOK_EVERY_S: Final = 0.2

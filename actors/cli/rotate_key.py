@@ -13,11 +13,11 @@ from actors.cli.output import print_json, print_line
 from actors.cli.progress import ProgressBar
 from config.load import load
 from config.settings import Settings
+from storage.crypto.master_key import MasterKeys
+from storage.crypto.sealing import Vault
+from storage.database.migrate import migrate
 from storage.errors import MasterKeyError
-from storage.master_key import MasterKeys
-from storage.migrate import migrate
-from storage.rotation import Rotated, rewrap_all, rewrap_webhooks, seal_everything
-from storage.sealing import Vault
+from storage.upkeep.rotation import Rotated, rewrap_all, rewrap_webhooks, seal_everything
 
 
 def run(arguments: Namespace) -> int:

@@ -13,9 +13,9 @@ from actors.cli.outcome import Exit
 from actors.cli.output import print_json, print_line, print_table
 from config.load import load
 from config.settings import Settings
-from storage.migrate import migrate
-from storage.rotation import MasterKeyUse, master_key_use
-from storage.statistics import KeyStatistics, key_statistics
+from storage.database.migrate import migrate
+from storage.tables.statistics import KeyStatistics, key_statistics
+from storage.upkeep.rotation import MasterKeyUse, master_key_use
 
 
 def run(arguments: Namespace) -> int:

@@ -15,13 +15,13 @@ from actors.cli.moving import hold_lease
 from actors.cli.outcome import CommandError, Exit
 from actors.cli.progress import ProgressBar
 from config.settings import Settings
-from storage import moving
-from storage.baileys_directory import BaileysError, Source, read_directory
-from storage.baileys_import import Plan
-from storage.baileys_sealing import Tombstone, back_up, mark_done, moved_name, seal, unseal
+from storage.baileys.directory import BaileysError, Source, read_directory
+from storage.baileys.importing import Plan
+from storage.baileys.sealing import Tombstone, back_up, mark_done, moved_name, seal, unseal
+from storage.database.pool import Database
 from storage.errors import LeaseLost, StorageError, StorageUnavailable
-from storage.moving import Arrival, MoveRefused
-from storage.pool import Database
+from storage.upkeep import transfer as moving
+from storage.upkeep.transfer import Arrival, MoveRefused
 
 _SETTLE_TRIES: Final = 10
 _SETTLE_PAUSE_S: Final = 0.5

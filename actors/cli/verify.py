@@ -11,8 +11,8 @@ from actors.cli.output import print_json, print_line
 from actors.cli.progress import ProgressBar
 from config.load import load
 from config.settings import Settings
-from storage.integrity import Integrity, verify
-from storage.migrate import pending
+from storage.database.migrate import pending
+from storage.upkeep.integrity import Integrity, verify
 
 _NAMED = 10
 

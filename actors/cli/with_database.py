@@ -16,10 +16,10 @@ from actors.cli.outcome import CommandError, Exit
 from config.load import load
 from config.postgres_url import PostgresUrl, read
 from config.settings import Settings
+from storage.database.libpq import variables, without_variables
+from storage.database.same_database import require_same
+from storage.embedded.binaries import packaged
 from storage.errors import EmbeddedPostgresError, StorageRefused, StorageUnavailable
-from storage.libpq import variables, without_variables
-from storage.postgres_binaries import packaged
-from storage.same_database import require_same
 
 _SIGNALLED = 128
 """A program that a signal ended counts as ending with this and the signal's number, as shells have it."""

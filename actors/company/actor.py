@@ -48,7 +48,7 @@ from actors.messages import (
     UploadFile,
     WaitConnected,
 )
-from storage.leases import Lease
+from storage.tables.leases import Lease
 from supervisor import CYCLED, Actor, ExitReason, Helper, ReplyTo, Timer
 from supervisor.errors import ActorStopped, MailboxFull, SupervisorError
 

@@ -19,7 +19,7 @@ from actors.engine.protocol import EventsStored, MediaArrived, OutboxEvent
 from actors.messages import Event, Publish, Refused
 from actors.storage.requests import KeepMedia
 from config.json_text import read_json
-from storage.media import NewMedia
+from storage.tables.media import NewMedia
 from supervisor import ActorRef
 from supervisor.errors import SupervisorError
 

@@ -19,7 +19,7 @@ from actors.company.waiting import away
 from actors.engine import protocol
 from actors.messages import CompanyState, Initialize, LeaseDropped, Offer, Refused, SendContent, SendText
 from actors.storage.requests import ArchiveAuth, ReleaseLease
-from storage.leases import Lease
+from storage.tables.leases import Lease
 from supervisor import ActorRef, ReplyTo
 from supervisor.errors import SupervisorError
 

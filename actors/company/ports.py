@@ -14,7 +14,7 @@ from actors.company.link import EngineLink
 from actors.disk.state import DiskState
 from actors.messages import CompanyState
 from config.sections import CompanySettings
-from storage.auth_state import AuthState
+from storage.tables.auth_state import AuthState
 from supervisor import ActorRef
 
 

@@ -18,10 +18,10 @@ from actors.engine import protocol
 from actors.groups import first_leaf
 from actors.messages import EnginePlace, Hosts, LeaseTaken, LeavePlace, PlaceWasFull, Refused, TakePlace
 from actors.storage.requests import AcquireLease, CommitDelta
-from storage.auth_state import AuthState, Delta, KeyChange
 from storage.errors import StorageUnavailable, UnreadableState
-from storage.leases import Lease, usable_s
-from storage.ownership import NotWanted
+from storage.tables.auth_state import AuthState, Delta, KeyChange
+from storage.tables.leases import Lease, usable_s
+from storage.tables.ownership import NotWanted
 from supervisor import ActorRef
 from supervisor.errors import SupervisorError
 

@@ -19,12 +19,12 @@ from actors.metrics import Metrics
 from actors.storage.refusals import owned_elsewhere
 from actors.storage.requests import ClaimCompany, ForgetRecord, RecordStop, RenewLeases
 from config.sections import LeaseSettings
-from storage import companies, leases, ownership
-from storage.companies import Desired
+from storage.database.listening import Listener
+from storage.database.pool import Database
 from storage.errors import LeaseHeld, StorageError, StorageUnavailable
-from storage.leases import usable_s
-from storage.listening import Listener
-from storage.pool import Database
+from storage.tables import companies, leases, ownership
+from storage.tables.companies import Desired
+from storage.tables.leases import usable_s
 from supervisor import Actor, ActorRef, ChildSpec, Down, ReplyTo, SupervisorRef
 from supervisor.errors import (
     AlreadyPresent,

@@ -10,11 +10,11 @@ from typing import Final, Never, final
 import structlog
 import trio
 
-from storage import companies, ownership
-from storage.companies import Desired
+from storage.database.listening import Listener
+from storage.database.pool import Database
 from storage.errors import StorageError
-from storage.listening import Listener
-from storage.pool import Database
+from storage.tables import companies, ownership
+from storage.tables.companies import Desired
 
 BREATH_S: Final = 0.1
 """Between two looks, however many notifications come: a daemon that stops gives a thousand leases back within a second."""

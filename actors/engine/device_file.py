@@ -32,9 +32,9 @@ from actors.engine.timers import Timers
 from actors.engine.triggers import create_triggers, install_triggers
 from config.disk import probe
 from config.json_text import read_json
-from storage.codec import CodecError
-from storage.whatsmeow import DEVICE_TABLE, LID_TABLE, TableRow, rows_of, session_fault
-from storage.whatsmeow_creds import SqlValue, device_from_creds
+from storage.whatsmeow.codec import CodecError
+from storage.whatsmeow.creds import SqlValue, device_from_creds
+from storage.whatsmeow.rows import DEVICE_TABLE, LID_TABLE, TableRow, rows_of, session_fault
 
 Fault = Literal["missing", "foreign", "behind", "ahead", "discarded", "damaged"]
 
@@ -42,7 +42,7 @@ KEPT_MESSAGE_SECRETS: Final = 20_000
 """The library keeps one for each message for ever; the oldest beyond this go when the file is opened or its log has been emptied."""
 
 LID_MAPPINGS_LAST_S: Final = 3 * 86_400.0
-"""The record keeps them for longer than this after a session has ended (storage/expiry.py); after that they may be gone there."""
+"""The record keeps them for longer than this after a session has ended (storage/tables/expiry.py); after that they may be gone there."""
 _TAKEN_UP_EXACT_S: Final = 86_400.0
 """Not every restart has to write."""
 

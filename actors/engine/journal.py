@@ -7,8 +7,9 @@ from typing import Final, final
 
 from actors.engine.schema import DEVICE_KIND
 from actors.engine.sqlite import Connection, SqlValue
-from storage import whatsmeow_app_state as app_state
-from storage.whatsmeow import (
+from storage.whatsmeow import app_state
+from storage.whatsmeow.creds import creds_from_device
+from storage.whatsmeow.rows import (
     APP_STATE_VERSION,
     DEVICE_COLUMNS,
     DEVICE_TABLE,
@@ -20,8 +21,7 @@ from storage.whatsmeow import (
     encode_value,
     key_id,
 )
-from storage.whatsmeow_creds import creds_from_device
-from storage.whatsmeow_text import join_id
+from storage.whatsmeow.text import join_id
 
 MAX_KEYS: Final = 1000
 MAX_BYTES: Final = 4 * 1024 * 1024

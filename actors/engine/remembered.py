@@ -11,7 +11,7 @@ from typing import Final, final
 
 from actors.engine.errors import SqliteError
 from actors.engine.sqlite import Connection
-from storage.whatsmeow_creds import SqlValue
+from storage.whatsmeow.creds import SqlValue
 
 KEPT: Final = 10_000
 """Entries a table; about 0.2 MB of memory for each thousand."""

@@ -20,7 +20,7 @@ import msgspec
 from actors.engine.journal import Batch, Change
 from actors.engine.sqlite import Connection
 from config.json_text import read_json
-from storage.codec import CodecError, decode_buffer, encode_buffer
+from storage.whatsmeow.codec import CodecError, decode_buffer, encode_buffer
 
 AHEAD: Final = 32
 """Steps: as many as Postgres logs of a sequence. More would save little, and cost recipients kept keys after each restore."""

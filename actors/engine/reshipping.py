@@ -11,9 +11,9 @@ from typing import Final
 
 from actors.engine.schema import DEVICE_KIND
 from actors.engine.sqlite import Connection, SqlValue
-from storage.codec import CodecError
-from storage.whatsmeow import APP_STATE_VERSION, DEVICE_TABLE, KINDS, LID_MAPPING, LID_TABLE, REVERSE, key_parts
-from storage.whatsmeow_text import split_id
+from storage.whatsmeow.codec import CodecError
+from storage.whatsmeow.rows import APP_STATE_VERSION, DEVICE_TABLE, KINDS, LID_MAPPING, LID_TABLE, REVERSE, key_parts
+from storage.whatsmeow.text import split_id
 
 Entry = tuple[str, SqlValue, SqlValue]
 

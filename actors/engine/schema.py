@@ -14,7 +14,7 @@ from typing import Final
 from actors.engine.errors import DamagedFile, UnknownSchema
 from actors.engine.library import Library
 from actors.engine.sqlite import Connection, Sqlite, SqlValue
-from storage.whatsmeow import DEVICE_TABLE, KINDS, LID_TABLE, MACS_TABLE, SCHEMA_VERSION, UNMAPPED
+from storage.whatsmeow.rows import DEVICE_TABLE, KINDS, LID_TABLE, MACS_TABLE, SCHEMA_VERSION, UNMAPPED
 
 DEVICE_KIND: Final = "device"
 """The journal's kind for the device row, which is the creds."""
@@ -73,7 +73,7 @@ def require_complete(connection: Connection) -> None:
 
 
 def require_version(connection: Connection) -> None:
-    """`UnknownSchema` unless the file has exactly the schema that storage/whatsmeow.py maps."""
+    """`UnknownSchema` unless the file has exactly the schema that storage/whatsmeow/rows.py maps."""
     found = _version(connection, _tables(connection))
     if found != SCHEMA_VERSION:
         raise UnknownSchema(found, SCHEMA_VERSION)  # type: ignore[arg-type]  # whatever it holds is only shown

@@ -17,7 +17,7 @@ from typing import Any, Final, final
 import msgspec
 
 from config.json_text import read_json
-from storage.codec import json_array, json_object
+from storage.whatsmeow.codec import json_array, json_object
 
 STALE: Final = "wasup: the session was changed meanwhile"
 """The text of the refusal, as the library's error will contain it."""

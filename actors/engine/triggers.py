@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from actors.engine.schema import DEVICE_KIND
 from actors.engine.session_guard import GUARD
 from actors.engine.sqlite import Connection
-from storage.whatsmeow import (
+from storage.whatsmeow.rows import (
     APP_STATE_VERSION,
     DEVICE_COLUMNS,
     DEVICE_TABLE,

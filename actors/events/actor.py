@@ -19,10 +19,10 @@ from actors.metrics import Metrics
 from actors.sharing import NoPlace, Places, Turns
 from actors.storage.requests import AppendEvents
 from config.sections import EventSettings
-from storage import events as log
-from storage import removal
+from storage.database.pool import Database
 from storage.errors import StorageError, StorageUnavailable
-from storage.pool import Database
+from storage.tables import events as log
+from storage.tables import removal
 from supervisor import Actor, ActorRef, ExitReason, ReplyTo
 from supervisor.errors import SupervisorError
 

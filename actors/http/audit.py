@@ -18,8 +18,8 @@ import trio
 
 from actors.http.problems import Problem
 from actors.sharing import evict_from_largest
-from storage.audit import AuditRecord
 from storage.errors import StorageError
+from storage.tables.audit import AuditRecord
 
 MAX_WAITING: Final = 1000
 MAX_COUNTED: Final = 500

@@ -19,9 +19,9 @@ from actors.http.problems import Problem
 from actors.http.transfers import KnownFile
 from actors.http.webhook_store import DatabaseWebhooks
 from config.json_text import read_json
-from storage import api_keys, audit, idempotency, media, removal
+from storage.database.pool import Database
 from storage.errors import UnreadableState
-from storage.pool import Database
+from storage.tables import api_keys, audit, idempotency, media, removal
 
 
 def database_stores(database: Database, *, idempotency_ttl_s: float, owner: str) -> Stores:

@@ -22,9 +22,9 @@ from actors.sharing import RESERVE, Places
 from actors.webhooks.courier import Courier, Outcome, holder_of
 from actors.webhooks.window import Delivery
 from config.sections import WebhookSettings
-from storage.webhook_dead_letters import ListedLetter
-from storage.webhook_secrets import Secrets
-from storage.webhooks import Change, Limits, Webhook
+from storage.tables.webhook_dead_letters import ListedLetter
+from storage.tables.webhook_secrets import Secrets
+from storage.tables.webhooks import Change, Limits, Webhook
 from supervisor import ActorRef
 from supervisor.errors import SupervisorError
 

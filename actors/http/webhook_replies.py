@@ -9,8 +9,8 @@ import msgspec
 
 from actors.messages import Answer
 from actors.outbound.errors import public_reason
-from storage.webhook_dead_letters import ListedLetter
-from storage.webhooks import Webhook
+from storage.tables.webhook_dead_letters import ListedLetter
+from storage.tables.webhooks import Webhook
 
 
 class WebhookAnswer(Answer, frozen=True, kw_only=True):

@@ -6,16 +6,16 @@ from collections.abc import Collection
 from functools import partial
 from typing import final
 
-from storage import webhook_dead_letters, webhooks
-from storage.pool import Database
-from storage.webhook_dead_letters import ListedLetter
-from storage.webhook_secrets import Secrets
-from storage.webhooks import Change, Limits, Webhook
+from storage.database.pool import Database
+from storage.tables import webhook_dead_letters, webhooks
+from storage.tables.webhook_dead_letters import ListedLetter
+from storage.tables.webhook_secrets import Secrets
+from storage.tables.webhooks import Change, Limits, Webhook
 
 
 @final
 class DatabaseWebhooks:
-    """Webhooks in ``webhooks`` (storage/webhooks.py has the contracts)."""
+    """Webhooks in ``webhooks`` (storage/tables/webhooks.py has the contracts)."""
 
     def __init__(self, database: Database) -> None:
         self._database = database

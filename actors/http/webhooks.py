@@ -44,7 +44,7 @@ from actors.http.webhook_replies import (
     seconds,
     shown,
 )
-from storage.webhooks import Change, TooManyWebhooks, Webhook
+from storage.tables.webhooks import Change, TooManyWebhooks, Webhook
 
 MAX_PAGE: Final = 1000
 PATH: Final = "/api/whatsapp/webhooks"

@@ -15,9 +15,9 @@ from actors.storage.requests import CheckWritable
 from actors.storage.waiting import Entry, Waiting, by_lane, size_of
 from actors.storage.work import Work, is_ordinary, perform, perform_at_once
 from config.sections import StorageSettings
-from storage.data_keys import KnownDataKeys
+from storage.database.pool import Database
 from storage.errors import QueryFailed, StorageBusy, StorageError, StorageFull, StorageUnavailable
-from storage.pool import Database
+from storage.tables.data_keys import KnownDataKeys
 from supervisor import Actor
 
 LANES_ASIDE: Final = 8

@@ -7,10 +7,10 @@ from typing import Final, final
 
 import structlog
 
-from storage import audit, auth_state
-from storage.auth_state import AuthState
+from storage.database.pool import Database
 from storage.errors import StorageError, UnreadableState
-from storage.pool import Database
+from storage.tables import audit, auth_state
+from storage.tables.auth_state import AuthState
 
 ACTOR: Final = "wasup"
 """Who acts, in the audit log, when nobody's key does."""

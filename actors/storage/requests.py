@@ -6,10 +6,10 @@ from dataclasses import dataclass
 from typing import Literal
 
 from actors.messages import Event
-from storage.auth_state import Delta
-from storage.leases import Lease, Renewal
-from storage.media import NewMedia
-from storage.ownership import NotWanted
+from storage.tables.auth_state import Delta
+from storage.tables.leases import Lease, Renewal
+from storage.tables.media import NewMedia
+from storage.tables.ownership import NotWanted
 from supervisor import Request
 
 

@@ -9,11 +9,12 @@ from typing import Any
 from actors.messages import Event, Refused
 from actors.storage import requests
 from actors.storage.refusals import owned_elsewhere
-from storage import archive, auth_at_once, auth_state, events, leases, media, ownership
-from storage.auth_state import Delta
-from storage.connection import Connection
-from storage.data_keys import KnownDataKeys
+from storage.database.connection import Connection
 from storage.errors import LeaseHeld, LeaseLost, StorageError, UnknownDeviceFile, UnreadableState
+from storage.tables import archive, auth_state, events, leases, media, ownership
+from storage.tables import auth_single_statement as auth_at_once
+from storage.tables.auth_state import Delta
+from storage.tables.data_keys import KnownDataKeys
 
 
 @dataclass(frozen=True, slots=True)

@@ -16,9 +16,9 @@ from actors.webhooks.courier import Courier, holder_of
 from actors.webhooks.deliverer import Deliverer, LeaseIsLost
 from actors.webhooks.ports import WebhookPorts
 from actors.webhooks.window import Delivery
-from storage import webhook_deliveries
 from storage.errors import StorageError, StorageUnavailable
-from storage.webhook_deliveries import DeadLetter, Held
+from storage.tables import webhook_deliveries
+from storage.tables.webhook_deliveries import DeadLetter, Held
 from supervisor import Actor, ExitReason
 from supervisor.errors import SupervisorError
 

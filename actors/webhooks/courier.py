@@ -17,7 +17,7 @@ from actors.outbound.errors import OutboundError
 from actors.webhooks.signing import signatures
 from actors.webhooks.window import Delivery
 from config.sections import WebhookSettings
-from storage.webhook_secrets import Secrets
+from storage.tables.webhook_secrets import Secrets
 
 _ASKS_TO_WAIT: Final = frozenset({429, 503})
 

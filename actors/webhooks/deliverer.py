@@ -16,10 +16,10 @@ from actors.webhooks.courier import Courier, Outcome
 from actors.webhooks.pauses import Circuit, pause_s
 from actors.webhooks.ports import WebhookPorts
 from actors.webhooks.window import Delivery, Window
-from storage import webhook_deliveries
 from storage.errors import StorageUnavailable
-from storage.webhook_deliveries import DeadLetter, Held, Progress
-from storage.webhook_secrets import Secrets
+from storage.tables import webhook_deliveries
+from storage.tables.webhook_deliveries import DeadLetter, Held, Progress
+from storage.tables.webhook_secrets import Secrets
 
 RETRY_S: Final = 1.0
 CROWDED_S: Final = 0.1

@@ -11,9 +11,9 @@ import trio
 
 from actors.messages import StopDelivering, WebhooksChanged, WebhookStands
 from actors.webhooks.ports import WebhookPorts
-from storage import webhook_deliveries
 from storage.errors import StorageError
-from storage.webhook_deliveries import Candidate, Survey
+from storage.tables import webhook_deliveries
+from storage.tables.webhook_deliveries import Candidate, Survey
 from supervisor import Actor, ChildSpec, SupervisorRef
 from supervisor.errors import SupervisorError
 

@@ -12,7 +12,7 @@ from actors.outbound.client import OutboundClient
 from actors.sharing import Places
 from actors.webhooks.board import Board
 from config.sections import WebhookSettings
-from storage.pool import Database
+from storage.database.pool import Database
 from supervisor import ActorRef
 
 

@@ -6,7 +6,7 @@ import hashlib
 import hmac
 from typing import Final
 
-from storage.webhook_secrets import Secrets
+from storage.tables.webhook_secrets import Secrets
 
 PLAIN: Final = "X-Hub-Signature-256"
 TIMED: Final = "X-Wasup-Signature"

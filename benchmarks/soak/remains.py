@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import LiteralString
 
-from storage.pool import open_database
+from storage.database.pool import open_database
 
 BY_DESIGN = {
     "audit_log": "takes no changes",

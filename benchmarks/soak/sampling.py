@@ -12,8 +12,8 @@ from prometheus_client.parser import text_string_to_metric_families
 
 from benchmarks.soak.slopes import Point
 from benchmarks.soak.tables import MIB, look_at_tables, pack_tables
+from storage.database.pool import open_database
 from storage.errors import StorageError
-from storage.pool import open_database
 from tests.loopback.remote import RemoteLoopback
 from tests.support.api import Api
 from tests.support.processes import PROC, alive

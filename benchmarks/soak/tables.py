@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Final, LiteralString
 
-from storage.pool import Database
+from storage.database.pool import Database
 
 MIB: Final = 1024**2
 _FILES: LiteralString = """

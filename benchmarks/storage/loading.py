@@ -20,8 +20,8 @@ from benchmarks.storage.rounds import Rounds
 from benchmarks.storage.sample import Sample, some
 from benchmarks.storage.site import Site, Store
 from benchmarks.storage.writers import Writers, open_writers
-from storage import auth_state
-from storage.pool import Database
+from storage.database.pool import Database
+from storage.tables import auth_state
 
 OURS: Final = "wasup {way}"
 DECODED: Final = "wasup {way}, every value decoded"

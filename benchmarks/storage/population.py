@@ -11,9 +11,9 @@ from typing import Final, LiteralString
 from benchmarks.storage import rows
 from benchmarks.storage.rounds import Rounds
 from benchmarks.storage.site import FILL_TIMEOUT_S, Site
-from storage import auth_state
-from storage.connection import Connection
-from storage.pool import Database
+from storage.database.connection import Connection
+from storage.database.pool import Database
+from storage.tables import auth_state
 
 KEYS_A_COMPANY: Final = 1000
 CHUNK: Final = 100

@@ -6,7 +6,7 @@ import base64
 import random
 from typing import Final
 
-from storage.auth_state import KeyChange
+from storage.tables.auth_state import KeyChange
 
 VALUE_BYTES: Final = 195
 """Random bytes of a value; as base64 in its JSON they make the 300 bytes that stored values have on average."""

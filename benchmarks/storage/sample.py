@@ -9,12 +9,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final, TypeVar
 
-from storage import auth_state, leases
-from storage.auth_state import Delta, KeyChange
-from storage.baileys_directory import read_directory
-from storage.baileys_import import plan_import
-from storage.baileys_names import CREDS_FILE, parse_name
-from storage.pool import Database
+from storage.baileys.directory import read_directory
+from storage.baileys.importing import plan_import
+from storage.baileys.names import CREDS_FILE, parse_name
+from storage.database.pool import Database
+from storage.tables import auth_state, leases
+from storage.tables.auth_state import Delta, KeyChange
 from tests.support import baileys
 
 T = TypeVar("T")

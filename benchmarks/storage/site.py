@@ -14,11 +14,11 @@ from typing import Final, final
 import trio
 
 from config.sections import StorageSettings
-from storage.embedded import EmbeddedPostgres
-from storage.migrate import migrate
-from storage.pool import Database, open_database
-from storage.postgres_process import serving
-from storage.sealing import Vault
+from storage.crypto.sealing import Vault
+from storage.database.migrate import migrate
+from storage.database.pool import Database, open_database
+from storage.embedded.process import serving
+from storage.embedded.server import EmbeddedPostgres
 from tests.support.master_keys import vault
 from tests.support.postgres import PostgresServer
 

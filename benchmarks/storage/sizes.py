@@ -14,7 +14,7 @@ import trio
 
 from benchmarks.storage.sample import Sample
 from benchmarks.storage.site import Site
-from storage.pool import Database
+from storage.database.pool import Database
 
 COMPANIES: Final = 20
 """So many of the same, so that a page half filled does not count as one company's."""

@@ -17,11 +17,11 @@ from actors.storage.requests import CommitDelta
 from benchmarks.storage import rows
 from benchmarks.storage.sample import OWNER
 from config.sections import StorageSettings
-from storage import auth_state, leases
-from storage.auth_state import Delta, KeyChange
-from storage.connection import Connection
-from storage.leases import Lease
-from storage.pool import Database
+from storage.database.connection import Connection
+from storage.database.pool import Database
+from storage.tables import auth_state, leases
+from storage.tables.auth_state import Delta, KeyChange
+from storage.tables.leases import Lease
 from supervisor import ActorRef, ChildSpec, SupervisorSpec, open_system
 
 LEASE_S = 7200.0

@@ -10,7 +10,7 @@ from typing import cast
 import pytest
 import trio
 
-from storage.embedded import EmbeddedPostgres
+from storage.embedded.server import EmbeddedPostgres
 from tests.acceptance.peer import Peer, open_peers
 from tests.loopback.peers import start_neonize
 from tests.loopback.remote import RemoteLoopback, connect_loopback

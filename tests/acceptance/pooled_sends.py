@@ -13,8 +13,8 @@ from statistics import median
 import httpx
 import trio
 
-from storage.embedded import EmbeddedPostgres
-from storage.pool import open_database
+from storage.database.pool import open_database
+from storage.embedded.server import EmbeddedPostgres
 from tests.acceptance.peer import Peer
 from tests.support.api import Api, open_api
 from tests.support.eventually import eventually

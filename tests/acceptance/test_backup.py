@@ -11,8 +11,8 @@ from typing import Any
 import msgspec
 import pytest
 
-from storage.connection import Connection
-from storage.pool import open_database
+from storage.database.connection import Connection
+from storage.database.pool import open_database
 from tests.acceptance.peer import Peer
 from tests.acceptance.traffic import flowing
 from tests.acceptance.witness import Witness, witness

@@ -17,7 +17,7 @@ import pytest
 import trio
 from wsproto.events import TextMessage
 
-from storage.pool import open_database
+from storage.database.pool import open_database
 from tests.http.raw import WebSocket, WebSocketRefused
 from tests.support.api import EVENTS, SESSIONS, Api, Json
 from tests.support.eventually import eventually

@@ -8,7 +8,7 @@ from typing import Any
 import msgspec
 import pytest
 
-from storage.pool import open_database
+from storage.database.pool import open_database
 from tests.acceptance.peer import Peer
 from tests.acceptance.traffic import flowing
 from tests.acceptance.witness import witness

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 import trio
 
-from storage.embedded import EmbeddedPostgres
+from storage.embedded.server import EmbeddedPostgres
 from tests.acceptance.conftest import prepare
 from tests.acceptance.peer import Peer
 from tests.support.api import SESSIONS, Api

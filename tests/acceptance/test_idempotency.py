@@ -9,7 +9,7 @@ import httpx
 import pytest
 import trio
 
-from storage.pool import open_database
+from storage.database.pool import open_database
 from tests.loopback.remote import RemoteLoopback
 from tests.support.api import SESSIONS, Api
 from tests.support.eventually import eventually

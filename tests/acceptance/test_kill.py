@@ -7,7 +7,7 @@ from datetime import datetime
 
 import pytest
 
-from storage.pool import Database, open_database
+from storage.database.pool import Database, open_database
 from tests.acceptance.witness import Witness, witness
 from tests.loopback.remote import RemoteLoopback
 from tests.support.api import Api, Json

@@ -10,9 +10,9 @@ from contextlib import AbstractAsyncContextManager, asynccontextmanager
 import pytest
 import trio
 
-from storage.embedded import EmbeddedPostgres
-from storage.pool import open_database
-from storage.postgres_process import serving
+from storage.database.pool import open_database
+from storage.embedded.process import serving
+from storage.embedded.server import EmbeddedPostgres
 from tests.acceptance.peer import Peer
 from tests.acceptance.traffic import flowing
 from tests.acceptance.witness import Witness, witness

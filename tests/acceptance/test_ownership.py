@@ -9,7 +9,7 @@ import httpx
 import pytest
 import trio
 
-from storage.pool import Database, open_database
+from storage.database.pool import Database, open_database
 from tests.support.api import SESSIONS, Api
 from tests.support.eventually import eventually
 from tests.support.fleet import Clients, Fleet, clients_of, open_fleet, start

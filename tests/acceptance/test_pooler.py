@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from storage.embedded import EmbeddedPostgres
+from storage.embedded.server import EmbeddedPostgres
 from tests.acceptance import pooled_sends
 from tests.acceptance.peer import Peer
 from tests.support.api import Api

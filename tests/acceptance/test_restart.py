@@ -9,7 +9,7 @@ from urllib.parse import urlsplit
 import pytest
 import trio
 
-from storage.postgres_process import postmaster_pid
+from storage.embedded.process import postmaster_pid
 from tests.acceptance.peer import Peer
 from tests.acceptance.traffic import flowing
 from tests.acceptance.witness import witness

@@ -18,9 +18,9 @@ from actors.engine import protocol
 from actors.messages import Announce, CompanyState, EnginePlace, Event, LeavePlace, Publish, Refused, TakePlace
 from actors.storage.requests import AcquireLease, CheckWritable, CommitDelta, KeepMedia
 from config.sections import CompanySettings
-from storage.auth_state import AuthState
-from storage.leases import Lease
-from storage.ownership import NotWanted
+from storage.tables.auth_state import AuthState
+from storage.tables.leases import Lease
+from storage.tables.ownership import NotWanted
 from supervisor import Actor, ActorRef
 
 JID = "79000000001:1@s.whatsapp.net"

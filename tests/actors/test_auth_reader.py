@@ -8,9 +8,9 @@ from pathlib import Path
 import pytest
 
 from actors.storage.reading import ACTION, ACTOR, AuthReader
-from storage import audit, auth_state, leases
+from storage.database.pool import Database, open_database
 from storage.errors import UnreadableState
-from storage.pool import Database, open_database
+from storage.tables import audit, auth_state, leases
 from tests.support.master_keys import vault
 
 A, B = "962302", "962303"

@@ -11,8 +11,8 @@ from structlog.testing import capture_logs
 
 from actors.boot import BootActor
 from config.postgres_url import PostgresUrl, read
-from storage import api_keys, auth_state, leases
-from storage.pool import Database, open_database
+from storage.database.pool import Database, open_database
+from storage.tables import api_keys, auth_state, leases
 from supervisor import ChildSpec, Restart, SupervisorSpec, open_system
 from supervisor.errors import StartFailed
 from tests.support.master_keys import vault

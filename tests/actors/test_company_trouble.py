@@ -21,7 +21,7 @@ from actors.messages import (
 )
 from actors.storage.requests import AcquireLease, ArchiveAuth, ReleaseLease
 from storage.errors import BrokenSeal
-from storage.ownership import NotWanted
+from storage.tables.ownership import NotWanted
 from tests.actors.fakes import World
 from tests.actors.running import COMPANY, company
 

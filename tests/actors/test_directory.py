@@ -17,8 +17,8 @@ from actors.metrics import Metrics
 from actors.storage.actor import StorageActor
 from actors.storage.requests import ClaimCompany
 from config.sections import LeaseSettings, StorageSettings
-from storage import companies, leases, ownership
-from storage.pool import Database
+from storage.database.pool import Database
+from storage.tables import companies, leases, ownership
 from supervisor import (
     Actor,
     ActorRef,

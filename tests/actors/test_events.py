@@ -19,8 +19,8 @@ from actors.messages import Announce, Event, Publish, ReadEvents, Refused, Subsc
 from actors.metrics import Metrics
 from actors.storage.actor import StorageActor
 from config.sections import EventSettings, StorageSettings
-from storage import companies, ownership, removal
-from storage.pool import Database
+from storage.database.pool import Database
+from storage.tables import companies, ownership, removal
 from supervisor import Actor, ActorRef, ChildSpec, SupervisorSpec, System, open_system
 from tests.actors.test_storage_actor import CountingMetrics
 from tests.support.waiting import wait_until

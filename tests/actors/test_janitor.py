@@ -10,9 +10,9 @@ from trio.testing import MockClock
 
 from actors.janitor import JanitorActor
 from config.sections import JanitorSettings, WebhookSettings
+from storage.crypto.sealing import Vault
+from storage.database.pool import Database
 from storage.errors import StorageUnavailable
-from storage.pool import Database
-from storage.sealing import Vault
 from supervisor import ChildSpec, SupervisorSpec, open_system
 
 

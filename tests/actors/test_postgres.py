@@ -12,8 +12,8 @@ import trio
 
 from actors.disk.state import DiskState
 from actors.postgres import PostgresActor
-from storage.embedded import EmbeddedPostgres
-from storage.pool import open_database
+from storage.database.pool import open_database
+from storage.embedded.server import EmbeddedPostgres
 from supervisor import Backoff, ChildSpec, Intensity, LifecycleEvent, SupervisorSpec, open_system
 from tests.support.postgres import reachable_directory
 

@@ -26,14 +26,14 @@ from actors.storage.requests import (
     RenewLeases,
 )
 from config.sections import StorageSettings
-from storage import auth_state, companies, events, media
-from storage.asyncpg_pool import PoolStatistics
-from storage.auth_state import Delta, KeyChange
+from storage.database.asyncpg_pool import PoolStatistics
+from storage.database.pool import Database, open_database
 from storage.errors import StorageFull, StorageUnavailable
-from storage.events import NewEvent
-from storage.leases import Lease
-from storage.media import NewMedia
-from storage.pool import Database, open_database
+from storage.tables import auth_state, companies, events, media
+from storage.tables.auth_state import Delta, KeyChange
+from storage.tables.events import NewEvent
+from storage.tables.leases import Lease
+from storage.tables.media import NewMedia
 from supervisor import ActorRef, ChildSpec, SupervisorSpec, open_system
 from tests.support.held_write import HeldWrite, waiting_for_a_lock
 from tests.support.master_keys import vault

@@ -11,12 +11,12 @@ import trio
 
 from actors.messages import Refused
 from actors.storage.requests import CheckWritable, ClaimCompany, CommitDelta, RenewLeases
-from storage import auth_state
-from storage.asyncpg_pool import PoolStatistics
-from storage.auth_state import Delta, KeyChange
-from storage.connection import Connection
-from storage.leases import Lease
-from storage.pool import Database
+from storage.database.asyncpg_pool import PoolStatistics
+from storage.database.connection import Connection
+from storage.database.pool import Database
+from storage.tables import auth_state
+from storage.tables.auth_state import Delta, KeyChange
+from storage.tables.leases import Lease
 from supervisor import ActorRef
 from tests.actors.test_storage_actor import CountingMetrics, samples, storage_actor
 from tests.support.eventually import eventually

@@ -6,8 +6,8 @@ from typing import Any, cast
 
 from actors.storage.requests import CommitDelta, KeepMedia, ReleaseLease, RenewLeases
 from actors.storage.waiting import LEASES, Entry, Waiting, by_lane, lane_of, size_of
-from storage.auth_state import Delta, KeyChange
-from storage.media import NewMedia
+from storage.tables.auth_state import Delta, KeyChange
+from storage.tables.media import NewMedia
 from supervisor import ReplyTo
 
 

@@ -9,7 +9,7 @@ import pytest
 from benchmarks.soak.bars import judge
 from benchmarks.soak.slopes import HOUR_S, Point, slope
 from benchmarks.soak.tables import look_at_tables, pack_tables
-from storage.pool import Database
+from storage.database.pool import Database
 
 SEED = 962302
 EVERY_S = 5.0

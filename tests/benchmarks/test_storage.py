@@ -17,7 +17,7 @@ from benchmarks.storage.place import filesystem_of, open_place
 from benchmarks.storage.raw import WAYS
 from benchmarks.storage.rounds import Rounds, quantile
 from benchmarks.storage.sample import make_sample
-from storage.baileys_names import CREDS_FILE
+from storage.baileys.names import CREDS_FILE
 from tests.support.postgres import reachable_directory
 
 

@@ -15,7 +15,7 @@ from typing import Final
 import trio
 
 from actors.engine.reservations import SESSION
-from storage.pool import open_database
+from storage.database.pool import open_database
 from tests.acceptance.peer import Peer
 from tests.acceptance.traffic import Traffic, flowing
 from tests.acceptance.witness import Witness, witness

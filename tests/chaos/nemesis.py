@@ -16,8 +16,8 @@ from typing import Final, LiteralString
 
 import trio
 
-from storage.connection import Connection
-from storage.pool import open_database
+from storage.database.connection import Connection
+from storage.database.pool import open_database
 from tests.loopback.remote import RemoteLoopback
 from tests.support.api import Api
 from tests.support.seeds import fork, pick

@@ -9,8 +9,8 @@ from collections import Counter
 import pytest
 import trio
 
-from storage.embedded import EmbeddedPostgres
-from storage.pool import open_database
+from storage.database.pool import open_database
+from storage.embedded.server import EmbeddedPostgres
 from tests.acceptance.witness import witness
 from tests.loopback.remote import RemoteLoopback, connect_loopback
 from tests.support.api import Api, open_api

@@ -10,9 +10,9 @@ from statistics import quantiles
 import pytest
 import trio
 
-from storage.connection import Connection
-from storage.embedded import EmbeddedPostgres
-from storage.pool import open_database
+from storage.database.connection import Connection
+from storage.database.pool import open_database
+from storage.embedded.server import EmbeddedPostgres
 from tests.acceptance.peer import Peer
 from tests.acceptance.traffic import Traffic, flowing
 from tests.acceptance.witness import witness

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from storage.embedded import EmbeddedPostgres
+from storage.embedded.server import EmbeddedPostgres
 from tests.acceptance import pooled_sends
 from tests.acceptance.peer import Peer
 from tests.support.api import Api

@@ -11,8 +11,8 @@ import pytest
 import trio
 
 from config.load import load
-from storage.embedded import EmbeddedPostgres
-from storage.pool import open_database
+from storage.database.pool import open_database
+from storage.embedded.server import EmbeddedPostgres
 from tests.acceptance.peer import Peer
 from tests.acceptance.test_outage import down, hung
 from tests.acceptance.traffic import Traffic, flowing

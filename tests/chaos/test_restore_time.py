@@ -14,13 +14,13 @@ from typing import LiteralString
 import msgspec
 import pytest
 
-from storage import auth_state, leases
-from storage.auth_state import Delta, KeyChange
-from storage.connection import Connection
-from storage.embedded import EmbeddedPostgres
-from storage.migrate import migrate
-from storage.pool import Database, open_database
-from storage.whatsmeow_creds import key_pair
+from storage.database.connection import Connection
+from storage.database.migrate import migrate
+from storage.database.pool import Database, open_database
+from storage.embedded.server import EmbeddedPostgres
+from storage.tables import auth_state, leases
+from storage.tables.auth_state import Delta, KeyChange
+from storage.whatsmeow.creds import key_pair
 from tests.engine.rows import SESSION, creds
 from tests.support.embedded import started
 from tests.support.master_keys import vault

@@ -14,8 +14,8 @@ from typing import Final
 import httpx
 import trio
 
-from storage.embedded import EmbeddedPostgres
-from storage.pool import Database, open_database
+from storage.database.pool import Database, open_database
+from storage.embedded.server import EmbeddedPostgres
 from tests.acceptance.peer import Peer, open_peers
 from tests.loopback.peers import start_neonize
 from tests.loopback.remote import RemoteLoopback, connect_loopback

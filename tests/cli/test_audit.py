@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from storage import audit
-from storage.pool import Database
+from storage.database.pool import Database
+from storage.tables import audit
 from tests.cli.terminal import Terminal
 
 

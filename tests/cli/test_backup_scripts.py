@@ -9,10 +9,10 @@ from typing import Any, LiteralString
 
 import pytest
 
-from storage import auth_state, leases
-from storage.auth_state import Delta, KeyChange
-from storage.migrate import migrate
-from storage.pool import open_database
+from storage.database.migrate import migrate
+from storage.database.pool import open_database
+from storage.tables import auth_state, leases
+from storage.tables.auth_state import Delta, KeyChange
 from tests.engine.rows import creds
 from tests.support.master_keys import key_id, vault, write_keys
 from tests.support.postgres import PostgresServer, database_name

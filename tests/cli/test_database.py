@@ -12,9 +12,9 @@ from pathlib import Path
 import pytest
 
 from config.state import hold_state_dir, is_held
-from storage import api_keys
-from storage.embedded import EmbeddedPostgres
-from storage.pool import open_database
+from storage.database.pool import open_database
+from storage.embedded.server import EmbeddedPostgres
+from storage.tables import api_keys
 from tests.cli.terminal import Terminal
 from tests.support.postgres import reachable_directory
 

@@ -13,16 +13,17 @@ from typing import Any
 import msgspec
 import pytest
 
-from storage import audit, auth_state, companies, leases, moving
-from storage.auth_state import AuthState, Delta
-from storage.baileys_directory import read_directory
-from storage.baileys_sealing import Tombstone, find_tombstone, hold_directory, moved_name, seal, unseal
-from storage.codec import decode_buffer
-from storage.connection import Reader
+from storage.baileys.directory import read_directory
+from storage.baileys.sealing import Tombstone, find_tombstone, hold_directory, moved_name, seal, unseal
+from storage.crypto.sealing import is_sealed
+from storage.database.connection import Reader
+from storage.database.pool import Database, open_database
 from storage.errors import StorageUnavailable
-from storage.moving import EXPORTED
-from storage.pool import Database, open_database
-from storage.sealing import is_sealed
+from storage.tables import audit, auth_state, companies, leases
+from storage.tables.auth_state import AuthState, Delta
+from storage.upkeep import transfer as moving
+from storage.upkeep.transfer import EXPORTED
+from storage.whatsmeow.codec import decode_buffer
 from tests.cli.terminal import Terminal
 from tests.support import baileys as b
 from tests.support.master_keys import write_keys

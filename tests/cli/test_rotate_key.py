@@ -7,12 +7,12 @@ from pathlib import Path
 import pytest
 import trio
 
-from storage import archive, auth_state, leases
-from storage.auth_state import Delta, KeyChange
-from storage.master_key import MasterKeys
-from storage.pool import Database, open_database
-from storage.rotation import BATCH_KEYS, Rotated, rewrap_all
-from storage.sealing import Vault
+from storage.crypto.master_key import MasterKeys
+from storage.crypto.sealing import Vault
+from storage.database.pool import Database, open_database
+from storage.tables import archive, auth_state, leases
+from storage.tables.auth_state import Delta, KeyChange
+from storage.upkeep.rotation import BATCH_KEYS, Rotated, rewrap_all
 from tests.cli.terminal import Terminal, running
 from tests.support.master_keys import key_id, vault, write_keys
 

@@ -6,9 +6,9 @@ from pathlib import Path
 
 import pytest
 
-from storage import archive, auth_state, leases
-from storage.auth_state import Delta, KeyChange
-from storage.pool import Database, open_database
+from storage.database.pool import Database, open_database
+from storage.tables import archive, auth_state, leases
+from storage.tables.auth_state import Delta, KeyChange
 from tests.cli.terminal import Terminal
 from tests.support.master_keys import key_id, vault
 

@@ -6,9 +6,9 @@ from pathlib import Path
 
 import pytest
 
-from storage import auth_state, leases, media, webhook_secrets
-from storage.auth_state import Delta, KeyChange
-from storage.pool import Database, open_database
+from storage.database.pool import Database, open_database
+from storage.tables import auth_state, leases, media, webhook_secrets
+from storage.tables.auth_state import Delta, KeyChange
 from tests.cli.terminal import Terminal
 from tests.engine.rows import creds
 from tests.support.master_keys import key_id, vault

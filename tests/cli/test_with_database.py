@@ -12,8 +12,8 @@ import pytest
 import trio
 
 from config.postgres_url import read
-from storage.pool import open_database
-from storage.postgres_binaries import packaged
+from storage.database.pool import open_database
+from storage.embedded.binaries import packaged
 from tests.cli.terminal import Terminal
 from tests.support.pgbouncer import PgBouncer, pgbouncer
 from tests.support.postgres import PostgresServer, database_name, reachable_directory

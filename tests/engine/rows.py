@@ -6,7 +6,7 @@ import json
 from typing import Any
 
 from actors.engine.sqlite import Connection
-from storage.whatsmeow_creds import SqlValue, creds_from_device
+from storage.whatsmeow.creds import SqlValue, creds_from_device
 
 JID = "79000000001:1@s.whatsapp.net"
 LID = "100000000000001:1@lid"

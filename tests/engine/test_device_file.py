@@ -17,7 +17,7 @@ from actors.engine.errors import BadAuthState, DamagedFile
 from actors.engine.outbox import Item
 from actors.engine.schema import Template
 from actors.engine.sqlite import Sqlite
-from storage.whatsmeow import MACS_TABLE
+from storage.whatsmeow.rows import MACS_TABLE
 from tests.engine.conftest import BuildFile
 from tests.engine.rows import (
     DEVICE,

@@ -288,4 +288,6 @@ def test_it_loads_nothing_that_belongs_to_the_daemon() -> None:
             "phonenumbers",
         }
     )
-    assert not {"neonize.client", "neonize._binder", "actors.messages", "storage.pool"} & set(found.stdout.split())
+    assert not {"neonize.client", "neonize._binder", "actors.messages", "storage.database.pool"} & set(
+        found.stdout.split()
+    )

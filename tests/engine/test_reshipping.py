@@ -6,7 +6,7 @@ import pytest
 
 from actors.engine.device_file import DeviceFile, fault_of
 from actors.engine.journal import Batch
-from storage.whatsmeow import APP_STATE_VERSION, KINDS, LID_MAPPING, REVERSE
+from storage.whatsmeow.rows import APP_STATE_VERSION, KINDS, LID_MAPPING, REVERSE
 from tests.engine.conftest import BuildFile
 from tests.engine.rows import DEVICE, creds, insert
 from tests.engine.test_device_file import fill

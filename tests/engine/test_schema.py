@@ -11,8 +11,8 @@ from actors.engine.device_file import DeviceFile, open_file
 from actors.engine.errors import UnknownSchema
 from actors.engine.schema import Template, require_version
 from actors.engine.sqlite import Connection, Sqlite
-from storage.whatsmeow import DEVICE_TABLE, KINDS, LID_TABLE, MACS_TABLE, UNMAPPED
-from storage.whatsmeow_creds import DEVICE_COLUMNS
+from storage.whatsmeow.creds import DEVICE_COLUMNS
+from storage.whatsmeow.rows import DEVICE_TABLE, KINDS, LID_TABLE, MACS_TABLE, UNMAPPED
 from tests.engine.conftest import BuildFile
 
 

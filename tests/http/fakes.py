@@ -24,8 +24,8 @@ from actors.http.problems import Problem
 from actors.http.transfers import KnownFile
 from actors.http.webhook_desk import WebhookStore
 from actors.metrics import Metrics
-from storage.audit import AuditRecord
 from storage.errors import StorageUnavailable
+from storage.tables.audit import AuditRecord
 from supervisor import Actor, ActorRef, ChildSpec, SupervisorRef
 from supervisor.errors import NoSuchActor
 from tests.http.webhook_fakes import MemoryWebhooks

@@ -12,8 +12,8 @@ from actors.http.audit import AuditEntry
 from actors.http.auth import Principal
 from actors.http.problems import Problem
 from actors.http.stores import database_stores
-from storage import api_keys, audit
-from storage.pool import Database, open_database
+from storage.database.pool import Database, open_database
+from storage.tables import api_keys, audit
 from tests.support.master_keys import vault
 
 

@@ -12,9 +12,9 @@ import pytest
 from actors.http.webhook_store import DatabaseWebhooks
 from config.sections import OutboundSettings, WebhookSettings
 from config.values import parse_networks
-from storage import webhook_deliveries
-from storage.pool import Database
-from storage.webhook_deliveries import DeadLetter
+from storage.database.pool import Database
+from storage.tables import webhook_deliveries
+from storage.tables.webhook_deliveries import DeadLetter
 from tests.http.webhook_fakes import MemoryWebhooks
 from tests.http.world import A_KEY, COMPANY_A, COMPANY_B, Daemon, running, sample_world
 from tests.outbound.receiver import Received, listening

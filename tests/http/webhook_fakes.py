@@ -10,9 +10,9 @@ from typing import Any
 import msgspec
 from msgspec import UNSET
 
-from storage.webhook_dead_letters import ListedLetter
-from storage.webhook_secrets import Secrets, new_secret
-from storage.webhooks import Change, Limits, TooManyWebhooks, Webhook
+from storage.tables.webhook_dead_letters import ListedLetter
+from storage.tables.webhook_secrets import Secrets, new_secret
+from storage.tables.webhooks import Change, Limits, TooManyWebhooks, Webhook
 
 
 class MemoryWebhooks:

@@ -14,7 +14,7 @@ from pathlib import Path
 
 import pytest
 
-from storage.migrate import shipped
+from storage.database.migrate import shipped
 from tests.packaging.project import PACKAGES, ROOT
 
 PROGRAM = Path(sys.executable).with_name("wasup")

@@ -44,7 +44,7 @@ def test_x12_every_file_of_the_packages_is_shipped(names: set[str]) -> None:
     ours = {str(path.relative_to(ROOT)) for path in files() if path.relative_to(ROOT).parts[0] in PACKAGES}
 
     assert ours - names == set()
-    assert any(name.startswith("storage/sql/migrations/0001") for name in names)
+    assert any(name.startswith("storage/database/sql/migrations/0001") for name in names)
     assert {f"{package}/py.typed" for package in PACKAGES} <= names
 
 
@@ -61,8 +61,8 @@ def test_it_runs_without_the_tree(wheel: Path, tmp_path: Path) -> None:
     with zipfile.ZipFile(wheel) as opened:
         opened.extractall(tmp_path)
     code = (
-        "import actors.main, config, storage.migrate, supervisor, sys;"
-        "print(supervisor.__file__, storage.migrate.shipped()[0].name); sys.exit(actors.main.main(['--version']))"
+        "import actors.main, config, storage.database.migrate, supervisor, sys;"
+        "print(supervisor.__file__, storage.database.migrate.shipped()[0].name); sys.exit(actors.main.main(['--version']))"
     )
     done = subprocess.run(
         [sys.executable, "-P", "-c", code],

@@ -9,8 +9,8 @@ from pathlib import Path
 import pytest
 import trio
 
-from storage.embedded import EmbeddedPostgres
-from storage.pool import Database, open_database
+from storage.database.pool import Database, open_database
+from storage.embedded.server import EmbeddedPostgres
 from tests.support.master_keys import vault
 from tests.support.postgres import reachable_directory
 

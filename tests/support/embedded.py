@@ -13,9 +13,9 @@ from pathlib import Path
 
 import pytest
 
-from storage.embedded import EmbeddedPostgres
-from storage.pool import open_database
-from storage.postgres_binaries import barrier, resolve_account
+from storage.database.pool import open_database
+from storage.embedded.binaries import barrier, resolve_account
+from storage.embedded.server import EmbeddedPostgres
 
 IS_ROOT = os.geteuid() == 0
 REPOSITORY = Path(__file__).parents[2]
@@ -23,7 +23,7 @@ REPOSITORY = Path(__file__).parents[2]
 _OWNER = """
 import sys, trio
 from pathlib import Path
-from storage.embedded import EmbeddedPostgres
+from storage.embedded.server import EmbeddedPostgres
 async def own():
     server = EmbeddedPostgres(Path(sys.argv[1]))
     await server.start()

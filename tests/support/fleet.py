@@ -9,7 +9,7 @@ from dataclasses import dataclass
 
 import trio
 
-from storage.embedded import EmbeddedPostgres
+from storage.embedded.server import EmbeddedPostgres
 from tests.loopback.endpoints import Endpoints
 from tests.loopback.remote import RemoteLoopback, connect_loopback
 from tests.support.api import Api, open_api

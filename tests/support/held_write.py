@@ -8,8 +8,8 @@ from typing import Any, Generic, TypeVar, final
 
 import trio
 
-from storage.connection import Connection
-from storage.pool import Database
+from storage.database.connection import Connection
+from storage.database.pool import Database
 from tests.support.waiting import wait_until
 
 T = TypeVar("T")

@@ -6,8 +6,8 @@ import base64
 import hashlib
 from pathlib import Path
 
-from storage.master_key import MasterKey, MasterKeys
-from storage.sealing import Vault
+from storage.crypto.master_key import MasterKey, MasterKeys
+from storage.crypto.sealing import Vault
 
 
 def secret(number: int) -> bytes:

@@ -15,9 +15,9 @@ import asyncpg
 import pytest
 import trio
 
-from storage.embedded import EmbeddedPostgres
-from storage.migrate import migrate
-from storage.pool import Database, open_database
+from storage.database.migrate import migrate
+from storage.database.pool import Database, open_database
+from storage.embedded.server import EmbeddedPostgres
 
 _TEMPLATE = "wasup_template"
 _MEMORY = "/dev/shm"

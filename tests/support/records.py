@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from storage import companies
-from storage.connection import Reader
+from storage.database.connection import Reader
+from storage.tables import companies
 
 
 async def is_wanted(reader: Reader, company_id: str) -> bool:

@@ -10,7 +10,7 @@ from typing import Final
 
 import trio
 
-from storage.postgres_binaries import packaged
+from storage.embedded.binaries import packaged
 
 DEPLOY: Final = Path(__file__).parents[2] / "deploy"
 WITHIN_S: Final = 300.0

@@ -16,7 +16,7 @@ from typing import Final
 import msgspec
 import trio
 
-from storage.embedded import EmbeddedPostgres
+from storage.embedded.server import EmbeddedPostgres
 from tests.loopback.endpoints import Endpoints
 from tests.loopback.remote import RemoteLoopback
 from tests.support.api import SESSIONS, Api

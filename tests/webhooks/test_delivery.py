@@ -10,9 +10,9 @@ from typing import Any
 import msgspec
 import trio
 
-from storage import webhook_dead_letters, webhook_deliveries, webhooks
-from storage.pool import Database
-from storage.webhooks import Change
+from storage.database.pool import Database
+from storage.tables import webhook_dead_letters, webhook_deliveries, webhooks
+from storage.tables.webhooks import Change
 from tests.outbound.receiver import Received, listening
 from tests.support.waiting import wait_until
 from tests.webhooks.world import (

@@ -20,7 +20,7 @@ from actors.outbound import errors
 from actors.webhooks.board import Board, Standing
 from actors.webhooks.signing import signatures
 from config.sections import EventSettings, OutboundSettings, WebhookSettings
-from storage.webhook_secrets import Secrets
+from storage.tables.webhook_secrets import Secrets
 
 PAGE = (Path(__file__).parents[2] / "docs/webhooks.md").read_text()
 BODY = '{"text": "Привет"}'.encode()

@@ -12,7 +12,7 @@ from actors.webhooks.pauses import Circuit, pause_s
 from actors.webhooks.signing import signatures
 from actors.webhooks.window import Delivery, Window
 from config.sections import WebhookSettings
-from storage.webhook_secrets import Secrets
+from storage.tables.webhook_secrets import Secrets
 
 
 def delivery(seq: int, company_id: str = "a", *, is_replay: bool = False) -> Delivery:

@@ -24,9 +24,9 @@ from actors.webhooks.board import Board
 from actors.webhooks.keeper import KeeperActor
 from actors.webhooks.ports import WebhookPorts
 from config.sections import EventSettings, StorageSettings, WebhookSettings
-from storage import webhook_dead_letters, webhooks
-from storage.pool import Database
-from storage.webhooks import Change, Limits, Webhook
+from storage.database.pool import Database
+from storage.tables import webhook_dead_letters, webhooks
+from storage.tables.webhooks import Change, Limits, Webhook
 from supervisor import (
     ChildSpec,
     Context,

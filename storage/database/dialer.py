@@ -1,0 +1,134 @@
+"""Begins sessions with Postgres, directly or through a pooler in transaction mode, and finds out which of the two it is.
+
+Through such a pooler (PgBouncer, Supavisor and others) each transaction may run in another session of the server: nothing that a session
+keeps is there in the next one, or worse, is there for somebody else. So none is left: no prepared statement has a name, and what a direct
+session is set to at its start is set in each transaction that writes, until its end.
+"""
+
+from __future__ import annotations
+
+from asyncio import Transport
+from collections.abc import Mapping
+from typing import Any, Final, cast, final
+
+import asyncpg
+
+from config.postgres_url import PostgresUrl
+from config.sections import PoolerMode
+from storage.database.dialing import arguments, keep_alive, startup_settings
+
+LISTENER_NAME: Final = "wasup (listens)"
+_SERVER_PID: Final = "SELECT pg_backend_pid()"
+_UNSUPPORTED: Final = (asyncpg.ProtocolViolationError, asyncpg.FeatureNotSupportedError)
+"""What poolers answer to settings in the start-up message that they do not know."""
+
+
+@final
+class Session(asyncpg.Connection):
+    """A connection, and what its pool has to know of it."""
+
+    generation: int
+    """The pool's when this was begun."""
+    is_pooled: bool
+    """Whether it only lasts for a transaction."""
+
+    def __init__(self, protocol: Any, transport: Any, *more: Any) -> None:
+        super().__init__(protocol, transport, *more)
+        self.transport: Transport = transport
+        # To look up a type asyncpg would set `jit` for the session, which may be anybody's afterwards; here it is off.
+        able: Any = self._server_caps  # type: ignore[has-type]  # pyright: ignore[reportUnknownMemberType]
+        self._server_caps = able._replace(jit=False)
+
+    def get_reset_query(self) -> str:
+        """Empty: nothing here changes a session's state outside a transaction, so releasing needs no round trip."""
+        return ""
+
+
+def session_of(held: asyncpg.pool.PoolConnectionProxy) -> Session:
+    """The session behind what a pool hands out."""
+    return cast("Session", held)  # it passes on every attribute
+
+
+@final
+class Dialer:
+    """Connects as a URL says. ``is_pooled`` is None until that is known; once a pooler was found, one is assumed."""
+
+    def __init__(
+        self, url: PostgresUrl, mode: PoolerMode, settings: Mapping[str, str], direct: PostgresUrl | None = None
+    ) -> None:
+        self.url = url
+        self.direct = direct
+        """The way past the pooler, for what needs a session of its own."""
+        self.settings = settings
+        """What every session is to be set to; those of a pooler are not, and have it set in each transaction."""
+        self._is_sure = mode != "auto" or url.is_pooled is not None
+        self.is_pooled: bool | None = mode == "transaction" if mode != "auto" else url.is_pooled
+
+    async def dial(self, **of_pool: Any) -> Session:
+        """A new session. Raises what asyncpg raises."""
+        if self.is_pooled:
+            return await self._connect(is_pooled=True, **of_pool)
+        try:
+            session = await self._connect(is_pooled=False, **of_pool)
+        except _UNSUPPORTED:
+            if self._is_sure:
+                raise
+            self.is_pooled = True
+            return await self._connect(is_pooled=True, **of_pool)
+        if self._is_sure or await _is_direct(session):
+            self.is_pooled = False
+            return session
+        session.terminate()
+        self.is_pooled = True
+        return await self._connect(is_pooled=True, **of_pool)
+
+    async def dial_to_listen(self) -> Session:
+        """A session that lasts. Raises InterfaceError where there is only a pooler: LISTEN would stay in a session of somebody else's."""
+        of_own: dict[str, Any] = {"connection_class": Session}
+        if self.direct is not None:
+            return await _connect(self.direct, {"application_name": LISTENER_NAME}, **of_own)
+        if not self.is_pooled:
+            session = await self._dial_to_listen(of_own)
+            if session is not None:
+                return session
+        raise asyncpg.InterfaceError("a pooler in transaction mode passes on no notifications")
+
+    async def _dial_to_listen(self, of_own: dict[str, Any]) -> Session | None:
+        session = await self.dial(**of_own)
+        if not session.is_pooled:
+            await session.execute(f"SET application_name = '{LISTENER_NAME}'")
+            return session
+        session.terminate()
+        return None
+
+    async def _connect(self, *, is_pooled: bool, **of_pool: Any) -> Session:
+        if is_pooled:
+            of_pool["statement_cache_size"] = 0
+        session = await _connect(self.url, {} if is_pooled else self.settings, **of_pool)
+        session.is_pooled = is_pooled
+        return session
+
+
+async def _connect(url: PostgresUrl, settings: Mapping[str, str], **more: Any) -> Session:
+    asked: dict[str, Any] = {**more, **arguments(url), "server_settings": {**startup_settings(url), **settings}}
+    session: Session = await cast("Any", asyncpg.connect)(**asked)
+    keep_alive(url, session.transport)
+    return session
+
+
+async def _is_direct(session: Session) -> bool:
+    """Whether the process that answers is the one that took the connection; a pooler gives numbers of its own.
+
+    Asked by COPY, which needs no prepared statement. A session that cannot be asked is ended.
+    """
+    answer = bytearray()
+
+    async def take(data: bytes) -> None:
+        answer.extend(data)
+
+    try:
+        await session.copy_from_query(_SERVER_PID, output=take)
+    except BaseException:
+        session.terminate()
+        raise
+    return int(answer) == session.get_server_pid()
