@@ -18,11 +18,11 @@ from actors.boot import BootActor
 from actors.company.actor import CompanyActor
 from actors.company.link import open_link
 from actors.company.ports import CompanyPorts
+from actors.device_files.removal import discard
 from actors.directory.actor import DirectoryActor
 from actors.disk.actor import DiskActor
 from actors.disk.state import DiskState
 from actors.disk.watch import Watch
-from actors.engine.discarding import discard
 from actors.engines.actor import EngineActor, EngineCommand
 from actors.events.actor import EventsActor
 from actors.health import HealthActor

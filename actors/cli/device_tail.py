@@ -7,7 +7,7 @@ from contextlib import closing
 from pathlib import Path
 
 from actors.cli.outcome import CommandError, Exit
-from actors.engine.file_lock import FileLock
+from actors.device_files.lock import FileLock
 from storage.tables.auth_state import AuthState
 
 

@@ -17,7 +17,7 @@ from actors.company.session import Session
 from actors.company.states import OFFER_EXPIRED
 from actors.company.status import phone_number_of, status_of
 from actors.company.waiting import Waiters, wait_connected
-from actors.engine import protocol
+from actors.engine.protocol import messages as protocol
 from actors.messages import (
     CheckContact,
     CheckHealth,

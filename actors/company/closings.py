@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from enum import Enum
 
 from actors.company.trouble import in_words
-from actors.engine.protocol import Closed
+from actors.engine.protocol.messages import Closed
 from actors.messages import CompanyState
 
 

@@ -15,7 +15,7 @@ from actors.company.link import EngineLink
 from actors.company.notices import MessagesStored
 from actors.company.ports import CompanyPorts
 from actors.company.shipping import Shipment
-from actors.engine.protocol import EventsStored, MediaArrived, OutboxEvent
+from actors.engine.protocol.messages import EventsStored, MediaArrived, OutboxEvent
 from actors.messages import Event, Publish, Refused
 from actors.storage.requests import KeepMedia
 from config.json_text import read_json

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from actors.company.link import Call, EngineLink, EngineRefused, LinkLost
 from actors.company.waiting import away
-from actors.engine import protocol
+from actors.engine.protocol import messages as protocol
 from actors.messages import (
     CheckContact,
     CompanyState,

@@ -12,7 +12,7 @@ import msgspec
 import trio
 import trio_websocket
 
-from actors.engine import protocol
+from actors.engine.protocol import messages as protocol
 
 HANDSHAKE_S: Final = 10.0
 """How long an engine process may take to answer a new connection."""

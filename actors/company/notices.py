@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
-from actors.engine.protocol import FromEngine, Opened
+from actors.engine.protocol.messages import FromEngine, Opened
 from supervisor import ReplyTo
 
 

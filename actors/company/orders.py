@@ -16,7 +16,7 @@ from actors.company.shipping import ShippingStopped
 from actors.company.status import health_report, status_of
 from actors.company.trouble import in_words
 from actors.company.waiting import away
-from actors.engine import protocol
+from actors.engine.protocol import messages as protocol
 from actors.messages import CompanyState, Initialize, LeaseDropped, Offer, Refused, SendContent, SendText
 from actors.storage.requests import ArchiveAuth, ReleaseLease
 from storage.tables.leases import Lease

@@ -11,7 +11,7 @@ from actors.company.link import EngineRefused, LinkLost
 from actors.company.ports import CompanyPorts
 from actors.company.session import Session
 from actors.company.shipping import ShippingStopped
-from actors.engine import protocol
+from actors.engine.protocol import messages as protocol
 from actors.messages import Refused, SendContent, SendText, Sent
 from actors.storage.requests import CheckWritable
 from supervisor.errors import SupervisorError

@@ -14,7 +14,7 @@ from actors.company.link import EngineLink, EngineRefused, LinkLost
 from actors.company.notices import AttemptFailed, FromEngineNotice, SessionEnded, SessionOpened, TurnCame
 from actors.company.ports import CompanyPorts
 from actors.company.shipping import Shipment, ShippingStopped
-from actors.engine import protocol
+from actors.engine.protocol import messages as protocol
 from actors.groups import first_leaf
 from actors.messages import EnginePlace, Hosts, LeaseTaken, LeavePlace, PlaceWasFull, Refused, TakePlace
 from actors.storage.requests import AcquireLease, CommitDelta

@@ -7,7 +7,7 @@ from typing import final
 
 import trio
 
-from actors.engine.protocol import JournalDelta, KeyRow
+from actors.engine.protocol.messages import JournalDelta, KeyRow
 
 MAX_WAITING_KEYS = 5_000
 """Distinct keys held while Postgres is away; a freshly paired device has about 820. Above it the engine is not read any more, and

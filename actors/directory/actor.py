@@ -244,7 +244,7 @@ class DirectoryActor(Actor):
             return  # it tells its next transition itself
         await self.context.ref.send(m.StatusChanged(company_id, status.status, status.connected))
         if status.lease_epoch is not None:
-            # The engine has the real end of it (actors/engine/leash.py); here it counts from now until the next renewal.
+            # The engine has the real end of it (actors/engine/lease_deadline.py); here it counts from now until the next renewal.
             await self.context.ref.send(m.LeaseTaken(company_id, trio.current_time()))
 
     # --- finding ---

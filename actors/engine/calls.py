@@ -9,15 +9,13 @@ from typing import Any, Final, TypeVar, final
 import msgspec
 import trio
 
-from actors.engine import inquiries as q
-from actors.engine.asking import Asking, Inquiry
-from actors.engine.client import Client
-from actors.engine.contents import Edit
+from actors.engine.device.session_guard import STALE
 from actors.engine.errors import CallRefused, EngineError, WriteFault
 from actors.engine.host import Host
 from actors.engine.logs import EngineLog
-from actors.engine.naming import Naming, number_of
-from actors.engine.protocol import (
+from actors.engine.protocol import orders as q
+from actors.engine.protocol.contents import Edit
+from actors.engine.protocol.messages import (
     Committed,
     Connect,
     Disconnect,
@@ -34,9 +32,11 @@ from actors.engine.protocol import (
     Sent,
     ToEngine,
 )  # fmt: skip
-from actors.engine.sending import build
+from actors.engine.queries import Asking, Inquiry
 from actors.engine.session import Session
-from actors.engine.session_guard import STALE
+from actors.engine.whatsmeow.addressing import build
+from actors.engine.whatsmeow.client import Client
+from actors.engine.whatsmeow.naming import Naming, number_of
 
 LOGOUT_S: Final = 20.0
 PAIRING_CODE_S: Final = 20.0

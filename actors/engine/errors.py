@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from actors.engine.outbox import Item
+    from actors.engine.device.event_spool import Item
 
 
 class EngineError(Exception):
@@ -41,7 +41,7 @@ class OutboxFull(EngineError):
 class DamagedFile(EngineError):
     """What lies at a device file's place is no device file that can be used: broken, unfinished, or no file at all.
 
-    ``outbox`` holds the events that could be read from it all the same (`actors.engine.outbox.Item`).
+    ``outbox`` holds the events that could be read from it all the same (`actors.engine.device.event_spool.Item`).
     """
 
     def __init__(self, text: str, outbox: Sequence[Item] = ()) -> None:

@@ -7,11 +7,11 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final, final
 
-from actors.engine.client import Client
-from actors.engine.gate import Gate
-from actors.engine.library import WhatsAppLibrary
-from actors.engine.schema import Template
-from actors.engine.sqlite import Sqlite
+from actors.engine.device.schema import Template
+from actors.engine.device.sqlite import Sqlite
+from actors.engine.whatsmeow.client import Client
+from actors.engine.whatsmeow.client_map_lock import Gate
+from actors.engine.whatsmeow.library import WhatsAppLibrary
 from config.reserve import Reserve
 
 _BOOT_ID: Final = Path("/proc/sys/kernel/random/boot_id")

@@ -9,7 +9,7 @@ from typing import Final, final
 
 import msgspec
 
-from actors.engine.redaction import redact
+from config.engine_log_redaction import redact
 
 STDERR: Final = 2
 

@@ -11,13 +11,13 @@ from typing import Final
 
 import trio
 
-from actors.engine.device_file import DeviceFile, Fault, build, fault_of, open_file
+from actors.engine.device.event_spool import Item
+from actors.engine.device.file import DeviceFile, Fault, build, fault_of, open_file
 from actors.engine.errors import BadAuthState, DamagedFile, UnknownSchema, WriteFault
 from actors.engine.host import Host
 from actors.engine.logs import EngineLog
-from actors.engine.outbox import Item
-from actors.engine.protocol import AuthStateChunk, FromEngine, NeedAuthState, Open, Opened, ToEngine
-from actors.engine.write_faults import reason_of
+from actors.engine.protocol.messages import AuthStateChunk, FromEngine, NeedAuthState, Open, Opened, ToEngine
+from actors.engine.whatsmeow.write_faults import reason_of
 
 MAX_STATE_BYTES: Final = 128 * 1024 * 1024
 MAX_STATE_KEYS: Final = 200_000

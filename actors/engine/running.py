@@ -9,14 +9,14 @@ from typing import final
 
 import trio
 
-from actors.engine.connections import Server
+from actors.engine.device.schema import read_template
+from actors.engine.device.sqlite import Sqlite
 from actors.engine.errors import EngineError, UnknownSchema
 from actors.engine.exits import CANNOT_START, CONTROL_LOST, NEVER_CONTROLLED, ORDERLY, SHUTDOWN_S
 from actors.engine.host import Host
-from actors.engine.library import Library
 from actors.engine.logs import EngineLog
-from actors.engine.schema import read_template
-from actors.engine.sqlite import Sqlite
+from actors.engine.server import Server
+from actors.engine.whatsmeow.library import Library
 from config.reserve import Reserve
 
 

@@ -12,17 +12,17 @@ from typing import Final, final
 import msgspec
 import trio
 
-from actors.engine import events, payloads
-from actors.engine.client import Client, ClientSettings, OfferEnded, QrOffered, RunEnded, Signal, Stored
-from actors.engine.closing import Closing, Hint, closing_from_login_status
-from actors.engine.device_file import DeviceFile, Ending, Identity
+from actors.engine.device.file import DeviceFile, Ending, Identity
 from actors.engine.errors import CallRefused, SqliteError, WriteFault
 from actors.engine.host import Host
 from actors.engine.logs import EngineLog
-from actors.engine.protocol import Closed, Connected, FromEngine, KeepAlive, Open, Paired, Qr
-from actors.engine.redelivery import Redelivery
+from actors.engine.protocol.messages import Closed, Connected, FromEngine, KeepAlive, Open, Paired, Qr
 from actors.engine.shipping import Load, Shipper
-from actors.engine.write_faults import reason_of, words_for
+from actors.engine.whatsmeow import events, payloads
+from actors.engine.whatsmeow.client import Client, ClientSettings, OfferEnded, QrOffered, RunEnded, Signal, Stored
+from actors.engine.whatsmeow.disconnects import Closing, Hint, closing_from_login_status
+from actors.engine.whatsmeow.redelivery import Redelivery
+from actors.engine.whatsmeow.write_faults import reason_of, words_for
 
 FIRST_CODE_S: Final = 60.0
 NEXT_CODE_S: Final = 20.0

@@ -2,7 +2,7 @@
 
 Changed keys go before anything that rests on them: an `OutboxEvent` follows the deltas up to its position, and whoever answers a call
 or reports a pairing calls `ship` first and names the position it returned. What is reserved in the record already is not sent again
-(actors/engine/reservations.py): the daemon never hears of those positions.
+(actors/engine/device/reservations.py): the daemon never hears of those positions.
 """
 
 from __future__ import annotations
@@ -15,13 +15,13 @@ from typing import Final, final
 
 import trio
 
-from actors.engine.device_file import DeviceFile
+from actors.engine.device.event_spool import Item
+from actors.engine.device.file import DeviceFile
+from actors.engine.device.journal import Batch
+from actors.engine.device.reservations import Reservation, Reservations
 from actors.engine.errors import WriteFault
-from actors.engine.journal import Batch
 from actors.engine.logs import EngineLog
-from actors.engine.outbox import Item
-from actors.engine.protocol import FromEngine, JournalDelta, KeyRow, OutboxEvent
-from actors.engine.reservations import Reservation, Reservations
+from actors.engine.protocol.messages import FromEngine, JournalDelta, KeyRow, OutboxEvent
 
 SWEEP_S: Final = 10.0
 """The library may write at any time without an event of ours: so the journal is looked at this often anyhow."""

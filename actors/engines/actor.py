@@ -15,7 +15,7 @@ from typing import Any, Final, final
 import structlog
 import trio
 
-from actors.engine import protocol
+from actors.engine.protocol import messages as protocol
 from actors.engines.control import ControlLink, ControlLost, open_control
 from actors.engines.output import forward_output
 from actors.engines.places import hosts_of

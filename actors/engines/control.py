@@ -11,7 +11,7 @@ import msgspec
 import trio
 import trio_websocket
 
-from actors.engine import protocol
+from actors.engine.protocol import messages as protocol
 
 CONNECT_EVERY_S = 0.02
 

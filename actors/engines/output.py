@@ -10,7 +10,7 @@ from typing import Any
 import msgspec
 import trio
 
-from actors.engine.redaction import redact
+from config.engine_log_redaction import redact
 from config.json_text import read_json
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Final
 
-from actors.engine.protocol import EngineStatistics
+from actors.engine.protocol.messages import EngineStatistics
 from actors.messages import Hosts
 from config.sections import EngineSettings
 

@@ -8,7 +8,7 @@ from typing import Any, Final
 
 from msgspec import UNSET, UnsetType
 
-from actors.engine import contents as c
+from actors.engine.protocol import contents as c
 from actors.http.bodies import MAX_MESSAGE
 from actors.http.kinds import (
     KINDS,

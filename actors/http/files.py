@@ -16,7 +16,7 @@ from litestar.openapi.spec import OpenAPIFormat, OpenAPIMediaType, OpenAPIType, 
 from litestar.params import PathParameter, QueryParameter
 from litestar.response import Stream
 
-from actors.engine.contents import MediaKind
+from actors.engine.protocol.contents import MediaKind
 from actors.http.backends import Injected, note_read
 from actors.http.bodies import ApiRequest
 from actors.http.guards import CompanyId, needs_company, needs_key

@@ -8,7 +8,7 @@ from litestar import Controller, Response, get, post
 from litestar.params import JSONBody, PathParameter
 from msgspec import UNSET
 
-from actors.engine.inquiries import GroupDescription
+from actors.engine.protocol.orders import GroupDescription
 from actors.http.backends import Backends, Injected
 from actors.http.guards import CompanyId, needs_company, needs_key
 from actors.http.kinds import ReadBody, TypingBody

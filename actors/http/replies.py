@@ -6,7 +6,7 @@ from typing import TypeVar
 
 import msgspec
 
-from actors.engine.contents import MediaKind
+from actors.engine.protocol.contents import MediaKind
 from actors.messages import Answer, CompanyStatus, ContactReport, EventPage, HealthReport, Offer, Sent, SessionPage
 from actors.metrics import Totals
 

@@ -10,7 +10,7 @@ from typing import final
 import msgspec
 import structlog
 
-from actors.engine.contents import StoredFile
+from actors.engine.protocol.contents import StoredFile
 from actors.http.actor import Stores
 from actors.http.audit import AuditEntry
 from actors.http.auth import Principal

@@ -13,7 +13,7 @@ import msgspec
 import trio
 
 from actors.disk.state import DiskState
-from actors.engine import contents as c
+from actors.engine.protocol import contents as c
 from actors.http.auth import Principal
 from actors.http.drafts import Attachment
 from actors.http.places import place_for

@@ -10,7 +10,7 @@ from typing import Final, Protocol, cast, final, get_args
 from litestar.exceptions import InternalServerException
 from multipart import MultipartError, MultipartSegment, PushMultipartParser  # type: ignore[import-untyped]
 
-from actors.engine.contents import MediaKind
+from actors.engine.protocol.contents import MediaKind
 from actors.http.bodies import ApiRequest
 from actors.http.problems import Problem
 from actors.media.names import decode_words, name_in_header

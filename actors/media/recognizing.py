@@ -7,7 +7,7 @@ from typing import BinaryIO, Final
 
 import trio
 
-from actors.engine.contents import MediaKind
+from actors.engine.protocol.contents import MediaKind
 from actors.media.facts import Facts
 from actors.media.libmagic import Recognizer
 from actors.media.ogg import ogg_codec, opus_seconds

@@ -7,8 +7,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from actors.engine.contents import MediaKind, StoredFile
-from actors.engine.inquiries import GroupDescription, TypingState
+from actors.engine.protocol.contents import MediaKind, StoredFile
+from actors.engine.protocol.orders import GroupDescription, TypingState
 from actors.messages.basis import Answer
 from supervisor import Request
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from actors.engine.contents import AnyContent
+from actors.engine.protocol.contents import AnyContent
 from actors.messages.basis import Answer
 from supervisor import Request
 

@@ -10,10 +10,10 @@ from pathlib import Path
 
 import msgspec
 
-from actors.engine.device_file import build
-from actors.engine.library import Library
-from actors.engine.schema import read_template
-from actors.engine.sqlite import Sqlite
+from actors.engine.device.file import build
+from actors.engine.device.schema import read_template
+from actors.engine.device.sqlite import Sqlite
+from actors.engine.whatsmeow.library import Library
 
 
 def main() -> None:

@@ -62,7 +62,7 @@ class Traffic:
     """Every company sends to the listener, one text after the other, and the talker to every company.
 
     Two others, so that each Signal session is used in one direction: the library that they are made of loses messages when it encrypts
-    and decrypts with the same session at the same time (actors/engine/session_guard.py keeps ours from doing so).
+    and decrypts with the same session at the same time (actors/engine/device/session_guard.py keeps ours from doing so).
     """
 
     def __init__(self, api: Api, listener: Peer, talker: Peer, companies: Sequence[User]) -> None:

@@ -13,7 +13,7 @@ import msgspec
 import trio
 from trio_websocket import WebSocketConnection, WebSocketRequest, wrap_server_stream
 
-from actors.engine import protocol
+from actors.engine.protocol import messages as protocol
 
 PIECE: Final = b"x" * 65536
 LINE_BYTES: Final = 100 * 1024 * 1024

@@ -14,7 +14,7 @@ import trio_websocket
 from actors.company.link import EngineLink, LinkLost
 from actors.company.ports import CompanyPorts
 from actors.disk.state import DiskState
-from actors.engine import protocol
+from actors.engine.protocol import messages as protocol
 from actors.messages import Announce, CompanyState, EnginePlace, Event, LeavePlace, Publish, Refused, TakePlace
 from actors.storage.requests import AcquireLease, CheckWritable, CommitDelta, KeepMedia
 from config.sections import CompanySettings

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from actors.company.closings import Credentials, judge
 from actors.company.states import SUCCESSORS
-from actors.engine.protocol import Closed
+from actors.engine.protocol.messages import Closed
 from actors.messages import CompanyState
 
 KINDS = get_args(get_type_hints(Closed)["kind"])

@@ -7,7 +7,8 @@ import pytest
 import trio
 from trio.testing import MockClock
 
-from actors.engine import payloads, protocol
+from actors.engine.protocol import messages as protocol
+from actors.engine.whatsmeow import payloads
 from actors.messages import (
     CheckHealth,
     CompanyState,

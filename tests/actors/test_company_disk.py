@@ -6,7 +6,7 @@ import pytest
 import trio
 from trio.testing import MockClock
 
-from actors.engine import protocol
+from actors.engine.protocol import messages as protocol
 from actors.messages import CheckContact, CompanyState, DiskFailed, Initialize, Refused
 from tests.actors.fakes import World
 from tests.actors.running import TEXT, company

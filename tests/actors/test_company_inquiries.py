@@ -9,8 +9,8 @@ import pytest
 import trio
 from trio.testing import MockClock, wait_all_tasks_blocked
 
-from actors.engine import protocol
-from actors.engine.contents import Location, StoredFile
+from actors.engine.protocol import messages as protocol
+from actors.engine.protocol.contents import Location, StoredFile
 from actors.messages import (
     CheckContact,
     ContactReport,

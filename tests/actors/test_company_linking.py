@@ -8,7 +8,7 @@ import pytest
 import trio
 from trio.testing import MockClock
 
-from actors.engine import protocol
+from actors.engine.protocol import messages as protocol
 from actors.messages import (
     CompanyState,
     GetOffer,

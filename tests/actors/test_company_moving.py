@@ -5,7 +5,7 @@ from __future__ import annotations
 import trio
 from trio.testing import MockClock
 
-from actors.engine import protocol
+from actors.engine.protocol import messages as protocol
 from actors.messages import (
     CompanyState,
     Initialize,

@@ -7,7 +7,7 @@ import pytest
 import trio
 from trio.testing import MockClock, wait_all_tasks_blocked
 
-from actors.engine import protocol
+from actors.engine.protocol import messages as protocol
 from actors.messages import (
     Refused,
 )

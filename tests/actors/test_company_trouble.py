@@ -9,7 +9,7 @@ import trio
 from trio.testing import MockClock
 
 from actors.company.ownership import TAKE_UP_WITHIN_S
-from actors.engine import protocol
+from actors.engine.protocol import messages as protocol
 from actors.messages import (
     CompanyState,
     Initialize,

@@ -8,7 +8,7 @@ import trio
 from trio.testing import MockClock, wait_all_tasks_blocked
 
 from actors.company.waiting import RETRY_AFTER_S
-from actors.engine import protocol
+from actors.engine.protocol import messages as protocol
 from actors.messages import CompanyState, Logout, Refused, StopSession, WaitConnected
 from tests.actors.fakes import FakeEngine, World
 from tests.actors.running import COMPANY, TEXT, Running, company

@@ -8,7 +8,7 @@ from trio.testing import wait_all_tasks_blocked
 
 from actors.company import shipping
 from actors.company.shipping import Shipment, ShippingStopped
-from actors.engine.protocol import JournalDelta, KeyRow
+from actors.engine.protocol.messages import JournalDelta, KeyRow
 
 
 def delta(position: int, *keys: str, creds: bytes | None = None, base: bool = False) -> JournalDelta:

@@ -6,7 +6,7 @@ import pytest
 
 from actors.company.closings import judge
 from actors.company.trouble import in_words
-from actors.engine.protocol import Closed
+from actors.engine.protocol.messages import Closed
 
 DIAL = (
     'failed to dial whatsapp web websocket: failed to send handshake request: Get "https://web.whatsapp.com/ws/chat": '

@@ -5,7 +5,7 @@ from __future__ import annotations
 import msgspec
 import pytest
 
-from actors.engine.protocol import EngineStatistics
+from actors.engine.protocol.messages import EngineStatistics
 from actors.engines.wear import wear_of
 from config.sections import EngineSettings
 

@@ -14,7 +14,7 @@ from typing import Final
 
 import trio
 
-from actors.engine.reservations import SESSION
+from actors.engine.device.reservations import SESSION
 from storage.database.pool import open_database
 from tests.acceptance.peer import Peer
 from tests.acceptance.traffic import Traffic, flowing

@@ -6,7 +6,7 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
 
-from actors.engine import protocol as p
+from actors.engine.protocol import messages as p
 from tests.engine.daemon import Engine, Link, Record, run_engine
 from tests.loopback.loopback import Loopback
 from tests.loopback.server import open_loopback

@@ -7,11 +7,11 @@ from pathlib import Path
 
 import pytest
 
-from actors.engine.device_file import DeviceFile, build
-from actors.engine.library import Library
-from actors.engine.outbox import Item
-from actors.engine.schema import Template, read_template
-from actors.engine.sqlite import Connection, Sqlite
+from actors.engine.device.event_spool import Item
+from actors.engine.device.file import DeviceFile, build
+from actors.engine.device.schema import Template, read_template
+from actors.engine.device.sqlite import Connection, Sqlite
+from actors.engine.whatsmeow.library import Library
 from tests.engine.rows import creds
 
 BuildFile = Callable[..., DeviceFile]

@@ -14,7 +14,7 @@ from typing import Any, TypeVar, cast
 import trio
 import trio_websocket
 
-from actors.engine import protocol as p
+from actors.engine.protocol import messages as p
 
 ROOT = Path(__file__).parents[2]
 M = TypeVar("M")

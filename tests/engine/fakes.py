@@ -6,9 +6,9 @@ import threading
 from collections.abc import Callable
 from typing import Any
 
-from actors.engine.contents import StoredFile
 from actors.engine.errors import LibraryError
-from actors.engine.library import Callbacks, Library
+from actors.engine.protocol.contents import StoredFile
+from actors.engine.whatsmeow.library import Callbacks, Library
 
 
 class FakeLibrary:

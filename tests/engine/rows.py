@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from typing import Any
 
-from actors.engine.sqlite import Connection
+from actors.engine.device.sqlite import Connection
 from storage.whatsmeow.creds import SqlValue, creds_from_device
 
 JID = "79000000001:1@s.whatsapp.net"

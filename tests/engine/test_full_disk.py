@@ -11,18 +11,18 @@ from typing import Any
 import pytest
 import trio
 
-from actors.engine import client as client_module
-from actors.engine.device_file import DeviceFile, build, open_file
+from actors.engine.device.file import DeviceFile, build, open_file
+from actors.engine.device.schema import Template
+from actors.engine.device.sqlite import Sqlite
 from actors.engine.errors import WriteFault
-from actors.engine.library import Callbacks, Library
-from actors.engine.protocol import Closed, Connect, Connected, Disconnect, Done, Failed, OutboxEvent, SendText
-from actors.engine.schema import Template
-from actors.engine.sqlite import Sqlite
+from actors.engine.protocol.messages import Closed, Connect, Connected, Disconnect, Done, Failed, OutboxEvent, SendText
+from actors.engine.whatsmeow import client as client_module
+from actors.engine.whatsmeow.library import Callbacks, Library
 from config.reserve import NAME
 from tests.engine.fakes import FakeLibrary, refuse
 from tests.engine.rows import creds, put_identity
-from tests.engine.test_client import RECEIPT, receipt
 from tests.engine.test_session import Company, OpenCompany, logs_in, open_company
+from tests.engine.whatsmeow.test_client import RECEIPT, receipt
 from tests.support.small_disk import fill, mounted_disk, needs_mount
 
 __all__ = ["open_company"]

@@ -13,8 +13,8 @@ import pytest
 import trio
 import trio_websocket
 
-from actors.engine import protocol as p
 from actors.engine.exits import CONTROL_LOST, NEVER_CONTROLLED, ORDERLY
+from actors.engine.protocol import messages as p
 from tests.engine.daemon import ROOT, Record, run_engine
 from tests.support.waiting import wait_until
 
@@ -270,7 +270,7 @@ async def test_a_proxy_that_refuses_is_an_ending(tmp_path: Path) -> None:
 
 def test_it_loads_nothing_that_belongs_to_the_daemon() -> None:
     """Memory is per process: no web framework, no database driver, no supervisor, and of neonize only protobufs."""
-    program = "import actors.engine.running, actors.engine.library as l, sys; l.load_protobufs(); print(' '.join(sys.modules))"
+    program = "import actors.engine.running, actors.engine.whatsmeow.library as l, sys; l.load_protobufs(); print(' '.join(sys.modules))"
     found = subprocess.run([sys.executable, "-c", program], cwd=ROOT, stdout=subprocess.PIPE, check=True, text=True)
 
     modules = {name.split(".")[0] for name in found.stdout.split()}

@@ -13,14 +13,14 @@ import pytest
 import trio
 import trio.testing
 
-from actors.engine import client as client_module
 from actors.engine import session as module
 from actors.engine.calls import ANSWERS_WAITING, Calls
-from actors.engine.device_file import DeviceFile, Ending
+from actors.engine.device.file import DeviceFile, Ending
+from actors.engine.device.schema import Template
+from actors.engine.device.sqlite import Sqlite
 from actors.engine.host import Host
-from actors.engine.library import Callbacks, Library
 from actors.engine.logs import EngineLog
-from actors.engine.protocol import (
+from actors.engine.protocol.messages import (
     Closed,
     Connect,
     Connected,
@@ -43,10 +43,10 @@ from actors.engine.protocol import (
     Sent,
     ToEngine,
 )  # fmt: skip
-from actors.engine.schema import Template
 from actors.engine.session import Session
 from actors.engine.shipping import Shipper
-from actors.engine.sqlite import Sqlite
+from actors.engine.whatsmeow import client as client_module
+from actors.engine.whatsmeow.library import Callbacks, Library
 from config.reserve import Reserve
 from tests.engine.conftest import BuildFile
 from tests.engine.fakes import FakeLibrary, held, refuse

@@ -10,13 +10,13 @@ import trio.lowlevel
 import trio.testing
 
 from actors.engine import shipping as module
-from actors.engine.device_file import DeviceFile
+from actors.engine.device.file import DeviceFile
 from actors.engine.logs import EngineLog
-from actors.engine.protocol import FromEngine, JournalDelta, OutboxEvent
+from actors.engine.protocol.messages import FromEngine, JournalDelta, OutboxEvent
 from actors.engine.shipping import Shipper
 from tests.engine.conftest import BuildFile
+from tests.engine.device.test_reservations import session
 from tests.engine.rows import PEER, put_identity, put_session
-from tests.engine.test_reservations import session
 
 
 class Daemon:

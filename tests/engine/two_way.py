@@ -10,7 +10,7 @@ from typing import Any
 
 import trio
 
-from actors.engine import protocol as p
+from actors.engine.protocol import messages as p
 from tests.engine.companies import A, B, two_companies
 from tests.engine.daemon import Link
 

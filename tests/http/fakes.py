@@ -13,8 +13,8 @@ import msgspec
 import trio
 
 from actors import messages as m
-from actors.engine.contents import StoredFile
-from actors.engine.inquiries import GroupDescription, GroupMember
+from actors.engine.protocol.contents import StoredFile
+from actors.engine.protocol.orders import GroupDescription, GroupMember
 from actors.events.hub import Filter, Hub
 from actors.events.subscription import Subscription
 from actors.http.audit import AuditEntry

@@ -11,7 +11,7 @@ import pytest
 import trio
 
 from actors import messages as m
-from actors.engine import contents as c
+from actors.engine.protocol import contents as c
 from actors.http.transfers import KnownFile
 from actors.media.spool import Spool
 from actors.messages import CompanyState

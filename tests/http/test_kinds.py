@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from actors import messages as m
-from actors.engine import contents as c
+from actors.engine.protocol import contents as c
 from actors.http.bodies import decode
 from actors.http.drafts import Attachment, draft_of
 from actors.http.kinds import KINDS, SendBody

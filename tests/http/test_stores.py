@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from actors.engine.contents import StoredFile
+from actors.engine.protocol.contents import StoredFile
 from actors.http.audit import AuditEntry
 from actors.http.auth import Principal
 from actors.http.problems import Problem

@@ -19,7 +19,7 @@ from importlib import import_module
 from pathlib import Path
 from typing import Any, Final
 
-from actors.engine.gate import Gate
+from actors.engine.whatsmeow.client_map_lock import Gate
 
 _MAGIC: Final[Any] = import_module("pylibmagic")
 """Makes libmagic findable, which neonize imports: load it first."""

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from actors.engine.contents import MediaKind
+from actors.engine.protocol.contents import MediaKind
 from actors.media.libmagic import Recognizer
 from actors.media.ogg import opus_seconds
 from actors.media.recognizing import is_taken, natural_kind, recognize, seconds_of, types_taken

@@ -12,7 +12,7 @@ from packaging.requirements import Requirement
 from packaging.specifiers import SpecifierSet
 from packaging.utils import canonicalize_name
 
-from actors.engine.library import package_directory
+from actors.engine.whatsmeow.library import package_directory
 from tests.packaging.project import PACKAGES, ROOT, constraints, pinned_version, pyproject
 
 _LEAST = {"protobuf": "7.34.1"}

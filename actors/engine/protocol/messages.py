@@ -1,0 +1,405 @@
+"""What the daemon and an engine process say to each other.
+
+One trio-websocket over the engine's Unix socket per company, resource ``/company/<companyId>``; one more, ``/control``, for the
+EngineActor. Every frame is one MessagePack-encoded message of this module. The daemon speaks first on a company connection: `Open`.
+Closing a company connection, for whatever reason, closes that company's WhatsApp client; losing ``/control`` ends the engine process.
+
+Calls carry a ``call`` number chosen by the daemon; the engine answers each with exactly one message that repeats it.
+"""
+
+from __future__ import annotations
+
+from typing import Final, Literal, TypeVar
+
+import msgspec
+
+from actors.engine.protocol.contents import AnyContent
+from actors.engine.protocol.orders import (
+    CheckNumber as CheckNumber,
+)
+from actors.engine.protocol.orders import (
+    Download as Download,
+)
+from actors.engine.protocol.orders import (
+    GetGroup as GetGroup,
+)
+from actors.engine.protocol.orders import (
+    GroupDescription as GroupDescription,
+)
+from actors.engine.protocol.orders import (
+    GroupMember as GroupMember,
+)
+from actors.engine.protocol.orders import (
+    Groups as Groups,
+)
+from actors.engine.protocol.orders import (
+    ListGroups as ListGroups,
+)
+from actors.engine.protocol.orders import (
+    MarkRead as MarkRead,
+)
+from actors.engine.protocol.orders import (
+    MediaArrived as MediaArrived,
+)
+from actors.engine.protocol.orders import (
+    NumberChecked as NumberChecked,
+)
+from actors.engine.protocol.orders import (
+    SetTyping as SetTyping,
+)
+from actors.engine.protocol.orders import (
+    TypingState as TypingState,
+)
+from actors.engine.protocol.orders import (
+    Upload as Upload,
+)
+from actors.engine.protocol.orders import (
+    Uploaded as Uploaded,
+)
+from actors.engine.protocol.wire import Message as Message
+
+MAX_FRAME_BYTES: int = 16 * 1024 * 1024
+"""Larger frames end the connection. A whole auth state (1,313 keys) is about 0.6 MB."""
+MAX_CONTROL_BYTES: int = 1024 * 1024
+"""The same on /control, where the longest message names 1,000 companies in 65 KB."""
+
+
+class KeyRow(msgspec.Struct, frozen=True, array_like=True):
+    """One auth-state key: its type and id as in `whatsapp_keys`, its value as JSON bytes (None: the key is gone)."""
+
+    key_type: str
+    key_id: str
+    value: bytes | None
+
+
+# --- daemon -> engine, company connection -----------------------------------------------------------------------------
+
+
+class Open(Message, frozen=True, tag=True):
+    """Take up this company. The engine answers `NeedAuthState` (file missing, foreign, behind or ahead) or `Opened`."""
+
+    company_id: str
+    file_id: str | None
+    """The device file Postgres knows about; None when it knows none."""
+    position: int
+    """The journal position committed in Postgres for that file."""
+    proxy: str | None = None
+    """``http://host:port`` or ``socks5://host:port`` for this company's WhatsApp traffic."""
+    device_name: str = "wasup"
+    discard_file: bool = False
+    """Operator's `initialize` after a logout: forget whatever lies in the file."""
+    lease_until: float | None = None
+    """Until when the company is this daemon's, by the machine's monotonic clock; `LeaseExtended` moves it. None: for ever."""
+
+
+class LeaseExtended(Message, frozen=True, tag=True):
+    """The company is this daemon's until then, by the machine's monotonic clock. When that passes without another of these, the engine
+    leaves WhatsApp and ends the connection by itself: a daemon that was stopped cannot say so."""
+
+    until: float
+
+
+class AuthStateChunk(Message, frozen=True, tag=True):
+    """The auth state in answer to `NeedAuthState`; ``last`` on the final chunk. No creds in any chunk: an unlinked company."""
+
+    creds: bytes | None
+    keys: tuple[KeyRow, ...]
+    last: bool
+
+
+class Connect(Message, frozen=True, tag=True):
+    """Log in with the stored device, or (no device) start offering QR codes. Answered with `Done` once the attempt is under way."""
+
+    call: int
+
+
+class RequestPairingCode(Message, frozen=True, tag=True):
+    """Ask for a pairing code for ``phone`` (digits only). Answered with `PairingCode`. Wait for the first `Qr` of a `Connect`."""
+
+    call: int
+    phone: str
+
+
+class SendText(Message, frozen=True, tag=True):
+    """Send text. Answered with `Sent` after the journal entries it caused were shipped in deltas up to ``Sent.position``."""
+
+    call: int
+    to: str
+    """A full JID."""
+    text: str
+    message_id: str
+    """The id the daemon would like. The library's send takes none, so `Sent.message_id` is the real one."""
+    quoted: QuotedMessage | None = None
+    timeout_s: float = 45.0
+    """`Failed` with code `timeout` after so long; it may still be sent then."""
+    mentions: tuple[str, ...] = ()
+    """Full JIDs of who is mentioned in the text."""
+    expiration: int | None = None
+    """Seconds until the message disappears; 0: never; None: as the chat's timer says."""
+
+
+class SendContent(Message, frozen=True, tag=True):
+    """Send anything else; in every other respect as `SendText`. `no_such_message` when the text of an unknown one is to change."""
+
+    call: int
+    to: str
+    content: AnyContent
+    message_id: str
+    quoted: QuotedMessage | None = None
+    timeout_s: float = 45.0
+    mentions: tuple[str, ...] = ()
+    expiration: int | None = None
+
+
+class QuotedMessage(msgspec.Struct, frozen=True):
+    """The message a reply refers to."""
+
+    message_id: str
+    sender: str
+    """Full JID of who wrote it."""
+    text: str = ""
+
+
+class Ping(Message, frozen=True, tag=True):
+    """A real round trip to WhatsApp (not a flag). Answered with `Done` or `Failed`."""
+
+    call: int
+    timeout_s: float = 10.0
+
+
+class Logout(Message, frozen=True, tag=True):
+    """Unlink this device at WhatsApp. Answered with `Done` or `Failed`."""
+
+    call: int
+
+
+class Disconnect(Message, frozen=True, tag=True):
+    """Leave WhatsApp, stop the client, ship the rest; answered with `Done`. The connection stays open for a later `Connect`."""
+
+    call: int
+
+
+class Committed(Message, frozen=True, tag=True):
+    """Everything up to ``position`` is in Postgres: the engine may cut its journal and outbox there."""
+
+    position: int
+
+
+class EventsStored(Message, frozen=True, tag=True):
+    """Events up to outbox number ``number`` are in the daemon's event log: the engine may cut its outbox there."""
+
+    number: int
+
+
+# --- engine -> daemon, company connection -----------------------------------------------------------------------------
+
+
+class NeedAuthState(Message, frozen=True, tag=True):
+    """The engine must rebuild the device file, or (``ahead``) compare it with the record; send `AuthStateChunk`s."""
+
+    reason: Literal["missing", "foreign", "behind", "ahead", "discarded", "damaged"]
+
+
+class Opened(Message, frozen=True, tag=True):
+    """The device file is ready."""
+
+    file_id: str
+    rebuilt: bool
+    """True: a new file; the next delta carries ``base``."""
+    position: int
+    """Last position in its journal; the tail above the committed one follows in `JournalDelta`s at once."""
+    jid: str | None
+    """The linked device's JID, None when not linked."""
+    lid: str | None
+
+
+class OpenRefused(Message, frozen=True, tag=True):
+    """Not possible here; the connection is closed after this.
+
+    ``code``: `engine_full`, `already_open`, `unknown_schema`, `bad_auth_state`, `storage_full` (the file system takes no writes; also
+    when that ends a connection later), `device_unusable`.
+    """
+
+    code: str
+    text: str
+
+
+class JournalDelta(Message, frozen=True, tag=True):
+    """Present values of the keys that changed up to ``position``. To be committed in this order."""
+
+    position: int
+    creds: bytes | None
+    keys: tuple[KeyRow, ...]
+    base: bool = False
+    """First delta of a file the engine just made."""
+
+
+class Done(Message, frozen=True, tag=True):
+    call: int
+
+
+class Failed(Message, frozen=True, tag=True):
+    """A call failed.
+
+    ``code``: `not_connected`, `not_linked`, `already_linked`, `timeout`, `no_such_recipient`, `not_in_group`, `no_such_group`,
+    `no_such_message`, `upload_failed`, `media_gone`, `download_failed`, `rejected`, `storage_full`, `engine_error`.
+    """
+
+    call: int
+    code: str
+    text: str
+
+
+class Sent(Message, frozen=True, tag=True):
+    call: int
+    message_id: str
+    timestamp: float
+    """Unix seconds, WhatsApp's."""
+    position: int
+    """Journal position that must be committed before the send counts as durable; an old one when its key was reserved."""
+
+
+class PairingCode(Message, frozen=True, tag=True):
+    call: int
+    code: str
+    """``ABCD-1234`` as the phone asks for it."""
+
+
+class Qr(Message, frozen=True, tag=True):
+    """QR codes to show one after another. The library hands them out one at a time: a later `Qr` replaces the one before."""
+
+    codes: tuple[str, ...]
+    """The text of each code."""
+    valid_s: float = 60.0
+    """How long the first of ``codes`` is valid from now; further ones 20 s each."""
+
+
+class Paired(Message, frozen=True, tag=True):
+    """The phone accepted this device. Announce it only after ``position`` is committed."""
+
+    jid: str
+    lid: str | None
+    platform: str
+    position: int
+
+
+class Connected(Message, frozen=True, tag=True):
+    """Logged in and ready."""
+
+    jid: str
+    lid: str | None
+    push_name: str = ""
+
+
+class Closed(Message, frozen=True, tag=True):
+    """The WhatsApp connection ended or was refused. What it means is the company actor's business (actors/company/closings.py)."""
+
+    kind: Literal[
+        "disconnected",
+        "stream_error",
+        "connect_failure",
+        "logged_out",
+        "replaced",
+        "temporary_ban",
+        "outdated",
+        "pairing_failed",
+        "storage_full",
+    ]
+    code: int = 0
+    """WhatsApp's code: 401, 402, 403, 405, 406, 409, 411, 413, 414, 415, 500, 501, 503, 515 …; 0 when it gave none."""
+    text: str = ""
+    expires_in_s: float | None = None
+    """temporary_ban: how long. For storage_full, which is our doing and not WhatsApp's, ``text`` is the reason in words."""
+
+
+class KeepAlive(Message, frozen=True, tag=True):
+    """whatsmeow's own keep-alive began to fail (``ok`` false, ``errors`` in a row) or works again."""
+
+    ok: bool
+    errors: int = 0
+
+
+class OutboxEvent(Message, frozen=True, tag=True):
+    """Something an application wants to know, kept in the engine's outbox until `EventsStored`: WhatsApp will not send it again."""
+
+    number: int
+    type: str
+    """`message`, `receipt`, `undecryptable`, or `media`, which comes before the message that it belongs to and is for the daemon
+    alone (`MediaArrived`).
+    """
+    payload: bytes
+    """JSON object, exactly the event payload of spec.md."""
+    position: int
+    """Journal position reached when it was received (its ratchet step): commit that first."""
+
+
+# --- /control ---------------------------------------------------------------------------------------------------------
+
+
+class EngineHello(Message, frozen=True, tag=True):
+    """First message of the engine on /control."""
+
+    pid: int
+    neonize: str
+
+
+class EngineStatisticsRequest(Message, frozen=True, tag=True):
+    call: int
+
+
+class EngineStatistics(Message, frozen=True, tag=True):
+    call: int
+    companies: tuple[str, ...]
+    rss_bytes: int
+    threads: int
+    stale_clients: int = 0
+    """Clients ended since the start. The library keeps their database handles until the process ends: 0.2 MB and 2 descriptors each."""
+    stuck_clients: int = 0
+    """Of those, how many never returned from the library (a thread each)."""
+    descriptors: int = 0
+    """Open file descriptors of the process."""
+    descriptor_limit: int = 0
+    """The most it may have; 0: no limit that is known."""
+
+
+class EngineShutdown(Message, frozen=True, tag=True):
+    """Close every client, ship what can be shipped, exit 0."""
+
+
+ToEngine = (
+    Open | AuthStateChunk | Connect | RequestPairingCode | SendText | SendContent | Upload | Download | CheckNumber | ListGroups | GetGroup
+    | MarkRead | SetTyping | Ping | Logout | Disconnect | Committed | EventsStored | LeaseExtended | EngineStatisticsRequest
+    | EngineShutdown
+)  # fmt: skip
+FromEngine = (
+    NeedAuthState | Opened | OpenRefused | JournalDelta | Done | Failed | Sent | Uploaded | NumberChecked | Groups | PairingCode
+    | Qr | Paired | Connected | Closed | KeepAlive | OutboxEvent | EngineHello | EngineStatistics
+)  # fmt: skip
+
+T = TypeVar("T")
+
+# msgspec reads a union of so many types anew at each call of its plain function, which takes a hundred times as long as a frame.
+_TO_ENGINE: Final[msgspec.msgpack.Decoder[ToEngine]] = msgspec.msgpack.Decoder(ToEngine)
+_FROM_ENGINE: Final[msgspec.msgpack.Decoder[FromEngine]] = msgspec.msgpack.Decoder(FromEngine)
+
+
+def encode(message: Message) -> bytes:
+    """One frame."""
+    return msgspec.msgpack.encode(message)
+
+
+def decode_to_engine(frame: bytes) -> ToEngine:
+    """Raises msgspec.ValidationError or msgspec.DecodeError for anything that is not a `ToEngine` message."""
+    return _decoded(_TO_ENGINE, frame)
+
+
+def decode_from_engine(frame: bytes) -> FromEngine:
+    """Raises msgspec.ValidationError or msgspec.DecodeError for anything that is not a `FromEngine` message."""
+    return _decoded(_FROM_ENGINE, frame)
+
+
+def _decoded(decoder: msgspec.msgpack.Decoder[T], frame: bytes) -> T:
+    try:
+        return decoder.decode(frame)
+    except RecursionError:  # what has no place in a message is skipped level by level
+        raise msgspec.DecodeError("it nests too deep to be read") from None

@@ -1,0 +1,439 @@
+"""One client of the WhatsApp library: a thread that lives in it, what it reports, and how it is stopped."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from typing import Final, TypeVar, final
+from urllib.parse import quote
+
+import trio
+
+from actors.engine.errors import CallRefused, LibraryError, WriteFault
+from actors.engine.logs import EngineLog
+from actors.engine.thread_queue import Handover
+from actors.engine.whatsmeow import events
+from actors.engine.whatsmeow.client_map_lock import Gate, is_noted
+from actors.engine.whatsmeow.disconnects import Closing, Hint, closing_from_log, is_fatal
+from actors.engine.whatsmeow.library import Callbacks, WhatsAppLibrary
+from actors.engine.whatsmeow.receipts import Passed, Receipts, is_message_leaving, passed_from_log
+from actors.engine.whatsmeow.reconnect_hold import is_restarting, is_socket_lost
+from actors.engine.whatsmeow.write_faults import failed_write
+
+T = TypeVar("T")
+
+NOTED_WITHIN_S: Final = 1.0
+"""How long others wait at most until the library has noted a new client in its maps: it opens and reads the file before, 5 to 7 ms."""
+
+DISCONNECT_S: Final = 8.0
+RETURN_S: Final = 3.0
+QUIET_S: Final = 0.05
+"""No event for so long after the socket is closed: the library has delivered what it had."""
+DRAIN_S: Final = 2.0
+CALLS_AT_ONCE: Final = 4
+"""Threads one client's calls may hold, stuck ones included."""
+SIGNALS_QUEUED: Final = 64
+STORE_RETRY_S: Final = 0.5
+UNSAVED: Final = 1_000
+"""The library keeps a hundred events at most for a client; what is beyond its channel, WhatsApp has."""
+STOPPED_EVERY_S: Final = 0.25
+"""How often a message that waits for its key to be in Postgres looks whether its client is being stopped. It waits no longer than the
+company's lease lasts, which needs Postgres too."""
+
+REDELIVER_S: Final = 1.0
+"""After the first lost message, so that others which were lost with it are seen before the log-in that brings them all."""
+
+
+@dataclass(frozen=True, slots=True)
+class QrOffered:
+    code: str
+
+
+@dataclass(frozen=True, slots=True)
+class OfferEnded:
+    status: str
+
+
+@dataclass(frozen=True, slots=True)
+class RunEnded:
+    """The library returned by itself."""
+
+    error: str
+
+
+@dataclass(frozen=True, slots=True)
+class Stored:
+    """Something lies in the outbox or the journal."""
+
+
+Signal = (
+    QrOffered
+    | OfferEnded
+    | RunEnded
+    | Stored
+    | events.PairSucceeded
+    | events.LoggedIn
+    | events.KeepAliveFailed
+    | events.KeepAliveRestored
+    | events.GroupTimerSet
+    | Closing
+    | Hint
+)
+
+
+@dataclass(frozen=True, slots=True)
+class ClientSettings:
+    name: str
+    """Unique in the process for ever: the library may still hold a stopped client of an earlier name."""
+    file: Path
+    proxy: str | None
+    device_name: str
+    linked: bool
+    """The file holds a device; without one the library waits for a scan and never returns if none comes."""
+
+
+@final
+class Client:
+    """Made, started once, stopped once."""
+
+    def __init__(
+        self,
+        library: WhatsAppLibrary,
+        gate: Gate,
+        settings: ClientSettings,
+        store: Callable[[events.Incoming], None],
+        log: EngineLog,
+        is_lost: Callable[[Passed], bool] = lambda passed: False,
+        make_room: Callable[[str], str] = str,
+        make_durable: Callable[[threading.Event], None] = threading.Event.set,
+    ) -> None:
+        """``store`` keeps an event on disk; ``is_lost`` says whether a message that was passed over has to be sent again;
+        ``make_room`` is called once when something could not be written, and puts SQLite's text into words;
+        ``make_durable`` sets the event when everything the library has written by now is in Postgres."""
+        self.settings = settings
+        self.signals: Handover[Signal] = Handover(SIGNALS_QUEUED)
+        self.unsaved: list[events.Incoming] = []
+        """Events that could not be written before the client was stopped, at most `UNSAVED`."""
+        self._library = library
+        self._gate = gate
+        self._store = store
+        self._is_lost = is_lost
+        self._make_room = make_room
+        self._make_durable = make_durable
+        self._receipts = Receipts()
+        self._redelivery: threading.Timer | None = None
+        self._log = log
+        self._limiter = trio.CapacityLimiter(CALLS_AT_ONCE)
+        # Never the process's own limiter: a few stuck dials would take all its threads, and with them every company's.
+        self._life_limiter = trio.CapacityLimiter(2)
+        self._token = trio.lowlevel.current_trio_token()
+        self._noted = threading.Event()
+        self._seen = threading.Event()
+        self._returned = trio.Event()
+        self._stopping = False
+        self._has_no_room = False
+        self._left = False
+        self._parked = False
+        self._given_up = False
+        self._has_device = settings.linked
+        self._would_redial = settings.linked
+        self._last_callback = 0.0
+        self._in_callback = 0
+
+    @property
+    def is_usable(self) -> bool:
+        """Calls are possible: the library has shown that it knows the client, and it was not stopped."""
+        return self._seen.is_set() and not self._stopping
+
+    @property
+    def has_returned(self) -> bool:
+        """Its thread is out of the library."""
+        return self._returned.is_set()
+
+    @property
+    def has_left(self) -> bool:
+        """Its socket is closed for good."""
+        return self._left or self.has_returned
+
+    async def start(self) -> None:
+        """Have the library connect; everything else comes as a signal."""
+        await trio.to_thread.run_sync(self._make, limiter=self._life_limiter)
+
+    async def call(self, function: Callable[..., T], *arguments: object, deadline_s: float) -> T:
+        """Call the library on a thread.
+
+        `CallRefused`: `not_connected`, `timeout` (the call goes on without us), or what the library's error means.
+        """
+        if not self.is_usable:
+            raise CallRefused("not_connected", "there is no connection to WhatsApp")
+        with trio.move_on_after(deadline_s):
+            try:
+                return await trio.to_thread.run_sync(
+                    partial(self._enter, function, *arguments), abandon_on_cancel=True, limiter=self._limiter
+                )
+            except LibraryError as error:
+                raise CallRefused(_code_of(error.text), error.text) from error
+        raise CallRefused("timeout", f"the library did not answer within {deadline_s:.0f} s")
+
+    async def stop(self) -> bool:
+        """Leave WhatsApp and let the library forget the client. False: it is stuck in a dial, and may still log in one day.
+
+        First the socket is closed, then what the library still has to deliver is taken, then the client goes. Its thread may stay behind
+        even so (`has_returned`), without a socket: the library never returns from waiting for a device that no phone linked.
+        """
+        self._stopping = True
+        self._receipts.let_go()
+        try:
+            return await self._stop()
+        finally:
+            self._receipts.close()
+
+    async def _stop(self) -> bool:
+        if self._parked:
+            self._left = True
+            self.signals.close()
+            return True
+        with trio.move_on_after(DISCONNECT_S):
+            await trio.to_thread.run_sync(self._leave, abandon_on_cancel=True, limiter=self._life_limiter)
+        self._given_up = not self._left
+        if self._left:
+            await self._forget()
+        self.signals.close()
+        return self._left
+
+    async def _forget(self) -> None:
+        if self._has_device:
+            await self._drain()
+        self.signals.close()
+        await trio.to_thread.run_sync(self._unmake, limiter=self._life_limiter)
+        with trio.move_on_after(RETURN_S if self._has_device else 0.0):
+            await self._returned.wait()
+
+    async def _drain(self) -> None:
+        with trio.move_on_after(DRAIN_S):
+            while self._in_callback or time.monotonic() - self._last_callback < QUIET_S:
+                await trio.sleep(QUIET_S / 2)
+
+    def write_failed(self, said: str) -> None:
+        """Something of this company could not be written: leave WhatsApp, which hears of nothing more meanwhile.
+
+        May be called by any thread but trio's.
+        """
+        if self._has_no_room:
+            return
+        self._has_no_room = True
+        self._receipts.hold_all()
+        reason = self._make_room(said)
+        self._log.failure(f"leaving WhatsApp, which keeps what is not acknowledged: {reason}")
+        self.signals.put(Closing("storage_full", text=reason))
+
+    # --- on worker threads --------------------------------------------------------------------------------------------
+
+    def _make(self) -> None:
+        with self._gate.making():
+            threading.Thread(target=self._run, name=self.settings.name, daemon=True).start()
+            self._noted.wait(NOTED_WITHIN_S)
+
+    def _enter(self, function: Callable[..., T], *arguments: object) -> T:
+        self._gate.begin_call()
+        try:
+            return function(self.settings.name, *arguments)
+        except LibraryError as error:
+            if (said := failed_write(error.text)) is not None:
+                self.write_failed(said)
+            raise
+
+    def _leave(self) -> None:
+        self._enter(self._library.disconnect)
+        self._left = True
+        if self._given_up:  # the dial ended after all, and nobody waits any more
+            self._unmake()
+
+    def _unmake(self) -> None:
+        with self._gate.making():
+            self._library.stop(self.settings.name)
+
+    def _run(self) -> None:
+        settings = self.settings
+        callbacks = Callbacks(self._on_qr, self._on_status, self._on_event, self._on_log)
+        # The library makes a URI of the name: what has a meaning there is quoted.
+        file = quote(str(settings.file))
+        try:
+            error = self._library.run(
+                settings.name, file, settings.proxy, settings.device_name, events.SUBSCRIBED, callbacks
+            )
+        except Exception as failure:  # noqa: BLE001 - the thread's boundary: whatever it was, the company must hear that its client is gone
+            error = type(failure).__name__
+        self._noted.set()
+        self.signals.put(RunEnded(error))
+        try:
+            self._token.run_sync_soon(self._returned.set)
+        except trio.RunFinishedError:
+            return
+
+    # --- callbacks, on the library's threads; none may raise ----------------------------------------------------------
+
+    def _on_qr(self, code: str) -> None:
+        self._seen.set()
+        self.signals.put(QrOffered(code))
+
+    def _on_status(self, status: str) -> None:
+        self._seen.set()
+        self.signals.put(OfferEnded(status))
+
+    def _on_event(self, number: int, data: bytes) -> None:
+        self._seen.set()
+        self._in_callback += 1
+        try:
+            self._take_event(number, data)
+        except Exception as error:  # noqa: BLE001 - an exception would vanish in the library; its text may hold message contents
+            self._log.failure(f"event {number} could not be read: {type(error).__name__}")
+        finally:
+            self._in_callback -= 1
+            self._last_callback = time.monotonic()
+
+    def _take_event(self, number: int, data: bytes) -> None:
+        event = events.decode(self._library.protobufs, number, data)
+        if isinstance(event, events.Incoming):
+            # What the library could not store, it takes for undecryptable; it is delivered again.
+            if not (self._has_no_room and event.type == "undecryptable"):
+                self._keep(event)
+            event = None
+        if (message_id := events.message_id(self._library.protobufs, number, data)) is not None:
+            self._receipts.kept(message_id)
+        elif isinstance(event, events.PairSucceeded | events.LoggedIn):
+            self._has_device = True
+            self._would_redial = self._would_redial or isinstance(event, events.LoggedIn)
+        self.signals.put(Stored() if event is None else event)
+
+    def _keep(self, event: events.Incoming) -> None:
+        """Until it is on disk: WhatsApp has been told that we have it. Meanwhile the library's channel fills, and WhatsApp waits."""
+        while True:
+            try:
+                return self._store(event)
+            except Exception as error:  # noqa: BLE001 - a full disk or a locked file: nothing else would keep the event
+                self._log.failure(f"cannot write the outbox: {type(error).__name__}: {error}")
+                if isinstance(error, WriteFault | OSError):
+                    self.write_failed(str(error))
+            if self._stopping or self.signals.is_closed:
+                return self._put_aside(event)
+            time.sleep(STORE_RETRY_S)
+
+    def _put_aside(self, event: events.Incoming) -> None:
+        """In memory: it is written before the next log-in. Should this process end before, WhatsApp delivers the message again."""
+        if len(self.unsaved) >= UNSAVED:
+            return self._log.failure(f"a {event.type} could not be written, and is lost")
+        self.unsaved.append(event)
+        return None
+
+    def _on_log(self, level: str, logger: str, text: str) -> None:
+        try:
+            if is_noted(logger):
+                self._noted.set()
+            if level == "DEBUG":  # whole nodes: nothing else may look at them
+                return self._note_node(logger, text)
+            if (passed := passed_from_log(text)) is not None:
+                self._pass(passed)
+            if is_restarting(text):
+                self._would_redial = False
+            self._parked = self._parked or is_fatal(text)  # before the signal: whoever handles it asks
+            found = closing_from_log(text)
+            if found is not None:
+                self.signals.put(found)
+            if level != "INFO":
+                if (
+                    said := failed_write(text)
+                ) is not None:  # the library acknowledges on this thread what it could not store
+                    self.write_failed(said)
+                self._log.library(level, logger, text)
+            if self._parked:
+                self._park()
+        except Exception as error:  # noqa: BLE001 - as above
+            self._log.failure(f"a log line could not be handled: {type(error).__name__}")
+
+    def _note_node(self, logger: str, text: str) -> None:
+        self._receipts.note(logger, text)
+        if is_message_leaving(logger, text):
+            self._hold_until_durable()
+        elif is_socket_lost(logger, text):
+            self._hold_until_stopped()
+
+    def _hold_until_stopped(self) -> None:
+        """Return when the library cannot dial any more (actors/engine/whatsmeow/reconnect_hold.py), or when it will not do so by itself."""
+        if self._would_redial and not self._stopping:
+            # What WhatsApp said last may still be on its way through the library, and tells more than an end.
+            time.sleep(QUIET_S)
+            if self._would_redial and not self._stopping:
+                self.signals.put(Closing("disconnected", text="the connection to WhatsApp was lost"))
+                self._receipts.wait_closed()
+
+    def _hold_until_durable(self) -> None:
+        """Return when the message may leave. It never does when anything goes wrong here."""
+        is_durable = False
+        try:
+            is_durable = self._is_durable()
+        finally:
+            if not is_durable:
+                self._log.failure("a message was not sent: the key it was encrypted with could not be stored")
+                self._receipts.wait_closed()
+
+    def _is_durable(self) -> bool:
+        """Wait until what the message was encrypted with is in Postgres. Were it sent before and then lost with this machine, the next
+        message would be encrypted with the same key, and its recipient would drop it."""
+        durable = threading.Event()
+        self._make_durable(durable)
+        while not durable.wait(STOPPED_EVERY_S):
+            if self._stopping:
+                return False
+        return True
+
+    def _pass(self, passed: Passed) -> None:
+        """Have WhatsApp deliver it again if it was lost here; only another log-in makes it do so."""
+        try:
+            if not self._is_lost(passed):
+                return self._receipts.kept(passed.message_id)
+        except WriteFault as fault:
+            self.write_failed(str(fault))
+        self._receipts.refuse(passed.message_id)
+        if self._redelivery is None:
+            closing = Closing("disconnected", text="messages that were lost here have to be delivered again")
+            self._redelivery = threading.Timer(REDELIVER_S, self.signals.put, (closing,))
+            self._redelivery.daemon = True
+            self._redelivery.start()
+        return None
+
+    def _park(self) -> None:
+        """Keep this thread of the library's for ever: its next instruction would end the process, with all the other companies in it.
+
+        It holds the client's socket lock, so the client can never connect again, and must not be asked to disconnect.
+        """
+        self._log.failure("the library was about to end the process over this refusal: this client stays where it is")
+        threading.Event().wait()
+
+
+def _code_of(text: str) -> str:
+    """`protocol.Failed`'s code for the library's error text."""
+    lowered = text.lower()
+    if failed_write(text) is not None:
+        return "storage_full"
+    if "not connected" in lowered:
+        return "not_connected"
+    if "websocket disconnected" in lowered:
+        return "timeout"  # while it waited for an answer: what was asked for may have been done
+    if "doesn't contain a device" in lowered or "not logged in" in lowered:
+        return "not_linked"
+    if "not participating in that group" in lowered:
+        return "not_in_group"
+    if "that group does not exist" in lowered:
+        return "no_such_group"
+    if "no lid found" in lowered:
+        return "no_such_recipient"
+    if "timed out" in lowered or "deadline" in lowered:
+        return "timeout"
+    if "server returned error" in lowered or "unknown server" in lowered or "status 4" in lowered:
+        return "rejected"
+    return "engine_error"

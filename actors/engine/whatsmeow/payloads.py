@@ -1,0 +1,311 @@
+"""Messages and receipts of the library as the event payloads applications see. Pure; reads protobuf objects, writes JSON.
+
+A payload holds: messageId, chat ``{id, pn, lid, kind}``, sender ``{id, pn, lid}``, fromMe, pushName, timestamp (unix seconds), kind, and
+by kind ``text``, ``media``, ``location``, ``contact``, ``poll`` …; ``quotedId`` for a reply, ``mentions``. Ids are JIDs without device
+part.
+"""
+
+from __future__ import annotations
+
+import time
+from types import MappingProxyType
+from typing import Any, Final, cast
+
+import msgspec
+
+from actors.engine.whatsmeow import choices
+from actors.engine.whatsmeow.timers import SETTING
+
+MAX_TEXT_CHARACTERS: Final = 65_536
+"""WhatsApp's own limit for a text message; a peer may send more, the rest is cut."""
+
+MAX_MENTIONS: Final = 256
+MAX_OPTIONS: Final = 32
+
+_WRAPPERS: Final = (
+    "ephemeralMessage", "viewOnceMessage", "viewOnceMessageV2", "viewOnceMessageV2Extension", "documentWithCaptionMessage", "editedMessage",
+    "deviceSentMessage", "associatedChildMessage",
+)  # fmt: skip
+_MAX_WRAPPERS: Final = 8
+
+_MEDIA: Final = {
+    "imageMessage": "image",
+    "videoMessage": "video",
+    "audioMessage": "audio",
+    "documentMessage": "document",
+    "stickerMessage": "sticker",
+    "ptvMessage": "video",
+}
+_OTHERS: Final = {
+    "locationMessage": "location",
+    "liveLocationMessage": "location",
+    "contactMessage": "contact",
+    "contactsArrayMessage": "contact",
+    "reactionMessage": "reaction",
+    "pollCreationMessage": "poll",
+    "pollCreationMessageV2": "poll",
+    "pollCreationMessageV3": "poll",
+    "pollCreationMessageV5": "poll",
+    "pollUpdateMessage": "poll_vote",
+    "protocolMessage": "protocol",
+}
+
+_RECEIPTS: Final = {
+    1: "delivered", 2: "sender", 3: "retry", 4: "read", 5: "read_self", 6: "played", 7: "played_self", 8: "server_error", 9: "inactive",
+    10: "peer", 11: "history_sync",
+}  # fmt: skip
+
+_REVOKE: Final = 0
+_EDIT: Final = 14
+_TIMERS: Final = frozenset({3, 4})
+"""A chat's timer was set, or another device says what it is."""
+
+
+def message_payload(event: Any) -> dict[str, Any] | None:
+    """The payload of a Message event; None for what is no message to anybody (key distribution, history and state synchronisation)."""
+    message = _unwrap(event.Message)
+    content = _content(message)
+    if content is None:
+        return None
+    payload = _envelope(event.Info) | content
+    context = _context(message)
+    if context is None:
+        return payload
+    if context.stanzaID:
+        payload["quotedId"] = _clean(context.stanzaID)
+    if context.mentionedJID:
+        payload["mentions"] = [_clean(jid) for jid in context.mentionedJID[:MAX_MENTIONS]]
+    if (referral := choices.ad_referral(context)) is not None:
+        payload["adReferral"] = _cleaned(referral)
+    if context.expiration:
+        payload |= _timer(context.expiration, context.ephemeralSettingTimestamp)
+    return payload
+
+
+def find_media(message: Any) -> tuple[Any, Any] | None:
+    """The kind and the part of a message that describes a file; None when it has none."""
+    message = _unwrap(message)
+    field = next((name for name in _MEDIA if message.HasField(name)), None)
+    return None if field is None else (_MEDIA[field], getattr(message, field))
+
+
+def receipt_payload(event: Any) -> dict[str, Any]:
+    """The payload of a Receipt event: which messages, of which chat, and what happened to them."""
+    source = event.MessageSource
+    return {
+        "messageIds": [_clean(identifier) for identifier in event.MessageIDs],
+        "chat": _chat(source),
+        "sender": _party(source.Sender, source.SenderAlt),
+        "kind": _RECEIPTS.get(event.Type, "unknown"),
+        "timestamp": event.Timestamp,
+    }
+
+
+_UNDECRYPTABLE: Final = MappingProxyType({"kind": "undecryptable", "code": "undecryptable"})
+"""``code`` is what every `error` event has."""
+
+
+def undecryptable_payload(event: Any) -> dict[str, Any]:
+    """The payload for a message that could not be decrypted; ``unavailable``: WhatsApp never sent its contents to this device."""
+    return _envelope(event.Info) | dict(_UNDECRYPTABLE) | {"unavailable": bool(event.IsUnavailable)}
+
+
+def lost_payload(message_id: str, sender: str, chat: str) -> dict[str, Any]:
+    """The payload for a message that was lost here, of which only these are known (JIDs as the library writes them)."""
+    kind = _chat_kind(chat.rpartition("@")[2])
+    return {
+        "messageId": _clean(message_id),
+        "chat": _named(chat) | {"kind": kind},
+        "sender": _named(sender),
+        "fromMe": False,
+        "pushName": "",
+        "timestamp": time.time(),
+        "unavailable": False,
+    } | dict(_UNDECRYPTABLE)
+
+
+def _named(jid: str) -> dict[str, str | None]:
+    user, _, server = jid.partition("@")
+    text = f"{user.partition(':')[0]}@{server}"
+    return {"id": text, "pn": text if server == "s.whatsapp.net" else None, "lid": text if server == "lid" else None}
+
+
+def encode(payload: dict[str, Any]) -> bytes:
+    """JSON text."""
+    return msgspec.json.encode(payload)
+
+
+def jid_text(jid: Any) -> str | None:
+    """``user@server`` of a protobuf JID, without agent and device; None for an empty one."""
+    if jid is None or not jid.Server:
+        return None
+    return _clean(f"{jid.User}@{jid.Server}" if jid.User else jid.Server)
+
+
+# --- parts ------------------------------------------------------------------------------------------------------------
+
+
+def _envelope(info: Any) -> dict[str, Any]:
+    source = info.MessageSource
+    return {
+        "messageId": _clean(info.ID),
+        "chat": _chat(source),
+        "sender": _party(source.Sender, source.SenderAlt),
+        "fromMe": bool(source.IsFromMe),
+        "pushName": _clean(info.Pushname),
+        "timestamp": info.Timestamp / 1000,
+    }
+
+
+def _chat(source: Any) -> dict[str, Any]:
+    chat = source.Chat
+    kind = _chat_kind(chat.Server)
+    if kind != "user":
+        return {"id": jid_text(chat), "pn": None, "lid": None, "kind": kind}
+    other = source.RecipientAlt if source.IsFromMe else source.SenderAlt
+    return _party(chat, other) | {"kind": kind}
+
+
+def _chat_kind(server: str) -> str:
+    match server:
+        case "g.us":
+            return "group"
+        case "broadcast":
+            return "broadcast"
+        case "newsletter":
+            return "newsletter"
+        case _:
+            return "user"
+
+
+def _party(jid: Any, other: Any) -> dict[str, str | None]:
+    """Somebody's id as it came, and both forms of it as far as WhatsApp told them."""
+    texts = [text for text in (jid_text(jid), jid_text(other)) if text is not None]
+    return {
+        "id": texts[0] if texts else None,
+        "pn": next((text for text in texts if text.endswith("@s.whatsapp.net")), None),
+        "lid": next((text for text in texts if text.endswith("@lid")), None),
+    }
+
+
+def _unwrap(message: Any) -> Any:
+    for _ in range(_MAX_WRAPPERS):
+        wrapper = next((name for name in _WRAPPERS if message.HasField(name)), None)
+        if wrapper is None:
+            return message
+        message = getattr(message, wrapper).message
+    return message
+
+
+def _content(message: Any) -> dict[str, Any] | None:
+    if message.HasField("conversation"):
+        return {"kind": "text", "text": _text(message.conversation)}
+    if message.HasField("extendedTextMessage"):
+        return {"kind": "text", "text": _text(message.extendedTextMessage.text)}
+    for field, kind in _MEDIA.items():
+        if message.HasField(field):
+            return _media(kind, getattr(message, field))
+    for field, kind in _OTHERS.items():
+        if message.HasField(field):
+            return _other(kind, getattr(message, field))
+    for field, kind in choices.FIELDS.items():
+        if message.HasField(field):
+            return _cleaned(choices.described(kind, getattr(message, field)) or {"kind": "unsupported"})
+    named = [descriptor.name for descriptor, _ in message.ListFields()]
+    ignored = {"senderKeyDistributionMessage", "messageContextInfo"}
+    return {"kind": "unsupported"} if any(name not in ignored for name in named) else None
+
+
+def _media(kind: str, media: Any) -> dict[str, Any]:
+    described: dict[str, Any] = {"mimetype": _clean(media.mimetype), "size": media.fileLength}
+    caption = _text(getattr(media, "caption", ""))
+    if caption:
+        described["caption"] = caption
+    if kind == "document":
+        described["fileName"] = _clean(media.fileName)
+    if kind in {"audio", "video"}:
+        described["seconds"] = media.seconds
+    if kind == "audio":
+        described["voice"] = bool(media.PTT)
+    return {"kind": kind, "media": described} | ({"text": caption} if caption else {})
+
+
+def _other(kind: str, content: Any) -> dict[str, Any] | None:
+    match kind:
+        case "location":
+            return {
+                "kind": kind,
+                "location": {"latitude": content.degreesLatitude, "longitude": content.degreesLongitude}
+                | _place(content),
+            }
+        case "contact":
+            more: dict[str, Any] = (
+                {"vcard": _text(content.vcard)}
+                if hasattr(content, "vcard")
+                else {"contacts": [_cleaned(each) for each in choices.contacts(content)]}
+            )
+            return {"kind": kind, "text": _text(content.displayName)} | more
+        case "reaction":
+            return {"kind": kind, "text": _text(content.text), "reactionTo": _clean(content.key.ID)}
+        case "poll":
+            options = [_text(option.optionName) for option in content.options[:MAX_OPTIONS]]
+            poll = {"options": options, "selectable": content.selectableOptionsCount}
+            return {"kind": kind, "text": _text(content.name), "poll": poll}
+        case "protocol":
+            return _protocol(content)
+        case _:
+            return {"kind": kind}
+
+
+def _protocol(content: Any) -> dict[str, Any] | None:
+    """Edits, deletions and timers are news to an application; the rest is between devices."""
+    if content.type == _REVOKE and content.HasField("key") and content.key.ID:
+        return {"kind": "deleted", "deletedId": _clean(content.key.ID)}
+    if content.type == _EDIT:
+        edited = _content(_unwrap(content.editedMessage)) or {}
+        return {"kind": "edited", "editedId": _clean(content.key.ID), "text": edited.get("text", "")}
+    if content.type in _TIMERS:
+        return {"kind": SETTING} | _timer(content.ephemeralExpiration, content.ephemeralSettingTimestamp)
+    return None
+
+
+def _timer(seconds: int, since: int) -> dict[str, int]:
+    """How long the chat's messages stay, and since when that is so, as far as the sender says."""
+    return {"ephemeralExpiration": seconds} | ({"ephemeralSettingTimestamp": since} if since > 0 else {})
+
+
+def _place(content: Any) -> dict[str, str]:
+    named = {name: _text(getattr(content, name, "")) for name in ("name", "address")}
+    return {name: text for name, text in named.items() if text}
+
+
+def _context(message: Any) -> Any:
+    """What a message refers to; None when its kind cannot refer to anything, or it does not."""
+    for descriptor, value in message.ListFields():
+        if (
+            descriptor.message_type is not None
+            and "contextInfo" in descriptor.message_type.fields_by_name
+            and descriptor.name != "messageContextInfo"
+        ):
+            return value.contextInfo
+    return None
+
+
+def _cleaned(found: dict[str, Any]) -> dict[str, Any]:
+    """The same with its texts, at any depth, as Postgres takes them, and cut."""
+    return {name: _cleaned_value(value) for name, value in found.items()}
+
+
+def _cleaned_value(value: Any) -> Any:
+    if isinstance(value, dict):
+        return _cleaned(cast("dict[str, Any]", value))
+    return _text(value) if isinstance(value, str) else value
+
+
+def _text(text: str) -> str:
+    return _clean(text)[:MAX_TEXT_CHARACTERS]
+
+
+def _clean(text: str) -> str:
+    """Postgres' JSONB takes no NUL; one from a peer must not stop the event log."""
+    return text.replace("\x00", "\ufffd")
