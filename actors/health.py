@@ -13,10 +13,10 @@ import structlog
 import trio
 
 from actors import messages as m
+from actors.daemon.liveness import why_unwell
+from actors.daemon.notify import ServiceManager
 from actors.disk.state import DiskState
-from actors.notify import ServiceManager
 from actors.storage.requests import CheckWritable
-from actors.wellbeing import why_unwell
 from config.sections import HealthSettings
 from supervisor import Actor, ActorRef
 from supervisor.errors import SupervisorError

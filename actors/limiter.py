@@ -15,8 +15,8 @@ from typing import Any, Final, NoReturn, Protocol, final
 import structlog
 import trio
 
+from actors.daemon.metrics import Metrics
 from actors.messages import Allowance, Counted, Rate, SetRateLimit, TakeToken
-from actors.metrics import Metrics
 from config.sections import RateLimitSettings
 from supervisor import Actor, ReplyTo
 

@@ -11,7 +11,7 @@ from types import MappingProxyType
 from typing import TYPE_CHECKING, Final
 
 from actors.cli.outcome import CommandError, Exit
-from actors.signals import Signals, Terminated, terminating_in_order
+from actors.daemon.signals import Signals, Terminated, terminating_in_order
 
 if TYPE_CHECKING:
     from argparse import Namespace

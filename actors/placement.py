@@ -10,8 +10,8 @@ from typing import Any, final
 
 import structlog
 
-from actors.engines.actor import GetEngineReport
-from actors.engines.places import PREFIXES, Engine, Places
+from actors.engine_pool.actor import GetEngineReport
+from actors.engine_pool.slots import PREFIXES, Engine, Places
 from actors.messages import (
     EnginePlace,
     EngineWear,

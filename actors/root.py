@@ -14,16 +14,19 @@ from random import SystemRandom
 import trio
 from litestar import Litestar
 
-from actors.boot import BootActor
 from actors.company.actor import CompanyActor
 from actors.company.link import open_link
 from actors.company.ports import CompanyPorts
+from actors.daemon.boot import BootActor
+from actors.daemon.live_settings import LiveSettings
+from actors.daemon.metrics import Metrics
+from actors.daemon.notify import ServiceManager
 from actors.device_files.removal import discard
 from actors.directory.actor import DirectoryActor
 from actors.disk.actor import DiskActor
 from actors.disk.state import DiskState
 from actors.disk.watch import Watch
-from actors.engines.actor import EngineActor, EngineCommand
+from actors.engine_pool.actor import EngineActor, EngineCommand
 from actors.events.actor import EventsActor
 from actors.health import HealthActor
 from actors.http.actor import Address, HttpActor
@@ -31,10 +34,7 @@ from actors.http.app import build_app
 from actors.http.stores import database_stores
 from actors.janitor import JanitorActor
 from actors.limiter import LimiterActor, SharedWindows, rates_of
-from actors.live_settings import LiveSettings
 from actors.messages import LeaveEngine
-from actors.metrics import Metrics
-from actors.notify import ServiceManager
 from actors.outbound.client import Outbound, outbound_of
 from actors.placement import PlacementActor
 from actors.postgres import PostgresActor

@@ -10,8 +10,8 @@ from typing import Final
 
 import trio
 
-from actors.outputs import Outputs
-from actors.signals import Signals
+from actors.daemon.outputs import Outputs
+from actors.daemon.signals import Signals
 from config.disk import probe
 from config.load import load
 from config.reserve import Reserve
@@ -43,7 +43,7 @@ def run(arguments: Namespace) -> int:
     try:
         outputs.configure_log(settings.log_level, settings.log)
         # After the settings: a mistake in them is reported in a tenth of a second, not after the daemon's libraries are loaded.
-        from actors.daemon import Process, serve
+        from actors.daemon.daemon import Process, serve
 
         raise_descriptor_limit()
         signals.begin()

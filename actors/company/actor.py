@@ -6,14 +6,17 @@ import contextlib
 from dataclasses import dataclass
 from typing import Any, final
 
-from actors.company import inquiring, notices, orders, ownership
+from actors.company import commands as orders
+from actors.company import internal_messages as notices
+from actors.company import ownership
+from actors.company import queries as inquiring
 from actors.company.announcer import Announcer
-from actors.company.closings import Credentials, Verdict, judge
-from actors.company.condition import Condition, EvidenceLog
+from actors.company.disconnect_policy import Credentials, Verdict, judge
 from actors.company.linking import Linking, linking_refusal
 from actors.company.ports import CompanyPorts
 from actors.company.retry import DISK_FIRST_S, Retry
 from actors.company.session import Session
+from actors.company.state_record import Condition, EvidenceLog
 from actors.company.states import OFFER_EXPIRED
 from actors.company.status import phone_number_of, status_of
 from actors.company.waiting import Waiters, wait_connected

@@ -11,8 +11,8 @@ import msgspec
 import structlog
 import trio
 
+from actors.company.internal_messages import MessagesStored
 from actors.company.link import EngineLink
-from actors.company.notices import MessagesStored
 from actors.company.ports import CompanyPorts
 from actors.company.shipping import Shipment
 from actors.engine.protocol.messages import EventsStored, MediaArrived, OutboxEvent

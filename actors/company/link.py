@@ -194,7 +194,7 @@ async def _handshake(
 ) -> trio_websocket.WebSocketConnection:
     try:
         # trio-websocket waits for ever when the connection ends before the answer, as that of an engine which is killed
-        # (tests/actors/test_link.py).
+        # (tests/actors/company/test_link.py).
         with trio.move_on_after(HANDSHAKE_S):
             return await trio_websocket.wrap_client_stream(
                 nursery,

@@ -19,7 +19,7 @@ from supervisor import ActorRef
 
 
 class CompanyMetrics(Protocol):
-    """What a company counts (actors.metrics.Metrics does)."""
+    """What a company counts (actors.daemon.metrics.Metrics does)."""
 
     def message_sent(self, company_id: str, seconds: float | None = None) -> None: ...
     def status_changed(self, company_id: str, status: CompanyState) -> None: ...

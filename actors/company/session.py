@@ -10,12 +10,12 @@ from typing import final
 import trio
 
 from actors.company.inbox import Inbox
+from actors.company.internal_messages import AttemptFailed, FromEngineNotice, SessionEnded, SessionOpened, TurnCame
 from actors.company.link import EngineLink, EngineRefused, LinkLost
-from actors.company.notices import AttemptFailed, FromEngineNotice, SessionEnded, SessionOpened, TurnCame
 from actors.company.ports import CompanyPorts
 from actors.company.shipping import Shipment, ShippingStopped
+from actors.daemon.exceptions import first_leaf
 from actors.engine.protocol import messages as protocol
-from actors.groups import first_leaf
 from actors.messages import EnginePlace, Hosts, LeaseTaken, LeavePlace, PlaceWasFull, Refused, TakePlace
 from actors.storage.requests import AcquireLease, CommitDelta
 from storage.errors import StorageUnavailable, UnreadableState
@@ -201,7 +201,7 @@ class Session:
             lease_until=_monotonic(self.lease_until),
         )
         # A full engine refuses unasked and closes. Its answer is there to be read all the same, and placement must hear of it
-        # (tests/actors/test_company_connecting.py).
+        # (tests/actors/company/test_connecting.py).
         with contextlib.suppress(LinkLost):
             await link.tell(request)
         answer = await link.receive()

@@ -12,10 +12,10 @@ import structlog
 import trio
 
 from actors import messages as m
-from actors.counting import Sample
+from actors.daemon.metric_types import Sample
+from actors.daemon.metrics import Metrics
 from actors.directory.following import Looked, RecordFollower
 from actors.directory.leases import LeaseBook
-from actors.metrics import Metrics
 from actors.storage.refusals import owned_elsewhere
 from actors.storage.requests import ClaimCompany, ForgetRecord, RecordStop, RenewLeases
 from config.sections import LeaseSettings

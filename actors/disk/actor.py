@@ -7,10 +7,10 @@ from typing import Any, Final, final
 import structlog
 import trio
 
+from actors.daemon.metrics import Metrics
 from actors.disk.state import DiskState
 from actors.disk.watch import Watch
 from actors.messages import DiskFailed
-from actors.metrics import Metrics
 from supervisor import Actor, ActorRef
 from supervisor.errors import SupervisorError
 

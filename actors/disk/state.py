@@ -8,7 +8,7 @@ from typing import final
 
 import trio
 
-from actors.counting import Sample
+from actors.daemon.metric_types import Sample
 from config.disk import Room
 
 

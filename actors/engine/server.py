@@ -14,6 +14,7 @@ import msgspec
 import trio
 import trio_websocket
 
+from actors.daemon.exceptions import first_leaf
 from actors.device_files.lock import FileLock
 from actors.engine.calls import Calls
 from actors.engine.errors import WriteFault
@@ -38,7 +39,6 @@ from actors.engine.protocol.messages import (
 from actors.engine.session import Session
 from actors.engine.shipping import Shipper
 from actors.engine.whatsmeow.library import VERSION
-from actors.groups import first_leaf
 
 HANDSHAKE_S: Final = 10.0
 OPEN_WITHIN_S: Final = 30.0

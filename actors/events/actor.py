@@ -11,11 +11,11 @@ import msgspec
 import structlog
 import trio
 
-from actors.counting import Sample
+from actors.daemon.metric_types import Sample
+from actors.daemon.metrics import Metrics
 from actors.events.hub import Filter, Hub
 from actors.events.subscription import Subscription
 from actors.messages import Announce, Event, EventPage, Publish, ReadEvents, Refused, Subscribe
-from actors.metrics import Metrics
 from actors.sharing import NoPlace, Places, Turns
 from actors.storage.requests import AppendEvents
 from config.sections import EventSettings

@@ -13,9 +13,10 @@ import structlog
 import trio
 from litestar import Litestar
 
-from actors.counting import Sample
+from actors.daemon.exceptions import first_leaf
+from actors.daemon.metric_types import Sample
+from actors.daemon.metrics import Metrics
 from actors.disk.state import DiskState
-from actors.groups import first_leaf
 from actors.http.app import build_app, connect
 from actors.http.audit import AuditLog, AuditTrail
 from actors.http.auth import Authenticator, KeyStore
@@ -40,7 +41,6 @@ from actors.http.verbs import Verbs
 from actors.http.webhook_desk import WebhookDesk, WebhookStore
 from actors.media.spool import Spool
 from actors.messages import GetHttpAddress, ReloadFiles
-from actors.metrics import Metrics
 from actors.outbound.client import Outbound, outbound_of
 from actors.sharing import Places
 from config.settings import Settings

@@ -22,13 +22,13 @@ from typing import Final, NoReturn, Protocol, final
 import structlog
 import trio
 
+from actors.daemon.metrics import Metrics
 from actors.http.audit import AuditTrail
 from actors.http.key_lookups import KeyLookups
 from actors.http.peers import read_address
 from actors.http.principal import Principal as Principal
 from actors.http.problems import Problem
 from actors.http.tickets import Tickets
-from actors.metrics import Metrics
 from config.sections import HttpSettings
 from storage.errors import StorageUnavailable
 

@@ -11,13 +11,13 @@ import trio
 from litestar import Request
 from litestar.di import NamedDependency
 
+from actors.daemon.metrics import Metrics
 from actors.http.audit import AuditLog, AuditTrail
 from actors.http.auth import Principal
 from actors.http.idempotency import Idempotency
 from actors.http.transfers import Transfers
 from actors.http.webhook_desk import WebhookDesk
 from actors.messages import CompanyState, CompanyStatus, FindCompany
-from actors.metrics import Metrics
 from actors.sharing import Places
 from supervisor import ActorRef, System
 from supervisor import Request as Ask

@@ -13,7 +13,7 @@ from typing import Any, Final, cast
 import structlog
 from litestar.exceptions import HTTPException, ValidationException
 
-from actors.groups import first_leaf
+from actors.daemon.exceptions import first_leaf
 from actors.http.audit import AuditTrail, note_problem
 from actors.http.problems import KINDS, Problem, company_of
 from actors.messages import Refused

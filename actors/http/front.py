@@ -9,13 +9,13 @@ from typing import Any, Final, final
 import structlog
 import trio
 
+from actors.daemon.metrics import Metrics
 from actors.http.dashboard.stream import DashboardStreams
 from actors.http.failures import where
 from actors.http.guards import leave
 from actors.http.peers import Peers
 from actors.http.problems import Problem, answer_of
 from actors.http.tasks import AsgiApp, AsgiEvent, AsgiReceive, AsgiScope, AsgiSend
-from actors.metrics import Metrics
 from actors.sharing import Places
 
 _METHODS: Final = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"})

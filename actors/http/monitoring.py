@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 from litestar import Controller, Response, get
 
-from actors.counting import Sample
+from actors.daemon.metric_types import Sample
 from actors.http.backends import Injected
 from actors.http.bodies import ApiRequest
 from actors.http.guards import needs_admin, needs_key

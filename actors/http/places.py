@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Generator, Iterator
 from contextlib import contextmanager
 
-from actors.counting import Sample
+from actors.daemon.metric_types import Sample
 from actors.http.principal import Principal
 from actors.http.problems import Problem
 from actors.sharing import NoPlace, Places

@@ -6,9 +6,9 @@ from typing import TypeVar
 
 import msgspec
 
+from actors.daemon.metrics import Totals
 from actors.engine.protocol.contents import MediaKind
 from actors.messages import Answer, CompanyStatus, ContactReport, EventPage, HealthReport, Offer, Sent, SessionPage
-from actors.metrics import Totals
 
 R = TypeVar("R", bound=msgspec.Struct)
 

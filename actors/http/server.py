@@ -17,11 +17,11 @@ import trio
 from hypercorn.config import Config
 from hypercorn.trio.worker_context import WorkerContext
 
+from actors.daemon.metrics import Metrics
 from actors.http.connection import Connection, UnsupportedProtocol
 from actors.http.peers import Peers
 from actors.http.problems import MEDIA_TYPE, Problem, encode
 from actors.http.tasks import AsgiApp
-from actors.metrics import Metrics
 from actors.sharing import NoPlace, Places
 from config.sections import HttpSettings
 

@@ -11,11 +11,11 @@ from typing import Final, Protocol, final
 
 import msgspec
 
+from actors.daemon.metrics import Metrics
 from actors.http.places import place_for
 from actors.http.principal import Principal
 from actors.http.problems import Problem
 from actors.messages import Event, WebhooksChanged
-from actors.metrics import Metrics
 from actors.outbound.client import Outbound
 from actors.outbound.errors import OutboundRefused
 from actors.sharing import RESERVE, Places

@@ -9,7 +9,7 @@ from typing import Any, Final, Protocol, final
 import structlog
 import trio
 
-from actors.counting import Sample
+from actors.daemon.metric_types import Sample
 from actors.messages import Refused
 from actors.storage.requests import CheckWritable
 from actors.storage.waiting import Entry, Waiting, by_lane, size_of
@@ -31,7 +31,7 @@ MOST_TURNS: Final = 16
 
 
 class StorageMetrics(Protocol):
-    """What the storage actor counts (actors.metrics.Metrics does)."""
+    """What the storage actor counts (actors.daemon.metrics.Metrics does)."""
 
     def committed(self, seconds: float, keys: int) -> None: ...
 

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import final
 
-from actors.counting import Sample
+from actors.daemon.metric_types import Sample
 
 
 @final

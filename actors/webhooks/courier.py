@@ -11,7 +11,7 @@ from typing import Final, final
 
 import trio
 
-from actors.metrics import Metrics
+from actors.daemon.metrics import Metrics
 from actors.outbound.client import OutboundClient
 from actors.outbound.errors import OutboundError
 from actors.webhooks.signing import signatures

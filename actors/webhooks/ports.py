@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from random import Random
 from typing import final
 
-from actors.metrics import Metrics
+from actors.daemon.metrics import Metrics
 from actors.outbound.client import OutboundClient
 from actors.sharing import Places
 from actors.webhooks.board import Board

@@ -11,7 +11,7 @@ from typing import final
 
 import trio
 
-from actors.counting import Sample
+from actors.daemon.metric_types import Sample
 from actors.storage.actor import StorageActor
 from actors.storage.requests import CommitDelta
 from benchmarks.storage import rows

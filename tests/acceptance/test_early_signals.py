@@ -194,7 +194,7 @@ async def test_process_1_whose_database_is_away_ends_in_order(
 
 HANGING: Final = """
 import trio
-from actors.stopping import end_at_latest
+from actors.daemon.stopping import end_at_latest
 end_at_latest(0.3)
 with trio.CancelScope(shield=True):
     trio.run(trio.sleep, 600)

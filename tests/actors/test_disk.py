@@ -11,11 +11,11 @@ import pytest
 import trio
 from prometheus_client import CollectorRegistry
 
+from actors.daemon.metrics import Metrics
 from actors.disk.actor import DiskActor
 from actors.disk.state import DiskState
 from actors.disk.watch import Watch
 from actors.messages import DiskFailed
-from actors.metrics import Metrics
 from config.disk import NO_INODES, REASONS, Room
 from config.reserve import NAME, Reserve
 from supervisor import ChildSpec, SupervisorSpec, open_system

@@ -13,16 +13,16 @@ import pytest
 import trio
 from prometheus_client import CollectorRegistry
 
+from actors.daemon.metrics import Metrics
 from actors.events.actor import EventsActor
 from actors.events.subscription import Subscription, SubscriptionClosed
 from actors.messages import Announce, Event, Publish, ReadEvents, Refused, Subscribe
-from actors.metrics import Metrics
 from actors.storage.actor import StorageActor
 from config.sections import EventSettings, StorageSettings
 from storage.database.pool import Database
 from storage.tables import companies, ownership, removal
 from supervisor import Actor, ActorRef, ChildSpec, SupervisorSpec, System, open_system
-from tests.actors.test_storage_actor import CountingMetrics
+from tests.actors.storage.test_actor import CountingMetrics
 from tests.support.waiting import wait_until
 
 COMPANY = "962302"

@@ -16,9 +16,9 @@ from trio.testing import MockClock
 
 from actors import health as module
 from actors import messages as m
+from actors.daemon.notify import ServiceManager
 from actors.disk.state import DiskState
 from actors.health import HealthActor
-from actors.notify import ServiceManager
 from actors.storage.requests import CheckWritable
 from config.sections import HealthSettings
 from supervisor import Actor, ActorRef, Backoff, ChildSpec, Context, Intensity, SupervisorSpec, System, open_system

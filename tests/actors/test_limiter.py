@@ -12,9 +12,9 @@ from prometheus_client import CollectorRegistry
 from structlog.testing import capture_logs
 from trio.testing import MockClock
 
+from actors.daemon.metrics import Metrics
 from actors.limiter import LimiterActor, SharedWindowsAway, SlidingWindow
 from actors.messages import Allowance, Counted, Rate, SetRateLimit, TakeToken
-from actors.metrics import Metrics
 from supervisor import ChildSpec, SupervisorSpec, open_system
 
 ONE = Rate(1, 60.0)

@@ -11,7 +11,7 @@ import pytest
 import trio
 from trio.testing import MockClock, wait_all_tasks_blocked
 
-from actors.engines.actor import EngineReport, GetEngineReport
+from actors.engine_pool.actor import EngineReport, GetEngineReport
 from actors.messages import EnginePlace, EngineWear, Hosts, LeavePlace, PlaceWasFull, Refused, TakePlace, WaitReady
 from actors.placement import PlacementActor
 from config.sections import EngineSettings

@@ -13,9 +13,9 @@ import pytest
 import trio
 from prometheus_client import CollectorRegistry
 
+from actors.daemon.metrics import Metrics
 from actors.limiter import LimiterActor
 from actors.messages import Allowance, Rate, SetRateLimit, TakeToken
-from actors.metrics import Metrics
 from actors.redis_windows import RedisWindows
 from config.secret import Secret
 from config.sections import RateLimitSettings

@@ -13,6 +13,7 @@ import msgspec
 import trio
 
 from actors import messages as m
+from actors.daemon.metrics import Metrics
 from actors.engine.protocol.contents import StoredFile
 from actors.engine.protocol.orders import GroupDescription, GroupMember
 from actors.events.hub import Filter, Hub
@@ -23,7 +24,6 @@ from actors.http.idempotency import Remembered
 from actors.http.problems import Problem
 from actors.http.transfers import KnownFile
 from actors.http.webhook_desk import WebhookStore
-from actors.metrics import Metrics
 from storage.errors import StorageUnavailable
 from storage.tables.audit import AuditRecord
 from supervisor import Actor, ActorRef, ChildSpec, SupervisorRef

@@ -10,6 +10,7 @@ import trio.testing
 from prometheus_client import CollectorRegistry
 from trio.testing import MockClock
 
+from actors.daemon.metrics import Metrics
 from actors.http.audit import AuditTrail
 from actors.http.auth import (
     FAILURES_WITHIN_S,
@@ -25,7 +26,6 @@ from actors.http.auth import (
 from actors.http.key_lookups import KeyLookups
 from actors.http.problems import Problem
 from actors.http.tickets import Tickets
-from actors.metrics import Metrics
 from config.sections import HttpSettings
 from tests.http.fakes import MemoryAudit, MemoryKeys, World
 from tests.http.world import A_KEY, ADMIN_KEY, COMPANY_A, COMPANY_B, sample_world

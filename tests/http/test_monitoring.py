@@ -6,9 +6,9 @@ import pytest
 from prometheus_client import CollectorRegistry
 from prometheus_client.parser import text_string_to_metric_families
 
-from actors.counting import MAX_LABEL_SETS, Distribution, LabelledCount, Sample
+from actors.daemon.metric_types import MAX_LABEL_SETS, Distribution, LabelledCount, Sample
+from actors.daemon.metrics import Metrics
 from actors.messages import CompanyState
-from actors.metrics import Metrics
 from tests.http.test_sessions import problem
 from tests.http.world import A_KEY, COMPANY_A, COMPANY_B, Daemon
 

@@ -9,7 +9,7 @@ import pytest
 import trio
 
 from actors import messages as m
-from actors.counting import Sample
+from actors.daemon.metric_types import Sample
 from actors.messages import CompanyState
 from config.sections import HttpSettings
 from tests.http.fakes import NOW, Company

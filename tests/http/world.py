@@ -15,9 +15,9 @@ from litestar import Litestar
 from prometheus_client import CollectorRegistry
 
 from actors import messages as m
+from actors.daemon.metrics import Metrics
 from actors.http.actor import HttpActor, Stores
 from actors.http.app import build_app
-from actors.metrics import Metrics
 from config.sections import HttpSettings
 from config.settings import Settings
 from config.values import Bind

@@ -13,9 +13,9 @@ import msgspec
 import pytest
 from prometheus_client import CollectorRegistry
 
+from actors.daemon.metrics import Metrics
 from actors.http.problems import KINDS
 from actors.messages import EventType
-from actors.metrics import Metrics
 from actors.outbound import errors
 from actors.webhooks.board import Board, Standing
 from actors.webhooks.signing import signatures

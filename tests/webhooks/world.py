@@ -12,9 +12,9 @@ from typing import Any
 import msgspec
 from prometheus_client import CollectorRegistry
 
+from actors.daemon.metrics import Metrics
 from actors.events.actor import EventsActor
 from actors.messages import Event, Publish, WebhooksChanged
-from actors.metrics import Metrics
 from actors.outbound.client import Outbound
 from actors.outbound.guard import Lookups
 from actors.sharing import Places

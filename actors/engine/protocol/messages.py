@@ -292,7 +292,7 @@ class Connected(Message, frozen=True, tag=True):
 
 
 class Closed(Message, frozen=True, tag=True):
-    """The WhatsApp connection ended or was refused. What it means is the company actor's business (actors/company/closings.py)."""
+    """The WhatsApp connection ended or was refused. What it means is the company actor's business (actors/company/disconnect_policy.py)."""
 
     kind: Literal[
         "disconnected",

@@ -5,8 +5,8 @@ from __future__ import annotations
 import platform
 from typing import Literal, Protocol
 
+from actors.daemon.metrics import VERSION, EngineFigures, Metrics, Totals
 from actors.messages import Answer
-from actors.metrics import VERSION, EngineFigures, Metrics, Totals
 from config.settings import Settings
 
 

@@ -17,6 +17,7 @@ import msgspec
 import structlog
 import trio
 
+from actors.daemon.metrics import VERSION
 from actors.events.subscription import Subscription, SubscriptionClosed
 from actors.http.auth import Authenticator, Principal
 from actors.http.backends import Backends
@@ -28,7 +29,6 @@ from actors.http.places import place_for
 from actors.http.problems import Problem
 from actors.http.tasks import AsgiEvent, AsgiReceive, AsgiScope
 from actors.messages import Event, ReadEvents, Refused, Subscribe
-from actors.metrics import VERSION
 from actors.sharing import Places
 from storage.errors import StorageUnavailable
 from supervisor.errors import SupervisorError

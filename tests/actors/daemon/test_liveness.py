@@ -6,7 +6,7 @@ import pytest
 import trio
 from trio.testing import MockClock
 
-from actors.wellbeing import DOWN_FOR_S, why_unwell
+from actors.daemon.liveness import DOWN_FOR_S, why_unwell
 from supervisor import Actor, Backoff, ChildSpec, Intensity, SupervisorSpec, System, open_system
 
 

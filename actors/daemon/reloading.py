@@ -13,10 +13,10 @@ import structlog
 import trio
 
 from actors import messages as m
+from actors.daemon.live_settings import LiveSettings
+from actors.daemon.notify import ServiceManager
+from actors.daemon.signals import Signals
 from actors.limiter import rates_of
-from actors.live_settings import LiveSettings
-from actors.notify import ServiceManager
-from actors.signals import Signals
 from config.errors import SettingsError
 from config.load import load
 from config.sections import LogSettings

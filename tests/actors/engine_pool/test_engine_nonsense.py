@@ -14,8 +14,8 @@ import pytest
 import trio
 from prometheus_client import CollectorRegistry
 
-from actors.engines.actor import EngineActor, EngineCommand, GetEngineReport
-from actors.metrics import Metrics
+from actors.daemon.metrics import Metrics
+from actors.engine_pool.actor import EngineActor, EngineCommand, GetEngineReport
 from config.sections import EngineSettings
 from supervisor import Backoff, ChildSpec, DynamicSupervisorSpec, Intensity, SupervisorSpec, System, open_system
 from supervisor.errors import SupervisorError
@@ -25,7 +25,7 @@ from tests.support.waiting import wait_until
 
 pytestmark = pytest.mark.slow
 
-ROOT = Path(__file__).parents[2]
+ROOT = Path(__file__).parents[3]
 MOST_BYTES = 4 * 1024**2
 
 

@@ -8,9 +8,9 @@ import msgspec
 from prometheus_client import CollectorRegistry
 from trio.testing import MockClock, wait_all_tasks_blocked
 
-from actors.lifecycle import LifecycleObserver
+from actors.daemon.lifecycle import LifecycleObserver
+from actors.daemon.metrics import Metrics
 from actors.messages import Announce, CompanyState, StatusChanged
-from actors.metrics import Metrics
 from supervisor import (
     Actor,
     Backoff,

@@ -7,7 +7,7 @@ from collections.abc import Generator
 
 import pytest
 
-from actors.garbage import LONG_S, REVIEW_EVERY_S, passing_over_survivors
+from actors.daemon.gc_tuning import LONG_S, REVIEW_EVERY_S, passing_over_survivors
 
 
 class Clock:

@@ -12,7 +12,7 @@ import msgspec
 import pytest
 import trio
 
-from actors.counting import Sample
+from actors.daemon.metric_types import Sample
 from actors.messages import Event, Refused
 from actors.storage.actor import StorageActor
 from actors.storage.requests import (

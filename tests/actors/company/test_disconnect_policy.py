@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from actors.company.closings import Credentials, judge
+from actors.company.disconnect_policy import Credentials, judge
 from actors.company.states import SUCCESSORS
 from actors.engine.protocol.messages import Closed
 from actors.messages import CompanyState

@@ -10,9 +10,9 @@ from trio.testing import MockClock, wait_all_tasks_blocked
 from actors.company.waiting import RETRY_AFTER_S
 from actors.engine.protocol import messages as protocol
 from actors.messages import CompanyState, Logout, Refused, StopSession, WaitConnected
+from tests.actors.company.test_trouble_reports import held_elsewhere
 from tests.actors.fakes import FakeEngine, World
 from tests.actors.running import COMPANY, TEXT, Running, company
-from tests.actors.test_company_trouble import held_elsewhere
 
 
 def silent(message: protocol.ToEngine) -> list[protocol.Message] | None:

@@ -7,7 +7,7 @@ from typing import Any
 
 from structlog.testing import capture_logs
 
-from actors.blocking import log_blocking
+from actors.daemon.blocking import log_blocking
 from supervisor import Actor, ChildSpec, Request, SupervisorSpec, open_system
 
 

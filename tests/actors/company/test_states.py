@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from actors.company.condition import Condition
+from actors.company.state_record import Condition
 from actors.company.states import SUCCESSORS, ImpossibleTransition
 from actors.messages import CompanyState
 

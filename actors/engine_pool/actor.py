@@ -15,14 +15,14 @@ from typing import Any, Final, final
 import structlog
 import trio
 
+from actors.daemon.exceptions import first_leaf
+from actors.daemon.metrics import EngineFigures, Metrics
 from actors.engine.protocol import messages as protocol
-from actors.engines.control import ControlLink, ControlLost, open_control
-from actors.engines.output import forward_output
-from actors.engines.places import hosts_of
-from actors.engines.wear import wear_of
-from actors.groups import first_leaf
+from actors.engine_pool.control import ControlLink, ControlLost, open_control
+from actors.engine_pool.output import forward_output
+from actors.engine_pool.slots import hosts_of
+from actors.engine_pool.wear import wear_of
 from actors.messages import EngineWear, WaitReady
-from actors.metrics import EngineFigures, Metrics
 from config.sections import EngineSettings
 from supervisor import Actor, ActorRef, ReplyTo, Request
 from supervisor.errors import SupervisorError
@@ -80,7 +80,7 @@ class EngineCommand:
 class EngineActor(Actor):
     """One engine process. Started: it accepts connections. Its death is this actor's crash.
 
-    Its name says whom it hosts (`actors.engines.places.hosts_of`); ``placement`` hears at each report whether the process is worn.
+    Its name says whom it hosts (`actors.engine_pool.slots.hosts_of`); ``placement`` hears at each report whether the process is worn.
     """
 
     def __init__(

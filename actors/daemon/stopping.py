@@ -12,10 +12,10 @@ from typing import Final, NoReturn, final
 import structlog
 import trio
 
-from actors.groups import first_leaf
+from actors.daemon.exceptions import first_leaf
+from actors.daemon.notify import ServiceManager
+from actors.daemon.signals import STOPPING, Signals
 from actors.http.failures import where
-from actors.notify import ServiceManager
-from actors.signals import STOPPING, Signals
 from supervisor import ActorSnapshot, System
 
 CUT_MOST_LISTED: Final = 50

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from actors.notify import ServiceManager
+from actors.daemon.notify import ServiceManager
 
 
 @pytest.fixture

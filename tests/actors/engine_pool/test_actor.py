@@ -13,10 +13,10 @@ import pytest
 import trio
 from prometheus_client import CollectorRegistry
 
-from actors.engines import actor as engines
-from actors.engines.actor import EngineActor, EngineCommand, GetEngineReport
+from actors.daemon.metrics import Metrics
+from actors.engine_pool import actor as engines
+from actors.engine_pool.actor import EngineActor, EngineCommand, GetEngineReport
 from actors.messages import WaitReady
-from actors.metrics import Metrics
 from config.environment import environment_for_children
 from config.sections import EngineSettings
 from supervisor import ActorRef, Backoff, ChildSpec, Intensity, LifecycleEvent, SupervisorSpec, System, open_system

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import trio
 
-from actors.company import notices
+from actors.company import internal_messages as notices
 from actors.company.link import EngineLink, EngineRefused, LinkLost
 from actors.company.linking import Linking
 from actors.company.sending import send_message

@@ -11,10 +11,10 @@ import pytest
 import trio
 
 from actors import messages as m
-from actors.live_settings import LiveSettings
-from actors.notify import ServiceManager
-from actors.reloading import RELOADABLE, Reloader, difference, with_reloadable
-from actors.signals import Signals
+from actors.daemon.live_settings import LiveSettings
+from actors.daemon.notify import ServiceManager
+from actors.daemon.reloading import RELOADABLE, Reloader, difference, with_reloadable
+from actors.daemon.signals import Signals
 from config.errors import Problem, SettingsError
 from config.secret import Secret
 from config.settings import Settings

@@ -18,7 +18,7 @@ from prometheus_client import CollectorRegistry, generate_latest
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
 from prometheus_client.registry import Collector
 
-from actors.counting import SECONDS, SIZES, Distribution, LabelledCount, Sample, families
+from actors.daemon.metric_types import SECONDS, SIZES, Distribution, LabelledCount, Sample, families
 from actors.messages import Answer, CompanyState, Counted
 
 Source = Callable[[], Iterable[Sample]]

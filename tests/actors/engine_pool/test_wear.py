@@ -6,7 +6,7 @@ import msgspec
 import pytest
 
 from actors.engine.protocol.messages import EngineStatistics
-from actors.engines.wear import wear_of
+from actors.engine_pool.wear import wear_of
 from config.sections import EngineSettings
 
 SETTINGS = EngineSettings(max_stale_clients=100, max_stale_pairings=10, max_descriptors=1000, max_threads=100)

@@ -18,7 +18,7 @@ from storage.tables import auth_state
 from storage.tables.auth_state import Delta, KeyChange
 from storage.tables.leases import Lease
 from supervisor import ActorRef
-from tests.actors.test_storage_actor import CountingMetrics, samples, storage_actor
+from tests.actors.storage.test_actor import CountingMetrics, samples, storage_actor
 from tests.support.eventually import eventually
 from tests.support.held_write import HeldWrite
 

@@ -20,21 +20,21 @@ import structlog
 import trio
 from prometheus_client import CollectorRegistry, ProcessCollector
 
-from actors.blocking import log_blocking
-from actors.boot import write_private
+from actors.daemon.blocking import log_blocking
+from actors.daemon.boot import write_private
+from actors.daemon.gc_tuning import passing_over_survivors
+from actors.daemon.lifecycle import LifecycleObserver
+from actors.daemon.live_settings import LiveSettings
+from actors.daemon.metrics import Metrics
+from actors.daemon.notify import ServiceManager
+from actors.daemon.outputs import Outputs
+from actors.daemon.reloading import Reloader
+from actors.daemon.signals import Signals
+from actors.daemon.stopping import Stopper, ending_within, leave_at_once
 from actors.disk.state import DiskState
-from actors.engines.checking import EngineUnusable, check_engine
-from actors.garbage import passing_over_survivors
-from actors.lifecycle import LifecycleObserver
-from actors.live_settings import LiveSettings
+from actors.engine_pool.checking import EngineUnusable, check_engine
 from actors.messages import GetHttpAddress
-from actors.metrics import Metrics
-from actors.notify import ServiceManager
-from actors.outputs import Outputs
-from actors.reloading import Reloader
 from actors.root import Parts, api_socket, build_tree, direct_url
-from actors.signals import Signals
-from actors.stopping import Stopper, ending_within, leave_at_once
 from config.environment import environment_for_children
 from config.postgres_url import read
 from config.settings import Settings

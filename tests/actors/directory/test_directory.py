@@ -12,8 +12,8 @@ import trio
 from prometheus_client import CollectorRegistry
 
 from actors import messages as m
+from actors.daemon.metrics import Metrics
 from actors.directory.actor import DISCARD_AGAIN_S, TOLD_AT_ONCE, DirectoryActor
-from actors.metrics import Metrics
 from actors.storage.actor import StorageActor
 from actors.storage.requests import ClaimCompany
 from config.sections import LeaseSettings, StorageSettings
@@ -30,7 +30,7 @@ from supervisor import (
     System,
     open_system,
 )
-from tests.actors.test_storage_actor import CountingMetrics
+from tests.actors.storage.test_actor import CountingMetrics
 
 COMPANY = "962302"
 

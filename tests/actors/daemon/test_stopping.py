@@ -10,9 +10,9 @@ import sys
 import pytest
 import trio
 
-from actors.notify import ServiceManager
-from actors.signals import Signals
-from actors.stopping import Stopper
+from actors.daemon.notify import ServiceManager
+from actors.daemon.signals import Signals
+from actors.daemon.stopping import Stopper
 from supervisor import Actor, ChildSpec, DynamicSupervisorSpec, SupervisorSpec, open_system
 
 
@@ -83,8 +83,8 @@ async def test_a_second_signal_cuts_the_stop_short() -> None:
 
 HANGING = """
 import trio
-from actors.signals import Signals
-from actors.stopping import ending_within
+from actors.daemon.signals import Signals
+from actors.daemon.stopping import ending_within
 from supervisor import Actor, ChildSpec, SupervisorSpec, open_system
 
 class Stuck(Actor):

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import Final, final
 
-from actors.counting import Sample
+from actors.daemon.metric_types import Sample
 from config import logging
 from config.line_queue import LineQueue
 from config.logging import describe_loss

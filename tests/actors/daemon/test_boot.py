@@ -9,7 +9,7 @@ import pytest
 import trio
 from structlog.testing import capture_logs
 
-from actors.boot import BootActor
+from actors.daemon.boot import BootActor
 from config.postgres_url import PostgresUrl, read
 from storage.database.pool import Database, open_database
 from storage.tables import api_keys, auth_state, leases

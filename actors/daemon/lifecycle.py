@@ -9,8 +9,8 @@ from typing import Any, final
 import msgspec
 import structlog
 
+from actors.daemon.metrics import Metrics
 from actors.messages import Announce, CompanyState, Event, StatusChanged
-from actors.metrics import Metrics
 from supervisor import ActorRef, LifecycleEvent
 from supervisor.errors import SupervisorError
 

@@ -8,8 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from actors.engines import checking
-from actors.engines.checking import EngineUnusable, check_engine
+from actors.engine_pool import checking
+from actors.engine_pool.checking import EngineUnusable, check_engine
 
 
 def fake(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, script: str) -> None:

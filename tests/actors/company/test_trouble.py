@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from actors.company.closings import judge
+from actors.company.disconnect_policy import judge
 from actors.company.trouble import in_words
 from actors.engine.protocol.messages import Closed
 
