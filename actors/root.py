@@ -31,7 +31,7 @@ from actors.events.actor import EventsActor
 from actors.health import HealthActor
 from actors.http.actor import Address, HttpActor
 from actors.http.app import build_app
-from actors.http.stores import database_stores
+from actors.http.services.stores import database_stores
 from actors.janitor import JanitorActor
 from actors.limiter import LimiterActor, SharedWindows, rates_of
 from actors.messages import LeaveEngine

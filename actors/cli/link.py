@@ -16,7 +16,7 @@ from actors.cli.outcome import CommandError, Exit
 from actors.cli.output import clear_screen, print_block, print_json, print_line, print_note, terminal_fits
 from actors.cli.qr_file import QrFile, qr_file
 from actors.company.states import OFFER_EXPIRED
-from actors.http import qr
+from actors.http.routes import qr
 
 _SCAN = "On the phone: WhatsApp, Settings, Linked devices, Link a device. Scan this code:"
 _TYPE = (

@@ -15,7 +15,7 @@ import trio
 from actors.daemon.exceptions import first_leaf
 from actors.daemon.notify import ServiceManager
 from actors.daemon.signals import STOPPING, Signals
-from actors.http.failures import where
+from actors.http.services.failures import where
 from supervisor import ActorSnapshot, System
 
 CUT_MOST_LISTED: Final = 50

@@ -17,28 +17,28 @@ from actors.daemon.exceptions import first_leaf
 from actors.daemon.metric_types import Sample
 from actors.daemon.metrics import Metrics
 from actors.disk.state import DiskState
+from actors.http.access.audit import AuditLog, AuditTrail
+from actors.http.access.auth import Authenticator, KeyStore
+from actors.http.access.places import place_samples
 from actors.http.app import build_app, connect
-from actors.http.audit import AuditLog, AuditTrail
-from actors.http.auth import Authenticator, KeyStore
-from actors.http.backends import Backends, RemovalStore, Waits
 from actors.http.dashboard.board import Board
 from actors.http.dashboard.facts import ServerStore
 from actors.http.dashboard.stream import DashboardStreams
-from actors.http.failure_log import FailureLog
-from actors.http.failures import where
 from actors.http.front import Front
-from actors.http.idempotency import Idempotency, IdempotencyStore
-from actors.http.lane import Lane
-from actors.http.listening import TlsError, listen, listen_local, tls_context
-from actors.http.live import LiveEvents
-from actors.http.monitoring import actor_samples
-from actors.http.peers import Peers
-from actors.http.places import place_samples
-from actors.http.server import Server
-from actors.http.tasks import AsgiApp
-from actors.http.transfers import MediaStore, Transfers
-from actors.http.verbs import Verbs
-from actors.http.webhook_desk import WebhookDesk, WebhookStore
+from actors.http.routes.fast_path import Lane
+from actors.http.routes.live import LiveEvents
+from actors.http.routes.monitoring import actor_samples
+from actors.http.services.backends import Backends, RemovalStore, Waits
+from actors.http.services.failures import where
+from actors.http.services.idempotency import Idempotency, IdempotencyStore
+from actors.http.services.transfers import MediaStore, Transfers
+from actors.http.services.webhook_service import WebhookDesk, WebhookStore
+from actors.http.transport.client_address import Peers
+from actors.http.transport.failure_log import FailureLog
+from actors.http.transport.head_requests import Verbs
+from actors.http.transport.listening import TlsError, listen, listen_local, tls_context
+from actors.http.transport.server import Server
+from actors.http.transport.tasks import AsgiApp
 from actors.media.spool import Spool
 from actors.messages import GetHttpAddress, ReloadFiles
 from actors.outbound.client import Outbound, outbound_of

@@ -9,22 +9,22 @@ from litestar import Litestar, Request, Response
 from litestar.datastructures import State
 from litestar.di import Provide
 
-from actors.http import openapi
-from actors.http.admin import AdminController
-from actors.http.auth import Authenticator
-from actors.http.backends import Backends
-from actors.http.bodies import ApiRequest
-from actors.http.document import Document, make_document
-from actors.http.events import EventsController, TicketsController
-from actors.http.failures import told
-from actors.http.files import MediaController
-from actors.http.inquiries import ChatController, ContactsController, GroupsController
-from actors.http.monitoring import ExpositionController, MetricsController, ProbesController
-from actors.http.pages import NoRouter, pages
-from actors.http.problems import MEDIA_TYPE, ProblemBody, body_of, instance_of
-from actors.http.sending import SendController
-from actors.http.sessions import SessionController, SessionListController
-from actors.http.webhooks import DeadLetterController, WebhookController, WebhookListController
+from actors.http.access.auth import Authenticator
+from actors.http.model.bodies import ApiRequest
+from actors.http.model.problems import MEDIA_TYPE, ProblemBody, body_of, instance_of
+from actors.http.openapi import operations as openapi
+from actors.http.openapi.document import Document, make_document
+from actors.http.routes.admin import AdminController
+from actors.http.routes.events import EventsController, TicketsController
+from actors.http.routes.files import MediaController
+from actors.http.routes.monitoring import ExpositionController, MetricsController, ProbesController
+from actors.http.routes.queries import ChatController, ContactsController, GroupsController
+from actors.http.routes.sessions import SessionController, SessionListController
+from actors.http.routes.static_files import NoRouter, pages
+from actors.http.routes.webhooks import DeadLetterController, WebhookController, WebhookListController
+from actors.http.services.backends import Backends
+from actors.http.services.failures import told
+from actors.http.services.sending import SendController
 from config.sections import HttpSettings
 
 

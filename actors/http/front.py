@@ -10,12 +10,12 @@ import structlog
 import trio
 
 from actors.daemon.metrics import Metrics
+from actors.http.access.guards import leave
 from actors.http.dashboard.stream import DashboardStreams
-from actors.http.failures import where
-from actors.http.guards import leave
-from actors.http.peers import Peers
-from actors.http.problems import Problem, answer_of
-from actors.http.tasks import AsgiApp, AsgiEvent, AsgiReceive, AsgiScope, AsgiSend
+from actors.http.model.problems import Problem, answer_of
+from actors.http.services.failures import where
+from actors.http.transport.client_address import Peers
+from actors.http.transport.tasks import AsgiApp, AsgiEvent, AsgiReceive, AsgiScope, AsgiSend
 from actors.sharing import Places
 
 _METHODS: Final = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"})

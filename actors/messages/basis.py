@@ -28,7 +28,10 @@ class CompanyState(StrEnum):
 
 
 class Refused(Refusal):
-    """An expected refusal with the stable ``code`` of the problem catalogue (actors/http/problems.py); the asked actor goes on unharmed."""
+    """An expected refusal with the stable ``code`` of the problem catalogue (actors/http/model/problems.py).
+
+    The actor that was asked goes on unharmed.
+    """
 
     def __init__(
         self, code: str, text: str, *, retry_after_s: float | None = None, company_id: str | None = None

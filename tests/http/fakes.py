@@ -18,12 +18,12 @@ from actors.engine.protocol.contents import StoredFile
 from actors.engine.protocol.orders import GroupDescription, GroupMember
 from actors.events.hub import Filter, Hub
 from actors.events.subscription import Subscription
-from actors.http.audit import AuditEntry
-from actors.http.auth import Principal
-from actors.http.idempotency import Remembered
-from actors.http.problems import Problem
-from actors.http.transfers import KnownFile
-from actors.http.webhook_desk import WebhookStore
+from actors.http.access.audit import AuditEntry
+from actors.http.access.auth import Principal
+from actors.http.model.problems import Problem
+from actors.http.services.idempotency import Remembered
+from actors.http.services.transfers import KnownFile
+from actors.http.services.webhook_service import WebhookStore
 from storage.errors import StorageUnavailable
 from storage.tables.audit import AuditRecord
 from supervisor import Actor, ActorRef, ChildSpec, SupervisorRef

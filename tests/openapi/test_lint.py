@@ -8,7 +8,7 @@ from typing import Any
 import msgspec
 import pytest
 
-from actors.http.document import make_document
+from actors.http.openapi.document import make_document
 from config.sections import HttpSettings
 from tests.http.world import app_for
 from tests.openapi.tools import HERE, modules_or_skip, run

@@ -14,7 +14,7 @@ import pytest
 from prometheus_client import CollectorRegistry
 
 from actors.daemon.metrics import Metrics
-from actors.http.problems import KINDS
+from actors.http.model.problems import KINDS
 from actors.messages import EventType
 from actors.outbound import errors
 from actors.webhooks.board import Board, Standing

@@ -10,10 +10,10 @@ from typing import Final, NoReturn, final
 
 import trio
 
-from actors.http.backends import Backends
 from actors.http.dashboard.facts import DaemonFacts, ServerStore, daemon_facts
 from actors.http.dashboard.rows import ActorRow, SessionRow, actor_rows, answered, count, listed, silent
 from actors.http.dashboard.table import Table
+from actors.http.services.backends import Backends
 from actors.messages import FindCompany, GetDaemonHealth, GetStatus, ListSessions, Refused, SessionSummary
 from config.settings import Settings
 from storage.errors import StorageUnavailable

@@ -19,15 +19,15 @@ import trio
 
 from actors.daemon.metrics import VERSION
 from actors.events.subscription import Subscription, SubscriptionClosed
-from actors.http.auth import Authenticator, Principal
-from actors.http.backends import Backends
+from actors.http.access.auth import Authenticator, Principal
+from actors.http.access.places import place_for
 from actors.http.dashboard.board import Board
 from actors.http.dashboard.table import Chooser, Difference, Table, View, of_companies
-from actors.http.events import MAX_SEQ
-from actors.http.failures import problem_of
-from actors.http.places import place_for
-from actors.http.problems import Problem
-from actors.http.tasks import AsgiEvent, AsgiReceive, AsgiScope
+from actors.http.model.problems import Problem
+from actors.http.routes.events import MAX_SEQ
+from actors.http.services.backends import Backends
+from actors.http.services.failures import problem_of
+from actors.http.transport.tasks import AsgiEvent, AsgiReceive, AsgiScope
 from actors.messages import Event, ReadEvents, Refused, Subscribe
 from actors.sharing import Places
 from storage.errors import StorageUnavailable

@@ -1,0 +1,73 @@
+"""Who may pass to which route. Guards run before a body is read.
+
+All are coroutine functions: a plain function would be called on a worker thread, at each request.
+"""
+
+from __future__ import annotations
+
+import re
+from typing import Annotated, Any, Final, cast
+
+from litestar.connection import ASGIConnection
+from litestar.handlers import BaseRouteHandler
+from litestar.params import PathParameter
+
+from actors.http.access.auth import Authenticator, Principal
+from actors.http.access.places import take_place
+from actors.http.model.problems import Problem
+from actors.http.transport.tasks import AsgiScope
+from actors.sharing import Places
+
+CompanyId = Annotated[str, PathParameter(description="1 to 64 of A-Z a-z 0-9 _ and -")]
+"""How a handler declares its parameter ``company_id``; `needs_company` checks it."""
+
+COMPANY_ID: Final = re.compile(r"[A-Za-z0-9_-]{1,64}", re.ASCII)
+
+Connection = ASGIConnection[Any, Any, Principal, Any]
+
+
+async def needs_key(connection: Connection, _: BaseRouteHandler) -> None:
+    """Only with a valid key; its holder is the request's ``auth`` from here on."""
+    state = connection.app.state
+    await enter(cast("AsgiScope", connection.scope), state.authenticator, state.backends.requests)
+
+
+async def enter(scope: AsgiScope, authenticator: Authenticator, requests: Places) -> Principal:
+    """Whose key the request carries; from here on it takes one of the places in ``requests``, until `leave`.
+
+    Raises what `authenticate` raises, and `too_many_requests`.
+    """
+    principal = await authenticator.authenticate(scope["headers"], scope["client"])
+    scope["auth"] = principal
+    take_place(principal, requests, "too_many_requests", "requests under way")
+    scope["place"] = principal
+    return principal
+
+
+def leave(scope: AsgiScope, requests: Places) -> None:
+    """The request is answered."""
+    principal: Principal | None = scope.pop("place", None)
+    if principal is not None:
+        requests.give_back(principal.key_id, is_admin=principal.is_admin)
+
+
+async def needs_admin(connection: Connection, _: BaseRouteHandler) -> None:
+    """Only with a key of scope admin."""
+    if not connection.auth.is_admin:
+        raise Problem("access_denied", "this needs a key of scope admin")
+
+
+async def needs_company(connection: Connection, _: BaseRouteHandler) -> None:
+    """Only for the company in the path, and only if it is the key's.
+
+    Decided from the key alone: nothing is looked up, so a foreign company's existence shows neither in the answer nor in its time.
+    """
+    admit(connection.auth, connection.path_params["company_id"])
+
+
+def admit(principal: Principal, company_id: str) -> None:
+    """Raises `access_denied` for a company that is not the key's, `invalid_company_id` for what can be none."""
+    if not principal.may_use(company_id):
+        raise Problem("access_denied", "this key is not for this company")
+    if COMPANY_ID.fullmatch(company_id) is None:
+        raise Problem("invalid_company_id")

@@ -1,0 +1,110 @@
+"""What the routes work with: everything they need from the rest of the daemon, and how they ask for it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from contextlib import suppress
+from dataclasses import dataclass
+from typing import Any, Protocol, final
+
+import trio
+from litestar import Request
+from litestar.di import NamedDependency
+
+from actors.daemon.metrics import Metrics
+from actors.http.access.audit import AuditLog, AuditTrail
+from actors.http.access.auth import Principal
+from actors.http.services.idempotency import Idempotency
+from actors.http.services.transfers import Transfers
+from actors.http.services.webhook_service import WebhookDesk
+from actors.messages import CompanyState, CompanyStatus, FindCompany
+from actors.sharing import Places
+from supervisor import ActorRef, System
+from supervisor import Request as Ask
+from supervisor.errors import NoSuchActor
+
+
+@final
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Waits:
+    """How long an answer is waited for, in seconds."""
+
+    ask_s: float = 5.0
+    """Answers that come from memory or one database statement."""
+    session_s: float = 20.0
+    """Start, stop, restart, logout, a health round trip."""
+    initialize_s: float = 60.0
+    """Until WhatsApp gave a QR or pairing code."""
+    send_s: float = 30.0
+    """Until WhatsApp acknowledged a message and its state is committed."""
+    ready_s: float = 3.0
+    connected_s: float = 15.0
+    """Until a company that is on its way back is connected."""
+    inquiry_s: float = 15.0
+    """Until WhatsApp has answered a question."""
+
+
+class RemovalStore(Protocol):
+    """What is stored of companies that were removed."""
+
+    async def erase(self, company_id: str) -> None:
+        """Erase it. Raises StorageUnavailable; the regular sweep goes on then."""
+        ...
+
+
+@final
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Backends:
+    """The collaborators of all routes."""
+
+    directory: ActorRef
+    events: ActorRef
+    limiter: ActorRef
+    health: ActorRef
+    system: System
+    metrics: Metrics
+    idempotency: Idempotency
+    audit: AuditTrail
+    audit_log: AuditLog
+    transfers: Transfers
+    requests: Places
+    """Requests under way, of all keys."""
+    webhooks: WebhookDesk
+    removals: RemovalStore
+    waits: Waits
+    act_on_self: Callable[[str, str], bool]
+    """Take an action (name, path) on the HTTP actor itself, a moment from now so that it can still be answered; False: it is not meant."""
+    may_wait: trio.Semaphore
+    """How many requests may wait at once for companies that are on their way back."""
+    region: str | None
+    """Where numbers without a country code are at home, like RU."""
+
+    async def find(self, company_id: str) -> ActorRef:
+        """The company's actor; one that is connected is found without the directory. Refused: `no_such_company`."""
+        if self.metrics.state_of(company_id) is CompanyState.CONNECTED:
+            with suppress(NoSuchActor):
+                return self.system.ref(f"/companies/{company_id}")
+        return await self.directory.ask(FindCompany(company_id), timeout=self.waits.ask_s)
+
+    async def order(self, company_id: str, request: Ask[CompanyStatus]) -> CompanyStatus:
+        """Have the company do something that ends in a new status."""
+        company = await self.find(company_id)
+        return await company.ask(request, timeout=self.waits.session_s)
+
+
+Injected = NamedDependency[Backends]
+"""How a handler declares its parameter ``backends``."""
+
+
+def note_read(request: Request[Any, Principal, Any], backends: Backends, action: str, target: str) -> None:
+    """Put into the audit log that the request's key was given this."""
+    client = request.scope["client"]
+    address = client[0] if client else "unknown"
+    backends.audit.read(key_id=request.auth.key_id, action=action, target=target, address=address)
+
+
+def note(request: Request[Any, Principal, Any], backends: Backends, action: str, target: str) -> None:
+    """Put into the audit log that the request's key is about to do this."""
+    client = request.scope["client"]
+    address = client[0] if client else "unknown"
+    backends.audit.record(key_id=request.auth.key_id, action=action, target=target, address=address)

@@ -1,0 +1,154 @@
+"""What the routes about webhooks work with."""
+
+from __future__ import annotations
+
+import math
+import time
+import uuid
+from collections.abc import Collection
+from contextlib import suppress
+from typing import Final, Protocol, final
+
+import msgspec
+
+from actors.daemon.metrics import Metrics
+from actors.http.access.places import place_for
+from actors.http.access.principal import Principal
+from actors.http.model.problems import Problem
+from actors.messages import Event, WebhooksChanged
+from actors.outbound.client import Outbound
+from actors.outbound.errors import OutboundRefused
+from actors.sharing import RESERVE, Places
+from actors.webhooks.courier import Courier, Outcome, holder_of
+from actors.webhooks.window import Delivery
+from config.sections import WebhookSettings
+from storage.tables.webhook_dead_letters import ListedLetter
+from storage.tables.webhook_secrets import Secrets
+from storage.tables.webhooks import Change, Limits, Webhook
+from supervisor import ActorRef
+from supervisor.errors import SupervisorError
+
+TESTS_AT_ONCE: Final = 4
+TEST_TYPE: Final = "test"
+"""Of the event that a test delivers: in no log, and of no filter."""
+
+
+class WebhookStore(Protocol):
+    """Where webhooks are kept. ``only``: the companies of the key that asks, None for all. Every method raises StorageUnavailable."""
+
+    async def create(self, change: Change, secret: str | None, limits: Limits) -> tuple[str, str]:
+        """Id and secret of a new one. Raises `TooManyWebhooks`."""
+        ...
+
+    async def page(self, only: Collection[str] | None, after: str, limit: int) -> tuple[int, list[Webhook]]:
+        """How many the key sees, and a page of them by id."""
+        ...
+
+    async def find(self, only: Collection[str] | None, webhook_id: str) -> Webhook | None:
+        """One that the key sees."""
+        ...
+
+    async def change(self, only: Collection[str] | None, webhook_id: str, change: Change, limits: Limits) -> bool:
+        """Whether there was one to change. Raises `TooManyWebhooks` when it is to be for one company more that has enough."""
+        ...
+
+    async def rotate(
+        self, only: Collection[str] | None, webhook_id: str, secret: str | None, overlap_s: float
+    ) -> str | None:
+        """The new secret."""
+        ...
+
+    async def retire_previous(self, only: Collection[str] | None, webhook_id: str) -> bool:
+        """Whether there was such a webhook."""
+        ...
+
+    async def remove(self, only: Collection[str] | None, webhook_id: str) -> bool:
+        """Whether there was one to remove."""
+        ...
+
+    async def secrets(self, webhook_id: str) -> Secrets | None:
+        """What to sign with now."""
+        ...
+
+    async def letters(
+        self, only: Collection[str] | None, webhook_id: str, after: int, limit: int
+    ) -> list[ListedLetter]:
+        """A page of its dead letters that the key sees."""
+        ...
+
+    async def replay(self, only: Collection[str] | None, webhook_id: str, event_ids: Collection[str] | None) -> int:
+        """How many are sent again: of those that the key sees, and of the companies that the webhook is for."""
+        ...
+
+    async def discard(self, only: Collection[str] | None, webhook_id: str, event_ids: Collection[str] | None) -> int:
+        """How many were removed."""
+        ...
+
+
+@final
+class WebhookDesk:
+    """The store, and what there is beside it."""
+
+    # No dataclass: the framework would look into it, and into the policy's types, for each request.
+    def __init__(
+        self,
+        store: WebhookStore,
+        *,
+        outbound: Outbound,
+        settings: WebhookSettings,
+        metrics: Metrics,
+        keeper: ActorRef | None,
+    ) -> None:
+        self.store = store
+        self.settings = settings
+        self._outbound = outbound
+        self._policy = outbound.policy
+        self._metrics = metrics
+        self._keeper = keeper
+        self.tests = Places(TESTS_AT_ONCE)
+
+    def check_url(self, url: str) -> None:
+        """Raises `invalid_url` for what can never be called: not a URL, not https, an address that is not public."""
+        try:
+            self._policy.check_url(url)
+        except OutboundRefused as refused:
+            raise Problem("invalid_url", refused.text) from refused
+
+    def changed(self) -> None:
+        """Have this daemon look at once; any other sees it by itself, a little later."""
+        if self._keeper is not None:
+            with suppress(SupervisorError):
+                self._keeper.tell(WebhooksChanged())
+
+    def limits(self, principal: Principal) -> Limits:
+        """How many there may be for a key like this: the last tenth is for administrators."""
+        settings = self.settings
+        most = settings.max_endpoints
+        reserve = 0 if principal.is_admin else min(math.ceil(most * RESERVE), max(most - 1, 0))
+        return Limits(in_all=most - reserve, of_a_company=settings.max_endpoints_per_company)
+
+    async def test(self, principal: Principal, webhook: Webhook) -> Outcome:
+        """Deliver a test event now, whatever else waits. Raises `overloaded`, `no_such_webhook`."""
+        secrets = await self.store.secrets(webhook.webhook_id)
+        if secrets is None:
+            raise Problem("no_such_webhook")
+        with place_for(principal, self.tests, "overloaded", "tests under way"):
+            async with self._outbound.client(holder_of(webhook.companies), connections=1) as client:
+                courier = Courier(client, self.settings, self._metrics)
+                return await courier.deliver(webhook.webhook_id, webhook.url, secrets, _test_delivery(webhook))
+
+
+def _test_delivery(webhook: Webhook) -> Delivery:
+    company_id = webhook.companies[0] if webhook.companies else ""
+    payload = msgspec.Raw(msgspec.json.encode({"webhookId": webhook.webhook_id}))
+    event = Event(id=str(uuid.uuid4()), type=TEST_TYPE, company_id=company_id, timestamp=time.time(), payload=payload)
+    return Delivery(
+        seq=0,
+        event_id=event.id,
+        type=event.type,
+        company_id=company_id,
+        body=msgspec.json.encode(event),
+        occurred_at=event.timestamp,
+        attempts=0,
+        last_attempt=1,
+    )
