@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 from tests.loopback.curve import KeyPair
 from tests.loopback.jid import LID_SERVER, MAX_DEVICE, PN_SERVER, Jid
 from tests.loopback.mailbox import Mailbox
+from tests.loopback.passkeys import Credential
 from tests.loopback.prekeys import KeyBundle
 
 if TYPE_CHECKING:
@@ -52,6 +53,8 @@ class Account:
     keys: KeyBundle
     devices: dict[int, Device] = field(default_factory=dict[int, Device])
     last_device: int = 0
+    passkey: Credential | None = None
+    """What a client must prove to be linked; None: nothing."""
 
     def next_device(self) -> int:
         """The number of the next linked device; numbers are not used again. ValueError after 255."""

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import socket
 from collections.abc import Callable, Coroutine, Mapping
+from operator import attrgetter
 from pathlib import Path
 from typing import Any, Final, cast
 
@@ -38,6 +39,15 @@ CALLS: Final = frozenset(
         "freeze",
         "heal",
         "hold",
+        "passkeys.age",
+        "passkeys.ask_again",
+        "passkeys.cancel",
+        "passkeys.compare",
+        "passkeys.forget",
+        "passkeys.linked",
+        "passkeys.require",
+        "passkeys.screen",
+        "passkeys.spoil",
         "refuse",
         "refuse_media",
         "release",
@@ -53,7 +63,7 @@ CALLS: Final = frozenset(
         "uploads",
     }
 )
-"""The methods of `Loopback` that may be called from outside."""
+"""The methods of `Loopback`, and of its parts, that may be called from outside."""
 
 
 class Request(msgspec.Struct, forbid_unknown_fields=True):
@@ -103,7 +113,7 @@ async def _answer(loopback: Loopback, line: bytes) -> Mapping[str, object]:
 async def _call(loopback: Loopback, request: Request) -> object:
     if request.call not in CALLS:
         raise ValueError(f"no such call: {request.call!r}")
-    called: Callable[..., object] = getattr(loopback, request.call)
+    called: Callable[..., object] = attrgetter(request.call)(loopback)
     result = called(**request.args)
     if isinstance(result, Coroutine):
         return await cast("Coroutine[object, object, object]", result)

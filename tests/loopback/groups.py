@@ -10,19 +10,10 @@ from typing import Final, Literal
 from tests.loopback.accounts import Account, Directory
 from tests.loopback.jid import GROUP_SERVER, Jid
 from tests.loopback.nodes import Node, leaf, node
+from tests.loopback.refusals import RefusedQuestionError
 
 Addressing = Literal["lid", "pn"]
 FIRST_GROUP: Final = 120363000000000001
-
-
-class RefusedQuestionError(Exception):
-    """The server answers a question with this error."""
-
-    def __init__(self, code: int, text: str) -> None:
-        """``text`` is WhatsApp's own word for the code."""
-        super().__init__(f"{code} {text}")
-        self.code = code
-        self.text = text
 
 
 @dataclass(slots=True, eq=False)

@@ -7,12 +7,14 @@ from typing import Final
 
 from tests.loopback.accounts import Device, Directory
 from tests.loopback.connection import Connection
-from tests.loopback.groups import Groups, RefusedQuestionError
+from tests.loopback.groups import Groups
 from tests.loopback.jid import SERVER
 from tests.loopback.media import HOSTNAME
 from tests.loopback.nodes import MissingPartError, Node, node
 from tests.loopback.pairing import PairingError, Registrations
+from tests.loopback.passkey_walks import QUESTIONS, Passkeys
 from tests.loopback.prekeys import read_signed_key
+from tests.loopback.refusals import RefusedQuestionError
 from tests.loopback.usync import answer_usync
 
 FEW_KEYS: Final = 5
@@ -29,6 +31,7 @@ class Questions:
         self,
         directory: Directory,
         registrations: Registrations,
+        passkeys: Passkeys,
         groups: Groups,
         *,
         on_active: Callable[[Device], None],
@@ -36,6 +39,7 @@ class Questions:
     ) -> None:
         self._directory = directory
         self._registrations = registrations
+        self._passkeys = passkeys
         self._groups = groups
         self._on_active = on_active
         self._on_removed = on_removed
@@ -52,6 +56,8 @@ class Questions:
             connection.send(_reply(iq, "error", node("error", code=str(exc.code), text=exc.text)))
             return
         connection.send(_reply(iq, "result", content))
+        if handler is Questions.multi_device:
+            self._passkeys.answered(connection, iq)
 
     def encrypt(self, connection: Connection, iq: Node) -> Node | None:
         """Pre-keys: count, digest, bundles of others, upload, rotation."""
@@ -79,13 +85,15 @@ class Questions:
             self._on_active(device)
 
     def multi_device(self, connection: Connection, iq: Node) -> Node | None:
-        """Linking by code, and a device that unlinks itself."""
+        """Linking by code or with a passkey, and a device that unlinks itself."""
         if link := iq.find("link_code_companion_reg"):
             if link.text("stage") == "companion_hello":
                 return self._registrations.companion_hello(connection, link)
             self._registrations.companion_finish(connection, link)
         elif iq.find("remove-companion-device"):
             self._on_removed(_device(connection))
+        elif any(iq.find(question) for question in QUESTIONS):
+            return self._passkeys.answer(connection, iq)
         return None
 
     def app_state(self, _connection: Connection, iq: Node) -> Node:

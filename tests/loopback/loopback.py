@@ -22,6 +22,7 @@ from tests.loopback.journal import Journal, Routed
 from tests.loopback.media import MediaHost
 from tests.loopback.nodes import Node, node
 from tests.loopback.pairing import Registrations
+from tests.loopback.passkey_walks import Passkeys
 from tests.loopback.phone import Phone
 from tests.loopback.session import REMOVED, REPLACED, Sessions
 
@@ -58,8 +59,11 @@ class Loopback:
         self.groups = Groups(self.directory)
         self.media = MediaHost()
         self.registrations = Registrations(self._linked, cut_after=lambda: self.faults.cut_after_pairing)
+        self.passkeys = Passkeys(self.registrations, lambda phone: self.phone(phone).account)
         self._authority = authority
-        self._sessions = Sessions(self.directory, self.groups, self.registrations, self.faults, self.journal)
+        self._sessions = Sessions(
+            self.directory, self.groups, self.registrations, self.passkeys, self.faults, self.journal
+        )
         self._connections: set[Connection] = set()
         self._phones: dict[str, Phone] = {}
 
@@ -78,7 +82,7 @@ class Loopback:
     def add_account(self, phone: str, lid: str, name: str = "") -> Phone:
         """A new number on WhatsApp, with its phone; ValueError when number or LID exists or is not digits."""
         account = self.directory.add(phone, lid, name or f"User {phone}")
-        self._phones[phone] = Phone(account, self.registrations)
+        self._phones[phone] = Phone(account, self.registrations, self.passkeys)
         return self._phones[phone]
 
     def dial(self, number: str, phone: str) -> None:
@@ -92,12 +96,12 @@ class Loopback:
         return self._phones[number]
 
     async def scan(self, phone: str, qr_text: str) -> str:
-        """Scan a QR code with a phone; the linked device's address, or PairingError."""
-        return str(await self.phone(phone).scan(qr_text))
+        """Scan a QR code with a phone; the linked device's address, or PairingError; empty while a passkey is to be proved."""
+        return str(await self.phone(phone).scan(qr_text) or "")
 
     async def confirm_code(self, phone: str, code: str) -> str:
-        """Type a pairing code into a phone; the linked device's address, or PairingError."""
-        return str(await self.phone(phone).confirm_code(code))
+        """Type a pairing code into a phone; what comes of it as with `scan`."""
+        return str(await self.phone(phone).confirm_code(code) or "")
 
     # --- groups -------------------------------------------------------------------------------------------------------
 

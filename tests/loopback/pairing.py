@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import base64
+import hmac
 import secrets
+import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Final
@@ -13,16 +15,20 @@ import trio
 from tests.loopback.accounts import Account, Device
 from tests.loopback.connection import Connection
 from tests.loopback.curve import verify
-from tests.loopback.jid import SERVER
+from tests.loopback.jid import SERVER, Jid
 from tests.loopback.nodes import Node, leaf, node
 from tests.loopback.prekeys import KeyBundle, SignedKey
-from tests.loopback.protobuf import Fields, parse
+from tests.loopback.protobuf import Fields, build, parse
 
 REFS: Final = 6
+PAIRING_TIMEOUT_S: Final = 20.0
+ACCOUNT_SIGNATURE_PREFIX: Final = b"\6\0"
 DEVICE_SIGNATURE_PREFIX: Final = b"\6\1"
 RESTART_CODE: Final = "515"
 _REGISTRATION, _IDENTITY, _SIGNED_ID, _SIGNED_VALUE, _SIGNED_SIGNATURE = 1, 3, 4, 5, 6
-_DETAILS, _DEVICE_SIGNATURE = 1, 4
+_RAW_ID, _TIMESTAMP, _KEY_INDEX = 1, 2, 3
+_DETAILS, _SIGNATURE_KEY, _SIGNATURE, _DEVICE_SIGNATURE = 1, 2, 3, 4
+_HMAC_DETAILS, _HMAC = 1, 2
 
 
 class PairingError(Exception):
@@ -59,6 +65,14 @@ class Registration:
     def identity(self) -> bytes:
         """The identity key of the device to be."""
         return self.keys.identity
+
+    async def until_linked(self) -> Jid:
+        """The linked device's address, once it is one; PairingError when the client refuses, is gone, or takes longer than 20 s."""
+        with trio.move_on_after(PAIRING_TIMEOUT_S):
+            await self.linked.wait()
+        if self.device is None:
+            raise PairingError(self.failure or f"the client did not answer within {PAIRING_TIMEOUT_S:g} s")
+        return self.device.pn
 
 
 def registration(connection: Connection, noise_key: bytes, data: Fields) -> Registration:
@@ -132,29 +146,27 @@ class Registrations:
         code.bundle = request.child("link_code_pairing_wrapped_key_bundle").data
         code.finished.set()
 
-    def accept(self, waiting: Registration, account: Account, identity: bytes, signature_key: bytes) -> None:
-        """Tell the client that the phone accepted it; it becomes a device when it has countersigned ``identity``."""
+    def accept(self, waiting: Registration, account: Account, adv_secret: bytes) -> None:
+        """Tell the client that the phone accepted it; it becomes a device when it has countersigned its identity."""
         number = account.next_device()
         success = node(
             "pair-success",
-            leaf("device-identity", identity),
+            leaf("device-identity", _signed_identity(account, waiting.identity, adv_secret)),
             node("device", jid=account.pn.with_device(number), lid=account.lid.with_device(number)),
             node("platform", name="android"),
         )
         connection = waiting.connection
         ask = node("iq", success, from_=SERVER, type_="set", id=connection.next_id())
-        connection.request(ask, lambda reply: self._countersigned(waiting, account, number, signature_key, reply))
+        connection.request(ask, lambda reply: self._countersigned(waiting, account, number, reply))
 
-    def _countersigned(
-        self, waiting: Registration, account: Account, number: int, signature_key: bytes, reply: Node
-    ) -> None:
+    def _countersigned(self, waiting: Registration, account: Account, number: int, reply: Node) -> None:
         if reply.text("type") != "result":
             error = reply.find("error")
             waiting.failure = f"the client refused: {error.text('text', '') if error else 'no reason given'}"
             waiting.linked.set()
             return
         signed = parse(reply.child("pair-device-sign").child("device-identity").data)
-        message = DEVICE_SIGNATURE_PREFIX + signed.data(_DETAILS) + waiting.identity + signature_key
+        message = DEVICE_SIGNATURE_PREFIX + signed.data(_DETAILS) + waiting.identity + account.identity.public
         if not verify(waiting.identity, message, signed.data(_DEVICE_SIGNATURE)):
             waiting.failure = "the client's signature is wrong"
             waiting.linked.set()
@@ -174,6 +186,15 @@ class Registrations:
             if waiting.connection is connection:
                 return waiting
         raise PairingError("this stream is not waiting to be linked")
+
+
+def _signed_identity(account: Account, identity: bytes, adv_secret: bytes) -> bytes:
+    """What the phone signs for a device: its details under the phone's key, sealed with the secret the device chose."""
+    phone = account.identity
+    details = build({_RAW_ID: secrets.randbits(31), _TIMESTAMP: int(time.time()), _KEY_INDEX: 1})
+    signature = phone.sign(ACCOUNT_SIGNATURE_PREFIX + details + identity)
+    signed = build({_DETAILS: details, _SIGNATURE_KEY: phone.public, _SIGNATURE: signature})
+    return build({_HMAC_DETAILS: signed, _HMAC: hmac.digest(adv_secret, signed, "sha256")})
 
 
 def code_notification(exchange: CodeExchange, wrapped_ephemeral: bytes, identity: bytes, id_: str, now: int) -> Node:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import base64
 import binascii
 import hashlib
-import hmac
 import secrets
 import time
 from typing import Final, final
@@ -22,36 +21,42 @@ from cryptography.hazmat.primitives.kdf.hkdf import HKDF
 from tests.loopback.accounts import Account
 from tests.loopback.curve import KeyPair
 from tests.loopback.jid import Jid
-from tests.loopback.pairing import CodeExchange, PairingError, Registration, Registrations, code_notification
-from tests.loopback.protobuf import build
+from tests.loopback.pairing import (
+    PAIRING_TIMEOUT_S,
+    CodeExchange,
+    PairingError,
+    Registration,
+    Registrations,
+    code_notification,
+)
+from tests.loopback.passkey_walks import Passkeys
 
-PAIRING_TIMEOUT_S: Final = 20.0
-ACCOUNT_SIGNATURE_PREFIX: Final = b"\6\0"
 CODE_ITERATIONS: Final = 2 << 16
 _QR_URL: Final = "https://wa.me/settings/linked_devices#"
-_RAW_ID, _TIMESTAMP, _KEY_INDEX = 1, 2, 3
-_DETAILS, _SIGNATURE_KEY, _SIGNATURE = 1, 2, 3
-_HMAC_DETAILS, _HMAC = 1, 2
 
 
 @final
 class Phone:
     """The phone of one account, as its owner uses it."""
 
-    def __init__(self, account: Account, registrations: Registrations) -> None:
+    def __init__(self, account: Account, registrations: Registrations, passkeys: Passkeys) -> None:
         self.account = account
         self._registrations = registrations
+        self._passkeys = passkeys
 
-    async def scan(self, qr_text: str) -> Jid:
-        """Scan a QR code; the linked device's address, or PairingError when code, client and keys do not fit."""
+    async def scan(self, qr_text: str) -> Jid | None:
+        """Scan a QR code; the linked device's address, or PairingError when code, client and keys do not fit.
+
+        None for an account whose passkey the client has to prove first: `Passkeys.linked` waits for what comes of it.
+        """
         ref, noise_key, identity, adv_secret = _read_qr(qr_text)
         waiting = self._registrations.by_ref(ref)
         if (noise_key, identity) != (waiting.noise_key, waiting.identity):
             raise PairingError("the QR code names other keys than the client that offers it")
         return await self._accept(waiting, adv_secret)
 
-    async def confirm_code(self, code: str) -> Jid:
-        """Type a pairing code (with or without its hyphen); the linked device's address, or PairingError."""
+    async def confirm_code(self, code: str) -> Jid | None:
+        """Type a pairing code (with or without its hyphen); the linked device's address, or PairingError; None as with `scan`."""
         waiting = self._registrations.by_phone(self.account.pn.user)
         exchange = waiting.code
         assert exchange is not None, "by_phone finds only streams with a code exchange"
@@ -81,18 +86,12 @@ class Phone:
             raise PairingError("the client's key bundle names other identities")
         return _hkdf(shared + self.account.identity.agree(companion_identity) + random, b"", b"adv_secret")
 
-    async def _accept(self, waiting: Registration, adv_secret: bytes) -> Jid:
-        identity = self.account.identity
-        details = build({_RAW_ID: secrets.randbits(31), _TIMESTAMP: int(time.time()), _KEY_INDEX: 1})
-        signature = identity.sign(ACCOUNT_SIGNATURE_PREFIX + details + waiting.identity)
-        signed = build({_DETAILS: details, _SIGNATURE_KEY: identity.public, _SIGNATURE: signature})
-        sealed = build({_HMAC_DETAILS: signed, _HMAC: hmac.digest(adv_secret, signed, "sha256")})
-        self._registrations.accept(waiting, self.account, sealed, identity.public)
-        with trio.move_on_after(PAIRING_TIMEOUT_S):
-            await waiting.linked.wait()
-        if waiting.device is None:
-            raise PairingError(waiting.failure or f"the client did not answer within {PAIRING_TIMEOUT_S:g} s")
-        return waiting.device.pn
+    async def _accept(self, waiting: Registration, adv_secret: bytes) -> Jid | None:
+        if self.account.passkey:
+            self._passkeys.begin(waiting, self.account, adv_secret)
+            return None
+        self._registrations.accept(waiting, self.account, adv_secret)
+        return await waiting.until_linked()
 
 
 def _read_qr(text: str) -> tuple[bytes, bytes, bytes, bytes]:

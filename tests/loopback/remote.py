@@ -15,6 +15,7 @@ import trio
 from tests.loopback.endpoints import Endpoints
 from tests.loopback.journal import Routed
 from tests.loopback.loopback import DeviceState
+from tests.loopback.passkey_walk import Screen
 
 ROOT: Final = Path(__file__).parents[2]
 POLL_S: Final = 0.05
@@ -57,12 +58,30 @@ class RemoteLoopback:
         )
 
     async def scan(self, phone: str, qr_text: str) -> str:
-        """Scan a QR code with a phone; the linked device's address."""
+        """Scan a QR code with a phone; the linked device's address, empty while a passkey is to be proved."""
         return await self._call("scan", str, phone=phone, qr_text=qr_text)
 
     async def confirm_code(self, phone: str, code: str) -> str:
-        """Type a pairing code into a phone; the linked device's address."""
+        """Type a pairing code into a phone; what comes of it as with `scan`."""
         return await self._call("confirm_code", str, phone=phone, code=code)
+
+    async def require_passkey(self, phone: str, credential_id: str, public_key: str) -> None:
+        """Have clients of this account prove a passkey: `SoftPasskey.credential` and its ``public_key``."""
+        await self._call(
+            "passkeys.require", type(None), phone=phone, credential_id=credential_id, public_key=public_key
+        )
+
+    async def passkey_screen(self, phone: str) -> Screen:
+        """What the owner of the phone sees of a client that is to prove the passkey."""
+        return await self._call("passkeys.screen", Screen, phone=phone)
+
+    async def compare_code(self, phone: str, code: str) -> None:
+        """The owner compares the code that the client shows; LoopbackError when it is not the phone's."""
+        await self._call("passkeys.compare", type(None), phone=phone, code=code)
+
+    async def passkey_linked(self, phone: str) -> str:
+        """The address of the device, once the client that was scanned is one."""
+        return await self._call("passkeys.linked", str, phone=phone)
 
     async def devices(self) -> list[DeviceState]:
         """Every linked device."""
@@ -93,7 +112,7 @@ class RemoteLoopback:
         return await self._call("unlinked", int)
 
     async def fault(self, name: str, **args: object) -> None:
-        """Call a fault method by its name: ``fault("refuse", code=503, times=2)``, ``fault("drop", phone="79…")``."""
+        """Call a method by its name: ``fault("refuse", code=503, times=2)``, ``fault("passkeys.cancel", phone="79…")``."""
         await self._call(name, object, **args)
 
     async def wait_logged_in(self, phone: str, *, timeout: float = 20.0) -> DeviceState:

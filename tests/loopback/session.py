@@ -20,6 +20,7 @@ from tests.loopback.mailbox import MailboxFullError
 from tests.loopback.nodes import Node, leaf, node
 from tests.loopback.noise import Finished
 from tests.loopback.pairing import Registrations, registration
+from tests.loopback.passkey_walks import Passkeys
 from tests.loopback.protobuf import Fields, parse
 from tests.loopback.router import Router
 
@@ -36,7 +37,13 @@ class Sessions:
     """Serves streams. One of these per loopback."""
 
     def __init__(
-        self, directory: Directory, groups: Groups, registrations: Registrations, faults: Faults, journal: Journal
+        self,
+        directory: Directory,
+        groups: Groups,
+        registrations: Registrations,
+        passkeys: Passkeys,
+        faults: Faults,
+        journal: Journal,
     ) -> None:
         self._directory = directory
         self._registrations = registrations
@@ -44,7 +51,12 @@ class Sessions:
         self._journal = journal
         self._router = Router(directory, groups, journal)
         self._questions = Questions(
-            directory, registrations, groups, on_active=self._router.send_stored, on_removed=self._removed_itself
+            directory,
+            registrations,
+            passkeys,
+            groups,
+            on_active=self._router.send_stored,
+            on_removed=self._removed_itself,
         )
         self._handlers: dict[str, Callable[[Connection, Node], None]] = {
             "iq": self._iq,
@@ -149,6 +161,7 @@ class Sessions:
             return
         self._journal.counters.queries += 1
         self._questions.answer(connection, iq)
+        self._journal.changed()
 
     def _message(self, connection: Connection, message: Node) -> None:
         if connection.device:
