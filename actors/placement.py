@@ -13,13 +13,13 @@ import structlog
 from actors.engine_pool.actor import GetEngineReport
 from actors.engine_pool.slots import PREFIXES, Engine, Places
 from actors.messages import (
+    AssignEngine,
+    EngineFull,
     EnginePlace,
     EngineWear,
     Hosts,
-    LeavePlace,
-    PlaceWasFull,
     Refused,
-    TakePlace,
+    ReleaseEngine,
     WaitReady,
 )
 from config.sections import EngineSettings
@@ -85,7 +85,7 @@ class PlacementActor(Actor):
 
     async def receive(self, message: Any) -> Any:
         match message:
-            case TakePlace(company_id, hosts):
+            case AssignEngine(company_id, hosts):
                 engine = self._places.kept(company_id, hosts) or await self._choose(company_id, hosts)
                 self._places.put(company_id, engine)
                 self.context.spawn(self._answer_when_ready, engine, self.context.defer(), name="place")
@@ -93,9 +93,9 @@ class PlacementActor(Actor):
                     self.context.continue_with(_MakeReady())
             case _MakeReady():
                 await self._make_ready()
-            case LeavePlace(company_id):
+            case ReleaseEngine(company_id):
                 self._leave(company_id)
-            case PlaceWasFull(company_id):
+            case EngineFull(company_id):
                 if (full := self._leave(company_id)) is not None:
                     await self._learn(full)
             case EngineWear(name, is_worn):

@@ -42,8 +42,8 @@ from actors.sharing import Places
 from actors.storage.actor import StorageActor
 from actors.storage.reading import AuthReader
 from actors.webhooks.actor import FINISH_S, WebhookActor
-from actors.webhooks.board import Board
-from actors.webhooks.keeper import KeeperActor
+from actors.webhooks.coordinator import WebhookCoordinator
+from actors.webhooks.gauges import WebhookGauges
 from actors.webhooks.ports import WebhookPorts
 from config.environment import environment_for_children
 from config.postgres_url import PostgresUrl, read
@@ -98,7 +98,7 @@ def build_tree(parts: Parts) -> SupervisorSpec:
     """The tree of docs/ARCHITECTURE.md, in start order."""
     settings = parts.settings
     outbound = outbound_of(settings.outbound)
-    webhook_board = Board()
+    webhook_board = WebhookGauges()
     listener = parts.database.listener(ownership.CHANNEL)
     children = [
         ChildSpec(id="disk", start=partial(_disk, parts), backoff=QUICK),
@@ -290,7 +290,7 @@ def _health(parts: Parts, context: Context) -> HealthActor:
     )
 
 
-def _keeper(parts: Parts, board: Board, outbound: Outbound, context: Context) -> KeeperActor:
+def _keeper(parts: Parts, board: WebhookGauges, outbound: Outbound, context: Context) -> WebhookCoordinator:
     ports = WebhookPorts(
         database=parts.database,
         events=context.ref_to("/events"),
@@ -313,7 +313,7 @@ def _keeper(parts: Parts, board: Board, outbound: Outbound, context: Context) ->
             mailbox=MailboxSpec(capacity=100),
         )
 
-    return KeeperActor(context.supervisor("/webhooks"), spec, ports)
+    return WebhookCoordinator(context.supervisor("/webhooks"), spec, ports)
 
 
 def _janitor(parts: Parts, _: Context) -> JanitorActor:

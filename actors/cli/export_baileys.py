@@ -18,10 +18,10 @@ import trio
 from actors.cli.database import open_for_command
 from actors.cli.device_tail import require_shipped
 from actors.cli.loop import run_async
-from actors.cli.moving import hold_lease, print_report
 from actors.cli.outcome import CommandError, Exit
 from actors.cli.output import print_json, print_line, print_note
 from actors.cli.progress import ProgressBar
+from actors.cli.transfer import hold_lease, print_report
 from config.load import load
 from config.settings import Settings
 from storage.baileys.directory import BaileysError, read_directory

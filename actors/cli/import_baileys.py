@@ -13,13 +13,13 @@ from pathlib import Path
 
 import msgspec
 
+from actors.cli.baileys_import import BaileysImport, Outcome, Place
 from actors.cli.database import open_for_command
 from actors.cli.loop import run_async
-from actors.cli.moving import print_report
 from actors.cli.outcome import CommandError, Exit
 from actors.cli.output import print_json, print_line, print_note
 from actors.cli.progress import ProgressBar
-from actors.cli.taking_in import Outcome, Place, TakingIn
+from actors.cli.transfer import print_report
 from config.load import load
 from config.settings import Settings
 from storage.baileys.directory import BaileysError, Source, listing, read_directory
@@ -67,7 +67,7 @@ def _import(settings: Settings, place: Place, arguments: Namespace) -> None:
         arguments.company, "checked", str(place.path), digest=source.digest, jid=plan.identity.jid
     )  # fmt: skip
     if not arguments.dry_run:
-        run_async(_store, settings, TakingIn(place, source, plan, outcome, settings))
+        run_async(_store, settings, BaileysImport(place, source, plan, outcome, settings))
     _print(outcome, plan, as_json=arguments.json)
 
 
@@ -88,7 +88,7 @@ def _read(directory: Path, quiet_s: float, *, is_dry: bool) -> Source:
     return source
 
 
-async def _store(settings: Settings, move: TakingIn) -> None:
+async def _store(settings: Settings, move: BaileysImport) -> None:
     async with open_for_command(settings) as database:
         await migrate(database)
         await move.run(database)

@@ -11,12 +11,12 @@ from actors.company import internal_messages as notices
 from actors.company import ownership
 from actors.company import queries as inquiring
 from actors.company.announcer import Announcer
-from actors.company.disconnect_policy import Credentials, Verdict, judge
+from actors.company.disconnect_policy import Credentials, Outcome, classify
 from actors.company.linking import Linking, linking_refusal
 from actors.company.ports import CompanyPorts
 from actors.company.retry import DISK_FIRST_S, Retry
 from actors.company.session import Session
-from actors.company.state_record import Condition, EvidenceLog
+from actors.company.state_record import EvidenceLog, StateRecord
 from actors.company.states import OFFER_EXPIRED
 from actors.company.status import phone_number_of, status_of
 from actors.company.waiting import Waiters, wait_connected
@@ -34,11 +34,11 @@ from actors.messages import (
     LeaseExtended,
     LeaseWasLost,
     LeaveEngine,
-    LeavePlace,
     ListGroups,
     Logout,
     MarkRead,
     Refused,
+    ReleaseEngine,
     RestartSession,
     SendContent,
     SendText,
@@ -81,7 +81,7 @@ class CompanyActor(Actor):
     def __init__(self, company_id: str, *, ports: CompanyPorts, running: bool = True) -> None:
         self.company_id = company_id
         self.ports = ports
-        self.condition = Condition(
+        self.condition = StateRecord(
             S.STOPPED, "not started yet" if running else "stopped by an operator", ports.wall_clock(), 0
         )
         self.evidence = EvidenceLog()
@@ -214,7 +214,7 @@ class CompanyActor(Actor):
     # --- the condition ---
 
     def enter(self, state: CompanyState, reason: str, code: str | None = None) -> None:
-        """Go to ``state``; every transition is an event, a metric and a notice to the directory. ``code``: see `Condition.code`."""
+        """Go to ``state``; every transition is an event, a metric and a notice to the directory. ``code``: see `StateRecord.code`."""
         now = self.ports.wall_clock()
         before, self.condition = self.condition, self.condition.followed_by(state, reason, now, code)
         self.next_attempt_at = None
@@ -332,7 +332,7 @@ class CompanyActor(Actor):
         """The engine process is worn. A company that is just logging in, or being linked, is asked again soon."""
         if self.session is None:
             with contextlib.suppress(SupervisorError):
-                self.ports.placement.tell(LeavePlace(self.company_id))
+                self.ports.placement.tell(ReleaseEngine(self.company_id))
         elif self.condition.state is S.CONNECTED:
             await self.move("its engine process is being replaced")
         elif self.condition.state not in (S.PAIRING, S.CONNECTING):
@@ -389,7 +389,7 @@ class CompanyActor(Actor):
             case protocol.Connected():
                 await self._on_connected(message)
             case protocol.Closed():
-                await self._on_closed(judge(message), message)
+                await self._on_closed(classify(message), message)
             case protocol.Qr():
                 orders.show_qr(self, message)
             case protocol.Paired():
@@ -431,7 +431,7 @@ class CompanyActor(Actor):
         if isinstance(connected, protocol.Connected):
             await self._on_connected(connected)
 
-    async def _on_closed(self, verdict: Verdict, closed: protocol.Closed) -> None:
+    async def _on_closed(self, verdict: Outcome, closed: protocol.Closed) -> None:
         was_pairing = self.condition.state is S.PAIRING
         self._pairing_pending = False
         self._settle()

@@ -23,7 +23,7 @@ class Credentials(Enum):
 
 
 @dataclass(frozen=True, slots=True)
-class Verdict:
+class Outcome:
     """Where a company goes after its WhatsApp connection closed."""
 
     state: CompanyState
@@ -44,34 +44,34 @@ _BANNED = {402: "WhatsApp banned the account for a time"}
 _OUTDATED = {405: "this WhatsApp client version is too old", 409: "WhatsApp refuses this user agent"}
 
 
-def judge(closed: Closed) -> Verdict:
+def classify(closed: Closed) -> Outcome:
     """The verdict on one closing, for a company that is linked or about to be."""
     match closed.kind:
         case "replaced":
-            return Verdict(CompanyState.CONFLICT, "another client took over this session", retry=True)
+            return Outcome(CompanyState.CONFLICT, "another client took over this session", retry=True)
         case "outdated":
-            return Verdict(CompanyState.OUTDATED, _OUTDATED[405])
+            return Outcome(CompanyState.OUTDATED, _OUTDATED[405])
         case "temporary_ban":
-            return Verdict(CompanyState.BANNED, closed.text or _BANNED[402], retry=closed.expires_in_s is not None)
+            return Outcome(CompanyState.BANNED, closed.text or _BANNED[402], retry=closed.expires_in_s is not None)
         case "logged_out":
             return _logged_out(closed)
         case "pairing_failed":
-            return Verdict(CompanyState.UNLINKED, in_words(closed.text or "pairing failed"))
+            return Outcome(CompanyState.UNLINKED, in_words(closed.text or "pairing failed"))
         case "storage_full":
-            return Verdict(CompanyState.SUSPENDED, closed.text or "the disk takes no writes", retry=True)
+            return Outcome(CompanyState.SUSPENDED, closed.text or "the disk takes no writes", retry=True)
         case "connect_failure" | "stream_error" | "disconnected":
             return _by_code(closed)
 
 
-def _by_code(closed: Closed) -> Verdict:
+def _by_code(closed: Closed) -> Outcome:
     if closed.code in _LOGGED_OUT and closed.kind != "disconnected":
         return _logged_out(closed)
     if closed.code in _BANNED:
-        return Verdict(CompanyState.BANNED, _BANNED[closed.code], retry=closed.expires_in_s is not None)
+        return Outcome(CompanyState.BANNED, _BANNED[closed.code], retry=closed.expires_in_s is not None)
     if closed.code in _OUTDATED:
-        return Verdict(CompanyState.OUTDATED, _OUTDATED[closed.code])
+        return Outcome(CompanyState.OUTDATED, _OUTDATED[closed.code])
     what = f"{closed.kind.replace('_', ' ')} {closed.code}" if closed.code else closed.kind.replace("_", " ")
-    return Verdict(CompanyState.RECONNECTING, _explained(what, closed.text), retry=True)
+    return Outcome(CompanyState.RECONNECTING, _explained(what, closed.text), retry=True)
 
 
 def _explained(what: str, text: str) -> str:
@@ -79,6 +79,6 @@ def _explained(what: str, text: str) -> str:
     return words if words != text else f"{what}: {text}" if text else what
 
 
-def _logged_out(closed: Closed) -> Verdict:
+def _logged_out(closed: Closed) -> Outcome:
     reason = _LOGGED_OUT.get(closed.code, _LOGGED_OUT[401])
-    return Verdict(CompanyState.LOGGED_OUT, reason, credentials=Credentials.ARCHIVE)
+    return Outcome(CompanyState.LOGGED_OUT, reason, credentials=Credentials.ARCHIVE)

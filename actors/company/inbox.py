@@ -1,4 +1,4 @@
-"""Incoming messages and receipts on their way from the engine's outbox to the event log."""
+"""Incoming messages and receipts on their way from the engine's event spool to the event log."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ from supervisor import ActorRef
 from supervisor.errors import SupervisorError
 
 CAPACITY = 256
-"""Outbox events held here; the engine keeps the rest in its outbox until these are stored."""
+"""EventSpool events held here; the engine keeps the rest in its event spool until these are stored."""
 BATCH = 64
 RETRY_S = 0.5
 STORE_TIMEOUT_S = 10.0
@@ -49,9 +49,9 @@ class _Message(msgspec.Struct):
 
 @final
 class Inbox:
-    """Publishes outbox events in order, each after the ratchet step it belongs to is committed, then lets the engine forget them.
+    """Publishes event spool events in order, each after the ratchet step it belongs to is committed, then lets the engine forget them.
 
-    An event's id is derived from the company, the device file and its outbox number: after a crash in between it is
+    An event's id is derived from the company, the device file and its event spool number: after a crash in between it is
     stored once all the same. That of a message is derived from the message's own: a daemon may be stopped when it has kept one and told
     nobody, and WhatsApp delivers it to the daemon that takes the company over; both tell it, and it is stored once.
     """

@@ -16,7 +16,7 @@ from actors.company.ports import CompanyPorts
 from actors.company.shipping import Shipment, ShippingStopped
 from actors.daemon.exceptions import first_leaf
 from actors.engine.protocol import messages as protocol
-from actors.messages import EnginePlace, Hosts, LeaseTaken, LeavePlace, PlaceWasFull, Refused, TakePlace
+from actors.messages import AssignEngine, EngineFull, EnginePlace, Hosts, LeaseTaken, Refused, ReleaseEngine
 from actors.storage.requests import AcquireLease, CommitDelta
 from storage.errors import StorageUnavailable, UnreadableState
 from storage.tables.auth_state import AuthState, Delta, KeyChange
@@ -184,7 +184,7 @@ class Session:
         return lease
 
     async def _take_place(self, hosts: Hosts) -> EnginePlace:
-        request = TakePlace(self.company_id, hosts)
+        request = AssignEngine(self.company_id, hosts)
         try:
             return await self._ports.placement.ask(request, timeout=self._ports.engine_timeout_s)
         except Refused as error:
@@ -210,7 +210,7 @@ class Session:
             answer = await link.receive()
         if isinstance(answer, protocol.OpenRefused):
             if answer.code == "engine_full":
-                self._tell_placement(PlaceWasFull(self.company_id))
+                self._tell_placement(EngineFull(self.company_id))
             raise Ended(answer.code, answer.text)
         if not isinstance(answer, protocol.Opened):
             raise LinkLost(f"the engine answered Open with {type(answer).__name__}")
@@ -300,9 +300,9 @@ class Session:
 
     def leave_place(self) -> None:
         """Give the place in the engine process back."""
-        self._tell_placement(LeavePlace(self.company_id))
+        self._tell_placement(ReleaseEngine(self.company_id))
 
-    def _tell_placement(self, notice: LeavePlace | PlaceWasFull) -> None:
+    def _tell_placement(self, notice: ReleaseEngine | EngineFull) -> None:
         with contextlib.suppress(SupervisorError):  # full or gone: placement only learns a little later
             self._ports.placement.tell(notice)
 

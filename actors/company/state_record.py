@@ -11,7 +11,7 @@ from actors.messages import CompanyState, Evidence
 
 
 @dataclass(frozen=True, slots=True)
-class Condition:
+class StateRecord:
     """A state with its reason; ``serial`` grows with each, so that a timer can tell whether it still means this one."""
 
     state: CompanyState
@@ -22,11 +22,11 @@ class Condition:
     code: str | None = None
     """As `CompanyStatus.reason_code`."""
 
-    def followed_by(self, state: CompanyState, reason: str, now: float, code: str | None = None) -> Condition:
+    def followed_by(self, state: CompanyState, reason: str, now: float, code: str | None = None) -> StateRecord:
         """The next condition; ImpossibleTransition when the table forbids it."""
         check_transition(self.state, state)
         since = self.since if state is self.state else now
-        return Condition(state, reason, since, self.serial + 1, code)
+        return StateRecord(state, reason, since, self.serial + 1, code)
 
 
 class EvidenceLog:

@@ -34,19 +34,19 @@ class UnknownSchema(EngineError):
         self.expected = expected
 
 
-class OutboxFull(EngineError):
-    """The daemon has not stored an event for so long that the outbox has reached its limit."""
+class EventSpoolFull(EngineError):
+    """The daemon has not stored an event for so long that the event spool has reached its limit."""
 
 
 class DamagedFile(EngineError):
     """What lies at a device file's place is no device file that can be used: broken, unfinished, or no file at all.
 
-    ``outbox`` holds the events that could be read from it all the same (`actors.engine.device.event_spool.Item`).
+    ``event_spool`` holds the events that could be read from it all the same (`actors.engine.device.event_spool.Item`).
     """
 
-    def __init__(self, text: str, outbox: Sequence[Item] = ()) -> None:
+    def __init__(self, text: str, event_spool: Sequence[Item] = ()) -> None:
         super().__init__(text)
-        self.outbox = tuple(outbox)
+        self.event_spool = tuple(event_spool)
 
 
 class BadAuthState(EngineError):

@@ -10,7 +10,7 @@ from typing import Final, final
 from actors.engine.device.schema import Template
 from actors.engine.device.sqlite import Sqlite
 from actors.engine.whatsmeow.client import Client
-from actors.engine.whatsmeow.client_map_lock import Gate
+from actors.engine.whatsmeow.client_map_lock import ClientMapLock
 from actors.engine.whatsmeow.library import WhatsAppLibrary
 from config.reserve import Reserve
 
@@ -37,12 +37,12 @@ class Host:
     max_companies: int
     reserve: Reserve
     """Room for those who have to finish when there is none."""
-    gate: Gate = field(default_factory=Gate)
+    client_map_lock: ClientMapLock = field(default_factory=ClientMapLock)
     boot: str = field(default_factory=boot_of_this_machine)
     companies: set[str] = field(default_factory=set[str])
     clients_made: int = 0
     clients_ended: int = 0
-    left_behind: list[tuple[str, Client]] = field(default_factory=list[tuple[str, Client]])
+    stuck_clients: list[tuple[str, Client]] = field(default_factory=list[tuple[str, Client]])
     """Clients whose thread is still in the library though they were stopped, with their companies."""
 
     def next_client_name(self, company_id: str) -> str:
@@ -54,17 +54,17 @@ class Host:
         """A client was stopped, or is stuck."""
         self.clients_ended += 1
         if not client.has_returned:
-            self.left_behind.append((company_id, client))
+            self.stuck_clients.append((company_id, client))
 
-    def stuck_clients(self) -> int:
-        """How many threads were left behind in the library for good (or so far)."""
-        self.left_behind = [(company, client) for company, client in self.left_behind if not client.has_returned]
-        return len(self.left_behind)
+    def count_stuck_clients(self) -> int:
+        """Return how many clients were stopped and still have a thread in the library."""
+        self.stuck_clients = [(company, client) for company, client in self.stuck_clients if not client.has_returned]
+        return len(self.stuck_clients)
 
-    def is_haunted(self, company_id: str) -> bool:
-        """Whether an earlier client of this company never let go of its socket: a second one beside it would fork the ratchets."""
-        self.stuck_clients()
-        return any(company == company_id and not client.has_left for company, client in self.left_behind)
+    def has_stuck_client(self, company_id: str) -> bool:
+        """Whether an old client of this company may still hold its socket. Starting a second one would fork the Signal session."""
+        self.count_stuck_clients()
+        return any(company == company_id and not client.has_left for company, client in self.stuck_clients)
 
     def path_of(self, company_id: str) -> Path:
         """The company's device file."""

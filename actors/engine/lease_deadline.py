@@ -14,7 +14,7 @@ import trio
 
 
 @final
-class Leash:
+class LeaseDeadline:
     """Counts by the machine's monotonic clock, which the daemon shares."""
 
     def __init__(self, until: float | None, *, clock: Callable[[], float] = time.monotonic) -> None:

@@ -63,7 +63,7 @@ class _Found:
     fault: Fault | None
     """Why it cannot be used as it is; None when it can."""
     why: str = ""
-    outbox: Sequence[Item] = ()
+    event_spool: Sequence[Item] = ()
     """Of a damaged file: the events that could be read."""
 
 
@@ -113,7 +113,7 @@ async def _prepare(host: Host, request: Open, send: Send, receive: Receive, log:
     if file is not None and found.fault is None:
         return Ready(file, request.position, base=False)
     assert found.fault is not None
-    outbox = found.outbox
+    event_spool = found.event_spool
     try:
         log.note(f"the device file is {found.fault}{f' ({found.why})' if found.why else ''}: asking for the auth state")
         await send(NeedAuthState(reason=found.fault))
@@ -125,18 +125,20 @@ async def _prepare(host: Host, request: Open, send: Send, receive: Receive, log:
             file = None
             return kept
         if file is not None:
-            outbox = await trio.to_thread.run_sync(file.outbox.all)
+            event_spool = await trio.to_thread.run_sync(file.event_spool.all)
     finally:
         if file is not None:
             file.close()
-    return Ready(await trio.to_thread.run_sync(_rebuild, host, request.company_id, state, outbox, log), 0, base=True)
+    return Ready(
+        await trio.to_thread.run_sync(_rebuild, host, request.company_id, state, event_spool, log), 0, base=True
+    )
 
 
 def _inspect(host: Host, request: Open) -> _Found:
     try:
         file = open_file(host.sqlite, host.path_of(request.company_id))
     except DamagedFile as error:
-        return _Found(None, "damaged", str(error), error.outbox)
+        return _Found(None, "damaged", str(error), error.event_spool)
     if file is None:
         return _Found(None, "missing")
     if request.discard_file:
@@ -165,9 +167,9 @@ def _is_unrecorded(file: DeviceFile, fault: Fault, state: AuthState) -> bool:
     return fault == "foreign" and state.creds is None and not file.is_announced() and file.identity() is not None
 
 
-def _rebuild(host: Host, company_id: str, state: AuthState, outbox: Sequence[Item], log: EngineLog) -> DeviceFile:
+def _rebuild(host: Host, company_id: str, state: AuthState, event_spool: Sequence[Item], log: EngineLog) -> DeviceFile:
     file, left_out = build(
-        host.sqlite, host.template, host.path_of(company_id), state.creds, state.keys, outbox, boot=host.boot
+        host.sqlite, host.template, host.path_of(company_id), state.creds, state.keys, event_spool, boot=host.boot
     )
     for what in left_out[:10]:
         log.failure(f"a key was left out of the device file: {what}")

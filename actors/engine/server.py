@@ -19,7 +19,7 @@ from actors.device_files.lock import FileLock
 from actors.engine.calls import Calls
 from actors.engine.errors import WriteFault
 from actors.engine.host import Host
-from actors.engine.lease_deadline import Leash
+from actors.engine.lease_deadline import LeaseDeadline
 from actors.engine.logs import EngineLog
 from actors.engine.opening import COMPANY_ID, Ready, Refusal, open_device, refusal_of
 from actors.engine.protocol.messages import (
@@ -178,7 +178,7 @@ class Server:
             rss_bytes=resident_bytes(),
             threads=thread_count(),
             stale_clients=self._host.clients_ended,
-            stuck_clients=self._host.stuck_clients(),
+            stuck_clients=self._host.count_stuck_clients(),
             descriptors=descriptor_count(),
             descriptor_limit=descriptor_limit(),
         )
@@ -212,16 +212,16 @@ class Server:
         shipper = Shipper(ready.file, socket.send, log, position=ready.position, base=ready.base)
         session = Session(self._host, request, ready.file, socket.send, shipper, log)
         calls = Calls(self._host, session, socket.send, log)
-        leash = Leash(request.lease_until)
+        lease_deadline = LeaseDeadline(request.lease_until)
         async with trio.open_nursery() as nursery:
             nursery.start_soon(session.run)
             nursery.start_soon(calls.run)
             nursery.start_soon(self._leave_in_order, session, socket, nursery.cancel_scope)
-            nursery.start_soon(_end_with_lease, leash, nursery.cancel_scope, log)
+            nursery.start_soon(_end_with_lease, lease_deadline, nursery.cancel_scope, log)
             while True:
                 message = await socket.receive()
                 if isinstance(message, LeaseExtended):
-                    leash.extend(message.until)
+                    lease_deadline.extend(message.until)
                 else:
                     await calls.take(message)
 
@@ -258,8 +258,8 @@ class Server:
             gone.set()
 
 
-async def _end_with_lease(leash: Leash, scope: trio.CancelScope, log: EngineLog) -> None:
-    await leash.wait_expired()
+async def _end_with_lease(lease_deadline: LeaseDeadline, scope: trio.CancelScope, log: EngineLog) -> None:
+    await lease_deadline.wait_expired()
     log.caution("the daemon has not renewed this company's lease in time: leaving WhatsApp")
     scope.cancel()
 

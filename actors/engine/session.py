@@ -93,7 +93,7 @@ class Session:
         async with self._life:
             if self._client is not None:
                 return
-            if self._host.is_haunted(self._request.company_id):
+            if self._host.has_stuck_client(self._request.company_id):
                 raise CallRefused("engine_error", "an earlier client of this company is still stuck in a dial")
             if await trio.to_thread.run_sync(self.file.ending) is not None:
                 raise CallRefused("not_linked", "this device was logged out: open the company with discard_file first")
@@ -170,7 +170,7 @@ class Session:
         )
         client = Client(
             self._host.library,
-            self._host.gate,
+            self._host.client_map_lock,
             settings,
             self._store,
             self._log,
@@ -206,7 +206,9 @@ class Session:
             # Where it fails, WhatsApp, which has heard of none of it, delivers it again.
             with contextlib.suppress(WriteFault, OSError):
                 await trio.to_thread.run_sync(self._save)
-        if not self._host.is_haunted(self._request.company_id):  # a stuck client may still want to write its events
+        if not self._host.has_stuck_client(
+            self._request.company_id
+        ):  # a stuck client may still want to write its events
             await trio.to_thread.run_sync(self.file.close)
 
     def _store(self, event: events.Incoming) -> None:
@@ -217,7 +219,7 @@ class Session:
             self.file.timers.note(event.payload)
         media = None if event.media is None else msgspec.json.encode(event.media)
         message_id = event.payload["messageId"] if event.type == "message" else None
-        self.file.outbox.put(event.type, payloads.encode(event.payload), media=media, message_id=message_id)
+        self.file.event_spool.put(event.type, payloads.encode(event.payload), media=media, message_id=message_id)
 
     def _make_room(self, said: str) -> str:
         """On the library's thread."""

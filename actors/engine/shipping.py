@@ -1,4 +1,4 @@
-"""Takes a device file's journal and outbox to the daemon, in the order that keeps its promises.
+"""Takes a device file's journal and event spool to the daemon, in the order that keeps its promises.
 
 Changed keys go before anything that rests on them: an `OutboxEvent` follows the deltas up to its position, and whoever answers a call
 or reports a pairing calls `ship` first and names the position it returned. What is reserved in the record already is not sent again
@@ -175,7 +175,7 @@ class Shipper:
         """What is there to be sent; on any thread but trio's, since it reads the file."""
         # The events come from an earlier moment than the batch, so that a whole batch has all that they rest on.
         position, number = self._position, self._number
-        events = self._file.outbox.read(number)
+        events = self._file.event_spool.read(number)
         batch = self._file.journal.read(position)
         reserved = {} if batch is None else self._reservations.reserve(batch)
         return Load(batch, reserved, position, number, events)
@@ -259,7 +259,7 @@ class Shipper:
         if position is not None:
             self._file.cut(position)
         if number is not None:
-            self._file.outbox.cut(number)
+            self._file.event_spool.cut(number)
         if compact:
             self._file.journal.compact()
         self._file.shorten_log()

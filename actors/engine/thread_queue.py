@@ -12,7 +12,7 @@ T = TypeVar("T")
 
 
 @final
-class Handover(Generic[T]):
+class ThreadQueue(Generic[T]):
     """Made inside trio. `put` is for foreign threads, everything else for trio's."""
 
     def __init__(self, capacity: int) -> None:

@@ -21,18 +21,18 @@ from actors.http.access.audit import AuditLog, AuditTrail
 from actors.http.access.auth import Authenticator, KeyStore
 from actors.http.access.places import place_samples
 from actors.http.app import build_app, connect
-from actors.http.dashboard.board import Board
 from actors.http.dashboard.facts import ServerStore
+from actors.http.dashboard.model import DashboardModel
 from actors.http.dashboard.stream import DashboardStreams
 from actors.http.front import Front
-from actors.http.routes.fast_path import Lane
+from actors.http.routes.fast_path import FastPath
 from actors.http.routes.live import LiveEvents
 from actors.http.routes.monitoring import actor_samples
 from actors.http.services.backends import Backends, RemovalStore, Waits
 from actors.http.services.failures import where
 from actors.http.services.idempotency import Idempotency, IdempotencyStore
 from actors.http.services.transfers import MediaStore, Transfers
-from actors.http.services.webhook_service import WebhookDesk, WebhookStore
+from actors.http.services.webhook_service import WebhookService, WebhookStore
 from actors.http.transport.client_address import Peers
 from actors.http.transport.failure_log import FailureLog
 from actors.http.transport.head_requests import Verbs
@@ -143,10 +143,10 @@ class HttpActor(Actor):
         backends = self._backends(audit)
         streams = min(settings.http.max_websockets, settings.events.max_subscribers)
         self._live = LiveEvents(backends, authenticator, limit=streams, silence_s=settings.http.websocket_silence_s)
-        board = Board(backends, settings, self._stores.server)
+        board = DashboardModel(backends, settings, self._stores.server)
         self._dashboards = DashboardStreams(board, backends, authenticator, limit=settings.http.max_dashboards)
         connect(self._app, backends, authenticator)
-        lane = Lane(Verbs(self._app), backends, authenticator, settings.http)
+        lane = FastPath(Verbs(self._app), backends, authenticator, settings.http)
         self._server = await self._listen(lane, backends.requests)
         self._metrics.set_source("actors", lambda: actor_samples(self.context.system.snapshot()))
         self._metrics.set_source("http", self._samples)
@@ -274,8 +274,8 @@ class HttpActor(Actor):
             disk=self._disk,
         )
 
-    def _webhook_desk(self) -> WebhookDesk:
-        return WebhookDesk(
+    def _webhook_desk(self) -> WebhookService:
+        return WebhookService(
             self._stores.webhooks,
             outbound=self._outbound,
             settings=self._settings.webhooks,

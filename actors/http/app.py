@@ -23,7 +23,7 @@ from actors.http.routes.sessions import SessionController, SessionListController
 from actors.http.routes.static_files import NoRouter, pages
 from actors.http.routes.webhooks import DeadLetterController, WebhookController, WebhookListController
 from actors.http.services.backends import Backends
-from actors.http.services.failures import told
+from actors.http.services.failures import problem_for
 from actors.http.services.sending import SendController
 from config.sections import HttpSettings
 
@@ -74,7 +74,7 @@ def connect(app: Litestar, backends: Backends, authenticator: Authenticator) -> 
 
 def tell(request: Request[Any, Any, Any], error: Exception) -> Response[ProblemBody]:
     """Answer with the problem that ``error`` means."""
-    problem = told(error, request.scope, request.app.state.backends.audit)
+    problem = problem_for(error, request.scope, request.app.state.backends.audit)
     return Response(
         body_of(problem, instance_of(problem, request.scope)),
         status_code=problem.kind.status,

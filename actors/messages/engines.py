@@ -20,7 +20,7 @@ class EnginePlace:
 
 
 @dataclass(frozen=True, slots=True)
-class TakePlace(Request[EnginePlace]):
+class AssignEngine(Request[EnginePlace]):
     """A running engine process with room (the same one again for a company that has one). Refused: `engine_unavailable`."""
 
     company_id: str
@@ -28,12 +28,12 @@ class TakePlace(Request[EnginePlace]):
 
 
 @dataclass(frozen=True, slots=True)
-class LeavePlace:
+class ReleaseEngine:
     company_id: str
 
 
 @dataclass(frozen=True, slots=True)
-class PlaceWasFull:
+class EngineFull:
     """From a company to placement: the engine process it was sent to had no room. What placement knows of it is wrong."""
 
     company_id: str

@@ -12,8 +12,8 @@ import trio
 from actors.daemon.metric_types import Sample
 from actors.messages import Refused
 from actors.storage.requests import CheckWritable
-from actors.storage.waiting import Entry, Waiting, by_lane, size_of
-from actors.storage.work import Work, is_ordinary, perform, perform_at_once
+from actors.storage.write_batch import WriteBatch, is_ordinary, perform, perform_single_statement
+from actors.storage.write_queue import Entry, WriteQueue, by_lane, size_of
 from config.sections import StorageSettings
 from storage.database.pool import Database
 from storage.errors import QueryFailed, StorageBusy, StorageError, StorageFull, StorageUnavailable
@@ -58,7 +58,7 @@ class StorageActor(Actor):
         self._owner = owner
         self._lease_ttl_s = lease_ttl_s
         self._known = KnownDataKeys()
-        self._waiting = Waiting()
+        self._waiting = WriteQueue()
         self._wake = trio.Event()
         self._failing: StorageUnavailable | None = None
         self._began: float | None = None
@@ -162,7 +162,7 @@ class StorageActor(Actor):
 
         When Postgres refuses what one request wants to write, each is tried by itself, so that it hurts only its own caller.
         """
-        work = Work(tuple(entry.request for entry in entries), self._owner, self._lease_ttl_s, self._known)
+        work = WriteBatch(tuple(entry.request for entry in entries), self._owner, self._lease_ttl_s, self._known)
         began = trio.current_time()
         try:
             outcomes = await self._perform(work)
@@ -178,11 +178,11 @@ class StorageActor(Actor):
         for entry, outcome in zip(entries, outcomes, strict=True):
             self._waiting.answer(entry, outcome)
 
-    async def _perform(self, work: Work) -> list[Any]:
+    async def _perform(self, work: WriteBatch) -> list[Any]:
         lock_timeout_s = self._settings.lock_timeout_s
         if is_ordinary(work):
             with suppress(QueryFailed):  # the transaction finds out what is the matter
-                outcomes = await self._database.write_at_once(perform_at_once, work, lock_timeout_s)
+                outcomes = await self._database.write_single_statement(perform_single_statement, work, lock_timeout_s)
                 if outcomes is not None:
                     return outcomes
         return await self._database.write_unless_locked(lock_timeout_s, perform, work)

@@ -11,11 +11,11 @@ import trio
 
 from actors.events.subscription import Subscription, SubscriptionClosed
 from actors.messages import Event, Refused, StopDelivering, Subscribe, WebhookStands
-from actors.webhooks.board import Standing
-from actors.webhooks.courier import Courier, holder_of
+from actors.webhook_delivery.client import DeliveryClient, holder_of
+from actors.webhook_delivery.delivery import Delivery
 from actors.webhooks.deliverer import Deliverer, LeaseIsLost
+from actors.webhooks.gauges import Standing
 from actors.webhooks.ports import WebhookPorts
-from actors.webhooks.window import Delivery
 from storage.errors import StorageError, StorageUnavailable
 from storage.tables import webhook_deliveries
 from storage.tables.webhook_deliveries import DeadLetter, Held
@@ -94,15 +94,15 @@ class WebhookActor(Actor):
         self._after = held.cursor
         settings = self._ports.settings
         client = self._ports.make_client(holder_of(held.companies), settings.concurrency)
-        courier = Courier(client, settings, self._ports.metrics)
+        delivery_client = DeliveryClient(client, settings, self._ports.metrics)
         try:
-            await self._deliver(held, courier)
+            await self._deliver(held, delivery_client)
         except* LeaseIsLost:
             self._log.info("webhook_lease_lost", webhook_id=held.webhook_id)
             self.context.stop()
         finally:
             with trio.CancelScope(shield=True):
-                await courier.aclose()
+                await client.aclose()
 
     async def _acquire(self) -> Held | None:
         """Take the lease, waiting for Postgres as long as it is away."""
@@ -119,8 +119,8 @@ class WebhookActor(Actor):
             self._lease_until = asked_at + settings.lease_ttl_s
             return held
 
-    async def _deliver(self, held: Held, courier: Courier) -> None:
-        deliverer = self._deliverer = Deliverer(held, self._ports, courier, self._position)
+    async def _deliver(self, held: Held, client: DeliveryClient) -> None:
+        deliverer = self._deliverer = Deliverer(held, self._ports, client, self._position)
         deliverer.lease_until = self._lease_until
         self._ports.board.standings[held.webhook_id] = Standing(held.cursor)
         async with trio.open_nursery() as nursery:

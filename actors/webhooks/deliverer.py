@@ -12,10 +12,11 @@ import structlog
 import trio
 
 from actors.sharing import NoPlace
-from actors.webhooks.courier import Courier, Outcome
+from actors.webhook_delivery.client import DeliveryClient, Outcome
+from actors.webhook_delivery.delivery import Delivery
 from actors.webhooks.pauses import Circuit, pause_s
 from actors.webhooks.ports import WebhookPorts
-from actors.webhooks.window import Delivery, Window
+from actors.webhooks.window import Window
 from storage.errors import StorageUnavailable
 from storage.tables import webhook_deliveries
 from storage.tables.webhook_deliveries import DeadLetter, Held, Progress
@@ -36,11 +37,11 @@ class LeaseIsLost(Exception):
 class Deliverer:
     """One webhook's deliveries while its lease is ours. `run` and `keep_saving` raise `LeaseIsLost`."""
 
-    def __init__(self, held: Held, ports: WebhookPorts, courier: Courier, position: Callable[[], int]) -> None:
+    def __init__(self, held: Held, ports: WebhookPorts, client: DeliveryClient, position: Callable[[], int]) -> None:
         settings = self._settings = ports.settings
         self._held = held
         self._ports = ports
-        self._courier = courier
+        self._client = client
         self._position = position
         """Up to which event everything wanted was added to the window."""
         self.window = Window(settings.window_events, held.cursor)
@@ -128,7 +129,7 @@ class Deliverer:
     async def _attempt(self, delivery: Delivery, is_probe: bool) -> None:
         held = self._held
         try:
-            outcome = await self._courier.deliver(held.webhook_id, held.url, self._secrets(), delivery)
+            outcome = await self._client.deliver(held.webhook_id, held.url, self._secrets(), delivery)
         except BaseException:
             self.circuit.abandoned(was_probe=is_probe)
             raise

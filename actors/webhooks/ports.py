@@ -10,7 +10,7 @@ from typing import final
 from actors.daemon.metrics import Metrics
 from actors.outbound.client import OutboundClient
 from actors.sharing import Places
-from actors.webhooks.board import Board
+from actors.webhooks.gauges import WebhookGauges
 from config.sections import WebhookSettings
 from storage.database.pool import Database
 from supervisor import ActorRef
@@ -29,7 +29,7 @@ class WebhookPorts:
     """Deliveries under way, of all endpoints; a company's share is one company's, however many endpoints it has."""
     settings: WebhookSettings
     metrics: Metrics
-    board: Board
+    board: WebhookGauges
     owner: str
     """This daemon, as leases know it."""
     random: Random

@@ -56,7 +56,7 @@ async def _run(site: Site, options: argparse.Namespace) -> Outcome:
 
 
 def _report(outcome: Outcome, options: argparse.Namespace) -> int:
-    print(f"\nfaults     {sum(outcome.deeds.values())}: {_told(outcome.deeds)}")
+    print(f"\nfaults     {sum(outcome.faults.values())}: {_told(outcome.faults)}")
     print(f"churn      {sum(outcome.lives.values())} companies: {_told(outcome.lives)}")
     print(f"texts      {outcome.acknowledged} acknowledged, each arrived once; {outcome.written} written to companies")
     print(f"           answers to sends: {_told(outcome.codes)}")

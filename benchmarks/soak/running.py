@@ -16,7 +16,7 @@ from benchmarks.soak.remains import remains
 from benchmarks.soak.sampling import Sampler, Series
 from benchmarks.soak.texts import Texts
 from tests.acceptance.peer import open_peers
-from tests.chaos.nemesis import DEEDS, History, Stage, torment
+from tests.chaos.nemesis import FAULTS, History, Stage, chaos_run
 from tests.loopback.peers import start_neonize
 from tests.loopback.remote import connect_loopback
 from tests.support.api import SESSIONS, Api, open_api
@@ -41,7 +41,7 @@ class Outcome:
     """What one run showed."""
 
     series: Series = field(default_factory=dict)
-    deeds: Counter[str] = field(default_factory=Counter[str])
+    faults: Counter[str] = field(default_factory=Counter[str])
     lives: Counter[str] = field(default_factory=Counter[str])
     codes: Counter[str] = field(default_factory=Counter[str])
     acknowledged: int = 0
@@ -69,7 +69,7 @@ async def soak(site: Site, *, minutes: float, companies: int, seed: int, is_calm
 async def _run(stage: Stage, texts: Texts, seconds: float, *, is_calm: bool) -> Outcome:
     sampler = _sampler(stage)
     churn, history = Churn(stage.site, stage.api, texts), History()
-    names = CALM if is_calm else tuple(name for name in DEEDS if name not in ENDS_THE_DAEMON)
+    names = CALM if is_calm else tuple(name for name in FAULTS if name not in ENDS_THE_DAEMON)
     for number in range(PATHS):
         await stage.api.try_get(f"{SESSIONS}/never-{number}/status")
     before = await _quiet(stage)
@@ -86,7 +86,7 @@ async def _run(stage: Stage, texts: Texts, seconds: float, *, is_calm: bool) -> 
     after = await _quiet(stage)
     return Outcome(
         series=sampler.series,
-        deeds=Counter(name for _, name, _ in history.deeds),
+        faults=Counter(name for _, name, _ in history.faults),
         lives=churn.lives,
         codes=texts.codes,
         acknowledged=len(texts.acknowledged),
@@ -103,7 +103,7 @@ async def _churn_under_faults(
     async with trio.open_nursery() as nursery:
         nursery.start_soon(churn.run, enough)
         while trio.current_time() < end:  # no deed is cut short: it cleans up behind itself
-            await torment(stage, history, deeds=1, names=names)
+            await chaos_run(stage, history, faults=1, names=names)
             await trio.sleep(stage.random.uniform(*PAUSE_S))
         await stage.loopback.fault("heal")
         enough.set()

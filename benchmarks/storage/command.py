@@ -10,7 +10,7 @@ from typing import Final
 import trio
 
 from benchmarks.report import print_load, print_origin
-from benchmarks.storage import bars, committing, crowd, loading, population, sizes, tables
+from benchmarks.storage import bars, committing, fleet, loading, population, sizes, tables
 from benchmarks.storage.node import open_baileys
 from benchmarks.storage.place import open_place
 from benchmarks.storage.population import KEYS_A_COMPANY
@@ -43,7 +43,7 @@ async def _run(directory: Path, options: argparse.Namespace) -> int:
         tables.print_loading(loaded)
         questions = options.rounds * QUESTIONS_A_ROUND
         tables.print_populations([await population.measure(site, rows, questions) for rows in options.rows])
-        tables.print_crowds(await crowd.measure(site, options.companies, 10 * options.seconds))
+        tables.print_fleets(await fleet.measure(site, options.companies, 10 * options.seconds))
         tables.print_sizes(await sizes.measure(site, samples))
     print()
     print_load("after")

@@ -9,7 +9,7 @@ from typing import Final
 from benchmarks.report import print_table
 from benchmarks.storage import loading as l
 from benchmarks.storage.committing import ALONE, BASELINES, SENT, Committing, baseline, name_of
-from benchmarks.storage.crowd import Crowd, quantiles_ms
+from benchmarks.storage.fleet import Fleet, quantiles_ms
 from benchmarks.storage.loading import Loading
 from benchmarks.storage.population import Population
 from benchmarks.storage.rounds import Rounds, quantile
@@ -74,14 +74,14 @@ def print_populations(found: Sequence[Population]) -> None:
     print_table(head, lines)
 
 
-def print_crowds(found: Sequence[Crowd]) -> None:
+def print_fleets(found: Sequence[Fleet]) -> None:
     """Latency by how much is written."""
     lines: list[list[str]] = []
-    for crowd in found:
-        for pace, written in (("each once a second", crowd.paced), ("each as fast as it is answered", crowd.flat_out)):
+    for fleet in found:
+        for pace, written in (("each once a second", fleet.paced), ("each as fast as it is answered", fleet.flat_out)):
             p50, p99 = quantiles_ms(written)
             commits = f"{len(written.took_s) / written.seconds:.0f}"
-            lines.append([f"{crowd.way}, {pace}", commits, f"{p50:.1f}", f"{p99:.1f}", f"{written.keys_a_commit:.0f}"])
+            lines.append([f"{fleet.way}, {pace}", commits, f"{p50:.1f}", f"{p99:.1f}", f"{written.keys_a_commit:.0f}"])
     head = [
         f"{found[0].companies} companies write 3 keys at a time",
         "writes a second",

@@ -150,8 +150,8 @@ class _Converter:
         user, dot, device = key.rpartition(".")
         address = f"{self._user(file, user)}{':' if dot else ''}{device}"
         session = baileys_session.from_baileys(value, self._identity.own)
-        if (fault := session_fault(session.record)) is not None:
-            raise CodecError(fault)
+        if (invalid_reason := session_fault(session.record)) is not None:
+            raise CodecError(invalid_reason)
         self._put("whatsmeow-session", (address,), (session.record,), counts_as="session")
         self._identities[address] = session.identity[1:]
         self.report.truncated += session.left_out

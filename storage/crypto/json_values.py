@@ -12,7 +12,7 @@ from config.json_text import read_json
 _NUL: Final = re.compile(rb"(?<!\\)(?:\\\\)*\\u0000")
 
 
-def fault(value: bytes) -> str | None:
+def invalid_reason(value: bytes) -> str | None:
     """Why JSONB would refuse ``value``, or None: it is JSON and holds no NUL character."""
     try:
         read_json(value)

@@ -120,7 +120,7 @@ class AsyncpgPool:
             limits["lock_timeout"] = str(milliseconds(lock_timeout_s))
         return await self._write(timeout_s, work, limits)
 
-    async def write_at_once(self, work: Callable[[Connection], Awaitable[T]]) -> T:
+    async def write_single_statement(self, work: Callable[[Connection], Awaitable[T]]) -> T:
         """For statements that are transactions by themselves: so any of their answers that is lost may have been a commit's.
 
         Through a pooler they are one transaction, the only place for their limits.

@@ -83,7 +83,7 @@ class Database:
         """Like `write`, but raises `StorageBusy` when somebody else holds a lock it needs for longer than ``lock_timeout_s``."""
         return await self._shielded(self._pool.command_timeout_s, lock_timeout_s, fn, *args, **kwargs)
 
-    async def write_at_once(
+    async def write_single_statement(
         self, fn: Callable[Concatenate[Connection, P], Awaitable[T]], *args: P.args, **kwargs: P.kwargs
     ) -> T:
         """Like `write`, for an ``fn`` each of whose statements may be a transaction by itself: one trip to the server instead of three."""
@@ -91,7 +91,7 @@ class Database:
         async def work(connection: Connection) -> T:
             return await fn(connection, *args, **kwargs)
 
-        return await self._call_shielded(self._pool.write_at_once, work)
+        return await self._call_shielded(self._pool.write_single_statement, work)
 
     async def write_slowly(
         self,

@@ -1,7 +1,8 @@
 """Authentication state: many companies' changes in one transaction, fenced by their leases; and reading it back.
 
 Callers pass and get plain values. With a master key configured (the connection's vault) `commit_deltas` seals them and `load` opens them;
-so do `auth_at_once.commit` for a single statement, `sealed_rows` for values from the time before the key, and `media` for files' keys.
+so do `auth_single_statement.commit` for a single statement, `sealed_rows` for values from the time before the key, and `media` for
+files' keys.
 """
 
 from __future__ import annotations
@@ -12,7 +13,7 @@ from typing import Final, LiteralString, final
 import msgspec
 
 from config.json_text import read_json
-from storage.crypto.json_values import fault
+from storage.crypto.json_values import invalid_reason
 from storage.crypto.sealing import (
     AUTH_TABLE,
     KEYS_TABLE,
@@ -182,13 +183,13 @@ class _Fence:
         self.position: int = row["position"]
         self.stored_key = None if row["data_key_id"] is None else data_keys.from_row(row)
         self.key: DataKey | None = None
-        self.fault: UnreadableState | MasterKeyError | None = None
+        self.invalid_reason: UnreadableState | MasterKeyError | None = None
         """Why nothing can be sealed for this company."""
         if self.stored_key is not None:
             try:
                 self.key = vault.unlock(self.stored_key)
             except UnreadableState as error:
-                self.fault = error
+                self.invalid_reason = error
 
 
 async def commit_deltas(
@@ -207,9 +208,9 @@ async def commit_deltas(
         for company_id, fence in fences.items():
             known.note(company_id, fence.stored_key)
     beginning = fences.keys() & {delta.company_id for delta in deltas if delta.base}
-    if beginning and (fault := await data_keys.why_not_plain(connection)) is not None:
+    if beginning and (invalid_reason := await data_keys.why_not_plain(connection)) is not None:
         for company_id in beginning:
-            fences[company_id].fault = fences[company_id].fault or fault
+            fences[company_id].invalid_reason = fences[company_id].invalid_reason or invalid_reason
     batch = _Batch()
     results = [_accept(batch, fences.get(delta.company_id), delta) for delta in deltas]
     await _write(connection, batch, await _keys(connection, batch, fences))
@@ -244,7 +245,7 @@ def _refusal(fence: _Fence | None, delta: Delta) -> StorageError | None:
         return UnknownDeviceFile(delta.company_id, delta.file_id, fence.file_id)
     if not delta.base and fence.position < delta.after:
         return RecordWentBack(delta.company_id, fence.position, delta.after)
-    return fence.fault or refusal_of_values(delta)
+    return fence.invalid_reason or refusal_of_values(delta)
 
 
 def refusal_of_values(delta: Delta) -> InvalidValue | None:
@@ -263,7 +264,7 @@ def refusal_of_values(delta: Delta) -> InvalidValue | None:
 
 
 def _fault(value: bytes) -> str | None:
-    return fault(value) or ("it has the form of a sealed value" if claims_to_be_sealed(value) else None)
+    return invalid_reason(value) or ("it has the form of a sealed value" if claims_to_be_sealed(value) else None)
 
 
 async def _write(connection: Connection, batch: _Batch, data_keys: Mapping[str, DataKey]) -> None:

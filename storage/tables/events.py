@@ -111,7 +111,9 @@ async def append(connection: Connection, events: Sequence[NewEvent]) -> list[int
     return [seqs[event_id] for event_id in ids]
 
 
-async def append_at_once(connection: Connection, events: Sequence[NewEvent], lock_timeout_s: float) -> list[int] | None:
+async def append_single_statement(
+    connection: Connection, events: Sequence[NewEvent], lock_timeout_s: float
+) -> list[int] | None:
     """Like `append` for events whose ids differ, by one statement; on a connection outside any transaction.
 
     None when one of them is stored already: nothing was written. `QueryFailed` when another writer stored one in the same moment.

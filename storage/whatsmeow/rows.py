@@ -28,7 +28,7 @@ MACS_TABLE: Final = "whatsmeow_app_state_mutation_macs"
 
 UNMAPPED: Final = {
     "whatsmeow_version": "the schema's own version: checked, made new with every file",
-    "whatsmeow_event_buffer": "plaintexts of undispatched events: the library does not switch it on; our outbox does this work",
+    "whatsmeow_event_buffer": "plaintexts of undispatched events: the library does not switch it on; our event spool does this work",
     "whatsmeow_retry_buffer": "plaintexts for answering retry receipts after a restart: the library does not switch it on",
     "whatsmeow_message_secrets": "a row for every message, needed only for poll votes and the like on old messages: not offered here",
 }

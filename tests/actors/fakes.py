@@ -15,7 +15,7 @@ from actors.company.link import EngineLink, LinkLost
 from actors.company.ports import CompanyPorts
 from actors.disk.state import DiskState
 from actors.engine.protocol import messages as protocol
-from actors.messages import Announce, CompanyState, EnginePlace, Event, LeavePlace, Publish, Refused, TakePlace
+from actors.messages import Announce, AssignEngine, CompanyState, EnginePlace, Event, Publish, Refused, ReleaseEngine
 from actors.storage.requests import AcquireLease, CheckWritable, CommitDelta, KeepMedia
 from config.sections import CompanySettings
 from storage.tables.auth_state import AuthState
@@ -60,10 +60,10 @@ class FakePlacement(Actor):
 
     async def receive(self, message: Any) -> Any:
         self._seen.append(message)
-        if isinstance(message, TakePlace):
+        if isinstance(message, AssignEngine):
             name = "engine-0" if message.hosts == "linked" else "pairing-0"
             return EnginePlace(engine=f"/engines/{name}", socket_path=f"{name}.sock", hosts=message.hosts)
-        assert isinstance(message, LeavePlace)
+        assert isinstance(message, ReleaseEngine)
         return None
 
 

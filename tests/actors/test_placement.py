@@ -12,7 +12,7 @@ import trio
 from trio.testing import MockClock, wait_all_tasks_blocked
 
 from actors.engine_pool.actor import EngineReport, GetEngineReport
-from actors.messages import EnginePlace, EngineWear, Hosts, LeavePlace, PlaceWasFull, Refused, TakePlace, WaitReady
+from actors.messages import AssignEngine, EngineFull, EnginePlace, EngineWear, Hosts, Refused, ReleaseEngine, WaitReady
 from actors.placement import PlacementActor
 from config.sections import EngineSettings
 from supervisor import Actor, ChildSpec, Context, DynamicSupervisorSpec, SupervisorSpec, System, open_system
@@ -63,7 +63,7 @@ async def placement(engines: Engines, *, per_engine: int = 2, **settings: Any) -
 
 
 async def take(system: System, company_id: str, hosts: Hosts = "linked") -> EnginePlace:
-    return await system.ref("/placement").ask(TakePlace(company_id, hosts))
+    return await system.ref("/placement").ask(AssignEngine(company_id, hosts))
 
 
 async def engines_of(system: System) -> list[str]:
@@ -98,7 +98,7 @@ async def test_a_place_given_back_is_given_again(autojump_clock: MockClock) -> N
     async with placement(Engines(), per_engine=1) as system:
         await take(system, "a")
         await take(system, "b")
-        system.ref("/placement").tell(LeavePlace("a"))
+        system.ref("/placement").tell(ReleaseEngine("a"))
 
         assert (await take(system, "c")).engine == "/engines/engine-0"
 
@@ -121,7 +121,7 @@ async def test_a_company_that_was_sent_to_a_full_engine_gets_another(autojump_cl
     async with placement(engines) as system:
         assert (await take(system, "a")).engine == "/engines/engine-0"
         engines.hosted = {"engine-0": ("x", "y")}
-        system.ref("/placement").tell(PlaceWasFull("a"))
+        system.ref("/placement").tell(EngineFull("a"))
 
         assert (await take(system, "a")).engine == "/engines/engine-1"
 
@@ -185,12 +185,12 @@ async def test_a_pairing_process_ends_when_it_was_empty_for_a_time(autojump_cloc
     async with placement(Engines(), pairing_idle_s=30.0) as system:
         await take(system, "a", "pairing")
         await take(system, "b")
-        tell(system, LeavePlace("a"))
+        tell(system, ReleaseEngine("a"))
         await trio.sleep(20)
         await take(system, "c", "pairing")
         await trio.sleep(20)
         while_taken = await engines_of(system)
-        tell(system, LeavePlace("c"), LeavePlace("b"))
+        tell(system, ReleaseEngine("c"), ReleaseEngine("b"))
         await trio.sleep(29)
         too_early = await engines_of(system)
         await trio.sleep(2)
@@ -206,7 +206,7 @@ async def test_a_worn_pairing_process_takes_no_more_and_ends_once_it_is_empty(au
         tell(system, EngineWear("pairing-0", is_worn=True))
         beside = await take(system, "b", "pairing")
         before = await engines_of(system)
-        tell(system, LeavePlace("a"))
+        tell(system, ReleaseEngine("a"))
 
         assert (beside.engine, before) == ("/engines/pairing-1", ["pairing-0", "engine-0", "pairing-1"])
         assert await engines_of(system) == ["engine-0", "pairing-1"]
@@ -216,7 +216,7 @@ async def test_an_empty_pairing_process_that_wears_ends_at_once(autojump_clock: 
     """Nobody is in it, so nobody is waited for."""
     async with placement(Engines()) as system:
         await take(system, "a", "pairing")
-        tell(system, LeavePlace("a"), EngineWear("pairing-0", is_worn=True))
+        tell(system, ReleaseEngine("a"), EngineWear("pairing-0", is_worn=True))
 
         assert await engines_of(system) == ["engine-0"]
 
@@ -231,7 +231,7 @@ async def test_the_companies_of_a_worn_process_leave_one_at_a_time(autojump_cloc
         for _ in range(2):
             tell(system, EngineWear("engine-0", is_worn=True))
             await wait_all_tasks_blocked()
-            tell(system, LeavePlace(engines.told[-1]))
+            tell(system, ReleaseEngine(engines.told[-1]))
             after.append((await take(system, engines.told[-1])).engine)
 
         assert (engines.told, after) == (["a", "b"], ["/engines/engine-1", "/engines/engine-1"])

@@ -48,20 +48,20 @@ Deed = Callable[[Stage], Awaitable[str]]
 class History:
     """What was done, in order; only added to."""
 
-    deeds: list[tuple[float, str, str]] = field(default_factory=list[tuple[float, str, str]])
+    faults: list[tuple[float, str, str]] = field(default_factory=list[tuple[float, str, str]])
 
     def note(self, name: str, target: str) -> None:
         """One more."""
-        self.deeds.append((trio.current_time(), name, target))
-        print(f"chaos: {len(self.deeds):3} {name} {target}", flush=True)
+        self.faults.append((trio.current_time(), name, target))
+        print(f"chaos: {len(self.faults):3} {name} {target}", flush=True)
 
 
-async def torment(stage: Stage, history: History, *, deeds: int, names: Iterable[str] | None = None) -> None:
+async def chaos_run(stage: Stage, history: History, *, faults: int, names: Iterable[str] | None = None) -> None:
     """Commit that many deeds, chosen and timed by the stage's seed, and by nothing that they find."""
-    chosen = sorted(names or DEEDS)
-    for _ in range(deeds):
+    chosen = sorted(names or FAULTS)
+    for _ in range(faults):
         name, own, pause_s = pick(stage.random, chosen), fork(stage.random), stage.random.uniform(*PAUSE_S)
-        history.note(name, await DEEDS[name](dataclasses.replace(stage, random=own)))
+        history.note(name, await FAULTS[name](dataclasses.replace(stage, random=own)))
         await trio.sleep(pause_s)
 
 
@@ -264,7 +264,7 @@ async def hold_acks(stage: Stage) -> str:
     return "all"
 
 
-DEEDS: Final[dict[str, Deed]] = {
+FAULTS: Final[dict[str, Deed]] = {
     deed.__name__: deed
     for deed in (
         kill_actor, restart_actor, suspend_actor, kill_engine, stop_engine, garble_engine, kill_daemon, restart_daemon,

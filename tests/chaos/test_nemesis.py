@@ -11,7 +11,7 @@ from tests.acceptance.peer import Peer
 from tests.acceptance.traffic import flowing
 from tests.acceptance.witness import witness
 from tests.chaos.checker import RECOVERED_WITHIN_S, Checker, holdings
-from tests.chaos.nemesis import DEEDS, History, Stage, torment
+from tests.chaos.nemesis import FAULTS, History, Stage, chaos_run
 from tests.loopback.remote import RemoteLoopback
 from tests.support.api import Api
 from tests.support.seeds import chosen_seed
@@ -27,28 +27,28 @@ PLAN = Plan(
 )
 SHORT_SEED = 962302
 SHORT = ("kill_actor", "kill_engine", "drop_everyone", "kill_postgres")
-DEEDS_IN_ALL = int(os.environ.get("CHAOS_DEEDS", "60"))
+FAULTS_IN_ALL = int(os.environ.get("CHAOS_DEEDS", "60"))
 
 
-async def torment_and_check(
+async def run_and_check(
     site: Site,
     api: Api,
     loopback: RemoteLoopback,
     peers: tuple[Peer, Peer],
     seed: int,
-    deeds: int,
+    faults: int,
     names: tuple[str, ...],
 ) -> None:
     """One run: traffic, faults, recovery, proof."""
     listener, talker = peers
-    print(f"chaos: seed {seed}, {deeds} deeds of {len(names)} kinds", flush=True)
+    print(f"chaos: seed {seed}, {faults} faults of {len(names)} kinds", flush=True)
     await api.wait_connected(*(user.company for user in COMPANIES))
     before, held = await witness(api, loopback), holdings(site)
     checker = Checker(site, api, loopback, COMPANIES, before)
     history = History()
     async with flowing(api, listener, talker, COMPANIES) as traffic:
         await traffic.wait_acknowledged(20)
-        await torment(Stage(site, api, loopback, COMPANIES, Random(seed)), history, deeds=deeds, names=names)
+        await chaos_run(Stage(site, api, loopback, COMPANIES, Random(seed)), history, faults=faults, names=names)
         await loopback.fault("heal")
         await checker.everyone_is_back()
         for user in (
@@ -71,7 +71,7 @@ async def torment_and_check(
 
 async def test_a_short_torment(site: Site, api: Api, loopback: RemoteLoopback, listener: Peer, talker: Peer) -> None:
     """Six deeds of four kinds: nothing acknowledged is lost, nobody pairs again, everything is back, nothing is left."""
-    await torment_and_check(site, api, loopback, (listener, talker), SHORT_SEED, 6, SHORT)
+    await run_and_check(site, api, loopback, (listener, talker), SHORT_SEED, 6, SHORT)
 
 
 @pytest.mark.chaos
@@ -79,4 +79,4 @@ async def test_a_short_torment(site: Site, api: Api, loopback: RemoteLoopback, l
 async def test_torment(site: Site, api: Api, loopback: RemoteLoopback, listener: Peer, talker: Peer, turn: int) -> None:
     """All kinds of deeds, three seeds in a row."""
     seed = chosen_seed() + turn
-    await torment_and_check(site, api, loopback, (listener, talker), seed, DEEDS_IN_ALL, tuple(DEEDS))
+    await run_and_check(site, api, loopback, (listener, talker), seed, FAULTS_IN_ALL, tuple(FAULTS))

@@ -10,7 +10,7 @@ import pytest
 import trio
 from trio.testing import MockClock
 
-from tests.chaos.nemesis import DEEDS, History, Stage, torment
+from tests.chaos.nemesis import FAULTS, History, Stage, chaos_run
 from tests.loopback.remote import RemoteLoopback
 from tests.support.api import Api
 from tests.support.seeds import chosen_seed, pick
@@ -43,11 +43,11 @@ async def test_the_same_deeds_whatever_they_find(autojump_clock: MockClock, monk
             await trio.lowlevel.checkpoint()
             return str([stage.random.random() for _ in range(draws)])
 
-        for name in DEEDS:
-            monkeypatch.setitem(DEEDS, name, deed)
+        for name in FAULTS:
+            monkeypatch.setitem(FAULTS, name, deed)
         history, began = History(), trio.current_time()
-        await torment(stage(), history, deeds=20)
-        histories.append([(round(at - began, 6), name) for at, name, _ in history.deeds])
+        await chaos_run(stage(), history, faults=20)
+        histories.append([(round(at - began, 6), name) for at, name, _ in history.faults])
 
     assert histories[0] == histories[1]
     assert len({name for _, name in histories[0]}) > 5

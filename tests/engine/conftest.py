@@ -49,9 +49,9 @@ def build_file(sqlite: Sqlite, template: Template, tmp_path: Path) -> Iterator[B
     made: list[DeviceFile] = []
 
     def make(
-        keys: Sequence[tuple[str, str, bytes]] = (), *, linked: bool = True, outbox: Sequence[Item] = ()
+        keys: Sequence[tuple[str, str, bytes]] = (), *, linked: bool = True, event_spool: Sequence[Item] = ()
     ) -> DeviceFile:
-        file, left_out = build(sqlite, template, tmp_path / "962302.db", creds() if linked else None, keys, outbox)
+        file, left_out = build(sqlite, template, tmp_path / "962302.db", creds() if linked else None, keys, event_spool)
         made.append(file)
         assert left_out == []
         return file

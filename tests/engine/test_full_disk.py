@@ -111,7 +111,7 @@ async def test_an_undecryptable_message_that_is_none_is_not_told(open_company: O
         await company.tell(11, event)
         await company.hear(Closed)
 
-        assert company.file.outbox.all() == []
+        assert company.file.event_spool.all() == []
 
 
 async def test_a_send_that_could_not_be_stored_says_so(open_company: OpenCompany, fake: FakeLibrary) -> None:
@@ -162,7 +162,7 @@ def test_a_full_disk_harms_no_device_file(sqlite: Sqlite, template: Template, sm
     """What lies there is not taken for damaged, and no half-written file takes its place, however little room is left."""
     path = small_disk / "962302.db"
     file, _ = build(sqlite, template, path, creds(), (), ())
-    file.outbox.put("message", b"arrived")
+    file.event_spool.put("message", b"arrived")
     file.close()
     fill(small_disk / "ballast")
     with (small_disk / "ballast").open("r+b") as ballast:
@@ -178,7 +178,7 @@ def test_a_full_disk_harms_no_device_file(sqlite: Sqlite, template: Template, sm
     again = open_file(sqlite, path)
 
     assert again is not None
-    assert [item.payload for item in again.outbox.all()] == [b"arrived"]
+    assert [item.payload for item in again.event_spool.all()] == [b"arrived"]
     again.close()
 
 

@@ -8,40 +8,40 @@ from pathlib import Path
 import trio
 from trio.testing import MockClock
 
-from actors.engine.lease_deadline import Leash
+from actors.engine.lease_deadline import LeaseDeadline
 from actors.engine.protocol import messages as p
 from tests.engine.companies import A, linked
 from tests.engine.daemon import run_engine
 from tests.loopback.server import open_loopback
 
 
-async def expires_after(leash: Leash) -> float:
+async def expires_after(lease_deadline: LeaseDeadline) -> float:
     began = trio.current_time()
-    await leash.wait_expired()
+    await lease_deadline.wait_expired()
     return trio.current_time() - began
 
 
 async def test_it_expires_when_the_time_is_over(autojump_clock: MockClock) -> None:
     """Counted from the given moment, not from when it was heard of."""
-    assert await expires_after(Leash(trio.current_time() + 5.0, clock=trio.current_time)) == 5.0
+    assert await expires_after(LeaseDeadline(trio.current_time() + 5.0, clock=trio.current_time)) == 5.0
 
 
 async def test_it_is_extended_and_never_shortened(autojump_clock: MockClock) -> None:
     """The later of all ends counts."""
     began = trio.current_time()
-    leash = Leash(began + 5.0, clock=trio.current_time)
+    lease_deadline = LeaseDeadline(began + 5.0, clock=trio.current_time)
     async with trio.open_nursery() as nursery:
-        nursery.start_soon(leash.wait_expired)
+        nursery.start_soon(lease_deadline.wait_expired)
         await trio.sleep(4.0)
-        leash.extend(began + 9.0)
-        leash.extend(began + 7.0)
+        lease_deadline.extend(began + 9.0)
+        lease_deadline.extend(began + 7.0)
 
     assert trio.current_time() - began == 9.0
 
 
 async def test_one_that_is_over_already_expires_at_once(autojump_clock: MockClock) -> None:
     """The daemon was stopped between taking the lease and opening the company."""
-    assert await expires_after(Leash(trio.current_time() - 1.0, clock=trio.current_time)) == 0.0
+    assert await expires_after(LeaseDeadline(trio.current_time() - 1.0, clock=trio.current_time)) == 0.0
 
 
 async def test_the_engine_leaves_whatsapp_by_itself(tmp_path: Path) -> None:

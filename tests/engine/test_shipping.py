@@ -1,4 +1,4 @@
-"""Journal and outbox reach the daemon in the promised order, within bounds."""
+"""Journal and event spool reach the daemon in the promised order, within bounds."""
 
 from __future__ import annotations
 
@@ -47,7 +47,7 @@ async def test_changes_go_before_the_event_that_rests_on_them(build_file: BuildF
     """The delta with the ratchet step, then the message it decrypted."""
     file, daemon = build_file(), Daemon()
     put_session(file._connection)
-    file.outbox.put("message", b"{}")
+    file.event_spool.put("message", b"{}")
 
     position = await shipper_for(file, daemon).ship()
 
@@ -63,7 +63,7 @@ async def test_nothing_is_shipped_twice(build_file: BuildFile) -> None:
     file, daemon = build_file(), Daemon()
     shipper = shipper_for(file, daemon)
     put_session(file._connection)
-    file.outbox.put("message", b"{}")
+    file.event_spool.put("message", b"{}")
     await shipper.ship()
 
     await shipper.ship()
@@ -186,15 +186,15 @@ async def test_a_position_that_was_shipped_needs_no_look(build_file: BuildFile) 
 async def test_stored_events_are_cut(build_file: BuildFile) -> None:
     """Only what the daemon has not stored stays."""
     file, daemon = build_file(), Daemon()
-    file.outbox.put("message", b"1")
-    file.outbox.put("message", b"2")
+    file.event_spool.put("message", b"1")
+    file.event_spool.put("message", b"2")
     shipper = shipper_for(file, daemon)
 
     async with trio.open_nursery() as nursery:
         nursery.start_soon(shipper.run)
         await until(lambda: len(daemon.got) == 2)
         shipper.events_stored(1)
-        await until(lambda: [item.number for item in file.outbox.all()] == [2])
+        await until(lambda: [item.number for item in file.event_spool.all()] == [2])
         nursery.cancel_scope.cancel()
 
 
@@ -227,7 +227,7 @@ async def test_events_wait_while_the_event_log_is_away(build_file: BuildFile, mo
     file, daemon = build_file(), Daemon()
     shipper = shipper_for(file, daemon)
     for _ in range(5):
-        file.outbox.put("message", b"{}")
+        file.event_spool.put("message", b"{}")
 
     await shipper.ship()
     before = len(daemon.got)
@@ -260,7 +260,7 @@ async def test_events_go_on_after_a_log_out(build_file: BuildFile) -> None:
     file, daemon = build_file(), Daemon()
     put_session(file._connection)
     file._connection.execute("DELETE FROM whatsmeow_device")
-    file.outbox.put("message", b"{}")
+    file.event_spool.put("message", b"{}")
 
     await shipper_for(file, daemon).ship()
 
@@ -276,7 +276,7 @@ async def test_a_reserved_step_is_not_shipped(build_file: BuildFile) -> None:
     put_session(file._connection, PEER, session(5))
     reserved_at = await shipper.ship()
     put_session(file._connection, PEER, session(6))
-    file.outbox.put("receipt", b"{}")
+    file.event_spool.put("receipt", b"{}")
 
     assert await shipper.ship() == await shipper.ship_to(file.journal.position()) == reserved_at
     assert daemon.names() == ["JournalDelta", "OutboxEvent"]

@@ -7,12 +7,12 @@ import threading
 import trio
 import trio.lowlevel
 
-from actors.engine.thread_queue import Handover
+from actors.engine.thread_queue import ThreadQueue
 
 
 async def test_items_arrive_in_the_order_they_were_put() -> None:
     """One producing thread, everything in order."""
-    queue: Handover[int] = Handover(4)
+    queue: ThreadQueue[int] = ThreadQueue(4)
 
     def produce() -> None:
         for number in range(200):
@@ -25,7 +25,7 @@ async def test_items_arrive_in_the_order_they_were_put() -> None:
 
 async def test_a_full_queue_makes_its_producer_wait() -> None:
     """The library is held back instead of anything being dropped."""
-    queue: Handover[int] = Handover(2)
+    queue: ThreadQueue[int] = ThreadQueue(2)
     put: list[int] = []
 
     def produce() -> None:
@@ -45,7 +45,7 @@ async def test_a_full_queue_makes_its_producer_wait() -> None:
 
 async def test_closing_lets_a_waiting_producer_go() -> None:
     """A thread of the library never stays behind because nobody takes its event any more."""
-    queue: Handover[int] = Handover(1)
+    queue: ThreadQueue[int] = ThreadQueue(1)
     results: list[bool] = []
 
     def produce() -> None:
@@ -66,7 +66,7 @@ async def test_closing_lets_a_waiting_producer_go() -> None:
 
 async def test_many_producers_lose_nothing() -> None:
     """Events of several threads all arrive, each thread's in its order."""
-    queue: Handover[tuple[int, int]] = Handover(3)
+    queue: ThreadQueue[tuple[int, int]] = ThreadQueue(3)
 
     def produce(thread: int) -> None:
         for number in range(100):
@@ -82,7 +82,7 @@ async def test_many_producers_lose_nothing() -> None:
 
 async def test_a_cancelled_get_takes_nothing() -> None:
     """An item that comes later is still there for the next taker."""
-    queue: Handover[int] = Handover(1)
+    queue: ThreadQueue[int] = ThreadQueue(1)
     with trio.move_on_after(0):
         await queue.get()
 
@@ -93,10 +93,10 @@ async def test_a_cancelled_get_takes_nothing() -> None:
 
 def test_a_put_after_trio_has_ended_is_harmless() -> None:
     """The library's threads outlive the loop when the process ends."""
-    queues: list[Handover[int]] = []
+    queues: list[ThreadQueue[int]] = []
 
     async def make() -> None:
-        queues.append(Handover(4))
+        queues.append(ThreadQueue(4))
 
     trio.run(make)
 

@@ -19,7 +19,7 @@ from importlib import import_module
 from pathlib import Path
 from typing import Any, Final
 
-from actors.engine.whatsmeow.client_map_lock import Gate
+from actors.engine.whatsmeow.client_map_lock import ClientMapLock
 
 _MAGIC: Final[Any] = import_module("pylibmagic")
 """Makes libmagic findable, which neonize imports: load it first."""
@@ -138,7 +138,7 @@ class Group:
         self._directory = directory
         self._out = out
         self._writing = threading.Lock()
-        self._gate = Gate()
+        self._gate = ClientMapLock()
         self._clients: dict[str, Any] = {}
         self._seen: dict[str, threading.Event] = {}
         self._closed: list[Any] = []

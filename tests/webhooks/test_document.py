@@ -17,8 +17,8 @@ from actors.daemon.metrics import Metrics
 from actors.http.model.problems import KINDS
 from actors.messages import EventType
 from actors.outbound import errors
-from actors.webhooks.board import Board, Standing
-from actors.webhooks.signing import signatures
+from actors.webhook_delivery.signing import signatures
+from actors.webhooks.gauges import Standing, WebhookGauges
 from config.sections import EventSettings, OutboundSettings, WebhookSettings
 from storage.tables.webhook_secrets import Secrets
 
@@ -85,7 +85,7 @@ def test_the_node_code_verifies_what_is_sent() -> None:
 
 def exposed() -> set[str]:
     """The names of the metrics of webhooks."""
-    metrics, board = Metrics(CollectorRegistry()), Board()
+    metrics, board = Metrics(CollectorRegistry()), WebhookGauges()
     board.standings["wh_1"] = Standing(0)
     metrics.set_source("webhooks", board.samples)
     metrics.webhook_tried(0.1, "timed_out")

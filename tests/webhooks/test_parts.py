@@ -7,10 +7,11 @@ from random import Random
 from hypothesis import given
 from hypothesis import strategies as st
 
-from actors.webhooks.courier import delivery_id
+from actors.webhook_delivery.client import delivery_id
+from actors.webhook_delivery.delivery import Delivery
+from actors.webhook_delivery.signing import signatures
 from actors.webhooks.pauses import Circuit, pause_s
-from actors.webhooks.signing import signatures
-from actors.webhooks.window import Delivery, Window
+from actors.webhooks.window import Window
 from config.sections import WebhookSettings
 from storage.tables.webhook_secrets import Secrets
 

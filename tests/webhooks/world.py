@@ -20,8 +20,8 @@ from actors.outbound.guard import Lookups
 from actors.sharing import Places
 from actors.storage.actor import StorageActor
 from actors.webhooks.actor import WebhookActor
-from actors.webhooks.board import Board
-from actors.webhooks.keeper import KeeperActor
+from actors.webhooks.coordinator import WebhookCoordinator
+from actors.webhooks.gauges import WebhookGauges
 from actors.webhooks.ports import WebhookPorts
 from config.sections import EventSettings, StorageSettings, WebhookSettings
 from storage.database.pool import Database
@@ -126,9 +126,9 @@ async def delivering(database: Database, *, owner: str = "here/1", **settings: A
     def events(context: Context) -> EventsActor:
         return EventsActor(context.ref_to("/storage"), database, EventSettings(follow_interval_s=0.05), metrics)
 
-    board = Board()
+    board = WebhookGauges()
 
-    def keeper(context: Context) -> KeeperActor:
+    def keeper(context: Context) -> WebhookCoordinator:
         outbound = Outbound(policy(allow_http=True, networks=["127.0.0.1"]), Lookups(16))
         ports = WebhookPorts(
             database=database,
@@ -145,7 +145,7 @@ async def delivering(database: Database, *, owner: str = "here/1", **settings: A
         def spec(webhook_id: str) -> ChildSpec:
             return ChildSpec(webhook_id, lambda _: WebhookActor(webhook_id, ports), restart=Restart.TRANSIENT)
 
-        return KeeperActor(context.supervisor("/webhooks"), spec, ports)
+        return WebhookCoordinator(context.supervisor("/webhooks"), spec, ports)
 
     tree = SupervisorSpec(
         [

@@ -1,11 +1,11 @@
-"""The outbox of a device file: events that WhatsApp will not send again, kept until the daemon has stored them."""
+"""The event spool of a device file: events that WhatsApp will not send again, kept until the daemon has stored them."""
 
 from __future__ import annotations
 
 from typing import Final, NamedTuple, final
 
 from actors.engine.device.sqlite import Connection
-from actors.engine.errors import OutboxFull
+from actors.engine.errors import EventSpoolFull
 
 READ_AT_ONCE: Final = 100
 REMEMBERED: Final = 2_000
@@ -25,7 +25,7 @@ class Item(NamedTuple):
 
 
 @final
-class Outbox:
+class EventSpool:
     """Every method blocks for milliseconds at most and takes the connection's lock; `put` returns when the event is on disk."""
 
     def __init__(self, connection: Connection) -> None:
@@ -33,13 +33,13 @@ class Outbox:
         self._kept = self._count()
 
     def put(self, type_: str, payload: bytes, *, media: bytes | None = None, message_id: str | None = None) -> None:
-        """Keep an event. Called on the library's thread, before anybody else hears of it. `OutboxFull` beyond `MAX_KEPT`.
+        """Keep an event. Called on the library's thread, before anybody else hears of it. `EventSpoolFull` beyond `MAX_KEPT`.
 
         With ``media`` an event of that type comes right before it: both are kept, or neither. With ``message_id`` nothing is kept when
         a message of that id was kept before (`has_kept`).
         """
         if self._kept >= MAX_KEPT:
-            raise OutboxFull(f"{MAX_KEPT} events wait to be stored")
+            raise EventSpoolFull(f"{MAX_KEPT} events wait to be stored")
         if media is None and message_id is None:
             self._insert(type_, payload)
             return

@@ -1,4 +1,4 @@
-"""A company's device file: the SQLite file the library keeps its state in, with our journal and outbox beside it.
+"""A company's device file: the SQLite file the library keeps its state in, with our journal and event spool beside it.
 
 The file is never altered in place to match Postgres: it is either the very file Postgres knows and not behind it, or it is built anew
 beside the old one and put in its place in one step. A file that Postgres has forgotten something of is shipped once more as a whole.
@@ -18,7 +18,7 @@ from typing import Any, Final, Literal, final
 import msgspec
 
 from actors.device_files.removal import remove
-from actors.engine.device.event_spool import Item, Outbox
+from actors.engine.device.event_spool import EventSpool, Item
 from actors.engine.device.full_resync import note_everything
 from actors.engine.device.journal import Journal
 from actors.engine.device.remembered import Remembered
@@ -29,7 +29,7 @@ from actors.engine.device.triggers import create_triggers, install_triggers
 from actors.engine.errors import BadAuthState, DamagedFile, SqliteError, WriteFault
 from actors.engine.whatsmeow.disconnects import Kind
 from actors.engine.whatsmeow.receipts import Passed
-from actors.engine.whatsmeow.redelivery import spoil_key
+from actors.engine.whatsmeow.redelivery import invalidate_message_key
 from actors.engine.whatsmeow.timers import Timers
 from config.disk import probe
 from config.json_text import read_json
@@ -76,7 +76,7 @@ class DeviceFile:
         self.path = path
         self._connection = connection
         self.journal = Journal(connection)
-        self.outbox = Outbox(connection)
+        self.event_spool = EventSpool(connection)
         self.named = Remembered(connection, "wasup_named")
         """By the number that was dialled (digits): the JID of the account that WhatsApp named for it, where that has another number."""
         self._timers = Remembered(connection, "wasup_timers")
@@ -166,9 +166,9 @@ class DeviceFile:
         """Have all of it shipped again; ``recorded``: the keys of the record, by type and id."""
         note_everything(self._connection, recorded)
 
-    def spoil_key(self, passed: Passed) -> bool:
+    def invalidate_message_key(self, passed: Passed) -> bool:
         """Make a message that was lost undecryptable, so that the library asks for it; False when that cannot be done."""
-        return spoil_key(self._connection, passed)
+        return invalidate_message_key(self._connection, passed)
 
     def shorten_log(self) -> bool:
         """Empty SQLite's write-ahead log once it has grown; True when it was. Left to itself it stays at 4 MiB for ever.
@@ -233,10 +233,10 @@ def open_file(sqlite: Sqlite, path: Path) -> DeviceFile | None:
         _require_sound(connection)
         return DeviceFile(path, connection)
     except SqliteError as error:
-        outbox = _close_damaged(connection)
+        event_spool = _close_damaged(connection)
         if isinstance(error, WriteFault) and probe(path.parent) is not None:
             raise
-        raise DamagedFile(str(error), outbox) from error
+        raise DamagedFile(str(error), event_spool) from error
     except DamagedFile as error:
         raise DamagedFile(str(error), _close_damaged(connection)) from error
     except BaseException:
@@ -245,11 +245,11 @@ def open_file(sqlite: Sqlite, path: Path) -> DeviceFile | None:
 
 
 def _close_damaged(connection: Connection | None) -> list[Item]:
-    """Close it; the events in its outbox, where they can still be read: WhatsApp has heard that they arrived."""
+    """Close it; the events in its event spool, where they can still be read: WhatsApp has heard that they arrived."""
     if connection is None:
         return []
     try:
-        return Outbox(connection).all()
+        return EventSpool(connection).all()
     except SqliteError:
         return []
     finally:
@@ -289,7 +289,7 @@ def build(
     path: Path,
     creds: bytes | None,
     keys: Iterable[tuple[str, str, bytes]],
-    outbox: Sequence[Item],
+    event_spool: Sequence[Item],
     *,
     boot: str = "",
 ) -> tuple[DeviceFile, list[str]]:
@@ -305,7 +305,7 @@ def build(
     try:
         connection = sqlite.connect(fresh, create=True)
         try:
-            _fill(connection, template, rows, outbox, boot)
+            _fill(connection, template, rows, event_spool, boot)
             # Closing would do it too, and say nothing where there is no room: then only an empty file would be moved.
             connection.pragma("wal_checkpoint(TRUNCATE)")
         finally:
@@ -351,14 +351,16 @@ def _checked(rows: list[TableRow]) -> list[TableRow]:
     return rows
 
 
-def _fill(connection: Connection, template: Template, rows: list[TableRow], outbox: Sequence[Item], boot: str) -> None:
+def _fill(
+    connection: Connection, template: Template, rows: list[TableRow], event_spool: Sequence[Item], boot: str
+) -> None:
     connection.script("PRAGMA foreign_keys = OFF; PRAGMA journal_mode = WAL")
     with connection.transaction():
         for statement in (*template.statements, *OWN_TABLES):
             connection.script(statement)
         for table, row in rows:
             _insert(connection, table, row)
-        for item in outbox:
+        for item in event_spool:
             connection.execute(
                 "INSERT INTO wasup_outbox (number, type, payload, position) VALUES (?, ?, ?, 0)", item[:3]
             )

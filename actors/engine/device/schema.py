@@ -1,4 +1,4 @@
-"""What a device file contains: the library's own schema, and beside it our journal, outbox and notes.
+"""What a device file contains: the library's own schema, and beside it our journal, event spool and notes.
 
 The library's part is not written down here: it is read from a database that the installed library made (`Template`), so that a file we
 build is what the library itself would have built.

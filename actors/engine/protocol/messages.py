@@ -180,13 +180,13 @@ class Disconnect(Message, frozen=True, tag=True):
 
 
 class Committed(Message, frozen=True, tag=True):
-    """Everything up to ``position`` is in Postgres: the engine may cut its journal and outbox there."""
+    """Everything up to ``position`` is in Postgres: the engine may cut its journal and event spool there."""
 
     position: int
 
 
 class EventsStored(Message, frozen=True, tag=True):
-    """Events up to outbox number ``number`` are in the daemon's event log: the engine may cut its outbox there."""
+    """Events up to event spool number ``number`` are in the daemon's event log: the engine may cut its event spool there."""
 
     number: int
 
@@ -320,7 +320,7 @@ class KeepAlive(Message, frozen=True, tag=True):
 
 
 class OutboxEvent(Message, frozen=True, tag=True):
-    """Something an application wants to know, kept in the engine's outbox until `EventsStored`: WhatsApp will not send it again."""
+    """Something an application wants to know, kept in the engine's event spool until `EventsStored`: WhatsApp will not send it again."""
 
     number: int
     type: str

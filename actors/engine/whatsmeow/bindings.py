@@ -29,7 +29,7 @@ class Proxy(ctypes.Structure):
     ]
 
 
-class Foreign:
+class Bindings:
     """The loaded shared library."""
 
     def __init__(self, path: str) -> None:

@@ -15,9 +15,9 @@ import trio
 
 from actors.engine.errors import CallRefused, LibraryError, WriteFault
 from actors.engine.logs import EngineLog
-from actors.engine.thread_queue import Handover
+from actors.engine.thread_queue import ThreadQueue
 from actors.engine.whatsmeow import events
-from actors.engine.whatsmeow.client_map_lock import Gate, is_noted
+from actors.engine.whatsmeow.client_map_lock import ClientMapLock, is_noted
 from actors.engine.whatsmeow.disconnects import Closing, Hint, closing_from_log, is_fatal
 from actors.engine.whatsmeow.library import Callbacks, WhatsAppLibrary
 from actors.engine.whatsmeow.receipts import Passed, Receipts, is_message_leaving, passed_from_log
@@ -67,7 +67,7 @@ class RunEnded:
 
 @dataclass(frozen=True, slots=True)
 class Stored:
-    """Something lies in the outbox or the journal."""
+    """Something lies in the event spool or the journal."""
 
 
 Signal = (
@@ -103,7 +103,7 @@ class Client:
     def __init__(
         self,
         library: WhatsAppLibrary,
-        gate: Gate,
+        client_map_lock: ClientMapLock,
         settings: ClientSettings,
         store: Callable[[events.Incoming], None],
         log: EngineLog,
@@ -115,11 +115,11 @@ class Client:
         ``make_room`` is called once when something could not be written, and puts SQLite's text into words;
         ``make_durable`` sets the event when everything the library has written by now is in Postgres."""
         self.settings = settings
-        self.signals: Handover[Signal] = Handover(SIGNALS_QUEUED)
+        self.signals: ThreadQueue[Signal] = ThreadQueue(SIGNALS_QUEUED)
         self.unsaved: list[events.Incoming] = []
         """Events that could not be written before the client was stopped, at most `UNSAVED`."""
         self._library = library
-        self._gate = gate
+        self._gate = client_map_lock
         self._store = store
         self._is_lost = is_lost
         self._make_room = make_room
@@ -316,7 +316,7 @@ class Client:
             try:
                 return self._store(event)
             except Exception as error:  # noqa: BLE001 - a full disk or a locked file: nothing else would keep the event
-                self._log.failure(f"cannot write the outbox: {type(error).__name__}: {error}")
+                self._log.failure(f"cannot write the event spool: {type(error).__name__}: {error}")
                 if isinstance(error, WriteFault | OSError):
                     self.write_failed(str(error))
             if self._stopping or self.signals.is_closed:

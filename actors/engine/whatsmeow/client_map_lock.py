@@ -26,7 +26,7 @@ def is_noted(logger: str) -> bool:
 
 
 @final
-class Gate:
+class ClientMapLock:
     """One for the process; for worker threads only, since it blocks."""
 
     def __init__(

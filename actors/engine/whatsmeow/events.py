@@ -49,7 +49,7 @@ class GroupTimerSet:
 
 @dataclass(frozen=True, slots=True)
 class Incoming:
-    """Something for the outbox."""
+    """Something for the event spool."""
 
     type: str
     payload: dict[str, Any]

@@ -7,7 +7,7 @@ from typing import Any, Final, Protocol
 
 from actors.engine.protocol.contents import MediaKind, StoredFile
 from actors.engine.protocol.orders import TypingState
-from actors.engine.whatsmeow.bindings import Foreign, raise_error
+from actors.engine.whatsmeow.bindings import Bindings, raise_error
 
 _KINDS: Final = {"image": 0, "sticker": 0, "video": 1, "audio": 2, "document": 3}
 """How the library counts the kinds of files; stickers are images to it."""
@@ -31,7 +31,7 @@ class InquiryLibrary(Protocol):
     def set_typing(self, client: str, chat: bytes, state: TypingState) -> None: ...
 
 
-class Inquiries(Foreign):
+class Inquiries(Bindings):
     """Every method blocks; LibraryError for whatever the library or WhatsApp does not like."""
 
     protobufs: Any

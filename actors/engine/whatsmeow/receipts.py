@@ -1,4 +1,4 @@
-"""Keeps WhatsApp from hearing that a message has arrived before it lies in the outbox.
+"""Keeps WhatsApp from hearing that a message has arrived before it lies in the event spool.
 
 The library decrypts a message, tells WhatsApp that it has it, and hands it over later, through a queue of a hundred. A process that is
 killed in between has lost it: WhatsApp will not send it again. The library says at its DEBUG level what it is about to read and to send,
@@ -20,7 +20,7 @@ HOLD_S: Final = 10.0
 """The longest that a thread of the library's is held: some messages are nobody's business, and are never handed over."""
 
 AHEAD: Final = 4
-"""Messages between WhatsApp and the outbox; each holds a thread."""
+"""Messages between WhatsApp and the event spool; each holds a thread."""
 
 _MESSAGE: Final = re.compile(r'<message\s[^>]*?\bid="([^"]+)"')
 _SENT: Final = re.compile(r"<message\s")
@@ -35,7 +35,7 @@ _IGNORED: Final = re.compile(
 
 @dataclass(frozen=True, slots=True)
 class Passed:
-    """A message that came when its key had been used already: either it came before, or it was lost on the way to the outbox."""
+    """A message that came when its key had been used already: either it came before, or it was lost on the way to the event spool."""
 
     message_id: str
     sender: str
@@ -85,7 +85,7 @@ class Receipts:
             self._hold_if_all_are_held()
 
     def kept(self, message_id: str) -> None:
-        """The message lies in the outbox, or is nobody's business: WhatsApp may hear of it."""
+        """The message lies in the event spool, or is nobody's business: WhatsApp may hear of it."""
         with self._changed:
             self._underway.discard(message_id)
             self._changed.notify_all()

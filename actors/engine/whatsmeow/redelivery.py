@@ -1,8 +1,8 @@
 """What becomes of a message that comes when its key has been used already.
 
-Mostly it came before. But when this process was killed between the library's decrypting it and the outbox, it is lost here, and the library
-drops it as a repetition for ever. Then its key is replaced by one that does not fit: delivered once more, the message cannot be
-decrypted, the library asks its sender for it, and the sender's phone encrypts it anew.
+Mostly it came before. But when this process was killed after the library decrypted it and before it was in the event spool, it is
+lost here, and the library drops every repetition. Then its key is replaced by one that does not fit: delivered once more, the message
+cannot be decrypted, the library asks its sender for it, and the sender's phone encrypts it again.
 """
 
 from __future__ import annotations
@@ -55,9 +55,9 @@ class Redelivery:
     def is_lost(self, passed: Passed) -> bool:
         """Whether WhatsApp has to deliver this message again, for which everything is prepared then. One that is lost for good is
         reported as undecryptable."""
-        if self._file.outbox.has_kept(passed.message_id):
+        if self._file.event_spool.has_kept(passed.message_id):
             return False
-        if self._may_ask(passed.message_id) and self._file.spoil_key(passed):
+        if self._may_ask(passed.message_id) and self._file.invalidate_message_key(passed):
             self._log.caution("a message was lost when this process ended: having it delivered again")
             return True
         self._log.failure("a message was lost, and cannot be had again")
@@ -76,7 +76,7 @@ class Redelivery:
         return True
 
 
-def spoil_key(connection: Connection, passed: Passed) -> bool:
+def invalidate_message_key(connection: Connection, passed: Passed) -> bool:
     """Put a key that fits nothing where the message's key was; False when there is no such session or chain."""
     if passed.index is None or passed.counter is None:
         return False

@@ -21,7 +21,7 @@ from actors.daemon.metrics import VERSION
 from actors.events.subscription import Subscription, SubscriptionClosed
 from actors.http.access.auth import Authenticator, Principal
 from actors.http.access.places import place_for
-from actors.http.dashboard.board import Board
+from actors.http.dashboard.model import DashboardModel
 from actors.http.dashboard.table import Chooser, Difference, Table, View, of_companies
 from actors.http.model.problems import Problem
 from actors.http.routes.events import MAX_SEQ
@@ -57,7 +57,7 @@ class Answering(Protocol):
 class DashboardStreams:
     """Serves `PATH`. At most ``limit`` streams are open."""
 
-    def __init__(self, board: Board, backends: Backends, authenticator: Authenticator, *, limit: int) -> None:
+    def __init__(self, board: DashboardModel, backends: Backends, authenticator: Authenticator, *, limit: int) -> None:
         self._board = board
         self._backends = backends
         self._authenticator = authenticator
@@ -120,7 +120,7 @@ class Stream:
 
     def __init__(
         self,
-        board: Board,
+        board: DashboardModel,
         backends: Backends,
         principal: Principal,
         after: int | None,

@@ -47,7 +47,7 @@ class Attachment:
 
 
 @dataclass(frozen=True, slots=True)
-class Draft:
+class OutgoingMessage:
     """A message that may be sent as far as its form goes."""
 
     to: Recipient
@@ -70,7 +70,7 @@ class Draft:
         return SendContent(self.to.jid, self.to.phone, content, self.quoted, self.mentions, self.expiration)
 
 
-def draft_of(body: SendBody, region: str | None) -> Draft:
+def draft_of(body: SendBody, region: str | None) -> OutgoingMessage:
     """Raises `invalid_request`, `invalid_phone`, `invalid_message`, `message_too_long`."""
     to = parse_recipient(body.phone, region)
     given = [name for name in KINDS if getattr(body, name) is not UNSET]
@@ -85,7 +85,7 @@ def draft_of(body: SendBody, region: str | None) -> Draft:
         raise Problem("invalid_request", f"options.quoted: {kind} cannot be a reply")
     if kind in _ABOUT_ANOTHER and expiration is not UNSET:
         raise Problem("invalid_request", f"options.ephemeralExpiration: {kind} changes a message that has its own")
-    return Draft(
+    return OutgoingMessage(
         to,
         _content(kind, getattr(body, kind), to, region),
         None if quoted is None else _quoted(quoted, to, region),

@@ -14,7 +14,7 @@ from typing import Any, Final, final
 import msgspec
 from msgspec import UNSET, UnsetType
 
-from actors.http.transport.answers import whole_answer
+from actors.http.transport.answers import whole_response
 from actors.http.transport.tasks import AsgiEvent
 
 MEDIA_TYPE: Final = "application/problem+json"
@@ -268,7 +268,7 @@ def company_of(problem: Problem, scope: Mapping[str, Any]) -> str | None:
 def answer_of(problem: Problem, scope: Mapping[str, Any]) -> tuple[AsgiEvent, AsgiEvent]:
     """The ASGI events that answer a request with ``problem``."""
     body = encode(problem, instance_of(problem, scope))
-    return whole_answer(problem.kind.status, MEDIA_TYPE, body, problem.all_headers())
+    return whole_response(problem.kind.status, MEDIA_TYPE, body, problem.all_headers())
 
 
 def encode(problem: Problem, instance: str) -> bytes:

@@ -19,9 +19,9 @@ from actors.http.model.bodies import decode, read_body
 from actors.http.model.message_schema import SendBody
 from actors.http.model.problems import answer_of
 from actors.http.services.backends import Backends
-from actors.http.services.failures import told
+from actors.http.services.failures import problem_for
 from actors.http.services.sending import TEMPLATE, send_message
-from actors.http.transport.answers import whole_answer
+from actors.http.transport.answers import whole_response
 from actors.http.transport.tasks import AsgiApp, AsgiEvent, AsgiReceive, AsgiScope, AsgiSend
 from config.sections import HttpSettings
 
@@ -42,7 +42,7 @@ class Plain:
 
 
 @final
-class Lane:
+class FastPath:
     """Answers plain requests to send; passes every other to ``rest``."""
 
     def __init__(self, rest: AsgiApp, backends: Backends, authenticator: Authenticator, settings: HttpSettings) -> None:
@@ -61,7 +61,7 @@ class Lane:
         try:
             head, body = await self._answer(plain, scope, receive)
         except Exception as error:  # noqa: BLE001  # as in the framework: whatever it is, the client is told
-            head, body = answer_of(told(error, scope, self._backends.audit), scope)
+            head, body = answer_of(problem_for(error, scope, self._backends.audit), scope)
         await send(head)
         await send(body)
 
@@ -73,7 +73,7 @@ class Lane:
             principal, plain.company_id, body, plain.idempotency_key, self._backends
         )
         content = msgspec.json.encode(reply)
-        return whole_answer(200, "application/json", content, more_headers)
+        return whole_response(200, "application/json", content, more_headers)
 
 
 def plain_request(scope: AsgiScope, max_body_bytes: int) -> Plain | None:

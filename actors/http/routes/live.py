@@ -25,7 +25,7 @@ from actors.http.model.problems import MEDIA_TYPE, Problem, encode, instance_of
 from actors.http.routes.events import MAX_SEQ, chosen_types, visible_companies
 from actors.http.services.backends import Backends
 from actors.http.services.failures import problem_of
-from actors.http.transport.answers import REFUSAL, whole_answer
+from actors.http.transport.answers import REFUSAL, whole_response
 from actors.http.transport.tasks import AsgiReceive, AsgiScope, AsgiSend, Line
 from actors.messages import Event, Subscribe
 from actors.sharing import Places
@@ -194,7 +194,7 @@ async def _reject(problem: Problem, scope: AsgiScope, send: AsgiSend) -> None:
     """Answer the handshake with a plain HTTP problem."""
     headers = {"connection": "close", **problem.all_headers()}
     body = encode(problem, instance_of(problem, scope))
-    for event in whole_answer(problem.kind.status, MEDIA_TYPE, body, headers, kind=REFUSAL):
+    for event in whole_response(problem.kind.status, MEDIA_TYPE, body, headers, kind=REFUSAL):
         await send(event)
 
 

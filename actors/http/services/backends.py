@@ -16,7 +16,7 @@ from actors.http.access.audit import AuditLog, AuditTrail
 from actors.http.access.auth import Principal
 from actors.http.services.idempotency import Idempotency
 from actors.http.services.transfers import Transfers
-from actors.http.services.webhook_service import WebhookDesk
+from actors.http.services.webhook_service import WebhookService
 from actors.messages import CompanyState, CompanyStatus, FindCompany
 from actors.sharing import Places
 from supervisor import ActorRef, System
@@ -69,7 +69,7 @@ class Backends:
     transfers: Transfers
     requests: Places
     """Requests under way, of all keys."""
-    webhooks: WebhookDesk
+    webhooks: WebhookService
     removals: RemovalStore
     waits: Waits
     act_on_self: Callable[[str, str], bool]

@@ -35,7 +35,7 @@ _BY_STATUS: Final[Mapping[int, str]] = MappingProxyType(
 )
 
 
-def told(error: Exception, scope: Mapping[str, Any], audit: AuditTrail) -> Problem:
+def problem_for(error: Exception, scope: Mapping[str, Any], audit: AuditTrail) -> Problem:
     """The problem that the request of ``scope`` ended in, noted where it has to be; an error that nobody expected is logged, without what
     it says.
     """

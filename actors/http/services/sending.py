@@ -22,7 +22,7 @@ from actors.http.access.guards import CompanyId, needs_company, needs_key
 from actors.http.access.rate_limit import rate_limit_headers, take_token
 from actors.http.model.bodies import ApiRequest
 from actors.http.model.message_schema import SendBody
-from actors.http.model.outgoing_message import Attachment, Draft, draft_of
+from actors.http.model.outgoing_message import Attachment, OutgoingMessage, draft_of
 from actors.http.model.problems import Problem
 from actors.http.model.responses import SentReply, succeed
 from actors.http.openapi.operations import BODY, OF_A_COMPANY, may_answer
@@ -133,7 +133,7 @@ async def require_connected(company: ActorRef, company_id: str, backends: Backen
 
 
 async def _request(
-    principal: Principal, company: ActorRef, company_id: str, draft: Draft, backends: Backends
+    principal: Principal, company: ActorRef, company_id: str, draft: OutgoingMessage, backends: Backends
 ) -> SendText | SendContent:
     """The order to the company; a file is with WhatsApp before."""
     content = draft.content

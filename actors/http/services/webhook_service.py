@@ -19,8 +19,8 @@ from actors.messages import Event, WebhooksChanged
 from actors.outbound.client import Outbound
 from actors.outbound.errors import OutboundRefused
 from actors.sharing import RESERVE, Places
-from actors.webhooks.courier import Courier, Outcome, holder_of
-from actors.webhooks.window import Delivery
+from actors.webhook_delivery.client import DeliveryClient, Outcome, holder_of
+from actors.webhook_delivery.delivery import Delivery
 from config.sections import WebhookSettings
 from storage.tables.webhook_dead_letters import ListedLetter
 from storage.tables.webhook_secrets import Secrets
@@ -86,7 +86,7 @@ class WebhookStore(Protocol):
 
 
 @final
-class WebhookDesk:
+class WebhookService:
     """The store, and what there is beside it."""
 
     # No dataclass: the framework would look into it, and into the policy's types, for each request.
@@ -134,8 +134,8 @@ class WebhookDesk:
             raise Problem("no_such_webhook")
         with place_for(principal, self.tests, "overloaded", "tests under way"):
             async with self._outbound.client(holder_of(webhook.companies), connections=1) as client:
-                courier = Courier(client, self.settings, self._metrics)
-                return await courier.deliver(webhook.webhook_id, webhook.url, secrets, _test_delivery(webhook))
+                delivery_client = DeliveryClient(client, self.settings, self._metrics)
+                return await delivery_client.deliver(webhook.webhook_id, webhook.url, secrets, _test_delivery(webhook))
 
 
 def _test_delivery(webhook: Webhook) -> Delivery:

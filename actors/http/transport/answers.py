@@ -12,7 +12,7 @@ REFUSAL: Final = "websocket.http.response"
 """What a WebSocket's handshake is answered with when there is to be none."""
 
 
-def whole_answer(
+def whole_response(
     status: int, content_type: str, body: bytes, headers: Mapping[str, str], *, kind: str = ANSWER
 ) -> tuple[AsgiEvent, AsgiEvent]:
     """Its head and its body; ``headers``, in ASCII, come on top of the type and length."""

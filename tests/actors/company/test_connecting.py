@@ -80,7 +80,7 @@ async def test_health_is_a_real_round_trip(autojump_clock: MockClock) -> None:
 
 
 async def test_an_incoming_message_is_published_after_its_ratchet_step(autojump_clock: MockClock) -> None:
-    """The outbox is cut only when the event log has the message, and the log gets it after the commit."""
+    """The event spool is cut only when the event log has the message, and the log gets it after the commit."""
     world = World()
     async with company(world) as running:
         await running.settle()

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from actors.company.disconnect_policy import Credentials, judge
+from actors.company.disconnect_policy import Credentials, classify
 from actors.company.states import SUCCESSORS
 from actors.engine.protocol.messages import Closed
 from actors.messages import CompanyState
@@ -21,7 +21,7 @@ def test_every_closing_has_a_verdict_a_connected_company_can_follow(
     kind: str, code: int, expires_in_s: float | None
 ) -> None:
     """Whatever WhatsApp says, the verdict names a state that may follow `connected` or `pairing`, with a reason."""
-    verdict = judge(Closed(kind=kind, code=code, expires_in_s=expires_in_s))  # type: ignore[arg-type]  # sampled from the literal
+    verdict = classify(Closed(kind=kind, code=code, expires_in_s=expires_in_s))  # type: ignore[arg-type]  # sampled from the literal
 
     assert verdict.reason
     assert verdict.state in SUCCESSORS[CompanyState.CONNECTED] | SUCCESSORS[CompanyState.PAIRING]
@@ -30,7 +30,7 @@ def test_every_closing_has_a_verdict_a_connected_company_can_follow(
 @given(st.sampled_from(KINDS), st.integers(0, 999))
 def test_credentials_are_archived_only_by_a_logout(kind: str, code: int) -> None:
     """No closing but a logout touches the identity."""
-    verdict = judge(Closed(kind=kind, code=code))  # type: ignore[arg-type]  # sampled from the literal
+    verdict = classify(Closed(kind=kind, code=code))  # type: ignore[arg-type]  # sampled from the literal
 
     assert (verdict.credentials is Credentials.ARCHIVE) == (verdict.state is CompanyState.LOGGED_OUT)
 
@@ -57,9 +57,9 @@ def test_credentials_are_archived_only_by_a_logout(kind: str, code: int) -> None
 )
 def test_known_codes(closed: Closed, state: CompanyState) -> None:
     """WhatsApp's documented codes lead where the design says."""
-    assert judge(closed).state is state
+    assert classify(closed).state is state
 
 
 def test_a_passing_disconnect_with_a_logout_code_does_not_archive() -> None:
     """Only what WhatsApp says about the device ends it; a lost socket never does."""
-    assert judge(Closed(kind="disconnected", code=401)).credentials is Credentials.KEEP
+    assert classify(Closed(kind="disconnected", code=401)).credentials is Credentials.KEEP

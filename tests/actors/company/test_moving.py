@@ -7,13 +7,13 @@ from trio.testing import MockClock
 
 from actors.engine.protocol import messages as protocol
 from actors.messages import (
+    AssignEngine,
     CompanyState,
     Initialize,
     LeaseDropped,
     LeaveEngine,
-    LeavePlace,
+    ReleaseEngine,
     StopSession,
-    TakePlace,
 )
 from actors.storage.requests import ReleaseLease
 from tests.actors.fakes import FakeEngine, World
@@ -85,7 +85,7 @@ async def test_the_device_file_says_where_a_company_belongs(autojump_clock: Mock
     world.knows_device = False
     async with company(world) as running:
         status = await running.settle()
-        asked = [message.hosts for message in world.placed if isinstance(message, TakePlace)]
+        asked = [message.hosts for message in world.placed if isinstance(message, AssignEngine)]
 
         assert asked == ["pairing", "linked"]
         assert (status.status, status.engine) == (CompanyState.CONNECTED, "/engines/engine-0")
@@ -100,7 +100,7 @@ async def test_a_company_without_a_phone_holds_no_engine(autojump_clock: MockClo
 
         assert (status.status, status.engine, status.lease_epoch) == (CompanyState.UNLINKED, None, 1)
         assert world.engine.socket is None
-        assert world.placed[-1] == LeavePlace(COMPANY)
+        assert world.placed[-1] == ReleaseEngine(COMPANY)
         assert (released(world), dropped(world)) == (0, 0)
 
 
@@ -178,7 +178,7 @@ async def test_a_company_that_is_not_in_the_engine_gives_its_place_back(autojump
         running.ref.tell(LeaveEngine())
         await running.settle()
 
-        assert world.placed == [LeavePlace(COMPANY)]
+        assert world.placed == [ReleaseEngine(COMPANY)]
 
 
 async def test_a_new_way_of_linking_keeps_the_lease(autojump_clock: MockClock) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from actors.company.disconnect_policy import judge
+from actors.company.disconnect_policy import classify
 from actors.company.trouble import in_words
 from actors.engine.protocol.messages import Closed
 
@@ -59,6 +59,6 @@ def test_other_texts_stay(text: str) -> None:
 @pytest.mark.parametrize("kind", ["pairing_failed", "connect_failure", "disconnected"])
 def test_every_closing_is_in_words(kind: str) -> None:
     """While a company is being linked, and when it is linked."""
-    verdict = judge(Closed(kind=kind, text=DIAL + "network is unreachable"))  # type: ignore[arg-type]  # sampled from the literal
+    verdict = classify(Closed(kind=kind, text=DIAL + "network is unreachable"))  # type: ignore[arg-type]  # sampled from the literal
 
     assert verdict.reason.startswith("this machine has no way to the internet: check")

@@ -22,23 +22,23 @@ def test_a_fresh_process_is_not_worn() -> None:
 
 
 @pytest.mark.parametrize(
-    "left_behind",
+    "stuck_clients",
     [{"stale_clients": 100}, {"descriptors": 1016}, {"threads": 108}, {"descriptors": 616, "descriptor_limit": 1000}],
 )
-def test_each_thing_that_is_left_behind_counts(left_behind: dict[str, int]) -> None:
+def test_each_thing_that_is_left_behind_counts(stuck_clients: dict[str, int]) -> None:
     """Clients, descriptors, threads, and descriptors where the system allows few: at its limit worn, just below it not."""
-    at = msgspec.structs.replace(FRESH, **left_behind)
-    name = next(iter(left_behind))
-    below = msgspec.structs.replace(at, **{name: left_behind[name] - 1})
+    at = msgspec.structs.replace(FRESH, **stuck_clients)
+    name = next(iter(stuck_clients))
+    below = msgspec.structs.replace(at, **{name: stuck_clients[name] - 1})
 
     assert (wear_of(at, "linked", SETTINGS).is_worn, wear_of(below, "linked", SETTINGS).is_worn) == (True, False)
     assert not wear_of(at, "linked", SETTINGS).is_exhausted
 
 
-@pytest.mark.parametrize("left_behind", [{"stale_clients": 150}, {"descriptors": 1516}, {"threads": 158}])
-def test_half_as_much_again_is_the_end(left_behind: dict[str, int]) -> None:
+@pytest.mark.parametrize("stuck_clients", [{"stale_clients": 150}, {"descriptors": 1516}, {"threads": 158}])
+def test_half_as_much_again_is_the_end(stuck_clients: dict[str, int]) -> None:
     """A process that nobody could leave does not grow until the system ends it."""
-    assert wear_of(msgspec.structs.replace(FRESH, **left_behind), "linked", SETTINGS).is_exhausted
+    assert wear_of(msgspec.structs.replace(FRESH, **stuck_clients), "linked", SETTINGS).is_exhausted
 
 
 def test_what_its_companies_hold_is_not_wear() -> None:

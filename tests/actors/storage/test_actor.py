@@ -75,11 +75,11 @@ class FlakyDatabase:
         self.transactions += 1
         return await self._database.write_unless_locked(lock_timeout_s, fn, *args)
 
-    async def write_at_once(self, fn: Callable[..., Awaitable[Any]], *args: Any) -> Any:
+    async def write_single_statement(self, fn: Callable[..., Awaitable[Any]], *args: Any) -> Any:
         if self.away:
             raise self.away
         self.at_once += 1
-        return await self._database.write_at_once(fn, *args)
+        return await self._database.write_single_statement(fn, *args)
 
     def statistics(self) -> PoolStatistics:
         return self._database.statistics()

@@ -168,11 +168,11 @@ class HangingDatabase:
         await self.free.wait()
         return await self._database.write_unless_locked(lock_timeout_s, fn, *args)
 
-    async def write_at_once(self, fn: Callable[..., Awaitable[Any]], *args: Any) -> Any:
+    async def write_single_statement(self, fn: Callable[..., Awaitable[Any]], *args: Any) -> Any:
         if not self.free.is_set():
             self.entered.set()
         await self.free.wait()
-        return await self._database.write_at_once(fn, *args)
+        return await self._database.write_single_statement(fn, *args)
 
     def statistics(self) -> PoolStatistics:
         return self._database.statistics()

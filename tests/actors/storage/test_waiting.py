@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any, cast
 
 from actors.storage.requests import CommitDelta, KeepMedia, ReleaseLease, RenewLeases
-from actors.storage.waiting import LEASES, Entry, Waiting, by_lane, lane_of, size_of
+from actors.storage.write_queue import LEASES, Entry, WriteQueue, by_lane, lane_of, size_of
 from storage.tables.auth_state import Delta, KeyChange
 from storage.tables.media import NewMedia
 from supervisor import ReplyTo
@@ -37,9 +37,9 @@ def told(entries: list[Entry]) -> list[tuple[str, int]]:
     return [(one.request.delta.company_id, one.request.delta.position) for one in entries]
 
 
-def filled(*companies: str) -> Waiting:
+def filled(*companies: str) -> WriteQueue:
     """A delta of each, numbered."""
-    waiting = Waiting()
+    waiting = WriteQueue()
     for position, company in enumerate(companies, 1):
         waiting.put(entry(commit(company, position)))
     return waiting

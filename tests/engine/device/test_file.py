@@ -172,11 +172,11 @@ def test_contradicting_lid_mappings_keep_the_first(sqlite: Sqlite, template: Tem
 
 def test_a_rebuilt_file_takes_over_unsent_events(build_file: BuildFile) -> None:
     """Events that were never stored are still news, with their numbers; their ratchet steps are long in the record."""
-    file = build_file(outbox=[Item(7, "message", b"{}", 99)])
+    file = build_file(event_spool=[Item(7, "message", b"{}", 99)])
 
-    assert file.outbox.all() == [Item(7, "message", b"{}", 0)]
-    file.outbox.put("receipt", b"{}")
-    assert [item.number for item in file.outbox.read(7)] == [8]
+    assert file.event_spool.all() == [Item(7, "message", b"{}", 0)]
+    file.event_spool.put("receipt", b"{}")
+    assert [item.number for item in file.event_spool.read(7)] == [8]
 
 
 @pytest.mark.parametrize(
@@ -280,7 +280,7 @@ UNUSABLE = {
     "no version table": _without("whatsmeow_version"),
     "no table of the library": _without("whatsmeow_lid_map"),
     "no journal": _without("wasup_journal"),
-    "no outbox": _without("wasup_outbox"),
+    "no event spool": _without("wasup_outbox"),
     "no notes": _without("wasup_meta"),
     "a directory": _directory,
     "a pipe": _pipe,
@@ -312,14 +312,14 @@ def test_what_is_no_whole_device_file_is_rebuilt(
 def test_the_events_of_a_damaged_file_are_kept(sqlite: Sqlite, build_file: BuildFile) -> None:
     """WhatsApp has heard that they arrived, and sends them to nobody again."""
     file = build_file()
-    file.outbox.put("message", b"arrived")
+    file.event_spool.put("message", b"arrived")
     file.close()
     _without("whatsmeow_version")(file)
 
     with pytest.raises(DamagedFile) as caught:
         open_file(sqlite, file.path)
 
-    assert [item.payload for item in caught.value.outbox] == [b"arrived"]
+    assert [item.payload for item in caught.value.event_spool] == [b"arrived"]
 
 
 def test_a_torn_database_is_damaged(sqlite: Sqlite, build_file: BuildFile) -> None:

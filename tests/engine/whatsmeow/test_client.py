@@ -14,7 +14,7 @@ from actors.engine.logs import EngineLog
 from actors.engine.whatsmeow import client as module
 from actors.engine.whatsmeow import events
 from actors.engine.whatsmeow.client import Client, ClientSettings, OfferEnded, QrOffered, RunEnded, Stored
-from actors.engine.whatsmeow.client_map_lock import Gate
+from actors.engine.whatsmeow.client_map_lock import ClientMapLock
 from actors.engine.whatsmeow.disconnects import Closing
 from actors.engine.whatsmeow.library import Callbacks, Library
 from tests.engine.fakes import FakeLibrary, held, refuse
@@ -44,10 +44,12 @@ def make(
     linked: bool = True,
     store: Callable[[events.Incoming], None] = lambda event: None,
     make_durable: Callable[[threading.Event], None] = threading.Event.set,
-    gate: Gate | None = None,
+    client_map_lock: ClientMapLock | None = None,
 ) -> Client:
     settings = ClientSettings("962302#1", Path("/nowhere/962302.db"), None, "wasup", linked)
-    return Client(fake, gate or Gate(), settings, store, EngineLog("962302"), make_durable=make_durable)
+    return Client(
+        fake, client_map_lock or ClientMapLock(), settings, store, EngineLog("962302"), make_durable=make_durable
+    )
 
 
 def connected(callbacks: Callbacks) -> None:
@@ -89,11 +91,11 @@ async def test_no_call_is_made_before_the_library_knows_the_client(fake: FakeLib
 async def test_no_call_of_another_client_begins_before_the_library_has_noted_a_new_one(fake: FakeLibrary) -> None:
     """However long it takes to open the file: until then it may write its maps, and Go ends the process when somebody reads them."""
     fake.on_run = connected
-    gate = Gate()
+    client_map_lock = ClientMapLock()
     order: list[str] = []
 
     def call() -> None:
-        gate.begin_call()
+        client_map_lock.begin_call()
         order.append("called")
 
     def open_file() -> None:
@@ -103,7 +105,7 @@ async def test_no_call_of_another_client_begins_before_the_library_has_noted_a_n
 
     caller = threading.Thread(target=call)
     fake.on_opening = open_file
-    client = make(fake, gate=gate)
+    client = make(fake, client_map_lock=client_map_lock)
     await client.start()
     await trio.to_thread.run_sync(caller.join, 30.0)
 
@@ -118,11 +120,11 @@ async def test_a_library_that_does_not_open_its_file_holds_up_nobody_for_long(
     monkeypatch.setattr(module, "NOTED_WITHIN_S", 0.01)
     release = threading.Event()
     fake.on_opening = held(release)
-    gate = Gate()
-    client = make(fake, gate=gate)
+    client_map_lock = ClientMapLock()
+    client = make(fake, client_map_lock=client_map_lock)
     await client.start()
 
-    gate.begin_call()
+    client_map_lock.begin_call()
 
     assert fake.done == [("run", "962302#1")]
     release.set()

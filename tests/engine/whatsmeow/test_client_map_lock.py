@@ -7,7 +7,7 @@ import threading
 from pathlib import Path
 
 from actors.engine.whatsmeow import events
-from actors.engine.whatsmeow.client_map_lock import SETTLE_S, Gate, is_noted
+from actors.engine.whatsmeow.client_map_lock import SETTLE_S, ClientMapLock, is_noted
 from actors.engine.whatsmeow.library import Callbacks, Library
 
 
@@ -15,11 +15,11 @@ def test_a_maker_waits_until_the_last_call_has_passed_the_map() -> None:
     """The look-up is a call's first instruction, but it must have happened."""
     now = [100.0]
     slept: list[float] = []
-    gate = Gate(clock=lambda: now[0], sleep=slept.append)
-    gate.begin_call()
+    client_map_lock = ClientMapLock(clock=lambda: now[0], sleep=slept.append)
+    client_map_lock.begin_call()
     now[0] += SETTLE_S / 4
 
-    with gate.making():
+    with client_map_lock.making():
         pass
 
     assert [round(seconds, 6) for seconds in slept] == [round(SETTLE_S * 3 / 4, 6)]
@@ -29,11 +29,11 @@ def test_a_maker_does_not_wait_for_calls_long_under_way() -> None:
     """A call that hangs for a minute holds nobody up."""
     now = [100.0]
     slept: list[float] = []
-    gate = Gate(clock=lambda: now[0], sleep=slept.append)
-    gate.begin_call()
+    client_map_lock = ClientMapLock(clock=lambda: now[0], sleep=slept.append)
+    client_map_lock.begin_call()
     now[0] += 60
 
-    with gate.making():
+    with client_map_lock.making():
         pass
 
     assert slept == []
@@ -41,18 +41,18 @@ def test_a_maker_does_not_wait_for_calls_long_under_way() -> None:
 
 def test_no_call_begins_while_a_maker_works() -> None:
     """It waits for the maker, then goes."""
-    gate = Gate()
+    client_map_lock = ClientMapLock()
     order: list[str] = []
     inside, go_on = threading.Event(), threading.Event()
 
     def make() -> None:
-        with gate.making():
+        with client_map_lock.making():
             inside.set()
             go_on.wait(5)
             order.append("made")
 
     def call() -> None:
-        gate.begin_call()
+        client_map_lock.begin_call()
         order.append("called")
 
     maker = threading.Thread(target=make)

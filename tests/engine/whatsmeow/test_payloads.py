@@ -28,7 +28,7 @@ def source(library: Library, **changes: Any) -> Any:
 
 
 def payload(library: Library, message: Any, **changes: Any) -> dict[str, Any] | None:
-    """What the outbox gets for a message."""
+    """What the event spool gets for a message."""
     info = library.protobufs.MessageInfo(
         MessageSource=source(library, **changes), ID="3EB0", Pushname="Name", Timestamp=1795227239000, Type="text", ServerID=0,
         Category="", Multicast=False, MediaType="", Edit="",

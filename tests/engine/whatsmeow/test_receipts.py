@@ -1,4 +1,4 @@
-"""WhatsApp hears that a message has arrived when it lies in the outbox."""
+"""WhatsApp hears that a message has arrived when it lies in the event spool."""
 
 from __future__ import annotations
 

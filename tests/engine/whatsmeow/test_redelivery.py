@@ -65,7 +65,7 @@ async def pair(tmp_path: Path) -> AsyncIterator[tuple[Pair, Engine, Link]]:
 
 
 Arrived = dict[int, str]
-"""What was told, by its number in the outbox: what is told again under the same number is one event to the daemon."""
+"""What was told, by its number in the event spool: what is told again under the same number is one event to the daemon."""
 
 
 def note(link: Link, arrived: Arrived) -> None:
@@ -178,7 +178,7 @@ async def test_a_message_that_was_decrypted_and_not_kept_is_had_again(
 
 
 def _forget_arrivals(path: Path) -> None:
-    """As if the process had been killed before the outbox was written, so that nobody was told."""
+    """As if the process had been killed before the event spool was written, so that nobody was told."""
     with sqlite3.connect(path) as connection:
         connection.execute("DELETE FROM wasup_arrived")
         connection.execute("DELETE FROM wasup_outbox")
@@ -204,7 +204,7 @@ def test_a_message_that_came_before_is_left_alone(build_file: BuildFile) -> None
     """It lies in the event log already: WhatsApp may hear of it."""
     kept = Kept()
     redelivery = kept.redelivery(build_file)
-    redelivery._file.outbox.put("message", b"{}", message_id=PASSED.message_id)
+    redelivery._file.event_spool.put("message", b"{}", message_id=PASSED.message_id)
 
     assert not redelivery.is_lost(PASSED)
     assert kept.events == []
@@ -251,9 +251,9 @@ def test_a_groups_lost_message_is_reported(build_file: BuildFile) -> None:
 
 def test_the_same_message_is_kept_once(build_file: BuildFile) -> None:
     """A phone that answers a retry for what came before sends it a second time."""
-    outbox = build_file().outbox
-    outbox.put("message", b"1", message_id="3EB0AA")
-    outbox.put("message", b"2", message_id="3EB0AA")
-    outbox.put("message", b"3", message_id="3EB0BB")
+    event_spool = build_file().event_spool
+    event_spool.put("message", b"1", message_id="3EB0AA")
+    event_spool.put("message", b"2", message_id="3EB0AA")
+    event_spool.put("message", b"3", message_id="3EB0BB")
 
-    assert [item.payload for item in outbox.all()] == [b"1", b"3"]
+    assert [item.payload for item in event_spool.all()] == [b"1", b"3"]

@@ -171,7 +171,7 @@ async def test_lost_device_files_are_rebuilt_from_the_record(
 
 
 async def test_an_event_nobody_stored_comes_again(tmp_path: Path) -> None:
-    """WhatsApp will not send the message again, so the outbox does, after a kill -9 too."""
+    """WhatsApp will not send the message again, so the event spool does, after a kill -9 too."""
     async with open_loopback() as loopback:
         environment = loopback.endpoints.environment()
         async with run_engine(tmp_path, environment) as engine:

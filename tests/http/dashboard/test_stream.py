@@ -161,7 +161,7 @@ async def test_a_company_that_is_forgotten_goes(quick: Daemon) -> None:
 
 async def test_a_company_that_does_not_answer_is_shown_so(quick: Daemon, monkeypatch: pytest.MonkeyPatch) -> None:
     """A suspended actor holds nobody up."""
-    monkeypatch.setattr("actors.http.dashboard.board.ASK_S", 0.2)
+    monkeypatch.setattr("actors.http.dashboard.model.ASK_S", 0.2)
     quick.system.suspend(f"/companies/{COMPANY_A}")
     async with opened(quick) as page:
         await page.until(lambda: page.tables["sessions"].get(COMPANY_A, {}).get("answers") is False)

@@ -301,7 +301,7 @@ async def test_which_answers_end_their_session(postgres_dsn: str, sqlstate: str,
         ended = [
             await is_ended(database.execute(sql)),
             await is_ended(database.write(fail)),
-            await is_ended(database.write_at_once(fail)),
+            await is_ended(database.write_single_statement(fail)),
         ]
 
     assert ended == [not is_kept] * 3

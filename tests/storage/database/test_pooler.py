@@ -11,7 +11,7 @@ import trio
 
 from actors.messages import Event
 from actors.storage import requests
-from actors.storage.work import Work, perform_at_once
+from actors.storage.write_batch import WriteBatch, perform_single_statement
 from config.postgres_url import read
 from storage.database.connection import Connection
 from storage.database.migrate import migrate, pending, shipped
@@ -80,7 +80,7 @@ async def test_each_transaction_has_its_limits(pgbouncer: PgBouncer, postgres_ds
     """Those that a direct session has from its start, and those that the call asks for."""
     async with open_database(pgbouncer.url_of(postgres_dsn)) as database:
         assert await database.write(limits) == ("10s", "0", "5s", "off")
-        assert await database.write_at_once(limits) == ("10s", "0", "5s", "off")
+        assert await database.write_single_statement(limits) == ("10s", "0", "5s", "off")
         assert await database.write_unless_locked(0.25, limits) == ("10s", "250ms", "5s", "off")
         assert await database.write_slowly(60.0, limits) == ("1min", "0", "5s", "off")
 
@@ -92,8 +92,8 @@ async def test_nothing_is_kept_in_the_session(postgres_server: PostgresServer, e
             assert len(await migrate(database)) == len(shipped())
             assert await pending(database) == []
             event = Event(id="e", type="t", company_id="962302", timestamp=0.0, payload=msgspec.Raw(b"{}"))
-            work = Work((requests.AppendEvents((event,)),), "daemon-1", 30.0)
-            assert await database.write_at_once(perform_at_once, work, 0.25) == [(1,)]
+            work = WriteBatch((requests.AppendEvents((event,)),), "daemon-1", 30.0)
+            assert await database.write_single_statement(perform_single_statement, work, 0.25) == [(1,)]
             with trio.move_on_after(0.1):
                 await database.fetchval("SELECT pg_sleep(30)")
             async with trio.open_nursery() as nursery:

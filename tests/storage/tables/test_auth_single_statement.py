@@ -13,7 +13,7 @@ import trio
 from storage.database.connection import Connection
 from storage.database.pool import Database, open_database
 from storage.errors import StorageBusy
-from storage.tables import auth_single_statement as auth_at_once
+from storage.tables import auth_single_statement as auth_single_statement
 from storage.tables import auth_state, leases
 from storage.tables.auth_state import CommitResult, Delta, KeyChange
 from storage.tables.data_keys import KnownDataKeys
@@ -58,7 +58,7 @@ async def begun(database: Database, *companies: str) -> KnownDataKeys:
 async def commit(
     database: Database, deltas: Sequence[Delta], known: KnownDataKeys, lock_timeout_s: float = 5.0
 ) -> list[CommitResult] | None:
-    return await database.write_at_once(auth_at_once.commit, deltas, known, lock_timeout_s)
+    return await database.write_single_statement(auth_single_statement.commit, deltas, known, lock_timeout_s)
 
 
 async def stored(database: Database, company_id: str = A) -> tuple[int, list[bytes]]:
@@ -73,7 +73,7 @@ async def test_ordinary_deltas_are_written(database: Database) -> None:
 
     results = await commit(database, deltas, known)
 
-    assert auth_at_once.is_ordinary(deltas, known)
+    assert auth_single_statement.is_ordinary(deltas, known)
     assert results == [CommitResult(B, "file-1", 7), CommitResult(A, "file-1", 5)]
     assert await stored(database, A) == (5, [b'{"position": 5}'])
     assert await stored(database, B) == (7, [b'{"position": 7}'])
@@ -141,7 +141,7 @@ def test_only_ordinary_deltas_are_tried() -> None:
     many = tuple(KeyChange("session", str(number), b"1") for number in range(101))
 
     tried = [
-        auth_at_once.is_ordinary(deltas, known)
+        auth_single_statement.is_ordinary(deltas, known)
         for deltas in (
             [delta()],
             [delta(base=True)],

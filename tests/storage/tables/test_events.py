@@ -21,7 +21,7 @@ def event(event_id: str, *, company_id: str = "962302", kind: str = "message") -
 
 
 async def at_once(database: Database, *new: NewEvent, lock_timeout_s: float = 30.0) -> list[int] | None:
-    return await database.write_at_once(events.append_at_once, new, lock_timeout_s)
+    return await database.write_single_statement(events.append_single_statement, new, lock_timeout_s)
 
 
 async def test_appended_events_are_read_in_their_order(database: Database) -> None:

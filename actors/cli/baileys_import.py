@@ -11,9 +11,9 @@ from typing import Final, final
 import msgspec
 import trio
 
-from actors.cli.moving import hold_lease
 from actors.cli.outcome import CommandError, Exit
 from actors.cli.progress import ProgressBar
+from actors.cli.transfer import hold_lease
 from config.settings import Settings
 from storage.baileys.directory import BaileysError, Source, read_directory
 from storage.baileys.importing import Plan
@@ -57,7 +57,7 @@ class Outcome(msgspec.Struct, rename="camel"):
 
 
 @final
-class TakingIn:
+class BaileysImport:
     """The part that changes something."""
 
     def __init__(self, place: Place, source: Source, plan: Plan, outcome: Outcome, settings: Settings) -> None:

@@ -14,7 +14,7 @@ INTERVAL_S: Final = 1.0
 
 
 @dataclass(frozen=True, slots=True)
-class Crowd:
+class Fleet:
     """Of all companies, one way of storing values."""
 
     companies: int
@@ -25,16 +25,16 @@ class Crowd:
     """Each sends its next message as soon as the last one is stored."""
 
 
-async def measure(site: Site, companies: int, seconds: float) -> list[Crowd]:
+async def measure(site: Site, companies: int, seconds: float) -> list[Fleet]:
     """Plain and sealed, each in a database of its own."""
     return [await _measure(site, companies, way, seconds) for way in site.vaults]
 
 
-async def _measure(site: Site, companies: int, way: str, seconds: float) -> Crowd:
+async def _measure(site: Site, companies: int, way: str, seconds: float) -> Fleet:
     async with site.store(way) as store, open_writers(store.database, companies) as writers:
         paced = await writers.write_paced(seconds, INTERVAL_S, keys=SENT)
         flat_out = await writers.write(companies, seconds, keys=SENT)
-    return Crowd(companies, way, paced, flat_out)
+    return Fleet(companies, way, paced, flat_out)
 
 
 def quantiles_ms(written: Written) -> tuple[float, float]:

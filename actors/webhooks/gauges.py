@@ -22,7 +22,7 @@ class Standing:
 
 
 @final
-class Board:
+class WebhookGauges:
     """The webhooks that this daemon delivers to."""
 
     def __init__(self) -> None:

@@ -12,13 +12,13 @@ from actors.storage.refusals import owned_elsewhere
 from storage.database.connection import Connection
 from storage.errors import LeaseHeld, LeaseLost, StorageError, UnknownDeviceFile, UnreadableState
 from storage.tables import archive, auth_state, events, leases, media, ownership
-from storage.tables import auth_single_statement as auth_at_once
+from storage.tables import auth_single_statement as auth_single_statement
 from storage.tables.auth_state import Delta
 from storage.tables.data_keys import KnownDataKeys
 
 
 @dataclass(frozen=True, slots=True)
-class Work:
+class WriteBatch:
     requests: tuple[Any, ...]
     owner: str
     lease_ttl_s: float
@@ -40,26 +40,26 @@ class Work:
         return sum(len(delta.changes) for delta in self.deltas)
 
 
-def is_ordinary(work: Work) -> bool:
-    """Whether `perform_at_once` may be tried: ordinary deltas and events, nothing else."""
+def is_ordinary(work: WriteBatch) -> bool:
+    """Whether `perform_single_statement` may be tried: ordinary deltas and events, nothing else."""
     ids = [event.id for event in work.events]
     return (
         all(isinstance(request, requests.CommitDelta | requests.AppendEvents) for request in work.requests)
-        and auth_at_once.is_ordinary(work.deltas, work.known)
+        and auth_single_statement.is_ordinary(work.deltas, work.known)
         and len(set(ids)) == len(ids)
     )
 
 
-async def perform_at_once(connection: Connection, work: Work, lock_timeout_s: float) -> list[Any] | None:
+async def perform_single_statement(connection: Connection, work: WriteBatch, lock_timeout_s: float) -> list[Any] | None:
     """Like `perform` for ordinary work, by one statement for its deltas and then one for its events, outside a transaction.
 
     None when it has to be performed after all; its deltas may be written then, which does no harm.
     """
     deltas = work.deltas
-    if deltas and await auth_at_once.commit(connection, deltas, work.known, lock_timeout_s) is None:
+    if deltas and await auth_single_statement.commit(connection, deltas, work.known, lock_timeout_s) is None:
         return None
     rows = [_row(event) for event in work.events]
-    seqs = await events.append_at_once(connection, rows, lock_timeout_s) if rows else []
+    seqs = await events.append_single_statement(connection, rows, lock_timeout_s) if rows else []
     return None if seqs is None else _answers(work.requests, iter(seqs))
 
 
@@ -70,7 +70,7 @@ def _answers(all_requests: Sequence[Any], seqs: Iterator[int]) -> list[Any]:
     ]
 
 
-async def perform(connection: Connection, work: Work) -> list[Any]:
+async def perform(connection: Connection, work: WriteBatch) -> list[Any]:
     """The outcome of each request, in order: an answer, or the exception its caller gets. Deltas and events go as one statement each.
 
     Deltas come first and leases last: a company's release follows what it had to write.
@@ -108,7 +108,7 @@ def _row(event: Event) -> events.NewEvent:
     return events.NewEvent(event.id, event.type, event.company_id, event.timestamp, bytes(event.payload))
 
 
-async def _perform_one(connection: Connection, request: Any, work: Work) -> Any:
+async def _perform_one(connection: Connection, request: Any, work: WriteBatch) -> Any:
     try:
         return await _outcome(connection, request, work)
     except LeaseHeld as held:
@@ -117,7 +117,7 @@ async def _perform_one(connection: Connection, request: Any, work: Work) -> Any:
         return _refused(request.company_id, error)
 
 
-async def _outcome(connection: Connection, request: Any, work: Work) -> Any:
+async def _outcome(connection: Connection, request: Any, work: WriteBatch) -> Any:
     match request:
         case requests.KeepMedia(_, new, keep_s):
             await media.keep(connection, new, keep_s)

@@ -53,7 +53,7 @@ def size_of(request: Any) -> int:
 
 
 @final
-class Waiting:
+class WriteQueue:
     """Entries stay until they are answered: what is being committed still counts."""
 
     def __init__(self) -> None:

@@ -29,7 +29,7 @@ PAGE: Final = 1000
 
 
 @final
-class Board:
+class DashboardModel:
     """The tree, the sessions and the daemon's facts as of the last look."""
 
     def __init__(self, backends: Backends, settings: Settings, server: ServerStore) -> None:

@@ -28,7 +28,7 @@ class _Surveyed:
 
 
 @final
-class KeeperActor(Actor):
+class WebhookCoordinator(Actor):
     """Renews the leases of this daemon's webhooks, starts an actor for each that nobody delivers to, stops those that are not its own.
 
     Every change of a webhook is seen in the database, whoever made it, within ``survey_interval_s``; `WebhooksChanged` has it look

@@ -14,8 +14,8 @@ import trio
 from actors.daemon.metrics import Metrics
 from actors.outbound.client import OutboundClient
 from actors.outbound.errors import OutboundError
-from actors.webhooks.signing import signatures
-from actors.webhooks.window import Delivery
+from actors.webhook_delivery.delivery import Delivery
+from actors.webhook_delivery.signing import signatures
 from config.sections import WebhookSettings
 from storage.tables.webhook_secrets import Secrets
 
@@ -36,7 +36,7 @@ class Outcome:
 
 
 @final
-class Courier:
+class DeliveryClient:
     """Delivers to one endpoint. Whatever the endpoint does, an attempt ends within ``timeout_s``; 2xx is a success, all else is not."""
 
     def __init__(self, client: OutboundClient, settings: WebhookSettings, metrics: Metrics) -> None:

@@ -1,0 +1,35 @@
+"""One event on its way to one endpoint."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Final, final
+
+REPLAYS: Final = ""
+"""The lane of what is sent again; no company has this name."""
+
+
+@final
+@dataclass(slots=True, eq=False)
+class Delivery:
+    """One event for one endpoint, until it is delivered or given up."""
+
+    seq: int
+    event_id: str
+    type: str
+    company_id: str
+    body: bytes
+    occurred_at: float
+    """Unix seconds."""
+    attempts: int
+    last_attempt: int
+    """At the latest it is given up when so many attempts were made."""
+    due_at: float = 0.0
+    """By trio's clock."""
+    is_replay: bool = False
+    is_under_way: bool = False
+
+    @property
+    def lane(self) -> str:
+        """Deliveries of one lane go one after the other."""
+        return REPLAYS if self.is_replay else self.company_id
