@@ -29,20 +29,10 @@ from tests.loopback.binary import decode, encode
 from tests.loopback.curve import DJB_TYPE, KeyPair, verify
 from tests.loopback.endpoints import Endpoints
 from tests.loopback.frames import FrameReader, frame
+from tests.loopback.initiator import Initiator
 from tests.loopback.jid import SERVER
 from tests.loopback.nodes import Node, leaf, node
-from tests.loopback.noise import (
-    CLIENT_FINISH,
-    CLIENT_HELLO,
-    EPHEMERAL,
-    FINISH_PAYLOAD,
-    FINISH_STATIC,
-    PAYLOAD,
-    SERVER_HELLO,
-    STATIC,
-    SymmetricState,
-    Transport,
-)
+from tests.loopback.noise import SymmetricState, Transport
 from tests.loopback.tokens import dictionary
 
 HEADER: Final = b"WA\6\3"
@@ -50,36 +40,6 @@ DEVICE_TYPE: Final = 1
 """CHROME, as whatsmeow numbers the kinds of device."""
 WAIT_S: Final = 10.0
 _ALPHABET: Final = "123456789ABCDEFGHJKLMNPQRSTVWXYZ"
-
-
-@dataclass
-class Initiator:
-    """A client's half of the handshake."""
-
-    static: KeyPair
-    ephemeral: KeyPair
-    state: SymmetricState
-    certificate: bytes = b""
-    server_static: bytes = b""
-
-    def hello(self) -> bytes:
-        """The first message."""
-        self.state.authenticate(self.ephemeral.public)
-        return protobuf.build({CLIENT_HELLO: protobuf.build({EPHEMERAL: self.ephemeral.public})})
-
-    def finish(self, answer: bytes, payload: bytes) -> bytes:
-        """Read the server's answer, give the second message."""
-        hello = protobuf.parse(answer).message(SERVER_HELLO)
-        server_ephemeral = hello.data(EPHEMERAL)
-        self.state.authenticate(server_ephemeral)
-        self.state.mix(self.ephemeral.agree(server_ephemeral))
-        self.server_static = self.state.decrypt(hello.data(STATIC))
-        self.state.mix(self.ephemeral.agree(self.server_static))
-        self.certificate = self.state.decrypt(hello.data(PAYLOAD))
-        static = self.state.encrypt(self.static.public)
-        self.state.mix(self.static.agree(server_ephemeral))
-        finish = protobuf.build({FINISH_STATIC: static, FINISH_PAYLOAD: self.state.encrypt(payload)})
-        return protobuf.build({CLIENT_FINISH: finish})
 
 
 class RefusedError(Exception):
@@ -121,6 +81,17 @@ class Companion:
 
     async def register(self, payload: bytes = b"") -> str:
         """Handshake and registration (``payload``: more of the client payload); the text of the first QR code."""
+        await self._greet(payload)
+        offer = await self.event("iq")
+        await self.send(Node("iq", {"to": SERVER, "id": offer.text("id"), "type": "result"}))
+        return self.qr(offer.child("pair-device").child("ref").data)
+
+    async def refused(self, payload: bytes) -> str:
+        """The reason for which a registration is refused."""
+        await self._greet(payload)
+        return (await self.event("failure")).text("reason")
+
+    async def _greet(self, payload: bytes) -> None:
         initiator = Initiator(self.noise, KeyPair.generate(), SymmetricState(HEADER))
         await self._websocket.send_message(HEADER + frame(initiator.hello()))
         signed = KeyPair.generate().public
@@ -130,9 +101,6 @@ class Companion:
         finish = initiator.finish(await self._frame(), payload + protobuf.build({19: device}))
         await self._websocket.send_message(frame(finish))
         self._transport = Transport(*initiator.state.finish())
-        offer = await self.event("iq")
-        await self.send(Node("iq", {"to": SERVER, "id": offer.text("id"), "type": "result"}))
-        return self.qr(offer.child("pair-device").child("ref").data)
 
     def qr(self, ref: bytes) -> str:
         """A QR code for one reference."""

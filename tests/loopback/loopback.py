@@ -24,7 +24,9 @@ from tests.loopback.nodes import Node, node
 from tests.loopback.pairing import Registrations
 from tests.loopback.passkey_walks import Passkeys
 from tests.loopback.phone import Phone
+from tests.loopback.restrictions import Restrictions
 from tests.loopback.session import REMOVED, REPLACED, Sessions
+from tests.loopback.versions import Announced, Versions
 
 TEMPORARY_BAN: Final = 402
 
@@ -61,8 +63,17 @@ class Loopback:
         self.registrations = Registrations(self._linked, cut_after=lambda: self.faults.cut_after_pairing)
         self.passkeys = Passkeys(self.registrations, lambda phone: self.phone(phone).account)
         self._authority = authority
+        self.versions = Versions()
+        self._restrictions = Restrictions()
         self._sessions = Sessions(
-            self.directory, self.groups, self.registrations, self.passkeys, self.faults, self.journal
+            self.directory,
+            self.groups,
+            self.registrations,
+            self.passkeys,
+            self._restrictions,
+            self.versions,
+            self.faults,
+            self.journal,
         )
         self._connections: set[Connection] = set()
         self._phones: dict[str, Phone] = {}
@@ -219,6 +230,32 @@ class Loopback:
         """Ban an account for a time: its streams are cut and log-ins refused with 402, until `accept`."""
         self.refuse(TEMPORARY_BAN, phone=phone, attrs={"code": str(code), "expire": str(expires_in_s)})
         self.drop(phone)
+
+    def restrict(
+        self, phone: str, *, code: int = 463, expires_in_s: float | None = None, silently: bool = False
+    ) -> None:
+        """Let an account write only to people who wrote to it, for a time or until `lift`: other messages get this error.
+
+        Its devices are told of it, and of its end where that is known, unless it happens ``silently``. 463 or 475.
+        """
+        account, tell = self.phone(phone).account, self._sessions.router.deliver
+        self._restrictions.restrict(account, tell, code=code, expires_in_s=expires_in_s, silently=silently)
+
+    def lift(self, phone: str) -> None:
+        """End `restrict`; the devices are told."""
+        self._restrictions.lift(self.phone(phone).account, self._sessions.router.deliver)
+
+    def refuse_version(self, below: int, fraction: float = 1.0, after_s: float = 0.0) -> None:
+        """Refuse log-ins and registrations of versions below 2.3000.``below`` with 405; `Versions.refuse_below` has the rest."""
+        self.versions.refuse_below(below, fraction=fraction, after_s=after_s)
+
+    def publish_version(self, revision: int) -> None:
+        """Have the page of web.whatsapp.com tell this revision; 0: a page that tells none."""
+        self.versions.publish(revision)
+
+    def announced(self) -> list[Announced]:
+        """The versions that clients announced at log-in and registration, oldest first."""
+        return list(self.versions.announced)
 
     def stream_error(self, code: int, phone: str | None = None) -> int:
         """End streams with ``<stream:error code>`` (503: the server restarts; 515: restart the stream); how many."""

@@ -7,7 +7,10 @@ from collections.abc import Awaitable, Callable
 from typing import Final
 
 import trio
+from h11 import RemoteProtocolError
 from trio_websocket import ConnectionClosed, HandshakeError, WebSocketConnection, wrap_server_stream
+
+from tests.loopback.page import answer_page
 
 MAX_HEAD: Final = 16 * 1024
 OPENING_TIMEOUT_S: Final = 20.0
@@ -22,7 +25,7 @@ ServeMedia = Callable[[trio.abc.Stream], Awaitable[None]]
 
 
 async def serve_proxied(
-    stream: trio.SocketStream, context: ssl.SSLContext, serve: Serve, serve_media: ServeMedia
+    stream: trio.SocketStream, context: ssl.SSLContext, serve: Serve, serve_media: ServeMedia, page: Callable[[], bytes]
 ) -> None:
     """One connection to the proxy, until it ends: the chat server by its name, the media host by any other."""
     async with stream:
@@ -31,26 +34,36 @@ async def serve_proxied(
                 host = await _accept_connect(stream)
             tls = trio.SSLStream(stream, context, server_side=True, https_compatible=True)
             if host == CHAT_HOST:
-                await serve_plain(tls, serve)
+                await serve_plain(tls, serve, page)
             elif host:
                 await serve_media(tls)
         except (trio.BrokenResourceError, trio.ClosedResourceError, trio.TooSlowError, ssl.SSLError):
             return
 
 
-async def serve_plain(stream: trio.abc.Stream, serve: Serve) -> None:
-    """One WebSocket connection, until it ends."""
+async def serve_plain(stream: trio.abc.Stream, serve: Serve, page: Callable[[], bytes]) -> None:
+    """One WebSocket connection until it ends, or one request for the page."""
     try:
         async with trio.open_nursery() as nursery:
             with trio.fail_after(OPENING_TIMEOUT_S):
-                request = await wrap_server_stream(nursery, stream, max_message_size=MAX_MESSAGE)
+                opened = await answer_page(stream, page)
+                if opened is None:
+                    return
+                request = await wrap_server_stream(nursery, opened, max_message_size=MAX_MESSAGE)
                 if request.path.partition("?")[0] != CHAT_PATH:
                     await request.reject(404)
                     return
                 websocket = await request.accept()
             await serve(websocket)
             nursery.cancel_scope.cancel(reason="served")
-    except* (ConnectionClosed, HandshakeError, trio.BrokenResourceError, trio.ClosedResourceError, trio.TooSlowError):
+    except* (
+        ConnectionClosed,
+        HandshakeError,
+        RemoteProtocolError,
+        trio.BrokenResourceError,
+        trio.ClosedResourceError,
+        trio.TooSlowError,
+    ):
         pass
     finally:
         await trio.aclose_forcefully(stream)

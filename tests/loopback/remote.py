@@ -16,6 +16,7 @@ from tests.loopback.endpoints import Endpoints
 from tests.loopback.journal import Routed
 from tests.loopback.loopback import DeviceState
 from tests.loopback.passkey_walk import Screen
+from tests.loopback.versions import Announced
 
 ROOT: Final = Path(__file__).parents[2]
 POLL_S: Final = 0.05
@@ -94,6 +95,10 @@ class RemoteLoopback:
     async def routed(self, after: int = 0) -> list[Routed]:
         """The ciphertexts routed so far, from the ``after``-th on."""
         return await self._call("routed", list[Routed], after=after)
+
+    async def announced(self) -> list[Announced]:
+        """The versions that clients announced at log-in and registration, oldest first."""
+        return await self._call("announced", list[Announced])
 
     async def uploads(self) -> list[str]:
         """The kind of each file that was uploaded."""

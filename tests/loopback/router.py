@@ -14,13 +14,15 @@ from tests.loopback.groups import Group, Groups
 from tests.loopback.jid import GROUP_SERVER, Jid
 from tests.loopback.journal import Journal, Outcome, Routed
 from tests.loopback.nodes import Node, node
+from tests.loopback.restrictions import Restrictions
 
 
 class Router:
     """Decides who gets what, keeps it until it is acknowledged, and writes it to those who listen."""
 
-    def __init__(self, directory: Directory, groups: Groups, journal: Journal) -> None:
+    def __init__(self, directory: Directory, groups: Groups, restrictions: Restrictions, journal: Journal) -> None:
         self._directory = directory
+        self._restrictions = restrictions
         self._groups = groups
         self._journal = journal
 
@@ -34,6 +36,10 @@ class Router:
         account = self._directory.find(to)
         if account is None:
             self._acknowledge(sender, message, error="404")
+            return
+        refusal = self._restrictions.refusal(sender.account, account)
+        if refusal:
+            self._acknowledge(sender, message, error=refusal)
             return
         accounts = {id(one): one for one in (account, sender.account)}.values()
         self._acknowledge(sender, message, phash=participants_hash(accounts, lid=to.is_lid))

@@ -39,11 +39,16 @@ async def open_loopback(
         )
         loopback = Loopback(authority, endpoints)
         by_proxy = partial(
-            serve_proxied, context=authority.tls_context(), serve=loopback.serve, serve_media=loopback.media.serve
+            serve_proxied,
+            context=authority.tls_context(),
+            serve=loopback.serve,
+            serve_media=loopback.media.serve,
+            page=loopback.versions.page,
         )
+        plainly = partial(serve_plain, serve=loopback.serve, page=loopback.versions.page)
         async with trio.open_nursery() as nursery:
             nursery.start_soon(trio.serve_listeners, by_proxy, [proxy])
-            nursery.start_soon(trio.serve_listeners, partial(serve_plain, serve=loopback.serve), [plain])
+            nursery.start_soon(trio.serve_listeners, plainly, [plain])
             yield loopback
             nursery.cancel_scope.cancel(reason="the loopback is closed")
 

@@ -22,11 +22,14 @@ from tests.loopback.noise import Finished
 from tests.loopback.pairing import Registrations, registration
 from tests.loopback.passkey_walks import Passkeys
 from tests.loopback.protobuf import Fields, parse
+from tests.loopback.restrictions import Restrictions
 from tests.loopback.router import Router
+from tests.loopback.versions import Versions
 
 SETTLE_S: Final = 0.05
 """Baileys drops a frame that arrives before its own handshake promise has settled."""
 _USERNAME, _PASSIVE, _DEVICE, _PAIRING_DATA = 1, 3, 18, 19
+OUTDATED: Final = "405"
 ROUTING_INFO: Final = b"loopback"
 """Given to every client; Baileys begins its next stream with it."""
 REPLACED: Final = node("stream:error", node("conflict", type_="replaced"))
@@ -42,6 +45,8 @@ class Sessions:
         groups: Groups,
         registrations: Registrations,
         passkeys: Passkeys,
+        restrictions: Restrictions,
+        versions: Versions,
         faults: Faults,
         journal: Journal,
     ) -> None:
@@ -49,7 +54,8 @@ class Sessions:
         self._registrations = registrations
         self._faults = faults
         self._journal = journal
-        self._router = Router(directory, groups, journal)
+        self._versions = versions
+        self._router = Router(directory, groups, restrictions, journal)
         self._questions = Questions(
             directory,
             registrations,
@@ -92,7 +98,10 @@ class Sessions:
 
     async def _enter(self, connection: Connection, finished: Finished) -> None:
         payload = parse(finished.client_payload)
-        if _PAIRING_DATA in payload:
+        if _PAIRING_DATA in payload and self._versions.refuses("", payload):
+            self._refuse(connection, OUTDATED)
+            await self._listen(connection)
+        elif _PAIRING_DATA in payload:
             waiting = registration(connection, finished.client_static, payload.message(_PAIRING_DATA))
             self._registrations.offer(waiting)
             self._journal.changed()
@@ -117,6 +126,9 @@ class Sessions:
         refusal = self._faults.take_refusal(phone)
         if refusal:
             self._refuse(connection, str(refusal.code), **refusal.attrs)
+            return
+        if self._versions.refuses(phone, payload):
+            self._refuse(connection, OUTDATED)
             return
         device = self._directory.device(Jid(phone, PN_SERVER, payload.number(_DEVICE)))
         if device is None or device.noise_key != noise_key:

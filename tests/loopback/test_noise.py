@@ -8,8 +8,8 @@ import pytest
 
 from tests.loopback import protobuf
 from tests.loopback.certificates import Authority
-from tests.loopback.companion import Initiator
 from tests.loopback.curve import KeyPair, verify
+from tests.loopback.initiator import Initiator
 from tests.loopback.noise import CLIENT_FINISH, NoiseError, Responder, SymmetricState, Transport
 
 HEADER = b"WA\6\3"
