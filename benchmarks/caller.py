@@ -19,14 +19,14 @@ class UnexpectedAnswerError(Exception):
 
 @final
 class Caller:
-    """One connection that is kept, one request at a time on it."""
+    """One connection that is kept, one request at a time on it, with the admin key unless another is given."""
 
-    def __init__(self, daemon: Daemon) -> None:
+    def __init__(self, daemon: Daemon, key: str | None = None) -> None:
         found = urlsplit(daemon.url)
         assert found.hostname is not None
         assert found.port is not None
         self._address = (found.hostname, found.port)
-        self._key = daemon.key
+        self._key = daemon.key if key is None else key
         self._stream: trio.SocketStream | None = None
 
     async def send(self, company: str, to: str, text: str) -> None:
