@@ -12,6 +12,8 @@ from typing import Final, final
 from trio_websocket import WebSocketConnection
 
 from tests.loopback.accounts import Device, Directory
+from tests.loopback.calls import Call
+from tests.loopback.calls import Outcome as CallOutcome
 from tests.loopback.certificates import Authority
 from tests.loopback.connection import Connection
 from tests.loopback.endpoints import Endpoints
@@ -181,6 +183,23 @@ class Loopback:
     def routed(self, after: int = 0) -> list[Routed]:
         """The ciphertexts routed so far, from the ``after``-th on."""
         return list(self.journal.routed)[after:]
+
+    # --- calls ------------------------------------------------------------------------------------------------------
+
+    def offer_call(self, caller: str, callee: str, *, video: bool = False, group: str = "") -> str:
+        """Ring at all devices of ``callee`` (phone numbers), for a group's call with its address; the call's id."""
+        where = self._group(group).jid if group else None
+        return self._sessions.calls.offer(
+            self.phone(caller).account, self.phone(callee).account, video=video, group=where
+        )
+
+    def end_call(self, call_id: str, outcome: CallOutcome = "ended") -> None:
+        """End a call: ``accepted_elsewhere``, ``rejected_elsewhere`` (on the callee's phone), ``timeout``, ``ended`` (by the caller)."""
+        self._sessions.calls.end(call_id, outcome)
+
+    def calls(self) -> list[Call]:
+        """Every call, oldest first, with what came of it."""
+        return self._sessions.calls.all()
 
     # --- media ------------------------------------------------------------------------------------------------------
 

@@ -13,6 +13,7 @@ import sys
 from collections import deque
 from collections.abc import AsyncGenerator, Callable, Sequence
 from contextlib import asynccontextmanager
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final, final
 
@@ -20,6 +21,7 @@ import msgspec
 import trio
 
 from tests.loopback.endpoints import Endpoints
+from tests.loopback.message_secrets import Kind
 
 ROOT: Final = Path(__file__).parents[2]
 PEER_MJS: Final = Path(__file__).parent / "node" / "peer.mjs"
@@ -35,11 +37,23 @@ class PeerError(Exception):
     """A client refused a call, or its process ended."""
 
 
+@dataclass(frozen=True, slots=True)
+class SealedFor:
+    """An earlier message, as the client sees it that seals something under its secret (32 bytes)."""
+
+    id: str
+    sender: str
+    """Its sender's address without device."""
+    secret: bytes
+    chat: str
+    from_me: bool = True
+
+
 class PeerEvent(msgspec.Struct, frozen=True):
     """Something a client noticed. Which fields are set depends on ``event``."""
 
     event: str
-    """qr, paired, connected, closed, message, receipt, chat_state, undecryptable."""
+    """qr, paired, connected, closed, message, receipt, chat_state, call, undecryptable."""
     client: str
     qr: str = ""
     jid: str = ""
@@ -65,7 +79,7 @@ class PeerEvent(msgspec.Struct, frozen=True):
     """The message itself, as protobuf's JSON."""
     ids: tuple[str, ...] = ()
     type: str = ""
-    """Of a receipt: delivered, read …; chat_state: composing, recording, paused."""
+    """Of a receipt: delivered, read …; chat_state: composing, recording, paused; call: offer, terminate."""
 
 
 class _Answer(msgspec.Struct):
@@ -109,6 +123,28 @@ class Peers:
     async def send_content(self, client: str, to: str, content: dict[str, Any]) -> str:
         """Send any message: to neonize as protobuf's JSON, to Baileys as it takes it (files as ``{"base64": …}``)."""
         return await self.call("send_content", client=client, to=to, content=content)
+
+    async def send_sealed(
+        self, client: str, to: str, kind: Kind, content: dict[str, Any], original: SealedFor, *, by: str
+    ) -> str:
+        """Send what neonize cannot by itself: an edit, vote, reaction … (protobuf's JSON) sealed under an earlier message's secret.
+
+        ``by``: the client's own address without device, by which the recipient finds the key: its LID, or its number's.
+        """
+        secret = base64.b64encode(original.secret).decode()
+        earlier = {"id": original.id, "sender": original.sender, "secret": secret}
+        key = {"remoteJID": original.chat, "fromMe": original.from_me, "ID": original.id}
+        sealed = {"kind": kind, "key": key, "original": earlier, "sender": by, "content": content}
+        return await self.call("send_sealed", client=client, to=to, sealed=sealed)
+
+    async def decrypt_vote(self, client: str, message_id: str) -> list[bytes]:
+        """The hashes of the options in a vote that arrived, as whatsmeow decrypts it."""
+        answer = await self.call("decrypt_vote", client=client, id_=message_id)
+        return [base64.b64decode(option) for option in answer.split(",") if option]
+
+    async def reject_call(self, client: str, caller: str, call_id: str) -> None:
+        """Reject a call with neonize; ``caller`` is its creator's address."""
+        await self.call("reject_call", client=client, caller=caller, call_id=call_id)
 
     async def upload(self, client: str, kind: str, data: bytes) -> dict[str, Any]:
         """Upload a file with neonize; the fields for its message."""

@@ -12,6 +12,7 @@ from typing import Final, TypeVar, final
 import msgspec
 import trio
 
+from tests.loopback.calls import Call
 from tests.loopback.endpoints import Endpoints
 from tests.loopback.journal import Routed
 from tests.loopback.loopback import DeviceState
@@ -99,6 +100,14 @@ class RemoteLoopback:
     async def announced(self) -> list[Announced]:
         """The versions that clients announced at log-in and registration, oldest first."""
         return await self._call("announced", list[Announced])
+
+    async def offer_call(self, caller: str, callee: str, *, video: bool = False) -> str:
+        """Ring at all devices of ``callee``; the call's id. ``fault("end_call", call_id=…, outcome=…)`` ends it."""
+        return await self._call("offer_call", str, caller=caller, callee=callee, video=video)
+
+    async def calls(self) -> list[Call]:
+        """Every call, oldest first, with what came of it."""
+        return await self._call("calls", list[Call])
 
     async def uploads(self) -> list[str]:
         """The kind of each file that was uploaded."""

@@ -10,6 +10,7 @@ import trio
 from xeddsa.bindings import XEdDSAException
 
 from tests.loopback.accounts import Device, Directory
+from tests.loopback.calls import Calls
 from tests.loopback.connection import Connection, StreamEndedError
 from tests.loopback.faults import Faults
 from tests.loopback.groups import Groups
@@ -71,7 +72,9 @@ class Sessions:
             "ack": self._ack,
             "presence": self._presence,
             "chatstate": self._chat_state,
+            "call": self._call,
         }
+        self.calls = Calls(directory, self._router.deliver)
 
     @property
     def router(self) -> Router:
@@ -194,3 +197,8 @@ class Sessions:
     def _presence(self, connection: Connection, presence: Node) -> None:
         if connection.device and "name" in presence.attrs:
             connection.device.push_name = presence.text("name")
+
+    def _call(self, connection: Connection, call: Node) -> None:
+        if connection.device:
+            self.calls.taken(connection.device, call)
+            self._journal.changed()
