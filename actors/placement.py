@@ -78,7 +78,7 @@ class PlacementActor(Actor):
         self._log = structlog.get_logger("wasup.placement")
 
     async def started(self) -> None:
-        for child in await self._engines.which_children():
+        for child in self._engines.which_children():
             engine = self._places.add(child.id)
             await self._learn(engine)
             self._look_whether_idle(engine)
@@ -190,7 +190,7 @@ class PlacementActor(Actor):
                 "as many companies as possible are being linked now",
                 retry_after_s=FULL_AGAIN_S,
             )
-        taken = {child.id for child in await self._engines.which_children()}
+        taken = {child.id for child in self._engines.which_children()}
         name = next(name for number in itertools.count() if (name := f"{PREFIXES[hosts]}-{number}") not in taken)
         spec = ChildSpec(
             id=name,

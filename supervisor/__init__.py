@@ -5,18 +5,7 @@ Everything a user needs is importable from here; errors are in `supervisor.error
 
 from __future__ import annotations
 
-from supervisor.actor import Actor, Ignore, Refusal, Request
-from supervisor.backoff import Backoff
-from supervisor.blocking import report_blocking
-from supervisor.call import ReplyTo
-from supervisor.choices import BRUTAL_KILL, IGNORE, INFINITY, AutoShutdown, Overflow, Restart, Strategy
-from supervisor.context import Context
-from supervisor.helper import Helper
-from supervisor.intensity import Intensity
-from supervisor.monitors import Down, Link, Monitor
-from supervisor.opening import open_system
-from supervisor.ref import ActorRef
-from supervisor.report import (
+from supervisor.introspection.report import (
     CYCLED,
     KILLED,
     NORMAL,
@@ -28,11 +17,20 @@ from supervisor.report import (
     ExitReason,
     LifecycleEvent,
 )
-from supervisor.spec import ChildSpec, DynamicSupervisorSpec, MailboxSpec, SupervisorSpec
-from supervisor.supervisor_ref import SupervisorRef
-from supervisor.system import System
-from supervisor.timer import Timer
-from supervisor.trace import TraceEvent
+from supervisor.introspection.trace import TraceEvent
+from supervisor.messaging.actor import Actor, Ignore, Refusal, Request
+from supervisor.messaging.call import ReplyTo
+from supervisor.messaging.context import Context
+from supervisor.messaging.helper import Helper
+from supervisor.messaging.monitors import Down, Link, Monitor
+from supervisor.messaging.ref import ActorRef
+from supervisor.messaging.timer import Timer
+from supervisor.running.system import System, open_system
+from supervisor.tree.backoff import Backoff
+from supervisor.tree.choices import BRUTAL_KILL, IGNORE, INFINITY, AutoShutdown, Overflow, Restart, Strategy
+from supervisor.tree.intensity import Intensity
+from supervisor.tree.spec import ChildSpec, DynamicSupervisorSpec, MailboxSpec, SupervisorSpec
+from supervisor.tree.supervisor_ref import SupervisorRef
 
 __all__ = [
     "BRUTAL_KILL",
@@ -74,5 +72,4 @@ __all__ = [
     "Timer",
     "TraceEvent",
     "open_system",
-    "report_blocking",
 ]

@@ -5,8 +5,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from supervisor.ref import ActorRef
-    from supervisor.report import CrashReport, ExitReason
+    from supervisor.introspection.report import CrashReport, ExitReason
+    from supervisor.messaging.ref import ActorRef
 
 
 class SupervisorError(Exception):

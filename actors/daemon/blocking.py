@@ -1,12 +1,17 @@
-"""Who held up the whole daemon: logged by the name of the task, which for an actor is its path."""
+"""Log each task that lets no other run for too long: an actor's task is named by its path."""
 
 from __future__ import annotations
 
-from contextlib import AbstractContextManager
+import time
+from collections.abc import Callable, Generator
+from contextlib import AbstractContextManager, contextmanager
+from typing import final
 
 import structlog
+import trio
 
-from supervisor import report_blocking
+Report = Callable[[str, float], object]
+"""Called with the name of the task and how many seconds it let no other run. Must not block."""
 
 
 def log_blocking(after_s: float) -> AbstractContextManager[None]:
@@ -17,3 +22,39 @@ def log_blocking(after_s: float) -> AbstractContextManager[None]:
         log.warning("blocked", task=task, seconds=round(seconds, 3))
 
     return report_blocking(after_s, report)
+
+
+@contextmanager
+def report_blocking(after: float, report: Report, *, clock: Callable[[], float] = time.perf_counter) -> Generator[None]:
+    """Within the block, have ``report`` called after each step of a task of this event loop that took ``after`` seconds or more.
+
+    A task's step is what it does from one checkpoint to the next. It is reported when it is over: a step that does not end can only
+    be noticed from outside of the process.
+    """
+    watch = _Watch(after, report, clock)
+    trio.lowlevel.add_instrument(watch)
+    try:
+        yield
+    finally:
+        trio.lowlevel.remove_instrument(watch)
+
+
+@final
+class _Watch(trio.abc.Instrument):
+    """A step begins where the one before it ended, or where the loop came back from waiting: one call a step, not two."""
+
+    def __init__(self, after: float, report: Report, clock: Callable[[], float]) -> None:
+        self._after = after
+        self._report = report
+        self._clock = clock
+        self._begun = clock()
+
+    def after_io_wait(self, timeout: float) -> None:
+        self._begun = self._clock()
+
+    def after_task_step(self, task: trio.lowlevel.Task) -> None:
+        now = self._clock()
+        lasted, self._begun = now - self._begun, now
+        if lasted >= self._after:
+            self._report(task.name, lasted)
+            self._begun = self._clock()

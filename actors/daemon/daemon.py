@@ -22,7 +22,7 @@ from prometheus_client import CollectorRegistry, ProcessCollector
 
 from actors.daemon.blocking import log_blocking
 from actors.daemon.boot import write_private
-from actors.daemon.gc_tuning import passing_over_survivors
+from actors.daemon.gc_tuning import frozen, passing_over_survivors
 from actors.daemon.lifecycle import LifecycleObserver
 from actors.daemon.live_settings import LiveSettings
 from actors.daemon.metrics import Metrics
@@ -145,7 +145,7 @@ def _not_started(error: Exception, outputs: Outputs, log: structlog.BoundLogger)
 
 async def _run_tree(parts: Parts, process: Process, log: structlog.BoundLogger) -> int:
     # Entered before it is up: it can be stopped while it waits for a database that is away.
-    async with open_system(build_tree(parts), freeze_gc=True, wait_started=False) as system:
+    async with open_system(build_tree(parts), wait_started=False) as system:
         with ending_within(parts.settings.stop_timeout_s):
             reason = await _attend(system, parts, process, log)
     log.info("stopped", reason=str(reason))
@@ -177,7 +177,7 @@ async def _attend(system: System, parts: Parts, process: Process, log: structlog
         if failure is None:
             nursery.start_soon(reloader.run)
         # Not before: a start makes the routes and loads what is needed once, and holds up nobody who is served.
-        with log_blocking(parts.settings.log.blocked_after_s):
+        with frozen(), log_blocking(parts.settings.log.blocked_after_s):
             reason = await system.wait_terminated()
         nursery.cancel_scope.cancel()
     if failure is not None and not stopper.has_begun:

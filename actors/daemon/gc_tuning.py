@@ -29,6 +29,20 @@ def passing_over_survivors(*, clock: Callable[[], float] = time.perf_counter) ->
         gc.callbacks.remove(survivors)
 
 
+@contextmanager
+def frozen() -> Generator[None]:
+    """Within the block, the collector passes over everything that was there when it was entered.
+
+    Enter it once the tree is started: a full collection then costs microseconds instead of 70 ms at 10,000 actors.
+    """
+    gc.collect()
+    gc.freeze()
+    try:
+        yield
+    finally:
+        gc.unfreeze()
+
+
 @final
 class _Survivors:
     """A callback of the collector's: before and after each collection."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import faulthandler
+import gc
 import os
 import signal
 from collections.abc import AsyncIterator, Callable, Generator, Iterator
@@ -46,6 +47,7 @@ class Stopper:
             self._manager.stopping("stopping")
             async with trio.open_nursery() as nursery:
                 nursery.start_soon(self._cut_on_signal, signals, nursery.cancel_scope)
+                gc.freeze()  # what ends is freed without the collector, which would look through all of it meanwhile
                 with trio.move_on_after(self._within_s):
                     await self._system.stop()
                 nursery.cancel_scope.cancel()

@@ -76,7 +76,7 @@ class WebhookCoordinator(Actor):
             self._look = trio.Event()
 
     async def _reconcile(self, wanted: dict[str, Candidate], asked_at: float) -> None:
-        present = {child.id: child.state for child in await self._running.which_children()}
+        present = {child.id: child.state for child in self._running.which_children()}
         for webhook_id in present.keys() - wanted.keys():
             self._tell(webhook_id, StopDelivering())
         for webhook_id, candidate in wanted.items():

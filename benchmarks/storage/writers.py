@@ -11,6 +11,7 @@ from typing import final
 
 import trio
 
+from actors.daemon.gc_tuning import frozen
 from actors.daemon.metric_types import Sample
 from actors.storage.actor import StorageActor
 from actors.storage.requests import CommitDelta
@@ -154,10 +155,11 @@ async def open_writers(database: Database, companies: int) -> AsyncGenerator[Wri
         return StorageActor(database, settings=StorageSettings(), owner=OWNER, lease_ttl_s=LEASE_S, metrics=commits)
 
     granted = await database.write_slowly(60.0, _acquire, [rows.company(number) for number in range(companies)])
-    async with open_system(SupervisorSpec([ChildSpec(id="storage", start=make)]), freeze_gc=True) as system:
-        writers = Writers(database, system.ref("/storage"), granted, commits)
-        await writers.begin()
-        yield writers
+    async with open_system(SupervisorSpec([ChildSpec(id="storage", start=make)])) as system:
+        with frozen():
+            writers = Writers(database, system.ref("/storage"), granted, commits)
+            await writers.begin()
+            yield writers
 
 
 async def _acquire(connection: Connection, company_ids: list[str]) -> list[Lease]:

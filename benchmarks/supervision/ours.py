@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import gc
 import statistics
 import time
 from collections.abc import AsyncGenerator
-from contextlib import asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
 from math import inf
 from typing import Any
@@ -13,6 +14,7 @@ from typing import Any
 import trio
 import trio.testing
 
+from actors.daemon.gc_tuning import frozen
 from supervisor import (
     Actor,
     ActorRef,
@@ -65,7 +67,9 @@ def _spec(child_id: str, mailbox: MailboxSpec = UNBOUNDED) -> ChildSpec:
 @asynccontextmanager
 async def _system(*children: ChildSpec, traced: bool = False, freeze_gc: bool = False) -> AsyncGenerator[System]:
     spec = SupervisorSpec(children, intensity=Intensity(1_000_000, 1.0))
-    async with open_system(spec, on_event=_ignore, freeze_gc=freeze_gc) as system:
+    async with open_system(spec, on_event=_ignore) as system, AsyncExitStack() as stack:
+        if freeze_gc:
+            stack.enter_context(frozen())
         if traced:
             for child in children:
                 system.trace(f"/{child.id}", _ignore)
@@ -135,18 +139,20 @@ async def spawn(count: int) -> float:
 
 
 async def stop_together(count: int) -> float:
-    """With ``freeze_gc``, as wasup itself runs."""
+    """With the collector passing over what is there, as wasup itself runs."""
     async with _dynamic(freeze_gc=True) as system:
         await _fill(system, count)
         begun = time.process_time()
+        gc.freeze()
         await system.stop()
         return time.process_time() - begun
 
 
 async def stop_in_reverse(count: int) -> float:
-    """With ``freeze_gc``, as wasup itself runs."""
+    """With the collector passing over what is there, as wasup itself runs."""
     async with _system(*(_spec(f"w{number}") for number in range(count)), freeze_gc=True) as system:
         begun = time.process_time()
+        gc.freeze()
         await system.stop()
         return time.process_time() - begun
 

@@ -69,7 +69,7 @@ async def take(system: System, company_id: str, hosts: Hosts = "linked") -> Engi
 async def engines_of(system: System) -> list[str]:
     """The engines that run, once everything that can happen now has happened."""
     await wait_all_tasks_blocked()
-    return [child.id for child in await system.supervisor("/engines").which_children()]
+    return [child.id for child in system.supervisor("/engines").which_children()]
 
 
 def tell(system: System, *messages: object) -> None:

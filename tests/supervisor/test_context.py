@@ -11,8 +11,8 @@ import trio
 from trio.testing import MockClock, wait_all_tasks_blocked
 
 from supervisor import Actor, ChildSpec, Context, Intensity, SupervisorSpec, open_system
-from supervisor.belongings import MAX_HELD
 from supervisor.errors import ActorCrashed, ActorStopped, NoSuchActor, SupervisorError, TooMany
+from supervisor.running.resources import MAX_HELD
 from tests.supervisor.probes import Boom, Crash, Journal, Ping, Run, nap, probe
 
 
@@ -74,7 +74,7 @@ async def test_timers_die_with_their_incarnation(autojump_clock: MockClock) -> N
         await trio.sleep(10)
 
         assert (got(journal), await ref.ask(Ping())) == ([], 2)
-        assert len(system.timers) <= 4
+        assert len(system._runtime.timers) <= 4
 
 
 def _arm(how: str, seconds: float, actor: Any) -> None:

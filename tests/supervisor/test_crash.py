@@ -6,7 +6,7 @@ from collections.abc import Callable
 
 import pytest
 
-from supervisor.crash import MAX_TEXT, MAX_TRACEBACK, crash_report, render
+from supervisor.introspection.crash import MAX_TEXT, MAX_TRACEBACK, crash_report, render
 
 
 def fail(text: str) -> None:

@@ -61,7 +61,7 @@ async def test_an_idle_actor_with_a_deadline_arms_nothing(autojump_clock: MockCl
         await system.ref("/a").ask(Ping())
         await trio.sleep(100)
 
-        assert len(system.timers) == 0
+        assert len(system._runtime.timers) == 0
 
 
 async def test_a_start_that_takes_too_long_fails(autojump_clock: MockClock) -> None:

@@ -134,7 +134,7 @@ async def test_many_children_that_flap_apart_never_end_the_supervisor() -> None:
                 system.kill(f"/dyn/c{number}")
             await wait_all_tasks_blocked()
 
-        assert {child.incarnation for child in await dyn.which_children()} == {3}
+        assert {child.incarnation for child in dyn.which_children()} == {3}
 
 
 async def test_a_child_in_backoff_can_be_terminated(autojump_clock: MockClock) -> None:

@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from supervisor import Intensity
-from supervisor.intensity import Window
+from supervisor.tree.intensity import Window
 
 GAPS = st.lists(st.floats(0.0, 3.0, allow_nan=False), max_size=40)
 

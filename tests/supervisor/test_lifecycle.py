@@ -26,7 +26,7 @@ from supervisor import (
     open_system,
 )
 from supervisor.errors import ActorStopped, StartFailed, TooMany
-from supervisor.events import MAX_SUBSCRIBERS
+from supervisor.introspection.events import MAX_SUBSCRIBERS
 from tests.supervisor.probes import Boom, Crash, Journal, Ping, Run, Stop, nap, probe
 
 
@@ -333,7 +333,7 @@ async def test_a_supervisor_that_ends_leaves_no_deadline_behind(autojump_clock: 
             system.kill(path)
             await wait_all_tasks_blocked()
 
-        assert system.timers.next_due() is None
+        assert system._runtime.timers.next_due() is None
 
 
 async def test_tasks_of_the_tree_do_not_see_their_cause_s_context_variables() -> None:

@@ -92,7 +92,7 @@ async def test_a_monitor_ends_with_the_incarnation_that_made_it() -> None:
         system.kill("/b")
 
         assert await downs(system) == []
-        assert not system.node("/b").watchers
+        assert not system._node("/b").watchers
 
 
 async def test_a_linked_crash_crashes_the_other() -> None:

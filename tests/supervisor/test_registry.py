@@ -9,7 +9,7 @@ from trio.testing import wait_all_tasks_blocked
 
 from supervisor import ChildSpec, DynamicSupervisorSpec, Intensity, Restart, SupervisorSpec, open_system
 from supervisor.errors import ActorStopped, NameTaken, NoSuchActor, TooMany
-from supervisor.registry import MAX_NAMES
+from supervisor.running.registry import MAX_NAMES
 from tests.supervisor.otp.kit import open_simple
 from tests.supervisor.probes import Journal, Ping, probe
 

@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from trio.testing import MockClock, wait_all_tasks_blocked
 
-from supervisor.timers import Timers
+from supervisor.running.timers import Timers
 
 
 class Alarm:

@@ -74,7 +74,7 @@ async def what_systems_and_supervisors_return(system: System, supervisor: Superv
     assert_type(system.kill("/a"), bool)
     assert_type(await system.wait_terminated(), ExitReason)
     assert_type(await supervisor.start_child(spec), ActorRef)
-    assert_type(await supervisor.get_childspec("a"), ChildSpec)
+    assert_type(supervisor.get_childspec("a"), ChildSpec)
     assert_type(await system.inquire("/a", lambda actor: len(vars(actor))), int)
 
 

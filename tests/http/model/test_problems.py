@@ -14,7 +14,7 @@ from actors.http.services.failures import problem_of, where
 from actors.messages import Refused
 from storage.errors import StorageFull, StorageUnavailable
 from supervisor.errors import ActorCrashed, ActorStopped, AskTimeout, MailboxFull
-from supervisor.report import CrashReport
+from supervisor.introspection.report import CrashReport
 from tests.http.world import A_KEY, COMPANY_A, COMPANY_B, Daemon
 
 ROOT = Path(__file__).parents[3]

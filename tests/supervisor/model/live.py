@@ -26,7 +26,7 @@ from supervisor import (
     System,
     open_system,
 )
-from supervisor.choices import Ignored
+from supervisor.tree.choices import Ignored
 from tests.supervisor.model.plain import ActorPlan, Outcome, SupPlan
 from tests.supervisor.probes import Boom
 
@@ -63,7 +63,7 @@ class Live:
 
         async def go(system: System) -> None:
             end = trio.current_time() + seconds
-            while self.is_on and (due := system.timers.next_due()) is not None and due <= end:
+            while self.is_on and (due := system._runtime.timers.next_due()) is not None and due <= end:
                 self.clock.jump(max(0.0, due - trio.current_time()))
                 await trio.testing.wait_all_tasks_blocked()
             self.clock.jump(end - trio.current_time())

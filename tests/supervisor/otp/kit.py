@@ -26,7 +26,7 @@ from supervisor import (
     System,
     open_system,
 )
-from supervisor.choices import Ignored
+from supervisor.tree.choices import Ignored
 from tests.supervisor.probes import Crash, Journal, Probe, Stop
 
 ONCE_IN_FIVE_SECONDS = Intensity(1, 5.0)
@@ -76,15 +76,15 @@ class Sup:
 
     async def counts(self) -> list[int]:
         """specs, active, supervisors, workers"""
-        counts = await self.ref.count_children()
+        counts = self.ref.count_children()
         return [counts.specs, counts.active, counts.supervisors, counts.workers]
 
     async def states(self) -> dict[str, str]:
-        return {child.id: child.state for child in await self.ref.which_children()}
+        return {child.id: child.state for child in self.ref.which_children()}
 
     async def incarnations(self) -> dict[str, int]:
         """The incarnation of each child that runs."""
-        return {child.id: child.incarnation for child in await self.ref.which_children() if child.state == "running"}
+        return {child.id: child.incarnation for child in self.ref.which_children() if child.state == "running"}
 
 
 @asynccontextmanager

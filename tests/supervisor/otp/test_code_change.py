@@ -91,7 +91,7 @@ async def test_code_change_is_what_a_restart_goes_by() -> None:
         await below.reconfigure(SupervisorSpec([probe("b"), probe("c")]))
         await sup.kill("below")
 
-        assert [child.id for child in await below.which_children()] == ["b", "c"]
+        assert [child.id for child in below.which_children()] == ["b", "c"]
         assert await below.child("b").ask(Ping()) == 2
         assert await below.child("c").ask(Ping()) == 1
 

@@ -9,8 +9,8 @@ import pytest
 from trio.testing import wait_all_tasks_blocked
 
 from supervisor import Actor, ChildSpec, Context, CrashReport, Strategy, SupervisorSpec, open_system
-from supervisor.crash import MAX_TEXT, MAX_TRACEBACK
 from supervisor.errors import ActorCrashed, NameTaken, StartFailed
+from supervisor.introspection.crash import MAX_TEXT, MAX_TRACEBACK
 from tests.supervisor.otp.kit import open_sup
 from tests.supervisor.probes import Crash, Journal, Ping, Run, probe
 

@@ -14,8 +14,8 @@ from supervisor import (
     SupervisorSpec,
     open_system,
 )
-from supervisor.choices import Ignored
 from supervisor.errors import ActorStopped, NoSuchActor, SpecError, StartFailed
+from supervisor.tree.choices import Ignored
 from tests.supervisor.otp.kit import Switch, open_simple, open_sup
 from tests.supervisor.probes import Journal, Ping, probe
 
@@ -146,12 +146,12 @@ async def test_sup_start_map() -> None:
     """Defaults of a spec: permanent, 5 s to stop for an actor, any time for a supervisor; get_childspec returns it all."""
     worker = probe("worker")
     async with open_sup([worker, ChildSpec("below", SupervisorSpec([]))]) as sup:
-        assert await sup.ref.get_childspec("worker") == worker
+        assert sup.ref.get_childspec("worker") == worker
         assert worker.restart is Restart.PERMANENT
         assert worker.shutdown == 5.0
-        assert (await sup.ref.get_childspec("below")).shutdown == INFINITY
+        assert sup.ref.get_childspec("below").shutdown == INFINITY
         with pytest.raises(NoSuchActor):
-            await sup.ref.get_childspec("nobody")
+            sup.ref.get_childspec("nobody")
 
 
 async def test_sup_start_map_simple() -> None:
@@ -159,10 +159,10 @@ async def test_sup_start_map_simple() -> None:
     async with open_simple() as sup:
         await sup.ref.start_child(probe("a", restart=Restart.TRANSIENT, shutdown=BRUTAL_KILL))
 
-        spec = await sup.ref.get_childspec("a")
+        spec = sup.ref.get_childspec("a")
         assert (spec.restart, spec.shutdown, spec.significant) == (Restart.TRANSIENT, BRUTAL_KILL, False)
         with pytest.raises(NoSuchActor):
-            await sup.ref.get_childspec("b")
+            sup.ref.get_childspec("b")
 
 
 def test_sup_start_map_faulty_specs() -> None:
