@@ -33,10 +33,12 @@ class Context:
 
     @property
     def ref(self) -> ActorRef:
+        """This actor's own address."""
         return self._cell.ref
 
     @property
     def path(self) -> str:
+        """This actor's absolute path."""
         return self._cell.path
 
     @property

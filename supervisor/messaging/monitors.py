@@ -69,6 +69,7 @@ class Monitor(Watch):
         self.end()
 
     def notify(self, reason: ExitReason) -> None:
+        """Queue the `Down` message."""
         self.deliver(Down(self.node.ref, self.node.path, reason, self))
 
 
@@ -91,6 +92,7 @@ class Link(Watch):
             peer.end()
 
     def notify(self, reason: ExitReason) -> None:
+        """Crash the watcher if the end was abnormal; queue a `Down` instead if it traps exits."""
         if self.watcher.traps_exits:
             self.deliver(Down(self.node.ref, self.node.path, reason, self))
             return

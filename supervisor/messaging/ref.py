@@ -32,6 +32,7 @@ class ActorRef:
 
     @property
     def path(self) -> str:
+        """The absolute path of the place in the tree."""
         return self._box.path
 
     def tell(self, message: Any) -> None:

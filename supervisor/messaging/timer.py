@@ -40,6 +40,7 @@ class Timer(Envelope):
             cell.hold().timers.pop(self, None)
 
     def expire(self) -> None:
+        """Queue the message; for the heap of timers, not for users."""
         cell = self._cell
         if cell is None:
             return

@@ -63,6 +63,7 @@ class ChildSpec:
 
     @property
     def is_supervisor(self) -> bool:
+        """Whether the child is a supervisor."""
         return isinstance(self.start, (SupervisorSpec, DynamicSupervisorSpec))
 
 

@@ -33,6 +33,7 @@ class SupervisorRef:
 
     @property
     def path(self) -> str:
+        """The absolute path of the supervisor."""
         return self._cell.path
 
     def child(self, child_id: str) -> ActorRef:
