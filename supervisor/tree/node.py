@@ -13,6 +13,7 @@ from supervisor.introspection.report import CrashReport, ExitReason
 from supervisor.messaging.mailbox import Mailbox
 from supervisor.messaging.ref import ActorRef
 from supervisor.tree.choices import IGNORE, BrutalKill
+from supervisor.tree.decide import Stop
 from supervisor.tree.intensity import Intensity, Window
 from supervisor.tree.phase import LIVE, Phase
 from supervisor.tree.spec import DEFAULT_SHUTDOWN, ChildSpec
@@ -38,7 +39,6 @@ class Node:
         "box",
         "due",
         "end_futures",
-        "halting",
         "incarnation",
         "is_new",
         "is_stuck",
@@ -51,11 +51,11 @@ class Node:
         "ref",
         "relaunch",
         "restarts",
-        "returning",
         "runtime",
         "since",
         "spec",
         "start_futures",
+        "stop",
         "successor",
         "task",
         "up_since",
@@ -83,10 +83,7 @@ class Node:
         self.last_crash: CrashReport | None = None
         self.reason: ExitReason | None = None
         """Why the last incarnation ended."""
-        self.halting = False
-        """Whether the supervisor stops it: its end is then nothing to react to."""
-        self.returning = False
-        """Whether it will be started again after being stopped: its mailbox stays open."""
+        self.stop = Stop.NONE
         self.relaunch = False
         """Whether it is to be launched as soon as its stuck incarnation has ended."""
         self.is_stuck = False
@@ -121,7 +118,8 @@ class Node:
             if predecessor is not None:
                 predecessor.successor = self
             return
-        self.halting = self.relaunch = self.is_stuck = self.is_up = False
+        self.stop = Stop.NONE
+        self.relaunch = self.is_stuck = self.is_up = False
         self.reason = None
         self.reopen()
         self.incarnation += 1
@@ -134,12 +132,15 @@ class Node:
 
     def halt(self, reason: ExitReason, *, returning: bool) -> None:
         """Stop the incarnation: ask it to, cancel it when its shutdown time is up, report it when that does not help either."""
-        self.returning = returning
+        stop = Stop.TO_RETURN if returning else Stop.FOR_GOOD
         if not returning and self.kind == "actor":
             self.retire("is stopping")  # nothing that is queued will be handled: tell now those who wait for it
-        if self.halting or not self.is_live:
+        if self.stop is not Stop.NONE:
+            self.stop = stop
             return
-        self.halting = True
+        if not self.is_live:
+            return
+        self.stop = stop
         starting = self.phase is Phase.STARTING
         self.enter(Phase.STOPPING)
         shutdown = self.spec.shutdown

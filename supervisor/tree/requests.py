@@ -17,6 +17,7 @@ from supervisor.errors import (
     SupervisorError,
 )
 from supervisor.introspection.report import CYCLED, SHUTDOWN
+from supervisor.tree.decide import Stop
 from supervisor.tree.declaration import redeclare
 from supervisor.tree.dynamic import DynamicSupervisor
 from supervisor.tree.node import Node
@@ -69,7 +70,8 @@ def terminate_child(supervisor: RestartingSupervisor, child_id: str, future: Fut
     node = find(supervisor, child_id)
     node.relaunch = False
     if node.is_stuck:
-        node.returning = False
+        if node.stop is Stop.TO_RETURN:
+            node.stop = Stop.FOR_GOOD
         raise ChildStuck(node.path)
     if node.is_live:
         node.end_futures = [*(node.end_futures or ()), future]

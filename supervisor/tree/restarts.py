@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from supervisor.errors import ActorStopped, ChildStuck, StartFailed
 from supervisor.introspection.report import EventKind, ExitReason
-from supervisor.tree.choices import Restart
+from supervisor.tree.decide import Decision, Stop, after_end
 from supervisor.tree.node import Node
 from supervisor.tree.phase import Phase
 from supervisor.tree.supervisor import SupervisorCell
@@ -64,15 +64,48 @@ class RestartingSupervisor(SupervisorCell):
         futures, node.end_futures = node.end_futures, None
         for future in futures or ():
             future.resolve(None)
-        if node.relaunch and self.ending is None:
-            self.emit("terminated", node, reason=reason)
-            node.launch()
-        elif node.halting or self.ending is not None or self.expects_end(node):
-            self._child_halted(node, reason)
-        elif not node.is_up:
-            self._child_did_not_start(node, reason)
-        else:
-            self._child_ended_by_itself(node, reason)
+        match self._decide(node, reason):
+            case Decision.RELAUNCH:
+                self.emit("terminated", node, reason=reason)
+                node.launch()
+            case (Decision.WAIT_FOR_TURN | Decision.STAY_STOPPED) as decision:
+                self._child_halted(node, reason, returns=decision is Decision.WAIT_FOR_TURN)
+            case Decision.LEAVE_IGNORED:
+                self._child_ignored_its_start(node)
+            case (Decision.REJECT_NEW | Decision.REJECT_KNOWN) as decision:
+                self.emit("crashed", node, reason=reason)
+                self._reject_start(node, reason, forget=decision is Decision.REJECT_NEW)
+            case Decision.FAIL_SUPERVISOR:
+                self.emit("crashed", node, reason=reason)
+                self.failed_child = node
+                node.enter(Phase.IDLE)
+                self.finish(ExitReason("shutdown", f"{node.path} did not start: {reason}", reason.crash))
+            case Decision.RESTART:
+                self.emit(_how(reason) if node.is_up else "crashed", node, reason=reason)
+                self.restart(node, reason)
+            case Decision.LEAVE_ENDED:
+                self.emit(_how(reason), node, reason=reason)
+                significant = node.spec.significant
+                self.leave_stopped(node)
+                self.child_left(node, significant=significant)
+
+    def _decide(self, node: Node, reason: ExitReason) -> Decision:
+        ends = self.ending is not None
+        return after_end(
+            restart=node.spec.restart,
+            stop=node.stop,
+            is_expected=reason.is_expected,
+            was_ready=node.is_up,
+            was_ignored=node.was_ignored,
+            is_new=node.is_new,
+            is_awaited=node.start_futures is not None,
+            is_to_relaunch=node.relaunch,
+            is_next_to_stop=self.expects_end(node),
+            keeps_place=not self.forgets(node) and (not ends or self.outlives(node)),
+            supervisor_is_ready=self.is_up,
+            supervisor_ends=ends,
+            supervisor_returns=self.returns,
+        )
 
     def child_stuck(self, node: Node, incarnation: int) -> None:
         """The child was cancelled and does not end."""
@@ -88,7 +121,7 @@ class RestartingSupervisor(SupervisorCell):
         if not self.is_up and not node.is_up and self.ending is None:
             self.failed_child = node
             self.finish(ExitReason("shutdown", f"{node.path} is stuck in its start"))
-        elif node.halting or self.ending is not None:
+        elif node.stop is not Stop.NONE or self.ending is not None:
             self.settled(node)
 
     def child_backed_off(self, node: Node, incarnation: int) -> None:
@@ -100,51 +133,32 @@ class RestartingSupervisor(SupervisorCell):
         """Go on with a restart that was put off."""
         node.launch()
 
-    def _child_halted(self, node: Node, reason: ExitReason) -> None:
-        self.emit("terminated" if node.halting else _how(reason), node, reason=reason)
+    def _child_halted(self, node: Node, reason: ExitReason, *, returns: bool) -> None:
+        self.emit(_how(reason) if node.stop is Stop.NONE else "terminated", node, reason=reason)
         if node.start_futures is not None:
             self.fail_starters(node, ActorStopped(node.path, "was terminated before it was ready"))
-        returns = node.returning if node.halting else self.returns or self.ending is None
-        if returns and not self.forgets(node) and (self.ending is None or self.outlives(node)):
+        if returns:
             node.enter(Phase.PENDING)
         else:
             self.leave_stopped(node)
         self.settled(node)
 
-    def _child_did_not_start(self, node: Node, reason: ExitReason) -> None:
-        if node.was_ignored:
-            node.is_new = False
-            futures, node.start_futures = node.start_futures, None
-            for future in futures or ():
-                future.resolve(node.ref)
-            self.emit("stopped", node, reason=ExitReason("normal", "ignored its start"))
-            self.leave_stopped(node)
-            self.settled(node)
-            return
-        self.emit("crashed", node, reason=reason)
-        if node.start_futures is not None:
-            self.fail_starters(node, start_failure(node, reason))
-            if node.is_new:
-                self.drop(node)
-            else:
-                self.leave_stopped(node)
-            self.settled(node)
-        elif not self.is_up:
-            self.failed_child = node
-            node.enter(Phase.IDLE)
-            self.finish(ExitReason("shutdown", f"{node.path} did not start: {reason}", reason.crash))
-        else:
-            self.restart(node, reason)
+    def _child_ignored_its_start(self, node: Node) -> None:
+        node.is_new = False
+        futures, node.start_futures = node.start_futures, None
+        for future in futures or ():
+            future.resolve(node.ref)
+        self.emit("stopped", node, reason=ExitReason("normal", "ignored its start"))
+        self.leave_stopped(node)
+        self.settled(node)
 
-    def _child_ended_by_itself(self, node: Node, reason: ExitReason) -> None:
-        self.emit(_how(reason), node, reason=reason)
-        restart = node.spec.restart
-        if restart is Restart.PERMANENT or (restart is Restart.TRANSIENT and not reason.is_expected):
-            self.restart(node, reason)
+    def _reject_start(self, node: Node, reason: ExitReason, *, forget: bool) -> None:
+        self.fail_starters(node, start_failure(node, reason))
+        if forget:
+            self.drop(node)
         else:
-            significant = node.spec.significant
             self.leave_stopped(node)
-            self.child_left(node, significant=significant)
+        self.settled(node)
 
     def restart(self, node: Node, reason: ExitReason) -> None:
         """Have the child started again, unless the intensity is spent."""

@@ -12,6 +12,7 @@ from supervisor.errors import ActorStopped, SupervisorError, TooMany
 from supervisor.introspection.report import EventKind, ExitReason
 from supervisor.messaging.future import WOKEN, Future, reschedule
 from supervisor.tree.choices import Restart
+from supervisor.tree.decide import Stop
 from supervisor.tree.intensity import Intensity, Window
 from supervisor.tree.node import Node
 from supervisor.tree.phase import Phase
@@ -203,7 +204,7 @@ class SupervisorCell(Node):
     @property
     def returns(self) -> bool:
         """Whether, as far as is known, it will be started again once it has ended."""
-        return self.parent is not None and (self.returning or not self.halting)
+        return self.parent is not None and self.stop is not Stop.FOR_GOOD
 
     # --- ending -----------------------------------------------------------------------------------------------------
 
@@ -229,7 +230,7 @@ class SupervisorCell(Node):
         self.ending = reason
         for node in self.children.values():
             if node.is_live:
-                node.halting, node.returning = True, self.returns
+                node.stop = Stop.TO_RETURN if self.returns else Stop.FOR_GOOD
                 node.kill(reason)
 
     def _refuse_requests(self) -> None:

@@ -32,9 +32,7 @@ _OURS = re.compile(r"wasup|whatsapp|postgres|compan(?:y|ies)|\bhttp\b|neonize", 
 def _public() -> list[object]:
     """The classes and functions that users import."""
     exported = [getattr(supervisor, name) for name in supervisor.__all__]
-    return [
-        one for one in (*exported, *vars(errors).values()) if inspect.isfunction(one) or _is_class_of_the_core(one)
-    ]
+    return [one for one in (*exported, *vars(errors).values()) if inspect.isfunction(one) or _is_class_of_the_core(one)]
 
 
 def _is_class_of_the_core(one: object) -> bool:
