@@ -8,7 +8,8 @@ from __future__ import annotations
 from typing import Any, Final
 
 MAX_CONTACTS: Final = 64
-_MESSAGE_EDIT: Final = 2
+_SECRET_EDITS: Final = {1: "event_edited", 2: "edited", 4: "poll_edited", 5: "poll_option_added"}
+"""By the kind of what is encrypted under a message's secret."""
 
 FIELDS: Final = {
     "buttonsResponseMessage": "buttons_response",
@@ -17,6 +18,9 @@ FIELDS: Final = {
     "interactiveResponseMessage": "interactive_response",
     "interactiveMessage": "interactive",
     "secretEncryptedMessage": "edited",
+    "encReactionMessage": "reaction",
+    "encCommentMessage": "comment",
+    "encEventResponseMessage": "event_response",
 }
 """Fields of the Message protobuf that this module describes, and what kind each becomes."""
 
@@ -34,6 +38,12 @@ def described(kind: str, content: Any) -> dict[str, Any] | None:
             return {"kind": kind, "text": content.body.text, "response": {"name": flow.name, "params": flow.paramsJSON}}
         case "interactive":
             return {"kind": kind, "text": content.body.text}
+        case "reaction":
+            return {"kind": kind, "reactionTo": content.targetMessageKey.ID, "undecryptable": True}
+        case "comment":
+            return {"kind": kind, "details": {"messageId": content.targetMessageKey.ID}, "undecryptable": True}
+        case "event_response":
+            return {"kind": kind, "details": {"eventId": content.eventCreationMessageKey.ID}, "undecryptable": True}
         case _:
             return _encrypted(content)
 
@@ -61,7 +71,6 @@ def ad_referral(context: Any) -> dict[str, str] | None:
 
 
 def _encrypted(content: Any) -> dict[str, Any] | None:
-    """An edit under the original's secret: what was edited is in the clear, the new text is not."""
-    if content.secretEncType != _MESSAGE_EDIT:
-        return None
-    return {"kind": "edited", "editedId": content.targetMessageKey.ID, "undecryptable": True}
+    """A change under the original's secret: what was changed is in the clear, what it became is not."""
+    kind = _SECRET_EDITS.get(content.secretEncType)
+    return None if kind is None else {"kind": kind, "editedId": content.targetMessageKey.ID, "undecryptable": True}

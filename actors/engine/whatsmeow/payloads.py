@@ -13,7 +13,8 @@ from typing import Any, Final, cast
 
 import msgspec
 
-from actors.engine.whatsmeow import choices
+from actors.engine.whatsmeow import choices, kinds
+from actors.engine.whatsmeow.shapes import rendered
 from actors.engine.whatsmeow.timers import SETTING
 
 MAX_TEXT_CHARACTERS: Final = 65_536
@@ -22,13 +23,10 @@ MAX_TEXT_CHARACTERS: Final = 65_536
 MAX_MENTIONS: Final = 256
 MAX_OPTIONS: Final = 32
 
-_WRAPPERS: Final = (
-    "ephemeralMessage", "viewOnceMessage", "viewOnceMessageV2", "viewOnceMessageV2Extension", "documentWithCaptionMessage", "editedMessage",
-    "deviceSentMessage", "associatedChildMessage",
-)  # fmt: skip
-_MAX_WRAPPERS: Final = 8
+_MAX_WRAPPERS: Final = 100
+"""As deep as the library reads a protobuf."""
 
-_MEDIA: Final = {
+MEDIA: Final = {
     "imageMessage": "image",
     "videoMessage": "video",
     "audioMessage": "audio",
@@ -36,7 +34,8 @@ _MEDIA: Final = {
     "stickerMessage": "sticker",
     "ptvMessage": "video",
 }
-_OTHERS: Final = {
+FILES: Final = {"ImageMessage": "image", "VideoMessage": "video", "DocumentMessage": "document"}
+OTHERS: Final = {
     "locationMessage": "location",
     "liveLocationMessage": "location",
     "contactMessage": "contact",
@@ -46,6 +45,7 @@ _OTHERS: Final = {
     "pollCreationMessageV2": "poll",
     "pollCreationMessageV3": "poll",
     "pollCreationMessageV5": "poll",
+    "pollCreationMessageV6": "poll",
     "pollUpdateMessage": "poll_vote",
     "protocolMessage": "protocol",
 }
@@ -85,8 +85,12 @@ def message_payload(event: Any) -> dict[str, Any] | None:
 def find_media(message: Any) -> tuple[Any, Any] | None:
     """The kind and the part of a message that describes a file; None when it has none."""
     message = _unwrap(message)
-    field = next((name for name in _MEDIA if message.HasField(name)), None)
-    return None if field is None else (_MEDIA[field], getattr(message, field))
+    field = next((name for name in MEDIA if message.HasField(name)), None)
+    if field is not None:
+        return MEDIA[field], getattr(message, field)
+    named = next((name for name in _names(message) if name in kinds.NAMED), None)
+    part = None if named is None else kinds.file_in(named, getattr(message, named))
+    return None if part is None else (FILES[part.DESCRIPTOR.name], part)
 
 
 def receipt_payload(event: Any) -> dict[str, Any]:
@@ -115,8 +119,8 @@ def lost_payload(message_id: str, sender: str, chat: str) -> dict[str, Any]:
     kind = _chat_kind(chat.rpartition("@")[2])
     return {
         "messageId": _clean(message_id),
-        "chat": _named(chat) | {"kind": kind},
-        "sender": _named(sender),
+        "chat": _named_party(chat) | {"kind": kind},
+        "sender": _named_party(sender),
         "fromMe": False,
         "pushName": "",
         "timestamp": time.time(),
@@ -124,7 +128,7 @@ def lost_payload(message_id: str, sender: str, chat: str) -> dict[str, Any]:
     } | dict(_UNDECRYPTABLE)
 
 
-def _named(jid: str) -> dict[str, str | None]:
+def _named_party(jid: str) -> dict[str, str | None]:
     user, _, server = jid.partition("@")
     text = f"{user.partition(':')[0]}@{server}"
     return {"id": text, "pn": text if server == "s.whatsapp.net" else None, "lid": text if server == "lid" else None}
@@ -190,11 +194,15 @@ def _party(jid: Any, other: Any) -> dict[str, str | None]:
 
 def _unwrap(message: Any) -> Any:
     for _ in range(_MAX_WRAPPERS):
-        wrapper = next((name for name in _WRAPPERS if message.HasField(name)), None)
+        wrapper = next((name for name in _names(message) if name in kinds.WRAPPERS), None)
         if wrapper is None:
             return message
         message = getattr(message, wrapper).message
     return message
+
+
+def _names(message: Any) -> list[str]:
+    return [descriptor.name for descriptor, _ in message.ListFields()]
 
 
 def _content(message: Any) -> dict[str, Any] | None:
@@ -202,18 +210,28 @@ def _content(message: Any) -> dict[str, Any] | None:
         return {"kind": "text", "text": _text(message.conversation)}
     if message.HasField("extendedTextMessage"):
         return {"kind": "text", "text": _text(message.extendedTextMessage.text)}
-    for field, kind in _MEDIA.items():
+    for field, kind in MEDIA.items():
         if message.HasField(field):
             return _media(kind, getattr(message, field))
-    for field, kind in _OTHERS.items():
+    for field, kind in OTHERS.items():
         if message.HasField(field):
             return _other(kind, getattr(message, field))
     for field, kind in choices.FIELDS.items():
         if message.HasField(field):
-            return _cleaned(choices.described(kind, getattr(message, field)) or {"kind": "unsupported"})
-    named = [descriptor.name for descriptor, _ in message.ListFields()]
-    ignored = {"senderKeyDistributionMessage", "messageContextInfo"}
-    return {"kind": "unsupported"} if any(name not in ignored for name in named) else None
+            found = choices.described(kind, getattr(message, field))
+            return _named_kind(field, getattr(message, field)) if found is None else _cleaned(found)
+    names = [name for name in _names(message) if name not in kinds.PROTOCOL]
+    return _named_kind(names[0], getattr(message, names[0])) if names else None
+
+
+def _named_kind(field: str, content: Any) -> dict[str, Any]:
+    """What was `unsupported` once, and what still is: that says which field it is, and what is in it."""
+    named = kinds.NAMED.get(field)
+    if named is None:
+        return _cleaned({"kind": "unsupported", "field": field, "content": rendered(content)})
+    found = _cleaned(named.describe(content))
+    part = kinds.file_in(field, content)
+    return found if part is None else found | {"media": _media(FILES[part.DESCRIPTOR.name], part)["media"]}
 
 
 def _media(kind: str, media: Any) -> dict[str, Any]:
@@ -299,6 +317,9 @@ def _cleaned(found: dict[str, Any]) -> dict[str, Any]:
 def _cleaned_value(value: Any) -> Any:
     if isinstance(value, dict):
         return _cleaned(cast("dict[str, Any]", value))
+    if isinstance(value, list):
+        rows = cast("list[Any]", cast("object", value))
+        return [_cleaned_value(row) for row in rows]
     return _text(value) if isinstance(value, str) else value
 
 

@@ -74,9 +74,13 @@ def test_a_preview_of_a_link_is_no_ad(library: Library) -> None:
     assert content(library, message) == {"kind": "text", "text": "look"}
 
 
-def test_what_else_is_encrypted_under_a_secret_stays_unsupported(library: Library) -> None:
+@pytest.mark.parametrize(
+    ("kind", "named"),
+    [("EVENT_EDIT", "event_edited"), ("POLL_EDIT", "poll_edited"), ("POLL_ADD_OPTION", "poll_option_added")],
+)
+def test_what_else_is_encrypted_under_a_secret_says_what_it_is_of(library: Library, kind: str, named: str) -> None:
     """An event's edit is no edit of a message."""
     e2e = library.messages
-    message = e2e.Message(secretEncryptedMessage=e2e.SecretEncryptedMessage(secretEncType="EVENT_EDIT"))
+    message = e2e.Message(secretEncryptedMessage=e2e.SecretEncryptedMessage(secretEncType=kind))
 
-    assert content(library, message) == {"kind": "unsupported"}
+    assert content(library, message) == {"kind": named, "editedId": "", "undecryptable": True}
