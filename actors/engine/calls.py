@@ -14,7 +14,7 @@ from actors.engine.errors import CallRefused, EngineError, WriteFault
 from actors.engine.host import Host
 from actors.engine.logs import EngineLog
 from actors.engine.protocol import orders as q
-from actors.engine.protocol.contents import Edit
+from actors.engine.protocol.contents import Edit, Poll
 from actors.engine.protocol.messages import (
     Committed,
     Connect,
@@ -230,6 +230,9 @@ class Calls:
             answer, reached = await self._hand_over(client, jid, message, deadline=deadline)
         except CallRefused as refused:
             raise _refused_by_group(refused) if to.endswith("@g.us") else refused from refused
+        if isinstance(request, SendContent) and isinstance(request.content, Poll):
+            options = request.content.options
+            await trio.to_thread.run_sync(self._session.file.polls.keep, (to,), str(answer.ID), options)
         return Handed(request.call, answer, reached)
 
     async def _hand_over(self, client: Client, to: bytes, message: bytes, *, deadline: float) -> tuple[Any, int]:

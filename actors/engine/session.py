@@ -22,6 +22,7 @@ from actors.engine.whatsmeow import events, payloads
 from actors.engine.whatsmeow.client import Client, ClientSettings, OfferEnded, QrOffered, RunEnded, Signal, Stored
 from actors.engine.whatsmeow.disconnects import Closing, Hint, closing_from_login_status
 from actors.engine.whatsmeow.redelivery import Redelivery
+from actors.engine.whatsmeow.unsealing import note_secrets
 from actors.engine.whatsmeow.write_faults import reason_of, words_for
 
 FIRST_CODE_S: Final = 60.0
@@ -217,6 +218,7 @@ class Session:
             self.file.complete(event.payload[name])
         if event.type == "message":
             self.file.timers.note(event.payload)
+            note_secrets(self._host.library.messages, self.file, event)
         media = None if event.media is None else msgspec.json.encode(event.media)
         message_id = event.payload["messageId"] if event.type == "message" else None
         self.file.event_spool.put(event.type, payloads.encode(event.payload), media=media, message_id=message_id)

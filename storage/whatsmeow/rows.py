@@ -30,7 +30,7 @@ UNMAPPED: Final = {
     "whatsmeow_version": "the schema's own version: checked, made new with every file",
     "whatsmeow_event_buffer": "plaintexts of undispatched events: the library does not switch it on; our event spool does this work",
     "whatsmeow_retry_buffer": "plaintexts for answering retry receipts after a restart: the library does not switch it on",
-    "whatsmeow_message_secrets": "a row for every message, needed only for poll votes and the like on old messages: not offered here",
+    "whatsmeow_message_secrets": "a row for every message: after a move, edits of earlier messages are undecryptable",
 }
 """Tables that stay in the device file, each with the reason."""
 

@@ -252,6 +252,11 @@ class Group:
         """The file of a message that arrived, as base64."""
         return base64.b64encode(self._clients[client].download_any(self._messages[id_].Message)).decode()
 
+    def call_vote(self, client: str, to: str, id_: str, options: list[str]) -> str:
+        """Vote in a poll that arrived."""
+        vote = self._clients[client].build_poll_vote(self._messages[id_].Info, options)
+        return str(self._clients[client].send_message(_jid(to), vote).ID)
+
     def call_pairing_code(self, client: str, phone: str) -> str:
         """Ask for a pairing code."""
         return str(self._clients[client].PairPhone(phone, show_push_notification=True))

@@ -151,6 +151,10 @@ class Peers:
         answer = await self.call("upload", client=client, kind=kind, data=base64.b64encode(data).decode())
         return msgspec.json.decode(answer, type=dict[str, Any])
 
+    async def vote(self, client: str, to: str, poll_id: str, options: list[str]) -> str:
+        """Vote with neonize in a poll that arrived; the vote's id."""
+        return await self.call("vote", client=client, to=to, id_=poll_id, options=options)
+
     async def download(self, client: str, message_id: str) -> bytes:
         """The file of a message that arrived, decrypted."""
         return base64.b64decode(await self.call("download", client=client, id_=message_id))

@@ -28,6 +28,7 @@ from actors.engine.device.sqlite import Connection, Sqlite
 from actors.engine.device.triggers import create_triggers, install_triggers
 from actors.engine.errors import BadAuthState, DamagedFile, SqliteError, WriteFault
 from actors.engine.whatsmeow.disconnects import Kind
+from actors.engine.whatsmeow.polls import POLLS, Polls
 from actors.engine.whatsmeow.receipts import Passed
 from actors.engine.whatsmeow.redelivery import invalidate_message_key
 from actors.engine.whatsmeow.timers import Timers
@@ -81,6 +82,8 @@ class DeviceFile:
         """By the number that was dialled (digits): the JID of the account that WhatsApp named for it, where that has another number."""
         self._timers = Remembered(connection, "wasup_timers")
         self.timers = Timers(self._timers)
+        self._polls = Remembered(connection, "wasup_polls", kept=POLLS)
+        self.polls = Polls(self._polls)
         self.file_id = self._meta("file_id") or ""
 
     def identity(self) -> Identity | None:
@@ -108,6 +111,14 @@ class DeviceFile:
         own = [_bare(jid) for jid in (identity.jid, identity.lid or "")]
         query = "SELECT count(*) FROM whatsmeow_message_secrets WHERE message_id = ? AND sender_jid IN (?, ?)"
         return bool(self._connection.scalar(query, (message_id, *own)))
+
+    def secrets(self, message_id: str, chat: Iterable[str]) -> list[tuple[bytes, str]]:
+        """The secrets of a chat's messages of this id, with the address of who wrote each; ``chat``: all of its addresses."""
+        rows = self._connection.execute(
+            "SELECT key, sender_jid FROM whatsmeow_message_secrets WHERE message_id = ? AND chat_jid IN (?, ?)",
+            (message_id, *_two(chat)),
+        )
+        return [(key, str(sender)) for key, sender in rows if isinstance(key, bytes)]
 
     def _look_up(self, query: str, jid: str) -> str | None:
         found = self._connection.scalar(query, (jid.partition("@")[0],))
@@ -150,6 +161,7 @@ class DeviceFile:
         install_triggers(self._connection)
         self.named.take_up()
         self._timers.take_up()
+        self._polls.take_up()
         age_s = now - int(self._meta("taken_up_at") or 0)
         if not 0 <= age_s < LID_MAPPINGS_LAST_S:
             self.journal.note_lid_mappings()
@@ -206,6 +218,12 @@ class DeviceFile:
             "INSERT INTO wasup_meta (name, value) VALUES (?, ?) ON CONFLICT (name) DO UPDATE SET value = excluded.value",
             (name, value),
         )
+
+
+def _two(addresses: Iterable[str]) -> tuple[str, str]:
+    """A chat has two addresses at most; of one, the same again."""
+    found = sorted(set(addresses))[:2]
+    return found[0], found[-1]
 
 
 def _bare(jid: str) -> str:

@@ -9,6 +9,7 @@ from actors.engine.protocol.orders import MediaArrived
 from actors.engine.whatsmeow import payloads
 from actors.engine.whatsmeow.disconnects import REASON_CODES, Closing
 from actors.engine.whatsmeow.media import media_of
+from actors.engine.whatsmeow.message_secrets import SEALED_KINDS, Sealed, sealed_in
 from actors.engine.whatsmeow.timers import Timer
 
 SUBSCRIBED: Final = bytes((2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 17, 18, 22, 44))
@@ -55,6 +56,8 @@ class Incoming:
     payload: dict[str, Any]
     media: MediaArrived | None = None
     """The file that a message announces; the payload names it."""
+    sealed: Sealed | None = None
+    """What of it is encrypted under another message's secret; the payload says `undecryptable` until it is opened."""
 
 
 Event = PairSucceeded | LoggedIn | KeepAliveFailed | KeepAliveRestored | GroupTimerSet | Closing | Incoming
@@ -148,7 +151,7 @@ def _message(event: Any) -> Incoming | None:
     media = media_of(event) if "media" in payload else None
     if media is not None:
         payload["media"]["id"] = media.media_id
-    return Incoming("message", payload, media)
+    return Incoming("message", payload, media, sealed_in(event.Message) if payload["kind"] in SEALED_KINDS else None)
 
 
 def _parse(kind: Any, data: bytes) -> Any:

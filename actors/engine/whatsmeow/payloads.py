@@ -63,7 +63,7 @@ _TIMERS: Final = frozenset({3, 4})
 
 def message_payload(event: Any) -> dict[str, Any] | None:
     """The payload of a Message event; None for what is no message to anybody (key distribution, history and state synchronisation)."""
-    message = _unwrap(event.Message)
+    message = unwrap(event.Message)
     content = _content(message)
     if content is None:
         return None
@@ -84,13 +84,18 @@ def message_payload(event: Any) -> dict[str, Any] | None:
 
 def find_media(message: Any) -> tuple[Any, Any] | None:
     """The kind and the part of a message that describes a file; None when it has none."""
-    message = _unwrap(message)
+    message = unwrap(message)
     field = next((name for name in MEDIA if message.HasField(name)), None)
     if field is not None:
         return MEDIA[field], getattr(message, field)
     named = next((name for name in _names(message) if name in kinds.NAMED), None)
     part = None if named is None else kinds.file_in(named, getattr(message, named))
     return None if part is None else (FILES[part.DESCRIPTOR.name], part)
+
+
+def content_of(message: Any) -> dict[str, Any] | None:
+    """The part of a payload that says what a message is; None for what is no message to anybody."""
+    return _content(unwrap(message))
 
 
 def receipt_payload(event: Any) -> dict[str, Any]:
@@ -192,7 +197,8 @@ def _party(jid: Any, other: Any) -> dict[str, str | None]:
     }
 
 
-def _unwrap(message: Any) -> Any:
+def unwrap(message: Any) -> Any:
+    """The message inside whatever it is wrapped in."""
     for _ in range(_MAX_WRAPPERS):
         wrapper = next((name for name in _names(message) if name in kinds.WRAPPERS), None)
         if wrapper is None:
@@ -207,9 +213,9 @@ def _names(message: Any) -> list[str]:
 
 def _content(message: Any) -> dict[str, Any] | None:
     if message.HasField("conversation"):
-        return {"kind": "text", "text": _text(message.conversation)}
+        return {"kind": "text", "text": clean_text(message.conversation)}
     if message.HasField("extendedTextMessage"):
-        return {"kind": "text", "text": _text(message.extendedTextMessage.text)}
+        return {"kind": "text", "text": clean_text(message.extendedTextMessage.text)}
     for field, kind in MEDIA.items():
         if message.HasField(field):
             return _media(kind, getattr(message, field))
@@ -236,7 +242,7 @@ def _named_kind(field: str, content: Any) -> dict[str, Any]:
 
 def _media(kind: str, media: Any) -> dict[str, Any]:
     described: dict[str, Any] = {"mimetype": _clean(media.mimetype), "size": media.fileLength}
-    caption = _text(getattr(media, "caption", ""))
+    caption = clean_text(getattr(media, "caption", ""))
     if caption:
         described["caption"] = caption
     if kind == "document":
@@ -258,17 +264,17 @@ def _other(kind: str, content: Any) -> dict[str, Any] | None:
             }
         case "contact":
             more: dict[str, Any] = (
-                {"vcard": _text(content.vcard)}
+                {"vcard": clean_text(content.vcard)}
                 if hasattr(content, "vcard")
                 else {"contacts": [_cleaned(each) for each in choices.contacts(content)]}
             )
-            return {"kind": kind, "text": _text(content.displayName)} | more
+            return {"kind": kind, "text": clean_text(content.displayName)} | more
         case "reaction":
-            return {"kind": kind, "text": _text(content.text), "reactionTo": _clean(content.key.ID)}
+            return {"kind": kind, "text": clean_text(content.text), "reactionTo": _clean(content.key.ID)}
         case "poll":
-            options = [_text(option.optionName) for option in content.options[:MAX_OPTIONS]]
+            options = [clean_text(option.optionName) for option in content.options[:MAX_OPTIONS]]
             poll = {"options": options, "selectable": content.selectableOptionsCount}
-            return {"kind": kind, "text": _text(content.name), "poll": poll}
+            return {"kind": kind, "text": clean_text(content.name), "poll": poll}
         case "protocol":
             return _protocol(content)
         case _:
@@ -280,7 +286,7 @@ def _protocol(content: Any) -> dict[str, Any] | None:
     if content.type == _REVOKE and content.HasField("key") and content.key.ID:
         return {"kind": "deleted", "deletedId": _clean(content.key.ID)}
     if content.type == _EDIT:
-        edited = _content(_unwrap(content.editedMessage)) or {}
+        edited = _content(unwrap(content.editedMessage)) or {}
         return {"kind": "edited", "editedId": _clean(content.key.ID), "text": edited.get("text", "")}
     if content.type in _TIMERS:
         return {"kind": SETTING} | _timer(content.ephemeralExpiration, content.ephemeralSettingTimestamp)
@@ -293,7 +299,7 @@ def _timer(seconds: int, since: int) -> dict[str, int]:
 
 
 def _place(content: Any) -> dict[str, str]:
-    named = {name: _text(getattr(content, name, "")) for name in ("name", "address")}
+    named = {name: clean_text(getattr(content, name, "")) for name in ("name", "address")}
     return {name: text for name, text in named.items() if text}
 
 
@@ -320,10 +326,11 @@ def _cleaned_value(value: Any) -> Any:
     if isinstance(value, list):
         rows = cast("list[Any]", cast("object", value))
         return [_cleaned_value(row) for row in rows]
-    return _text(value) if isinstance(value, str) else value
+    return clean_text(value) if isinstance(value, str) else value
 
 
-def _text(text: str) -> str:
+def clean_text(text: str) -> str:
+    """As Postgres takes it, and cut."""
     return _clean(text)[:MAX_TEXT_CHARACTERS]
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import AsyncGenerator
+from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -61,18 +62,25 @@ class Pair:
         return answer.file
 
 
-@pytest.fixture
-async def pair(tmp_path: Path) -> AsyncGenerator[Pair]:
+@asynccontextmanager
+async def pair_of(directory: Path) -> AsyncGenerator[Pair]:
     """Both are linked and know nothing of each other yet."""
     async with (
         open_loopback() as loopback,
-        run_engine(tmp_path, loopback.endpoints.environment()) as engine,
-        start_neonize(loopback.endpoints, tmp_path) as peers,
+        run_engine(directory, loopback.endpoints.environment()) as engine,
+        start_neonize(loopback.endpoints, directory) as peers,
     ):
         loopback.add_account(B, LIDS["b"], "b")
         company = await linked(engine, loopback, "a", A)
         await link_peer(loopback, peers, "b")
-        yield Pair(company, peers, loopback, tmp_path)
+        yield Pair(company, peers, loopback, directory)
+
+
+@pytest.fixture
+async def pair(tmp_path: Path) -> AsyncGenerator[Pair]:
+    """A company and a neonize client."""
+    async with pair_of(tmp_path) as made:
+        yield made
 
 
 async def test_places_contacts_and_polls(pair: Pair) -> None:
