@@ -200,11 +200,19 @@ def _party(jid: Any, other: Any) -> dict[str, str | None]:
 def unwrap(message: Any) -> Any:
     """The message inside whatever it is wrapped in."""
     for _ in range(_MAX_WRAPPERS):
-        wrapper = next((name for name in _names(message) if name in kinds.WRAPPERS), None)
-        if wrapper is None:
+        inner = _wrapped(message)
+        if inner is None:
             return message
-        message = getattr(message, wrapper).message
+        message = inner
     return message
+
+
+def _wrapped(message: Any) -> Any | None:
+    """What the message wraps; None when it is no wrapper."""
+    for descriptor, value in message.ListFields():
+        if descriptor.name in kinds.WRAPPERS:
+            return value.message
+    return None
 
 
 def _names(message: Any) -> list[str]:

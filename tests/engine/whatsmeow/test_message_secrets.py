@@ -8,7 +8,8 @@ from typing import Any
 
 import pytest
 
-from actors.engine.device.file import DeviceFile
+from actors.engine.device.file import DeviceFile, open_file
+from actors.engine.device.sqlite import Sqlite
 from actors.engine.whatsmeow.events import Incoming, decode
 from actors.engine.whatsmeow.library import Library
 from actors.engine.whatsmeow.unsealing import note_secrets
@@ -84,6 +85,23 @@ def test_an_edit_is_in_clear_whichever_addresses_were_used(
     found = company.hear(edit(company.library.messages, Change("OLD", author, sender), "new"))
 
     assert found == {"kind": "edited", "editedId": "OLD", "text": "new"}
+
+
+def test_secrets_and_polls_survive_a_restart(library: Library, company: Company, sqlite: Sqlite) -> None:
+    """They are in the device file."""
+    company.know("OLD", LID)
+    company.know("POLL", LID)
+    company.file.polls.keep([LID], "POLL", ("tea", "coffee"))
+    company.file.close()
+    opened = open_file(sqlite, company.file.path)
+    assert opened is not None
+    again = Company(library, opened)
+
+    edited = again.hear(edit(library.messages, Change("OLD", LID, LID), "new"))
+    voted = again.hear(vote_for(library.messages, Change("POLL", LID, LID), "tea"))
+    opened.close()
+
+    assert (edited["text"], voted["details"]["selected"]) == ("new", ["tea"])
 
 
 def test_an_edit_that_holds_the_protocols_own_edit_is_in_clear(company: Company) -> None:
