@@ -429,8 +429,7 @@ class DiskSettings(Section, frozen=True):
         Meta(
             ge=0,
             le=16 * 1024 * MIB,
-            description="Size of a file that is released when the disk is full, so that what is under way can end in order; at most a "
-            "sixteenth of the file system. Files of applications are refused when less than this is free.",
+            description="Room kept for a full disk, so that what is under way ends in order; at most a sixteenth of the file system.",
         ),
     ] = 32 * MIB
 

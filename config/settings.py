@@ -72,16 +72,15 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     database_direct_url: Annotated[
         Secret | None,
         Meta(
-            description="The same database past a pooler in transaction mode, where `DATABASE_URL` goes to one: for what needs a "
-            "session of its own, as `wasup with-database` and the backup do.",
+            description="The same database past a pooler in transaction mode: for `wasup with-database` and the backup.",
             extra={"parse": parse_postgres_url, "secret": True},
         ),
     ] = None
     master_key_file: Annotated[
         Path | None,
         Meta(
-            description="File with the master key that auth state is encrypted by in the database: 32 random bytes in base64 or hex, or "
-            "raw. More lines: keys that only open (docs/encryption.md). Without it auth state is stored unencrypted.",
+            description="File with the master key of encryption at rest (docs/encryption.md): 32 random bytes in base64 or hex, or raw; "
+            "further lines only open.",
             extra={"parse": parse_path, "credential_file": "master_key"},
         ),
     ] = None

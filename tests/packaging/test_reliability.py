@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import ast
 import re
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from functools import cache
 
@@ -13,10 +13,11 @@ import pytest
 from tests.packaging.project import ROOT
 
 TEXT = (ROOT / "docs" / "RELIABILITY.md").read_text()
+MEASURED = (ROOT / "docs" / "measurements" / "reliability.md").read_text()
 COUNTS = {"S": 8, "P": 8, "L": 4, "D": 6, "E": 9, "N": 4, "X": 12}
 IDS = [f"{letter}{number}" for letter, count in COUNTS.items() for number in range(1, count + 1)]
 PROMISES = 10
-COLUMNS = 7
+FIELDS = ["", "test", "command", "bar", "not covered"]
 CITED = re.compile(r"`((?:tests|benchmarks|deploy)/[\w/.-]+\.(?:py|sh))(?:::(test_\w+))?`")
 
 
@@ -29,19 +30,26 @@ class Citation:
     """Empty for a program."""
 
 
-def rows(pattern: str) -> dict[str, list[str]]:
-    """The cells of each table row whose first cell matches, by that cell."""
-    found: dict[str, list[str]] = {}
-    for line in TEXT.splitlines():
-        cells = [cell.strip() for cell in line.strip("|").split(" | ")]
-        if line.startswith("| ") and re.fullmatch(pattern, cells[0]):
-            assert cells[0] not in found, f"{cells[0]} is there twice"
-            found[cells[0]] = cells
+def blocks(pattern: str) -> dict[str, dict[str, str]]:
+    """The fields of each block whose number or id matches, by it: a bold line, then ``- name: text`` items; "" has the line itself."""
+    found: dict[str, dict[str, str]] = {}
+    fields: dict[str, str] = {}
+    for paragraph in re.split(r"\n(?=- )|\n\n", TEXT):
+        text = " ".join(paragraph.split())
+        head = re.match(rf"\*\*({pattern})[.*]", text)
+        if head is not None:
+            assert head[1] not in found, f"{head[1]} is there twice"
+            fields = found[head[1]] = {"": text.removeprefix(head[0]).strip("*: ")}
+        elif text.startswith("- "):
+            name, _, rest = text.removeprefix("- ").partition(": ")
+            fields[name] = rest
+        else:
+            fields = {}
     return found
 
 
-def citations(cells: list[str]) -> Iterator[Citation]:
-    """What a row names."""
+def citations(cells: Iterable[str]) -> Iterator[Citation]:
+    """What a block names."""
     for match in CITED.finditer(" ".join(cells)):
         yield Citation(match[1], match[2] or "")
 
@@ -57,29 +65,31 @@ def documented(path: str) -> dict[str, str]:
     return {"": module} | {node.name: f"{node.name} {ast.get_docstring(node)} {module}" for node in functions}
 
 
-EXPERIMENTS = rows(r"[SPLDENX]\d+")
+EXPERIMENTS = blocks(r"[SPLDENX]\d+")
 
 
-def test_every_experiment_has_its_row() -> None:
-    """All of the list, in its order, and nothing else."""
+def test_every_experiment_has_its_block() -> None:
+    """All of the list, in its order, and nothing else; each has every field."""
     assert list(EXPERIMENTS) == IDS
-    assert {name: len(cells) for name, cells in EXPERIMENTS.items() if len(cells) != COLUMNS} == {}
+    assert {name: list(fields) for name, fields in EXPERIMENTS.items() if list(fields) != FIELDS} == {}
 
 
 @pytest.mark.parametrize("experiment", IDS)
-def test_a_row_is_complete(experiment: str) -> None:
-    """Fault, test, command, bar, figure, what is not covered: none is left empty, and there is no figure without a test."""
-    cells = EXPERIMENTS[experiment]
+def test_a_block_is_complete(experiment: str) -> None:
+    """Fault, test, command, bar, what is not covered, and the figure on its page: none is empty, and there is no figure without a test."""
+    fields = EXPERIMENTS[experiment]
+    figures = re.findall(rf"^- \*\*{experiment}\*\*: (\S.*)$", MEASURED, re.MULTILINE)
 
-    assert [cell for cell in cells if not cell] == []
-    assert list(citations(cells)) or (cells[2], cells[5]) == ("none", "not measured")
+    assert [name for name, text in fields.items() if not text] == []
+    assert len(figures) == 1
+    assert list(citations(fields.values())) or (fields["test"], figures[0]) == ("none", "not measured")
 
 
 @pytest.mark.parametrize("experiment", IDS)
-def test_what_a_row_names_exists_and_names_the_experiment(experiment: str) -> None:
+def test_what_a_block_names_exists_and_names_the_experiment(experiment: str) -> None:
     """A test by its name or its docstring, or its file's; a program by its docstring."""
     named = re.compile(rf"(?<![A-Za-z0-9]){experiment}(?![A-Za-z0-9])", re.IGNORECASE)
-    for cited in citations(EXPERIMENTS[experiment]):
+    for cited in citations(EXPERIMENTS[experiment].values()):
         assert (ROOT / cited.path).exists(), cited
         assert cited.name in documented(cited.path), cited
         assert named.search(documented(cited.path)[cited.name].replace("_", " ")), cited
@@ -87,12 +97,14 @@ def test_what_a_row_names_exists_and_names_the_experiment(experiment: str) -> No
 
 def test_every_promise_has_its_mechanism_and_its_test() -> None:
     """Ten of them, each with a module that keeps it and a test that exists."""
-    promises = rows(r"\d+")
+    promises = blocks(r"\d+")
 
     assert list(promises) == [str(number) for number in range(1, PROMISES + 1)]
-    for number, cells in promises.items():
-        modules = re.findall(r"`((?:actors|storage|supervisor|config|benchmarks|tests/support)/[\w/.]+)`", cells[2])
-        tests = list(citations(cells[3:]))
+    for number, fields in promises.items():
+        modules = re.findall(
+            r"`((?:actors|storage|supervisor|config|benchmarks|tests/support)/[\w/.]+)`", fields["kept by"]
+        )
+        tests = list(citations([fields["seen in"]]))
         assert modules, number
         assert [path for path in modules if not (ROOT / path).exists()] == [], number
         assert tests, number
@@ -100,7 +112,7 @@ def test_every_promise_has_its_mechanism_and_its_test() -> None:
 
 
 def test_every_other_test_it_names_exists() -> None:
-    """In the text and in the tables of the long runs, too."""
+    """In the text and in the blocks of the long runs, too."""
     cited = list(citations(TEXT.splitlines()))
 
     assert len(cited) > len(IDS)
