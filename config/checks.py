@@ -28,6 +28,8 @@ _ORDERED = (
     ("health.misses_to_report", "health.misses_to_restart"),
 )
 _RENEWALS_PER_LEASE = 3
+_ANSWERING_S = 2.0
+"""What a request takes beside the send itself."""
 
 
 def check(
@@ -35,6 +37,7 @@ def check(
 ) -> Iterator[Problem]:
     """Every contradiction, with the place where its key was set; ``environment`` may complete a database's URL."""
     yield from _check_order(settings, where)
+    yield from _check_send_timeout(settings, where)
     yield from _check_lease(settings, where)
     yield from _check_webhook_lease(settings, where)
     yield from _check_bind(settings, where)
@@ -55,6 +58,14 @@ def _check_order(settings: Settings, where: Where) -> Iterator[Problem]:
 def _number(settings: Settings, key: str) -> float:
     section, name = key.split(".")
     return float(getattr(getattr(settings, section), name))
+
+
+def _check_send_timeout(settings: Settings, where: Where) -> Iterator[Problem]:
+    send_s, request_s = settings.company.send_timeout_s, settings.http.request_timeout_s
+    if send_s + _ANSWERING_S > request_s:
+        wrong = f"{send_s:g} is longer than a request may take: http.request_timeout_s is {request_s:g}"
+        right = f"write at most {request_s - _ANSWERING_S:g} or raise http.request_timeout_s"
+        yield Problem(where("company.send_timeout_s"), "company.send_timeout_s", wrong, right)
 
 
 def _check_lease(settings: Settings, where: Where) -> Iterator[Problem]:

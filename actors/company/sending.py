@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import secrets
 from typing import Any
 
 import trio
@@ -36,11 +35,6 @@ _NOT_CONFIRMED = "the message was not confirmed in time; it may still arrive"
 _HELD_BACK = (
     "Postgres does not take writes at the moment; the message was held back until it does, and may still be sent"
 )
-
-
-def new_message_id() -> str:
-    """An id in the form WhatsApp's web clients use."""
-    return "3EB0" + secrets.token_hex(9).upper()
 
 
 async def send_message(session: Session, request: SendText | SendContent, ports: CompanyPorts) -> Sent:
@@ -77,10 +71,11 @@ async def _ask_engine(
 
     if session.link is None:
         raise Refused("reconnecting", "the connection to the engine process was lost just now")
+    timeout_s = max(0.0, gives_up_at - trio.current_time())
     try:
         answer = await session.link.call(
-            lambda call: _call_of(request, call),
-            timeout_s=gives_up_at - trio.current_time(),
+            lambda call: _call_of(request, call, timeout_s),
+            timeout_s=timeout_s,
             look=look,
             look_every_s=ports.storage_timeout_s,
         )
@@ -93,18 +88,19 @@ async def _ask_engine(
     return answer
 
 
-def _call_of(request: SendText | SendContent, call: int) -> protocol.SendText | protocol.SendContent:
+def _call_of(request: SendText | SendContent, call: int, timeout_s: float) -> protocol.SendText | protocol.SendContent:
     quoted = request.quoted
     common: dict[str, Any] = {
         "call": call,
+        "timeout_s": timeout_s,
         "to": request.to,
         "quoted": None if quoted is None else protocol.QuotedMessage(quoted.message_id, quoted.sender, quoted.text),
         "mentions": request.mentions,
         "expiration": request.expiration,
     }
     if isinstance(request, SendContent):
-        return protocol.SendContent(content=request.content, message_id=new_message_id(), **common)
-    return protocol.SendText(text=request.text, message_id=request.message_id or new_message_id(), **common)
+        return protocol.SendContent(content=request.content, **common)
+    return protocol.SendText(text=request.text, **common)
 
 
 async def _require_commit(session: Session, position: int, ports: CompanyPorts, gives_up_at: float) -> None:

@@ -36,7 +36,6 @@ class SendText(Request[Sent]):
     phone: str
     """The recipient as the caller wrote it, normalised; repeated in the answer."""
     text: str
-    message_id: str | None = None
     quoted: Quoted | None = None
     mentions: tuple[str, ...] = ()
     """Full JIDs."""

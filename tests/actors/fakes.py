@@ -139,10 +139,10 @@ class FakeEngine:
             case protocol.Connect(call):
                 done: list[protocol.Message] = [protocol.Done(call=call)]
                 return [*done, protocol.Connected(jid=self.jid, lid=None)] if self.jid else done
-            case protocol.SendText(call, message_id=message_id):
+            case protocol.SendText(call):
                 return [
                     protocol.JournalDelta(position=7, creds=None, keys=(protocol.KeyRow("session", "x", b"1"),)),
-                    protocol.Sent(call=call, message_id=message_id, timestamp=1.0, position=7),
+                    protocol.Sent(call=call, message_id=f"3EB0{call:06X}", timestamp=1.0, position=7),
                 ]
             case protocol.Ping(call) | protocol.Disconnect(call) | protocol.Logout(call):
                 return [protocol.Done(call=call)]

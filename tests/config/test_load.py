@@ -281,6 +281,14 @@ def test_tls_needs_both_files() -> None:
     ] == found
 
 
+def test_a_send_must_be_over_before_its_request() -> None:
+    """A send time-out that a request cannot wait for is refused, with the longest one that it can."""
+    (found,) = problems(None, {"WASUP_COMPANY_SEND_TIMEOUT_S": "80"})
+
+    assert "company.send_timeout_s: 80 is longer than a request may take" in found
+    assert "write at most 58 or raise http.request_timeout_s" in found
+
+
 def test_leases_must_survive_a_failed_renewal() -> None:
     """A renewal interval of more than a third of the lease is refused."""
     (found,) = problems(None, {"WASUP_LEASE_TTL_S": "10", "WASUP_LEASE_RENEW_INTERVAL_S": "8"})

@@ -51,7 +51,7 @@ async def both_taken_up(engine: Engine, loopback: Loopback, first: Link, second:
 
 async def say(sender: Link, to: str, text: str, **fields: object) -> p.Sent:
     """Send and see that it was sent."""
-    sent = await sender.call(p.SendText, to=to, text=text, message_id="wanted", **fields)
+    sent = await sender.call(p.SendText, to=to, text=text, **fields)
     assert isinstance(sent, p.Sent), sent
     return sent
 

@@ -119,7 +119,7 @@ async def test_a_send_that_could_not_be_stored_says_so(open_company: OpenCompany
     fake.on_send = refuse("failed to encrypt message: failed to store session: database or disk is full")
     async with open_company(fake=fake) as company:
         await connected(company)
-        failed = await company.ask(SendText(call=2, to="2@lid", text="t", message_id="m"))
+        failed = await company.ask(SendText(call=2, to="2@lid", text="t"))
         closed = await company.hear(Closed)
 
         assert failed.code == "storage_full"

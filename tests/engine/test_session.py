@@ -424,7 +424,7 @@ async def test_a_text_is_sent_and_its_ratchet_step_shipped_first(open_company: O
         await company.ask(Connect(call=1))
         await company.hear(Connected)
         fake.on_send = lambda to, message: put_session(company.file._connection)
-        sent = await company.ask(SendText(call=2, to="79000000002@s.whatsapp.net", text="hello", message_id="wanted"))
+        sent = await company.ask(SendText(call=2, to="79000000002@s.whatsapp.net", text="hello"))
 
     assert isinstance(sent, Sent)
     delta = next(said for said in company.said if isinstance(said, JournalDelta) and said.keys)
@@ -441,7 +441,7 @@ async def test_a_reply_quotes_what_it_answers(open_company: OpenCompany, fake: F
     async with open_company(fake=fake) as company:
         await company.ask(Connect(call=1))
         await company.hear(Connected)
-        await company.ask(SendText(call=2, to="100000000000002@lid", text="answer", message_id="x", quoted=quoted))
+        await company.ask(SendText(call=2, to="100000000000002@lid", text="answer", quoted=quoted))
 
     (message,) = messages
     context = message.extendedTextMessage.contextInfo
@@ -464,7 +464,7 @@ async def test_the_next_text_does_not_wait_for_the_answer_to_the_one_before(
         taken = trio.Event()
         company.holds(Sent, taken)
         for number in range(ANSWERS_WAITING + 5):
-            await company._calls.take(SendText(call=100 + number, to="2@lid", text=str(number), message_id="x"))
+            await company._calls.take(SendText(call=100 + number, to="2@lid", text=str(number)))
         await company.sends(ANSWERS_WAITING + 1)
         await trio.testing.wait_all_tasks_blocked(0.05)
         handed_over = sum(name == "send" for name, _ in fake.done)
@@ -483,7 +483,7 @@ async def test_texts_are_sent_in_the_order_they_came(open_company: OpenCompany, 
         await company.ask(Connect(call=1))
         await company.hear(Connected)
         for number in range(20):
-            await company._calls.take(SendText(call=100 + number, to="2@lid", text=str(number), message_id="x"))
+            await company._calls.take(SendText(call=100 + number, to="2@lid", text=str(number)))
         await company.hear(Sent, 20)
 
     assert texts == [str(number) for number in range(20)]
@@ -496,14 +496,14 @@ async def test_a_recipient_that_is_no_jid_is_refused(open_company: OpenCompany, 
     async with open_company(fake=fake) as company:
         await company.ask(Connect(call=1))
         await company.hear(Connected)
-        refused = await company.ask(SendText(call=2, to=to, text="x", message_id="x"))
+        refused = await company.ask(SendText(call=2, to=to, text="x"))
 
     assert isinstance(refused, Failed)
     assert refused.code == "no_such_recipient"
     assert "send" not in [what for what, _ in fake.done]
 
 
-CALLS: list[ToEngine] = [SendText(call=7, to="2@lid", text="x", message_id="x"), Ping(call=7), Logout(call=7)]
+CALLS: list[ToEngine] = [SendText(call=7, to="2@lid", text="x"), Ping(call=7), Logout(call=7)]
 
 
 @pytest.mark.parametrize("message", CALLS, ids=lambda message: type(message).__name__)
@@ -523,7 +523,7 @@ async def test_a_failed_call_carries_the_librarys_sentence(open_company: OpenCom
     async with open_company(fake=fake) as company:
         await company.ask(Connect(call=1))
         await company.hear(Connected)
-        failed = await company.ask(SendText(call=2, to="79000000009@s.whatsapp.net", text="x", message_id="x"))
+        failed = await company.ask(SendText(call=2, to="79000000009@s.whatsapp.net", text="x"))
         again = await company.ask(Ping(call=3))
 
     assert isinstance(failed, Failed)

@@ -49,7 +49,7 @@ class Side:
     async def send(self, count: int) -> None:
         for number in range(count):
             answered = self.calls[number] = trio.Event()
-            await self.link.send(p.SendText(call=number, to=self.to, text=str(number), message_id="wanted"))
+            await self.link.send(p.SendText(call=number, to=self.to, text=str(number)))
             await answered.wait()
             answer = self.answers.pop(number)
             (self.sent if isinstance(answer, p.Sent) else self.failed).append(answer)

@@ -140,7 +140,7 @@ class FakeCompany(Actor):
         match message:
             case m.SendText():
                 self.company.sent.append(message)
-                message_id = message.message_id or f"3EB0{len(self.company.sent):018d}"
+                message_id = f"3EB0{len(self.company.sent):018d}"
                 return m.Sent(
                     company_id=self.company.company_id, phone=message.phone, message_id=message_id, timestamp=NOW
                 )

@@ -127,8 +127,6 @@ class SendText(Message, frozen=True, tag=True):
     to: str
     """A full JID."""
     text: str
-    message_id: str
-    """The id the daemon would like. The library's send takes none, so `Sent.message_id` is the real one."""
     quoted: QuotedMessage | None = None
     timeout_s: float = 45.0
     """`Failed` with code `timeout` after so long; it may still be sent then."""
@@ -144,7 +142,6 @@ class SendContent(Message, frozen=True, tag=True):
     call: int
     to: str
     content: AnyContent
-    message_id: str
     quoted: QuotedMessage | None = None
     timeout_s: float = 45.0
     mentions: tuple[str, ...] = ()

@@ -46,8 +46,8 @@ def answers(message: Any) -> list[protocol.Message] | None:
             return [protocol.Uploaded(call, FILE)]
         case protocol.Download(call) | protocol.MarkRead(call) | protocol.SetTyping(call):
             return [protocol.Done(call=call)]
-        case protocol.SendContent(call, message_id=message_id):
-            return [protocol.Sent(call=call, message_id=message_id, timestamp=1.0, position=0)]
+        case protocol.SendContent(call):
+            return [protocol.Sent(call=call, message_id=f"3EB0{call:06X}", timestamp=1.0, position=0)]
         case _:
             return None
 

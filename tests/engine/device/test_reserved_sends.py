@@ -61,7 +61,7 @@ async def test_the_message_beyond_waits_until_more_is_reserved(tmp_path: Path) -
         await talk_and_take_nothing_more(first, second)
         await arrive(first, second, *(f"reserved {number}" for number in range(AHEAD)))
         messages = loopback.counters()["messages"]
-        await first.send(p.SendText(call=999, to=f"{B}@s.whatsapp.net", text="beyond", message_id="wanted"))
+        await first.send(p.SendText(call=999, to=f"{B}@s.whatsapp.net", text="beyond"))
         delta = await first.hear(p.JournalDelta)
         before = loopback.counters()["messages"]
         first.record.commit(first.record.file_id or "", delta)

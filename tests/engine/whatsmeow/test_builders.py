@@ -19,7 +19,7 @@ def built(library: Library, kind: c.MediaKind) -> Any:
         kind=kind, direct_path="/v/a", media_key=key, file_sha256=key, file_enc_sha256=key, size=3, seconds=7, width=40, height=20,
         thumbnail=b"small", animated=True,
     )  # fmt: skip
-    request = SendContent(call=1, to="2@lid", content=c.Media(file=file), message_id="x")
+    request = SendContent(call=1, to="2@lid", content=c.Media(file=file))
     return getattr(build_message(library.messages, request), f"{kind}Message")
 
 

@@ -43,7 +43,7 @@ class Pair:
 
     async def send(self, content: c.AnyContent, to: str = TO_B, **fields: Any) -> p.Sent:
         """Send, and see that it was sent."""
-        answer = await self.company.call(p.SendContent, to=to, content=content, message_id="wanted", **fields)
+        answer = await self.company.call(p.SendContent, to=to, content=content, **fields)
         assert isinstance(answer, p.Sent), answer
         return answer
 
@@ -103,7 +103,7 @@ async def test_places_contacts_and_polls(pair: Pair) -> None:
 
 async def test_changing_what_was_sent(pair: Pair) -> None:
     """A reaction, an edit and a deletion name the message they are about."""
-    sent = await pair.company.call(p.SendText, to=TO_B, text="helo", message_id="x", mentions=(TO_B,))
+    sent = await pair.company.call(p.SendText, to=TO_B, text="helo", mentions=(TO_B,))
     first = await pair.arrives()
     await pair.send(c.Reaction(message_id=sent.message_id, emoji="👍", sender=None))
     reaction = (await pair.arrives()).content["reactionMessage"]
@@ -122,16 +122,16 @@ async def test_an_answer_disappears_as_its_chat_does(pair: Pair) -> None:
     """The timer of the chat's last message, also on a file; what the caller says comes first; a timer that was taken away is gone."""
     await pair.peer.send_content("b", A, json.loads((INPUTS / "in_ephemeral_chat.json").read_text()))
     asked = await pair.company.hear_message()
-    await pair.company.call(p.SendText, to=asked["chat"]["id"], text="by the id", message_id="x")
-    await pair.company.call(p.SendText, to=TO_B, text="by the number", message_id="x")
+    await pair.company.call(p.SendText, to=asked["chat"]["id"], text="by the id")
+    await pair.company.call(p.SendText, to=TO_B, text="by the number")
     await pair.send(c.Location(latitude=1.0, longitude=2.0))
-    await pair.company.call(p.SendText, to=TO_B, text="a week", message_id="x", expiration=604_800)
-    await pair.company.call(p.SendText, to=TO_B, text="for ever", message_id="x", expiration=0)
+    await pair.company.call(p.SendText, to=TO_B, text="a week", expiration=604_800)
+    await pair.company.call(p.SendText, to=TO_B, text="for ever", expiration=0)
     contexts = [_context(await pair.arrives()) for _ in range(5)]
     off = {"protocolMessage": {"type": "EPHEMERAL_SETTING", "ephemeralExpiration": 0}}
     await pair.peer.send_content("b", A, off)
     setting = await pair.company.hear_message()
-    await pair.company.call(p.SendText, to=TO_B, text="stays", message_id="x")
+    await pair.company.call(p.SendText, to=TO_B, text="stays")
     after = await pair.arrives()
 
     assert (asked["ephemeralExpiration"], asked["ephemeralSettingTimestamp"]) == (86_400, 1_700_000_000)
@@ -154,7 +154,7 @@ async def test_only_own_messages_can_be_edited(pair: Pair) -> None:
 
     for message_id in ("3EB0FFFF", theirs):
         content = c.Edit(message_id=message_id, text="yours")
-        refused = await pair.company.call(p.SendContent, to=TO_B, content=content, message_id="x")
+        refused = await pair.company.call(p.SendContent, to=TO_B, content=content)
         assert (type(refused), refused.code) == (p.Failed, "no_such_message")
 
 
@@ -227,7 +227,7 @@ async def test_groups(pair: Pair) -> None:
     refusals = [
         await pair.company.call(p.GetGroup, jid=strangers, timeout_s=10.0),
         await pair.company.call(p.GetGroup, jid="120363000000099999@g.us", timeout_s=10.0),
-        await pair.company.call(p.SendText, to=strangers, text="hi", message_id="x"),
+        await pair.company.call(p.SendText, to=strangers, text="hi"),
     ]
 
     assert listed.groups == asked.groups
@@ -246,7 +246,7 @@ async def test_taken_out_of_a_group_without_notice(pair: Pair) -> None:
     await pair.send(c.Location(latitude=1.0, longitude=2.0), to=group)
     pair.loopback.remove_member(group, A, silently=True)
 
-    refused = await pair.company.call(p.SendText, to=group, text="hi", message_id="x")
+    refused = await pair.company.call(p.SendText, to=group, text="hi")
 
     assert (type(refused), refused.code) == (p.Failed, "not_in_group")
 

@@ -89,7 +89,7 @@ async def test_a_message_leaves_when_its_key_is_in_the_record(tmp_path: Path) ->
         await talk(first, second, "before")
         await receive_unconfirmed(first, second)
         messages = loopback.counters()["messages"]
-        await first.send(p.SendText(call=999, to=f"{B}@s.whatsapp.net", text="waits", message_id="wanted"))
+        await first.send(p.SendText(call=999, to=f"{B}@s.whatsapp.net", text="waits"))
         assert isinstance(await first.call(p.Ping), p.Done)
         assert isinstance(await second.call(p.Ping), p.Done)
         assert loopback.counters()["messages"] == messages
@@ -111,7 +111,7 @@ async def test_files_lost_in_the_middle_of_a_send_cost_no_later_message(tmp_path
             first, second = await both_linked(engine, loopback)
             await talk(first, second, "before")
             await receive_unconfirmed(first, second)
-            await first.send(p.SendText(call=999, to=f"{B}@s.whatsapp.net", text="never leaves", message_id="wanted"))
+            await first.send(p.SendText(call=999, to=f"{B}@s.whatsapp.net", text="never leaves"))
             assert isinstance(await first.call(p.Ping), p.Done)
             engine.process.kill()
         shutil.rmtree(tmp_path / "devices")
@@ -349,7 +349,7 @@ async def test_no_secret_reaches_standard_error(tmp_path: Path) -> None:
 
 async def say_to_nobody(link: Link) -> None:
     """A send that WhatsApp refuses."""
-    answer = await link.call(p.SendText, to="79000000099@s.whatsapp.net", text="confidential", message_id="x")
+    answer = await link.call(p.SendText, to="79000000099@s.whatsapp.net", text="confidential")
     assert isinstance(answer, p.Failed)
     assert answer.code == "no_such_recipient"
 
