@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import trio
-from trio.testing import MockClock
+from trio.testing import MockClock, wait_all_tasks_blocked
 
 from actors.engine.protocol import messages as protocol
 from actors.messages import (
@@ -124,6 +124,7 @@ async def test_a_company_that_is_stopped_between_two_sessions_lets_its_lease_run
         world.engine.die()
         await running.settle()
         status = await running.ref.ask(StopSession())
+        await wait_all_tasks_blocked()  # the directory reads its mail
 
         assert status.status is CompanyState.STOPPED
         assert (released(world), dropped(world)) == (0, 1)
