@@ -363,7 +363,7 @@ async def test_a_company_whose_client_is_stuck_gets_no_second_one(
 
         assert isinstance(refused, Failed)
         assert refused.code == "engine_error"
-        assert company.host.stuck_clients() == 1
+        assert company.host.count_stuck_clients() == 1
         release.set()
         fake.stop("962302#1")
 
