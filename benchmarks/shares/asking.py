@@ -80,16 +80,21 @@ async def _ask_on(daemon: Daemon, key: str, wish: Callable[[int], Wish], asked: 
     number = 0
     async with trio.open_nursery() as nursery:
         while True:
-            nursery.start_soon(_attempt, daemon, wish(number).encoded(key), asked)
+            # Connected here: a daemon that is slow to accept is not to find a queue of ours in front of everyone else.
+            stream = await _connect(daemon)
+            nursery.start_soon(_attempt, stream, wish(number).encoded(key), asked)
             number += 1
             await trio.sleep(AGAIN_S if asked.is_full.is_set() else FIRST_S)
 
 
-async def _attempt(daemon: Daemon, request: bytes, asked: Asked) -> None:
+async def _connect(daemon: Daemon) -> trio.SocketStream:
     found = urlsplit(daemon.url)
     assert found.hostname is not None
     assert found.port is not None
-    stream = await trio.open_tcp_stream(found.hostname, found.port)
+    return await trio.open_tcp_stream(found.hostname, found.port)
+
+
+async def _attempt(stream: trio.SocketStream, request: bytes, asked: Asked) -> None:
     async with stream:
         with suppress(trio.BrokenResourceError):
             await stream.send_all(request)
