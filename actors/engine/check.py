@@ -26,7 +26,7 @@ def main() -> int:
 
     try:
         with tempfile.TemporaryDirectory(prefix="wasup-check-") as directory:
-            make_host(argparse.Namespace(devices=Path(directory), max_companies=1))
+            make_host(argparse.Namespace(devices=Path(directory), max_companies=1, whatsapp_version=""))
     except (EngineError, UnknownSchema, OSError) as error:
         sys.stderr.write(f"{error}\n")
         sys.stderr.flush()

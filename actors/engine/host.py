@@ -37,6 +37,10 @@ class Host:
     max_companies: int
     reserve: Reserve
     """Room for those who have to finish when there is none."""
+    whatsapp_version: str = ""
+    """What its clients announce; empty when the library does not say."""
+    version_fault: str = ""
+    """Why that is not what the daemon wanted."""
     client_map_lock: ClientMapLock = field(default_factory=ClientMapLock)
     boot: str = field(default_factory=boot_of_this_machine)
     companies: set[str] = field(default_factory=set[str])

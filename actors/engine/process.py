@@ -75,6 +75,9 @@ def parse(arguments: Sequence[str] | None) -> argparse.Namespace:
     parser.add_argument(
         "--control-within", type=float, default=15.0, help="seconds to wait for the control connection (default 15)"
     )
+    parser.add_argument(
+        "--whatsapp-version", default="", help="the version of WhatsApp Web to announce (default: the library's own)"
+    )
     parser.add_argument("--parent", type=int, default=None, help="pid of the daemon; without it any parent will do")
     return parser.parse_args(arguments)
 

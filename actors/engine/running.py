@@ -16,6 +16,7 @@ from actors.engine.exits import CANNOT_START, CONTROL_LOST, NEVER_CONTROLLED, OR
 from actors.engine.host import Host
 from actors.engine.logs import EngineLog
 from actors.engine.server import Server
+from actors.engine.whatsmeow.announced_version import announce, own_version
 from actors.engine.whatsmeow.library import Library
 from config.reserve import Reserve
 
@@ -36,8 +37,11 @@ def make_host(options: argparse.Namespace) -> Host:
     options.devices.mkdir(mode=0o700, parents=True, exist_ok=True)
     library = Library()
     sqlite = Sqlite(library.path)
+    version, fault = _announced(library, options.whatsapp_version)
     template = read_template(library, sqlite)
     return Host(
+        whatsapp_version=version,
+        version_fault=fault,
         library=library,
         sqlite=sqlite,
         template=template,
@@ -45,6 +49,22 @@ def make_host(options: argparse.Namespace) -> Host:
         max_companies=options.max_companies,
         reserve=Reserve(options.devices),
     )
+
+
+def _announced(library: Library, wanted: str) -> tuple[str, str]:
+    """Have the library announce the wanted version; what it announces, and why it is another one."""
+    try:
+        return announce(library.path, wanted), ""
+    except EngineError as error:
+        return _own_version(library), str(error)
+
+
+def _own_version(library: Library) -> str:
+    """What the library announces by itself; empty where it is not found."""
+    try:
+        return own_version(library.path)
+    except EngineError:
+        return ""
 
 
 @final

@@ -157,7 +157,7 @@ class Server:
 
     async def _control(self, socket: Socket) -> None:
         self.controlled.set()
-        await socket.send(EngineHello(pid=os.getpid(), neonize=VERSION))
+        await socket.send(self._hello())
         try:
             while True:
                 message = await socket.receive()
@@ -170,6 +170,15 @@ class Server:
                         self._log.caution(f"a {type(message).__name__} has no place on the control connection")
         finally:
             self._shut_down("the control connection was lost")
+
+    def _hello(self) -> EngineHello:
+        host = self._host
+        return EngineHello(
+            pid=os.getpid(),
+            neonize=VERSION,
+            whatsapp_version=host.whatsapp_version,
+            version_fault=host.version_fault,
+        )
 
     def _statistics(self, call: int) -> EngineStatistics:
         return EngineStatistics(

@@ -15,6 +15,7 @@ import trio_websocket
 
 from actors.engine.exits import CONTROL_LOST, NEVER_CONTROLLED, ORDERLY
 from actors.engine.protocol import messages as p
+from actors.engine.whatsmeow.library import LIBRARY_ANNOUNCES
 from tests.engine.daemon import ROOT, Record, run_engine
 from tests.support.waiting import wait_until
 
@@ -26,7 +27,9 @@ async def test_it_says_hello_and_counts(tmp_path: Path) -> None:
     async with run_engine(tmp_path, ENVIRONMENT) as engine:
         statistics = await engine.statistics()
 
-        assert engine.hello == p.EngineHello(pid=engine.process.pid, neonize="0.5.2")
+        assert engine.hello == p.EngineHello(
+            pid=engine.process.pid, neonize="0.5.2", whatsapp_version=LIBRARY_ANNOUNCES
+        )
         assert (statistics.companies, statistics.stale_clients, statistics.stuck_clients) == ((), 0, 0)
         assert 20_000_000 < statistics.rss_bytes < 120_000_000
         assert statistics.threads > 1

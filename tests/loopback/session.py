@@ -25,7 +25,7 @@ from tests.loopback.passkey_walks import Passkeys
 from tests.loopback.protobuf import Fields, parse
 from tests.loopback.restrictions import Restrictions
 from tests.loopback.router import Router
-from tests.loopback.versions import Versions
+from tests.loopback.versions import Versions, require_matching_hash
 
 SETTLE_S: Final = 0.05
 """Baileys drops a frame that arrives before its own handshake promise has settled."""
@@ -105,6 +105,7 @@ class Sessions:
             self._refuse(connection, OUTDATED)
             await self._listen(connection)
         elif _PAIRING_DATA in payload:
+            require_matching_hash(payload, payload.message(_PAIRING_DATA))
             waiting = registration(connection, finished.client_static, payload.message(_PAIRING_DATA))
             self._registrations.offer(waiting)
             self._journal.changed()

@@ -6,6 +6,7 @@ later time on. Clients that are connected stay so until they log in again.
 
 from __future__ import annotations
 
+import hashlib
 import zlib
 from collections import deque
 from dataclasses import dataclass
@@ -20,6 +21,7 @@ FIRST_REVISION: Final = 1_000_000_000
 MAX_ANNOUNCED: Final = 10_000
 _USER_AGENT, _APP_VERSION = 5, 2
 _PRIMARY, _SECONDARY, _TERTIARY = 1, 2, 3
+_BUILD_HASH: Final = 7
 _PARTS: Final = 10_000
 
 
@@ -78,6 +80,16 @@ class Versions:
         told = f'"client_revision":{self.revision},' if self.revision else ""
         script = f'{{"require":[["SiteData",[],{{"server_revision":1,{told}"push_phase":"C3"}},317]]}}'
         return f"<!DOCTYPE html><html><head><title>WhatsApp Web</title></head><body><script>{script}</script></body></html>".encode()
+
+
+def require_matching_hash(payload: Fields, registration: Fields) -> None:
+    """A registration repeats its version as an MD5: ValueError for another version's."""
+    version = ".".join(map(str, announced_version(payload)))
+    if (
+        _BUILD_HASH in registration
+        and registration.data(_BUILD_HASH) != hashlib.md5(version.encode(), usedforsecurity=False).digest()
+    ):
+        raise ValueError(f"the build hash is not that of {version}")
 
 
 def announced_version(payload: Fields) -> tuple[int, int, int]:

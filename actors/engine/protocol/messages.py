@@ -338,6 +338,10 @@ class EngineHello(Message, frozen=True, tag=True):
 
     pid: int
     neonize: str
+    whatsapp_version: str = ""
+    """What its clients announce to WhatsApp, like ``2.3000.1047769893``; empty when the library does not say."""
+    version_fault: str = ""
+    """Why that is not the version it was started with; empty when it is."""
 
 
 class EngineStatisticsRequest(Message, frozen=True, tag=True):
