@@ -68,12 +68,14 @@ class PlacementActor(Actor):
         settings: EngineSettings,
         sessions_per_engine: int,
         have_leave: Callable[[str], None],
+        version: Callable[[], str],
     ) -> None:
-        """``have_leave`` tells a company to `LeaveEngine`; it neither waits nor fails."""
+        """``have_leave`` tells a company to `LeaveEngine`; it neither waits nor fails. ``version`` is what new processes announce."""
         self._engines = engines
         self._make_engine = make_engine
         self._settings = settings
         self._have_leave = have_leave
+        self._present_version = version
         self._places = Places(sessions_per_engine)
         self._log = structlog.get_logger("wasup.placement")
 
@@ -86,7 +88,7 @@ class PlacementActor(Actor):
     async def receive(self, message: Any) -> Any:
         match message:
             case AssignEngine(company_id, hosts):
-                engine = self._places.kept(company_id, hosts) or await self._choose(company_id, hosts)
+                engine = self._places.kept(company_id, hosts, self._version) or await self._choose(company_id, hosts)
                 self._places.put(company_id, engine)
                 self.context.spawn(self._answer_when_ready, engine, self.context.defer(), name="place")
                 if hosts == "pairing":
@@ -107,6 +109,10 @@ class PlacementActor(Actor):
             case _:
                 raise TypeError(f"placement does not understand {type(message).__name__}")
 
+    @property
+    def _version(self) -> str:
+        return self._present_version()
+
     # --- leaving ---
 
     def _leave(self, company_id: str) -> Engine | None:
@@ -121,6 +127,8 @@ class PlacementActor(Actor):
             return
         if engine.is_worn:
             self._end(engine, "worn")
+        elif engine.version != self._version:
+            self._end(engine, "another version is announced")
         elif engine.hosts == "pairing":
             self.context.after(self._settings.pairing_idle_s, _IdleSince(engine.name, engine.taken))
 
@@ -163,6 +171,7 @@ class PlacementActor(Actor):
             report = await self._engines.child(engine.name).ask(GetEngineReport(), timeout=REPORT_TIMEOUT_S)
         except SupervisorError:
             return  # it is being restarted and hosts nobody
+        engine.version = report.version
         for company_id in report.companies:
             self._places.put(company_id, engine)
 
@@ -170,26 +179,29 @@ class PlacementActor(Actor):
         self._leave(company_id)
         if not self._has_room("linked"):  # a phone would be linked to a company that then has no process to run in
             raise Refused("engine_unavailable", "every engine process is full", retry_after_s=FULL_AGAIN_S)
-        return self._places.with_room(hosts) or await self._start_engine(hosts)
+        return self._places.with_room(hosts, self._version) or await self._start_engine(hosts)
 
     def _has_room(self, hosts: Hosts) -> bool:
-        return self._places.with_room(hosts) is not None or self._places.count(hosts) < self._most(hosts)
+        return self._places.with_room(hosts, self._version) is not None or self._places.count(
+            hosts, self._version
+        ) < self._most(hosts)
 
     def _most(self, hosts: Hosts) -> int:
         return self._settings.max_pairing_processes if hosts == "pairing" else self._settings.max_processes
 
     async def _make_ready(self) -> None:
-        if self._places.with_room("linked") is None:
+        if self._places.with_room("linked", self._version) is None:
             with suppress(Refused):  # then it is tried again when the place is taken
                 await self._start_engine("linked")
 
     async def _start_engine(self, hosts: Hosts) -> Engine:
-        if self._places.count(hosts) >= self._most(hosts):
+        if self._places.count(hosts, self._version) >= self._most(hosts):
             raise Refused(
                 "engine_unavailable",
                 "as many companies as possible are being linked now",
                 retry_after_s=FULL_AGAIN_S,
             )
+        version = self._version
         taken = {child.id for child in self._engines.which_children()}
         name = next(name for number in itertools.count() if (name := f"{PREFIXES[hosts]}-{number}") not in taken)
         spec = ChildSpec(
@@ -205,15 +217,20 @@ class PlacementActor(Actor):
             raise Refused(
                 "engine_unavailable", "no engine process could be started", retry_after_s=FAILED_AGAIN_S
             ) from error
-        return self._places.add(name)
+        engine = self._places.add(name)
+        engine.version = version
+        return engine
 
     async def _answer_when_ready(self, engine: Engine, reply: ReplyTo[Any]) -> None:
         try:
             ref = self._engines.child(engine.name)
-            socket_path = await ref.ask(WaitReady(), timeout=self._settings.start_timeout_s)
+            ready = await ref.ask(WaitReady(), timeout=self._settings.start_timeout_s)
         except SupervisorError as error:
             if isinstance(error, NoSuchActor | ActorStopped):  # it will not come back: its companies get another place
                 await self.context.ref.send(_EngineGone(engine.name))
             reply.fail(Refused("engine_unavailable", f"{engine.name} is not ready: {error}", retry_after_s=2.0))
         else:
-            reply.reply(EnginePlace(engine=ref.path, socket_path=socket_path, hosts=engine.hosts))
+            engine.version = ready.version
+            reply.reply(
+                EnginePlace(engine=ref.path, socket_path=ready.socket_path, hosts=engine.hosts, version=ready.version)
+            )

@@ -41,6 +41,9 @@ from actors.postgres import PostgresActor
 from actors.sharing import Places
 from actors.storage.actor import StorageActor
 from actors.storage.reading import AuthReader
+from actors.versions.actor import VersionsActor
+from actors.versions.lookup import LookUp
+from actors.versions.state import VersionState
 from actors.webhooks.actor import FINISH_S, WebhookActor
 from actors.webhooks.coordinator import WebhookCoordinator
 from actors.webhooks.gauges import WebhookGauges
@@ -53,6 +56,7 @@ from storage.database.listening import Listener
 from storage.database.pool import Database
 from storage.embedded.server import EmbeddedPostgres
 from storage.tables import ownership
+from storage.tables.whatsapp_version import VersionMemory
 from supervisor import (
     Backoff,
     ChildSpec,
@@ -84,6 +88,7 @@ class Parts:
     embedded: EmbeddedPostgres | None
     connect_gate: trio.CapacityLimiter
     disk: DiskState
+    versions: VersionState
     live: LiveSettings
     """``settings``, and what reloads have changed of them since."""
     manager: ServiceManager
@@ -106,6 +111,7 @@ def build_tree(parts: Parts) -> SupervisorSpec:
         ChildSpec(id="storage", start=partial(_storage, parts), mailbox=MailboxSpec(capacity=20_000), backoff=QUICK),
         ChildSpec(id="events", start=partial(_events, parts), mailbox=MailboxSpec(capacity=20_000), backoff=QUICK),
         ChildSpec(id="limiter", start=partial(_limiter, parts), backoff=QUICK),
+        ChildSpec(id="versions", start=partial(_versions, parts), backoff=QUICK),
         ChildSpec(id="engines", start=DynamicSupervisorSpec(intensity=ENGINES, intensity_per_child=True)),
         ChildSpec(
             id="placement", start=partial(_placement, parts), mailbox=MailboxSpec(capacity=10_000), backoff=QUICK
@@ -202,12 +208,26 @@ def _shared_windows(settings: Settings) -> SharedWindows | None:
     return RedisWindows(settings.redis_url)
 
 
+def _versions(parts: Parts, _: Context) -> VersionsActor:
+    settings = parts.settings.whatsapp
+    look_up = LookUp(settings.version_url, timeout_s=settings.version_timeout_s, max_bytes=settings.version_page_bytes)
+    parts.metrics.set_source("versions", parts.versions.samples)
+    return VersionsActor(
+        parts.versions,
+        settings=settings,
+        ask=lambda: look_up.newest(parts.live.now.proxy.reveal() if parts.live.now.proxy else None),
+        memory=VersionMemory(parts.database),
+        wall_clock=time.time,
+    )
+
+
 def _placement(parts: Parts, context: Context) -> PlacementActor:
     command = EngineCommand(
         runtime_dir=parts.runtime_dir,
         device_dir=parts.settings.devices_dir,
         environment=environment_for_children(os.environ),
         max_companies=parts.settings.sessions_per_engine,
+        versions=parts.versions,
     )
     return PlacementActor(
         context.supervisor("/engines"),
@@ -215,6 +235,7 @@ def _placement(parts: Parts, context: Context) -> PlacementActor:
         settings=parts.settings.engine,
         sessions_per_engine=parts.settings.sessions_per_engine,
         have_leave=partial(_have_leave, context),
+        version=lambda: parts.versions.current.text,
     )
 
 
@@ -249,6 +270,7 @@ def _company_specs(parts: Parts, context: Context) -> Callable[[str, bool], Chil
         connect_gate=parts.connect_gate,
         metrics=parts.metrics,
         disk=parts.disk,
+        versions=parts.versions,
         settings=settings.company,
         storage_timeout_s=settings.storage.command_timeout_s,
         engine_timeout_s=settings.engine.start_timeout_s,

@@ -7,7 +7,7 @@ from typing import Annotated
 from msgspec import Meta
 
 from config.section import DAY_S, KIB, MIB, Section
-from config.values import Network, parse_networks
+from config.values import Network, parse_networks, parse_whatsapp_version
 
 
 class OutboundSettings(Section, frozen=True):
@@ -125,3 +125,41 @@ class MediaSettings(Section, frozen=True):
             description="How long files can be fetched and sent again; WhatsApp has its own limit.",
         ),
     ] = 30 * DAY_S
+
+
+class WhatsAppSettings(Section, frozen=True):
+    """What WhatsApp is told of this client."""
+
+    version: Annotated[
+        str,
+        Meta(
+            description="The version of WhatsApp Web to announce: `auto` finds it out, `library` is the library's own, or one "
+            "like `2.3000.1047769893`.",
+            extra={"parse": parse_whatsapp_version},
+        ),
+    ] = "auto"
+    version_url: Annotated[
+        str,
+        Meta(
+            min_length=8,
+            max_length=2000,
+            pattern=r"^https?://",
+            description="The page that `auto` reads the newest version from, through `proxy` where one is set.",
+        ),
+    ] = "https://web.whatsapp.com/"
+    version_interval_s: Annotated[float, Meta(ge=60, le=30 * DAY_S, description="How often `auto` reads it.")] = DAY_S
+    version_timeout_s: Annotated[
+        float,
+        Meta(gt=0, le=60, description="Time for the page; a start waits so long when it knows none of the last day."),
+    ] = 5.0
+    version_page_bytes: Annotated[
+        int, Meta(ge=1 * KIB, le=64 * MIB, description="How much of the page is read at most.")
+    ] = 4 * MIB
+    version_renew_s: Annotated[
+        float,
+        Meta(
+            ge=0,
+            le=365 * DAY_S,
+            description="Age over the newest one at which `auto` goes over to that without a refusal; connected companies stay.",
+        ),
+    ] = 14 * DAY_S

@@ -13,6 +13,7 @@ from msgspec import Meta
 from config.outward import MediaSettings as MediaSettings
 from config.outward import OutboundSettings as OutboundSettings
 from config.outward import WebhookSettings as WebhookSettings
+from config.outward import WhatsAppSettings as WhatsAppSettings
 from config.section import DAY_S, KIB, MIB, Section
 from config.values import Network, parse_networks, parse_path
 
@@ -217,6 +218,15 @@ class CompanySettings(Section, frozen=True):
     circuit_max_s: Annotated[
         float, Meta(gt=0, le=604_800, description="Longest pause before a probe of an open circuit.")
     ] = 3600.0
+    outdated_min_s: Annotated[
+        float,
+        Meta(
+            gt=0,
+            le=7 * DAY_S,
+            description="First wait of a company whose version WhatsApp refuses while there is no other.",
+        ),
+    ] = 900.0
+    outdated_max_s: Annotated[float, Meta(gt=0, le=7 * DAY_S, description="Longest such wait.")] = 21_600.0
     conflict_min_s: Annotated[
         float, Meta(gt=0, le=86_400, description="First pause after another client took the session over; it doubles.")
     ] = 60.0

@@ -29,6 +29,7 @@ from config.sections import (
     RateLimitSettings,
     StorageSettings,
     WebhookSettings,
+    WhatsAppSettings,
 )
 from config.values import (
     Bind,
@@ -147,6 +148,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     health: HealthSettings = HealthSettings()
     outbound: OutboundSettings = OutboundSettings()
     webhooks: WebhookSettings = WebhookSettings()
+    whatsapp: WhatsAppSettings = WhatsAppSettings()
     media: MediaSettings = MediaSettings()
     disk: DiskSettings = DiskSettings()
     janitor: JanitorSettings = JanitorSettings()

@@ -19,6 +19,7 @@ from config.secret import Secret
 Network = ipaddress.IPv4Network | ipaddress.IPv6Network
 
 _COMPANY_ID = re.compile(r"[A-Za-z0-9_-]{1,64}")
+_WHATSAPP_VERSION = re.compile(r"2\.3000\.[0-9]{9,10}")
 _HOST = re.compile(r"[A-Za-z0-9](?:[A-Za-z0-9.-]{0,251}[A-Za-z0-9])?")
 _MAX_PORT = 65535
 _REDIS_PARAMETERS = frozenset(
@@ -234,3 +235,15 @@ def _kind(raw: object) -> str:
 
 Parse = Callable[[object], object]
 """The shape of every ``parse_…`` function here."""
+
+
+def parse_whatsapp_version(value: object) -> str:
+    """`auto`, `library`, or a version of WhatsApp Web."""
+    if isinstance(value, str) and (value in ("auto", "library") or _WHATSAPP_VERSION.fullmatch(value)):
+        return value
+    raise ValueError(f"{value!r} is no version of WhatsApp Web; use auto, library, or a version like 2.3000.1047769893")
+
+
+def revision_of(version: str) -> int:
+    """The N of a version ``2.3000.N``."""
+    return int(version.rpartition(".")[2])

@@ -8,7 +8,7 @@ from typing import Any, final
 
 from actors.company import commands as orders
 from actors.company import internal_messages as notices
-from actors.company import ownership
+from actors.company import outdated, ownership
 from actors.company import queries as inquiring
 from actors.company.announcer import Announcer
 from actors.company.disconnect_policy import Credentials, Outcome, classify
@@ -105,6 +105,7 @@ class CompanyActor(Actor):
         self._session_number = 0
         self._session_task: Helper | None = None
         self._timer: Timer | None = None
+        self._version_watch: Helper | None = None
         self._link_failures = 0
         self._pairing_pending: protocol.Connected | bool = False
 
@@ -190,6 +191,11 @@ class CompanyActor(Actor):
                     await self._wait_for_room(why)
                 else:
                     self._fail_attempt(why)
+            case notices.VersionChanged(session) if session == self._session_number:
+                if self.condition.state is S.CONNECTING:
+                    await self.move("goes on with another version")
+            case notices.VersionDecided(serial, refused) if serial == self.condition.serial:
+                await outdated.decided(self, refused)
             case notices.RetryDue(serial) if serial == self.condition.serial:
                 await self._on_retry_due()
             case notices.DeadlineReached(serial) if serial == self.condition.serial:
@@ -246,6 +252,12 @@ class CompanyActor(Actor):
         self.enter(state, reason, code)
         self.next_attempt_at = self.ports.wall_clock() + seconds
         self._timer = self.context.after(seconds, notices.RetryDue(self.condition.serial))
+
+    def watch_versions(self, refused: str) -> None:
+        """Have this condition end when it is decided what to do about a refused version."""
+        if self._version_watch is not None:
+            self._version_watch.cancel()
+        self._version_watch = self.context.spawn(outdated.watch, self, refused, self.condition.serial, name="version")
 
     # --- the disk ---
 
@@ -408,6 +420,7 @@ class CompanyActor(Actor):
             await self.move("linked: goes on among the linked companies")
             return
         self.evidence.connected()
+        self.ports.versions.accepted(outdated.version_of(self))
         self._settle()
         was_connected = self.condition.state is S.CONNECTED
         self.enter(S.CONNECTED, "logged in")
@@ -435,6 +448,10 @@ class CompanyActor(Actor):
         was_pairing = self.condition.state is S.PAIRING
         self._pairing_pending = False
         self._settle()
+        version = outdated.version_of(self)
+        is_refused = verdict.state is S.OUTDATED and closed.code == 405
+        if is_refused:
+            self.ports.versions.refused(version)
         if closed.kind == STORAGE_FULL:
             self._forget_failures_when_stable()
             await self._wait_for_room(verdict.reason, self.retry.after_full_disk())
@@ -442,6 +459,8 @@ class CompanyActor(Actor):
             orders.forget_identity(self, verdict.reason)
         elif was_pairing or (verdict.state is S.UNLINKED and self.phone_number is None):
             await self._rest_unlinked(verdict.reason)
+        elif is_refused:
+            await outdated.refused(self, version)
         elif verdict.state is S.CONFLICT:
             self.wait_for_retry(S.CONFLICT, verdict.reason, self.retry.after_conflict())
         elif verdict.state is S.BANNED and closed.expires_in_s is not None:
@@ -470,7 +489,7 @@ class CompanyActor(Actor):
     async def try_again(self, reason: str) -> None:
         """Log in again, in a new session when there is none, or none where a linked company may be."""
         self.ports.metrics.reconnect_attempted(self.company_id)
-        if self.session is not None and self.session.is_among_pairings:
+        if self.session is not None and (self.session.is_among_pairings or outdated.is_stale(self)):
             await self.close_session(drain=True, keep_lease=True)
         if self.session is None:
             self.bring_up(reason)

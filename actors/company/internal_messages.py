@@ -83,6 +83,21 @@ class AttemptFailed:
 
 
 @dataclass(frozen=True, slots=True)
+class VersionChanged:
+    """It is this company's turn to log in, and its engine process announces a version that is not the present one."""
+
+    session: int
+
+
+@dataclass(frozen=True, slots=True)
+class VersionDecided:
+    """What to do about a refused version is decided."""
+
+    serial: int
+    refused: str
+
+
+@dataclass(frozen=True, slots=True)
 class RetryDue:
     serial: int
 

@@ -13,6 +13,7 @@ import trio
 from actors.company.link import EngineLink
 from actors.disk.state import DiskState
 from actors.messages import CompanyState
+from actors.versions.state import VersionState
 from config.sections import CompanySettings
 from storage.tables.auth_state import AuthState
 from supervisor import ActorRef
@@ -47,6 +48,8 @@ class CompanyPorts:
     """Bounds how many companies take up their session, or log in again, at once."""
     metrics: CompanyMetrics
     disk: DiskState
+    versions: VersionState
+    """Which version of WhatsApp Web is announced; hears what WhatsApp says to it."""
     settings: CompanySettings
     storage_timeout_s: float
     """How long a commit or a lease may take before it is asked for again, or a caller is told that storage is away."""

@@ -28,10 +28,11 @@ class Retry:
         self._suspensions = 0
         self._conflicts = 0
         self._full_disks = 0
+        self._outdated = 0
 
     def succeeded(self) -> None:
         """Connected: everything starts anew."""
-        self.failures = self._suspensions = self._conflicts = self._full_disks = 0
+        self.failures = self._suspensions = self._conflicts = self._full_disks = self._outdated = 0
 
     def after_failure(self) -> tuple[CompanyState, float]:
         """One more failed attempt or lost connection: the state to wait in and the seconds to wait."""
@@ -49,6 +50,12 @@ class Retry:
         was with WhatsApp in between, as where the disk takes the probe's writes and not this company's."""
         wait = doubled(DISK_FIRST_S, DISK_MOST_S, self._full_disks)
         self._full_disks += 1
+        return wait
+
+    def after_outdated(self) -> float:
+        """WhatsApp refuses the announced version and there is no other: seconds until the next attempt."""
+        wait = doubled(self._settings.outdated_min_s, self._settings.outdated_max_s, self._outdated)
+        self._outdated += 1
         return wait
 
     def after_conflict(self) -> float:

@@ -10,7 +10,14 @@ from typing import final
 import trio
 
 from actors.company.inbox import Inbox
-from actors.company.internal_messages import AttemptFailed, FromEngineNotice, SessionEnded, SessionOpened, TurnCame
+from actors.company.internal_messages import (
+    AttemptFailed,
+    FromEngineNotice,
+    SessionEnded,
+    SessionOpened,
+    TurnCame,
+    VersionChanged,
+)
 from actors.company.link import EngineLink, EngineRefused, LinkLost
 from actors.company.ports import CompanyPorts
 from actors.company.shipping import Shipment, ShippingStopped
@@ -133,7 +140,11 @@ class Session:
         """Log in again when it is this company's turn: those who lost WhatsApp together would only keep each other from coming back."""
         self.settled = trio.Event()
         async with self._ports.connect_gate:
-            if self.link is not None and not self.is_ending:
+            if self.link is None or self.is_ending:
+                return
+            if self.place is not None and self.place.version not in ("", self._ports.versions.current.text):
+                await self._actor.send(VersionChanged(self.number))
+            else:
                 await self._actor.send(TurnCame(self.number))
                 await self._log_in()
 

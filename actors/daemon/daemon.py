@@ -8,6 +8,7 @@ import re
 import secrets
 import shutil
 import tempfile
+import time
 import uuid
 from collections.abc import Generator
 from contextlib import contextmanager
@@ -35,6 +36,7 @@ from actors.disk.state import DiskState
 from actors.engine_pool.checking import EngineUnusable, check_engine
 from actors.messages import GetHttpAddress
 from actors.root import Parts, api_socket, build_tree, direct_url
+from actors.versions.state import VersionState
 from config.environment import environment_for_children
 from config.postgres_url import read
 from config.settings import Settings
@@ -127,6 +129,7 @@ async def serve(settings: Settings, process: Process) -> int:
                 embedded=embedded,
                 connect_gate=trio.CapacityLimiter(settings.start_concurrency),
                 disk=DiskState(),
+                versions=VersionState(settings.whatsapp.version, time.time),
                 live=LiveSettings(settings),
                 manager=ServiceManager.of_environment(os.environ, os.getpid()),
             )

@@ -22,7 +22,8 @@ from actors.engine_pool.control import ControlLink, ControlLost, open_control
 from actors.engine_pool.output import forward_output
 from actors.engine_pool.slots import hosts_of
 from actors.engine_pool.wear import wear_of
-from actors.messages import EngineWear, WaitReady
+from actors.messages import EngineReady, EngineWear, WaitReady
+from actors.versions.state import VersionState
 from config.sections import EngineSettings
 from supervisor import Actor, ActorRef, ReplyTo, Request
 from supervisor.errors import SupervisorError
@@ -50,6 +51,8 @@ class EngineReport:
     rss_bytes: int
     threads: int
     stale_clients: int
+    version: str = ""
+    """Of WhatsApp Web, as its clients announce."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,13 +69,14 @@ class EngineCommand:
     device_dir: Path
     environment: Mapping[str, str]
     max_companies: int
+    versions: VersionState
 
-    def build(self, socket: Path) -> list[str]:
+    def build(self, socket: Path, version: str) -> list[str]:
         """The argument vector."""
         return [
             sys.executable, "-m", "actors.engine.process",
             "--socket", str(socket), "--devices", str(self.device_dir),
-            "--max-companies", str(self.max_companies), "--parent", str(os.getpid()),
+            "--max-companies", str(self.max_companies), "--parent", str(os.getpid()), "--whatsapp-version", version,
         ]  # fmt: skip
 
 
@@ -93,6 +97,8 @@ class EngineActor(Actor):
         self._process: subprocess.Popen[bytes] | None = None
         self._control: ControlLink | None = None
         self._socket = Path()
+        self._version = ""
+        """What its clients announce."""
         self._asking: list[ReplyTo[Any]] = []
         self._asked = trio.Event()
         self._log = structlog.get_logger("wasup.engine")
@@ -107,7 +113,7 @@ class EngineActor(Actor):
     async def receive(self, message: Any) -> Any:
         match message:
             case WaitReady():
-                return str(self._socket)
+                return EngineReady(str(self._socket), self._version)
             case GetEngineReport():
                 self._asking.append(self.context.defer())
                 self._asked.set()
@@ -129,9 +135,10 @@ class EngineActor(Actor):
     async def _own_process(self, ready: trio.Event) -> None:
         """Spawn, serve, and whatever happens: no process is left when this ends."""
         self._socket.unlink(missing_ok=True)
+        self._version = self._command.versions.current.text
         # From the main thread: PR_SET_PDEATHSIG fires when the thread that spawned the child ends.
         process = self._process = subprocess.Popen(  # noqa: ASYNC220, S603 - see above; the arguments are our own
-            self._command.build(self._socket),
+            self._command.build(self._socket, self._version),
             stdin=subprocess.DEVNULL,
             stdout=subprocess.DEVNULL,
             stderr=subprocess.PIPE,
@@ -169,12 +176,19 @@ class EngineActor(Actor):
             nursery.start_soon(self._watch, process)
             async with open_control(str(self._socket), timeout_s=self._settings.start_timeout_s) as control:
                 self._control = control
-                log.info("engine_ready", neonize=control.hello.neonize)
+                self._note_version(control.hello)
+                log.info("engine_ready", neonize=control.hello.neonize, version=self._version)
                 ready.set()
                 while True:
                     await self._look(process.pid, control)
                     with trio.move_on_after(self._settings.statistics_interval_s):
                         await self._asked.wait()
+
+    def _note_version(self, hello: protocol.EngineHello) -> None:
+        self._version = hello.whatsapp_version or self._version
+        if hello.version_fault:
+            self._log.error("whatsapp_version_not_written", reason=hello.version_fault, version=self._version)
+            self._command.versions.cannot_change(hello.version_fault)
 
     async def _look(self, pid: int, control: ControlLink) -> None:
         """Have the process report; answer those who had asked before."""
@@ -193,7 +207,9 @@ class EngineActor(Actor):
             )
         )
         for reply in asking:
-            reply.reply(EngineReport(pid, said.companies, said.rss_bytes, said.threads, said.stale_clients))
+            reply.reply(
+                EngineReport(pid, said.companies, said.rss_bytes, said.threads, said.stale_clients, self._version)
+            )
         self._report_wear(said)
 
     def _report_wear(self, said: protocol.EngineStatistics) -> None:

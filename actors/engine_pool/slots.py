@@ -23,11 +23,17 @@ class Engine:
     def __init__(self, name: str) -> None:
         self.name = name
         self.hosts: Hosts = hosts_of(name)
+        self.version = ""
+        """Of WhatsApp Web, as it announces; a company that takes a place anew goes where the present one is announced."""
         self.hosted: OrderedDict[str, None] = OrderedDict()
         self.is_worn = False
         """Its process is to be replaced: no company is sent there any more."""
         self.taken = 0
         """Places given here so far: a timer can tell by it whether any was since it was set."""
+
+    def takes(self, version: str) -> bool:
+        """Whether companies are sent there, now that ``version`` is to be announced."""
+        return not self.is_worn and self.version == version
 
     def next_to_leave(self) -> str:
         """A company that has a place here; another one each time, as long as there are others."""
@@ -71,19 +77,22 @@ class Places:
             engine.hosted.pop(company_id, None)
         return engine
 
-    def kept(self, company_id: str, hosts: Hosts) -> Engine | None:
+    def kept(self, company_id: str, hosts: Hosts, version: str) -> Engine | None:
         """The engine where the company has a place of this kind already and may stay."""
         engine = self._engine_of.get(company_id)
-        return engine if engine is not None and engine.hosts == hosts and not engine.is_worn else None
+        return engine if engine is not None and engine.hosts == hosts and engine.takes(version) else None
 
-    def with_room(self, hosts: Hosts) -> Engine | None:
+    def with_room(self, hosts: Hosts, version: str) -> Engine | None:
         """The engine of this kind with the fewest companies; None when all are full."""
-        found = [engine for engine in self._of(hosts) if not engine.is_worn and len(engine.hosted) < self._per_engine]
+        found = [
+            engine for engine in self._of(hosts) if engine.takes(version) and len(engine.hosted) < self._per_engine
+        ]
         return min(found, key=lambda engine: len(engine.hosted), default=None)
 
-    def count(self, hosts: Hosts) -> int:
-        """Engines of this kind."""
-        return len(self._of(hosts))
+    def count(self, hosts: Hosts, version: str) -> int:
+        """Engines of this kind; those of another version, which companies only leave, do not count until they are as many again."""
+        present = sum(engine.version == version for engine in self._of(hosts))
+        return max(present, len(self._of(hosts)) // 2)
 
     def _of(self, hosts: Hosts) -> list[Engine]:
         return [engine for engine in self.engines.values() if engine.hosts == hosts]

@@ -17,6 +17,8 @@ class EnginePlace:
     """Path of the EngineActor."""
     socket_path: str
     hosts: Hosts = "linked"
+    version: str = ""
+    """Of WhatsApp Web, as the process announces."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,5 +57,12 @@ class LeaveEngine:
 
 
 @dataclass(frozen=True, slots=True)
-class WaitReady(Request[str]):
-    """To an EngineActor: its socket path, once the process accepts connections."""
+class EngineReady:
+    socket_path: str
+    version: str
+    """Of WhatsApp Web, as the process announces."""
+
+
+@dataclass(frozen=True, slots=True)
+class WaitReady(Request[EngineReady]):
+    """To an EngineActor: where it is, once the process accepts connections."""

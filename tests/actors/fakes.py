@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncGenerator, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from random import Random
@@ -17,6 +17,7 @@ from actors.disk.state import DiskState
 from actors.engine.protocol import messages as protocol
 from actors.messages import Announce, AssignEngine, CompanyState, EnginePlace, Event, Publish, Refused, ReleaseEngine
 from actors.storage.requests import AcquireLease, CheckWritable, CommitDelta, KeepMedia
+from actors.versions.state import VersionState
 from config.sections import CompanySettings
 from storage.tables.auth_state import AuthState
 from storage.tables.leases import Lease
@@ -55,14 +56,21 @@ class FakeStorage(Actor):
 class FakePlacement(Actor):
     """Has two engines with room: one for linked companies, one for those that are being linked."""
 
-    def __init__(self, seen: list[Any]) -> None:
+    def __init__(self, seen: list[Any], versions: VersionState) -> None:
         self._seen = seen
+        self._versions = versions
 
     async def receive(self, message: Any) -> Any:
         self._seen.append(message)
         if isinstance(message, AssignEngine):
             name = "engine-0" if message.hosts == "linked" else "pairing-0"
-            return EnginePlace(engine=f"/engines/{name}", socket_path=f"{name}.sock", hosts=message.hosts)
+            version = self._versions.current.text
+            return EnginePlace(
+                engine=f"/engines/{name}",
+                socket_path=f"{name}.sock",
+                hosts=message.hosts,
+                version=version,
+            )
         assert isinstance(message, ReleaseEngine)
         return None
 
@@ -102,7 +110,7 @@ class FakeEngine:
     """Answers a message instead of the default; None: the default."""
 
     @asynccontextmanager
-    async def open_link(self, socket_path: str, company_id: str) -> AsyncIterator[EngineLink]:
+    async def open_link(self, socket_path: str, company_id: str) -> AsyncGenerator[EngineLink]:
         await trio.lowlevel.checkpoint()
         if not self.accepts:
             raise LinkLost("no engine process listens")
@@ -203,6 +211,7 @@ class World:
     settings: CompanySettings = field(default_factory=lambda: CompanySettings(start_jitter_s=0.0))
 
     disk: DiskState = field(default_factory=DiskState)
+    versions: VersionState = field(default_factory=lambda: VersionState("auto", lambda: 1_000_000.0))
     metrics: NoMetrics = field(default_factory=NoMetrics)
     load_hook: Callable[[], None] = lambda: None
     """May raise what reading the auth state raises."""
@@ -224,6 +233,7 @@ class World:
             connect_gate=self.connect_gate,
             metrics=self.metrics,
             disk=self.disk,
+            versions=self.versions,
             settings=self.settings,
             storage_timeout_s=10.0,
             engine_timeout_s=30.0,

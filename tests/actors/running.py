@@ -50,7 +50,7 @@ async def company(world: World, *, running: bool = True) -> AsyncIterator[Runnin
             ),
             ChildSpec(id="events", start=lambda _: RecordingActor(world.published)),
             ChildSpec(id="directory", start=lambda _: RecordingActor(world.directory)),
-            ChildSpec(id="placement", start=lambda _: FakePlacement(world.placed)),
+            ChildSpec(id="placement", start=lambda _: FakePlacement(world.placed, world.versions)),
             ChildSpec(id=COMPANY, start=make, backoff=Backoff(minimum=0.1, maximum=1.0)),
         ],
         intensity=Intensity(max_restarts=5, within=60.0),

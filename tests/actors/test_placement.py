@@ -12,7 +12,17 @@ import trio
 from trio.testing import MockClock, wait_all_tasks_blocked
 
 from actors.engine_pool.actor import EngineReport, GetEngineReport
-from actors.messages import AssignEngine, EngineFull, EnginePlace, EngineWear, Hosts, Refused, ReleaseEngine, WaitReady
+from actors.messages import (
+    AssignEngine,
+    EngineFull,
+    EnginePlace,
+    EngineReady,
+    EngineWear,
+    Hosts,
+    Refused,
+    ReleaseEngine,
+    WaitReady,
+)
 from actors.placement import PlacementActor
 from config.sections import EngineSettings
 from supervisor import Actor, ChildSpec, Context, DynamicSupervisorSpec, SupervisorSpec, System, open_system
@@ -24,6 +34,8 @@ class Engines:
 
     hosted: dict[str, tuple[str, ...]] = field(default_factory=dict)
     fails: bool = False
+    version: str = "2.3000.1"
+    """What processes announce from now on."""
     told: list[str] = field(default_factory=list)
     """Companies that were told to leave their engine."""
 
@@ -38,10 +50,12 @@ class FakeEngine(Actor):
 
     async def receive(self, message: Any) -> Any:
         if isinstance(message, WaitReady):
-            return f"{self.context.name}.sock"
+            return EngineReady(f"{self.context.name}.sock", self._engines.version)
         assert isinstance(message, GetEngineReport)
         companies = self._engines.hosted.get(self.context.name, ())
-        return EngineReport(pid=1, companies=companies, rss_bytes=0, threads=0, stale_clients=0)
+        return EngineReport(
+            pid=1, companies=companies, rss_bytes=0, threads=0, stale_clients=0, version=self._engines.version
+        )
 
 
 @asynccontextmanager
@@ -53,6 +67,7 @@ async def placement(engines: Engines, *, per_engine: int = 2, **settings: Any) -
             settings=EngineSettings(**settings),
             sessions_per_engine=per_engine,
             have_leave=engines.told.append,
+            version=lambda: engines.version,
         )
 
     spec = SupervisorSpec(
@@ -64,6 +79,21 @@ async def placement(engines: Engines, *, per_engine: int = 2, **settings: Any) -
 
 async def take(system: System, company_id: str, hosts: Hosts = "linked") -> EnginePlace:
     return await system.ref("/placement").ask(AssignEngine(company_id, hosts))
+
+
+async def test_after_another_version_companies_get_a_fresh_engine(autojump_clock: MockClock) -> None:
+    """Who keeps a place stays; who takes one anew goes to a process of the present version; the old one ends with its last company."""
+    engines = Engines()
+    async with placement(engines) as system:
+        first, second = await take(system, "a"), await take(system, "b")
+        engines.version = "2.3000.2"
+        moved = await take(system, "a")
+        running = await engines_of(system)
+        tell(system, ReleaseEngine("b"))
+
+        assert (first.version, second.engine, moved.version) == ("2.3000.1", first.engine, "2.3000.2")
+        assert running == ["engine-0", "engine-1"]
+        assert await engines_of(system) == ["engine-1"]
 
 
 async def engines_of(system: System) -> list[str]:

@@ -15,7 +15,7 @@ import trio_websocket
 
 from actors.engine.exits import CONTROL_LOST, NEVER_CONTROLLED, ORDERLY
 from actors.engine.protocol import messages as p
-from actors.engine.whatsmeow.library import LIBRARY_ANNOUNCES
+from actors.engine.protocol.versions import LIBRARY_ANNOUNCES
 from tests.engine.daemon import ROOT, Record, run_engine
 from tests.support.waiting import wait_until
 

@@ -33,7 +33,8 @@ class Daemon:
 
     def __init__(self, state_dir: Path, environment: Mapping[str, str], log: Path) -> None:
         self.state_dir = state_dir
-        self.environment = {**environment, "WASUP_STATE_DIR": str(state_dir)}
+        # No test asks the internet which version is the newest.
+        self.environment = {"WASUP_WHATSAPP_VERSION": "library", **environment, "WASUP_STATE_DIR": str(state_dir)}
         self.log = log
         self._process: subprocess.Popen[bytes] | None = None
         self._log_start = 0

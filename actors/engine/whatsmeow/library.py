@@ -26,11 +26,6 @@ from actors.engine.whatsmeow.library_queries import Inquiries, InquiryLibrary
 
 VERSION: Final = "0.5.2"
 
-LIBRARY_ANNOUNCES: Final = "2.3000.1047769893"
-"""The version of WhatsApp Web that this library announces by itself (tests/engine/whatsmeow/test_announced_version.py)."""
-LIBRARY_ANNOUNCES_SINCE: Final = 1789603200.0
-"""Unix seconds of 2026-09-17, when that version was made."""
-
 _LOG_LEVEL: Final = b"DEBUG"
 """Every node before it is read or sent (actors/engine/whatsmeow/receipts.py). Nothing of this level may reach a log."""
 

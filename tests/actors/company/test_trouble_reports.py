@@ -20,6 +20,7 @@ from actors.messages import (
     TakeUp,
 )
 from actors.storage.requests import AcquireLease, ArchiveAuth, ReleaseLease
+from actors.versions.state import VersionState
 from storage.errors import BrokenSeal
 from storage.tables.ownership import NotWanted
 from tests.actors.fakes import World
@@ -132,15 +133,35 @@ async def test_a_ban_ends_when_whatsapp_said(autojump_clock: MockClock) -> None:
 
 
 async def test_an_outdated_client_does_not_storm(autojump_clock: MockClock) -> None:
-    """405: no attempt at all until an operator acts."""
+    """405 and no other version: no attempt for 15 minutes, then one, by which the others may learn that it is taken again."""
+    world = World()
+    world.versions = VersionState("library", lambda: 0.0)
+    async with company(world) as running:
+        await running.settle()
+        world.engine.say(protocol.Closed(kind="outdated", code=405))
+        await trio.sleep(890)
+        waiting = (await running.status()).status
+        attempts = world.engine.calls(protocol.Connect)
+        await trio.sleep(20)
+
+        assert (waiting, attempts) == (CompanyState.OUTDATED, 1)
+        assert (await running.status()).status is CompanyState.CONNECTED
+        assert not world.versions.is_exhausted
+
+
+async def test_a_refused_company_goes_on_with_another_version(autojump_clock: MockClock) -> None:
+    """405 while another version is being looked for: on its way back, and back as soon as it was found."""
     world = World()
     async with company(world) as running:
         await running.settle()
         world.engine.say(protocol.Closed(kind="outdated", code=405))
-        await trio.sleep(7200)
+        looking = (await running.settle()).status
+        world.versions.found("2.3000.1050000000")
+        world.versions.settle(renew_after_s=1e9)
 
-        assert (await running.status()).status is CompanyState.OUTDATED
-        assert world.engine.calls(protocol.Connect) == 1
+        assert looking is CompanyState.RECONNECTING
+        assert (await running.settle()).status is CompanyState.CONNECTED
+        assert world.versions.current.text == "2.3000.1050000000"
 
 
 async def test_auth_state_that_cannot_be_read_is_no_missing_identity(autojump_clock: MockClock) -> None:

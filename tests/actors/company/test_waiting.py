@@ -129,7 +129,7 @@ async def test_a_company_that_crashed_or_has_just_begun_is_waited_for(autojump_c
         (protocol.Closed(kind="replaced"), CompanyState.CONFLICT, "reconnecting"),
         (protocol.Closed(kind="temporary_ban", code=101, expires_in_s=100.0), CompanyState.BANNED, "reconnecting"),
         (protocol.Closed(kind="temporary_ban", code=101), CompanyState.BANNED, "no_active_session"),
-        (protocol.Closed(kind="outdated", code=405), CompanyState.OUTDATED, "no_active_session"),
+        (protocol.Closed(kind="outdated", code=405), CompanyState.RECONNECTING, "reconnecting"),
         (protocol.Closed(kind="logged_out", code=401), CompanyState.LOGGED_OUT, "no_active_session"),
     ],
 )

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import signal
+import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, suppress
 from pathlib import Path
@@ -17,6 +18,7 @@ from actors.daemon.metrics import Metrics
 from actors.engine_pool import actor as engines
 from actors.engine_pool.actor import EngineActor, EngineCommand, GetEngineReport
 from actors.messages import WaitReady
+from actors.versions.state import VersionState
 from config.environment import environment_for_children
 from config.sections import EngineSettings
 from supervisor import ActorRef, Backoff, ChildSpec, Intensity, LifecycleEvent, SupervisorSpec, System, open_system
@@ -35,6 +37,7 @@ async def engine(
         device_dir=directory / "devices",
         environment=environment_for_children(os.environ),
         max_companies=5,
+        versions=VersionState("library", time.time),
     )
     spec = SupervisorSpec(
         [

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import sys
+import time
 import tracemalloc
 from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import asynccontextmanager, suppress
@@ -16,6 +17,7 @@ from prometheus_client import CollectorRegistry
 
 from actors.daemon.metrics import Metrics
 from actors.engine_pool.actor import EngineActor, EngineCommand, GetEngineReport
+from actors.versions.state import VersionState
 from config.sections import EngineSettings
 from supervisor import Backoff, ChildSpec, DynamicSupervisorSpec, Intensity, SupervisorSpec, System, open_system
 from supervisor.errors import SupervisorError
@@ -45,7 +47,7 @@ class FakeCommand(EngineCommand):
 
     kind: str
 
-    def build(self, socket: Path) -> list[str]:
+    def build(self, socket: Path, version: str) -> list[str]:
         return [sys.executable, "-m", "tests.actors.fake_engine", self.kind, str(socket)]
 
 
@@ -58,6 +60,7 @@ async def supervised(tmp_path: Path, kind: str) -> AsyncIterator[tuple[System, C
         device_dir=tmp_path / "devices",
         environment={**os.environ, "PYTHONPATH": str(ROOT)},
         max_companies=5,
+        versions=VersionState("library", time.time),
         kind=kind,
     )
     settings = EngineSettings(statistics_interval_s=0.1, start_timeout_s=30.0, max_log_line_bytes=4096)

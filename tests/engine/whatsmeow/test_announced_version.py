@@ -11,8 +11,9 @@ import pytest
 
 from actors.engine.errors import EngineError
 from actors.engine.protocol import messages as p
+from actors.engine.protocol.versions import LIBRARY_ANNOUNCES
 from actors.engine.whatsmeow.announced_version import VersionNotFound, announce, own_version
-from actors.engine.whatsmeow.library import LIBRARY_ANNOUNCES, Library
+from actors.engine.whatsmeow.library import Library
 from tests.engine.companies import A, B, linked, talk
 from tests.engine.daemon import run_engine
 from tests.loopback.server import open_loopback

@@ -1,0 +1,63 @@
+"""What a company does when WhatsApp refuses the version that its engine process announces (405)."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Final
+
+from actors.company.internal_messages import VersionDecided
+from actors.messages import CompanyState
+
+if TYPE_CHECKING:
+    from actors.company.actor import CompanyActor
+
+S = CompanyState
+DECIDED_WITHIN_S: Final = 60.0
+"""The look-up has a shorter limit of its own."""
+LOOKING: Final = "WhatsApp refuses this version; another one is looked for"
+NO_OTHER: Final = "WhatsApp refuses this version and no newer one is known"
+
+
+def version_of(actor: CompanyActor) -> str:
+    """What this company's clients announce."""
+    place = actor.session.place if actor.session is not None else None
+    return "" if place is None else place.version
+
+
+def is_stale(actor: CompanyActor) -> bool:
+    """Whether its engine process announces another version than new ones do."""
+    return version_of(actor) not in ("", actor.ports.versions.current.text)
+
+
+async def refused(actor: CompanyActor, version: str) -> None:
+    """Leave the engine process, and wait for another version; without one, for the time of the next attempt."""
+    await actor.close_session(drain=True, keep_lease=True)
+    wait(actor, version)
+
+
+def wait(actor: CompanyActor, version: str) -> None:
+    """Until it is decided, or until the next attempt when it is and there is no other."""
+    versions = actor.ports.versions
+    if versions.current.text != version:
+        actor.wait_for_retry(S.RECONNECTING, LOOKING, 0.0)
+        return
+    if versions.is_exhausted:
+        actor.ports.metrics.error("outdated", actor.company_id)
+        actor.wait_for_retry(S.OUTDATED, NO_OTHER, actor.retry.after_outdated())
+    else:
+        actor.wait_for_retry(S.RECONNECTING, LOOKING, DECIDED_WITHIN_S)
+    actor.watch_versions(version)
+
+
+async def watch(actor: CompanyActor, version: str, serial: int) -> None:
+    """Tell the actor when something was decided about versions."""
+    await actor.ports.versions.changed.wait()
+    await actor.context.ref.send(VersionDecided(serial, version))
+
+
+async def decided(actor: CompanyActor, version: str) -> None:
+    """Another version is announced, or this one is taken again: log in. Or there is no other: wait."""
+    versions = actor.ports.versions
+    if versions.current.text == version and versions.is_exhausted:
+        wait(actor, version)
+    else:
+        await actor.try_again("another version is announced")

@@ -1,0 +1,123 @@
+"""Which version of WhatsApp Web engine processes are to announce, and what is decided when WhatsApp refuses it. No I/O.
+
+`auto` begins with the library's own version, or the newest one that was found, and tries another one when that is refused: the newest that
+web.whatsapp.com names, or else the one before. When there is none left it is `exhausted`: companies wait, and try now and then.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from typing import Final, Literal, final
+
+import trio
+
+from actors.daemon.metric_types import Sample
+from actors.engine.protocol.versions import LIBRARY_ANNOUNCES, LIBRARY_ANNOUNCES_SINCE
+from config.values import revision_of
+
+Source = Literal["library", "found", "set"]
+FARTHEST_JUMP: Final = 50_000_000
+"""A revision that is so much above all known ones is no revision: they grew by 2.1 million from August to September 2026."""
+DAY_S: Final = 86_400.0
+
+
+@dataclass(frozen=True, slots=True)
+class Version:
+    """A version, where it is from, and since when it is known (Unix seconds)."""
+
+    text: str
+    source: Source
+    since: float
+
+
+@final
+class VersionState:
+    """What is announced. Outlives the actor's crashes; companies and engines read it and tell it what WhatsApp says."""
+
+    def __init__(self, setting: str, wall_clock: Callable[[], float]) -> None:
+        """``setting``: `auto`, `library`, or a version."""
+        library = Version(LIBRARY_ANNOUNCES, "library", LIBRARY_ANNOUNCES_SINCE)
+        self.is_auto = setting == "auto"
+        self.current = library if setting in ("auto", "library") else Version(setting, "set", wall_clock())
+        self.newest = library
+        """The newest one known, in use or not."""
+        self.is_exhausted = False
+        """What is in use was refused, and there is no other."""
+        self.fault = ""
+        """Why engines announce the library's own whatever is wanted."""
+        self.refusals = 0
+        self.doubted = trio.Event()
+        """Set when what is in use was refused."""
+        self.changed = trio.Event()
+        """Set, and replaced, when something was decided."""
+        self._before: Version = library
+        self._refused: set[str] = set()
+        self._wall_clock = wall_clock
+
+    def refused(self, version: str) -> None:
+        """WhatsApp refused a client that announced ``version``."""
+        self.refusals += 1
+        if version != self.current.text or version in self._refused:
+            return
+        self._refused.add(version)
+        if self.is_auto and not self.fault:
+            self.doubted.set()
+        else:
+            self._decide(self.current, exhausted=True)
+
+    def accepted(self, version: str) -> None:
+        """WhatsApp took a client that announced ``version``; where it had refused it, the others may come back as well."""
+        if version in self._refused:
+            self._refused.clear()  # WhatsApp does not refuse what it did: the others may be tried again as well
+            if version == self.current.text:
+                self._decide(self.current, exhausted=False)
+
+    def found(self, version: str, since: float | None = None) -> str:
+        """The newest version as web.whatsapp.com names it (``since`` is when it did first); why it is not believed, or nothing."""
+        known, number = revision_of(self.newest.text), revision_of(version)
+        if number < known:
+            return f"{version} is older than {self.newest.text}"
+        if number > known + FARTHEST_JUMP:
+            return f"{version} is too far above {self.newest.text}"
+        if number > known:
+            self.newest = Version(version, "found", self._wall_clock() if since is None else since)
+        return ""
+
+    def settle(self, *, renew_after_s: float) -> None:
+        """After a look-up: keep what is in use, or go over to another one when it was refused, or is so much older than the newest."""
+        if self.current.text not in self._refused:
+            if self.newest.since - self.current.since >= renew_after_s and self.newest.text not in self._refused:
+                self._use(self.newest)
+        elif (other := self._another()) is not None:
+            self._use(other)
+        else:
+            self._decide(self.current, exhausted=True)
+
+    def cannot_change(self, why: str) -> None:
+        """Engines could not write what is wanted: the library's own is announced from now on."""
+        self.fault = why
+        self._decide(Version(LIBRARY_ANNOUNCES, "library", LIBRARY_ANNOUNCES_SINCE), exhausted=self.is_exhausted)
+
+    def _another(self) -> Version | None:
+        return next((each for each in (self.newest, self._before) if each.text not in self._refused), None)
+
+    def _use(self, version: Version) -> None:
+        self._before = self.current
+        self._decide(version, exhausted=False)
+
+    def _decide(self, version: Version, *, exhausted: bool) -> None:
+        self.current, self.is_exhausted = version, exhausted
+        self.changed.set()
+        self.changed = trio.Event()
+
+    def samples(self) -> Iterator[Sample]:
+        """For the metrics."""
+        labels = {"version": self.current.text, "source": self.current.source}
+        yield Sample("wasup_whatsapp_version", "1: the version new engine processes announce", 1.0, labels)
+        age_s = max(0.0, self._wall_clock() - self.current.since)
+        yield Sample("wasup_whatsapp_version_age_days", "Days since it was made or found", age_s / DAY_S)
+        yield Sample(
+            "wasup_whatsapp_version_exhausted", "1: it was refused and there is no other", float(self.is_exhausted)
+        )
+        yield Sample("wasup_whatsapp_version_refusals", "Refused clients (405)", self.refusals, kind="counter")
