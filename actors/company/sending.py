@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import Any
 
 import trio
@@ -31,6 +32,9 @@ _CODES = {
 }
 
 
+# whatsmeow's sentence for a message that was acknowledged with an error.
+_RESTRICTED = re.compile(r"server returned error (463|475)\b")
+_RESTRICTED_TEXT = "WhatsApp lets this account write only to people who wrote to it first"
 _NOT_CONFIRMED = "the message was not confirmed in time; it may still arrive"
 _HELD_BACK = (
     "Postgres does not take writes at the moment; the message was held back until it does, and may still be sent"
@@ -80,12 +84,20 @@ async def _ask_engine(
             look_every_s=ports.storage_timeout_s,
         )
     except EngineRefused as error:
-        text = _NOT_CONFIRMED if error.code == "timeout" else error.text
-        raise Refused(_CODES.get(error.code, "engine_unavailable"), text) from error
+        raise _refused(error) from error
     except LinkLost as error:
         raise Refused("engine_unavailable", str(error), retry_after_s=ENGINE_RETRY_AFTER_S) from error
     assert isinstance(answer, protocol.Sent)
     return answer
+
+
+def _refused(error: EngineRefused) -> Refused:
+    """The engine's refusal as a problem of the catalogue."""
+    if error.code == "timeout":
+        return Refused("send_timeout", _NOT_CONFIRMED)
+    if error.code == "rejected" and (match := _RESTRICTED.search(error.text)) is not None:
+        return Refused("account_restricted", f"{_RESTRICTED_TEXT} ({match.group(1)})")
+    return Refused(_CODES.get(error.code, "engine_unavailable"), error.text)
 
 
 def _call_of(request: SendText | SendContent, call: int, timeout_s: float) -> protocol.SendText | protocol.SendContent:

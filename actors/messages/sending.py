@@ -27,7 +27,7 @@ class Quoted:
 class SendText(Request[Sent]):
     """Answered after WhatsApp acknowledged it and its ratchet step is committed.
 
-    Refused: `no_active_session`, `send_timeout`, `send_rejected`, `storage_unavailable`, `recipient_not_on_whatsapp`,
+    Refused: `no_active_session`, `send_timeout`, `send_rejected`, `account_restricted`, `storage_unavailable`, `recipient_not_on_whatsapp`,
     `engine_unavailable`.
     """
 

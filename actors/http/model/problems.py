@@ -108,6 +108,12 @@ _ALL: Final = (
     _kind("idempotency_key_reused", 422, "Idempotency-Key Reused", "This key was used for a different body."),
     _kind("recipient_not_on_whatsapp", 422, "Recipient Not On WhatsApp", "WhatsApp names no account for this number."),
     _kind("send_rejected", 422, "Send Rejected", "WhatsApp refused this message."),
+    _kind(
+        "account_restricted",
+        422,
+        "Account Restricted",
+        "WhatsApp lets this account write only to people who wrote first (463, 475), for a time; nothing was sent.",
+    ),
     _kind("wrong_media_type", 422, "Wrong Media Type", "The file is not of a type that can be sent as this."),
     _kind("url_refused", 422, "URL Refused", "This URL must not be fetched; the detail says why."),
     # 429

@@ -39,7 +39,7 @@ ELSEWHERE_S: Final = 60.0
 _KEY: Final = re.compile(r"[\x21-\x7e]{1,128}", re.ASCII)
 _NOTHING_SENT: Final = frozenset(
     {"no_active_session", "reconnecting", "owned_elsewhere", "too_many_sends", "recipient_not_on_whatsapp", "send_rejected",
-     "rate_limited", "not_in_group", "no_such_group", "no_such_message"}
+     "account_restricted", "rate_limited", "not_in_group", "no_such_group", "no_such_message"}
 )  # fmt: skip
 """Refusals of a company that say for certain that the message did not go out."""
 

@@ -53,6 +53,7 @@ _SENDING = (
     "in_progress",
     "outcome_unknown",
     "send_rejected",
+    "account_restricted",
     "engine_unavailable",
     "send_timeout",
     "not_in_group",
