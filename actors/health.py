@@ -3,12 +3,10 @@
 from __future__ import annotations
 
 import time
-import uuid
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from typing import Any, final
 
-import msgspec
 import structlog
 import trio
 
@@ -178,14 +176,7 @@ class HealthActor(Actor):
             self._log.warning("company_not_restarted", company_id=company_id, reason=str(error))
 
     def _publish(self, company_id: str, reason: str, misses: int) -> None:
-        payload = msgspec.json.encode({"reason": reason, "misses": misses})
-        event = m.Event(
-            id=str(uuid.uuid4()),
-            type="health_check_failed",
-            company_id=company_id,
-            timestamp=time.time(),
-            payload=msgspec.Raw(payload),
-        )
+        event = m.new_event("health_check_failed", company_id, time.time(), {"reason": reason, "misses": misses})
         self._events.tell(m.Announce((event,)))
 
     async def _daemon_health(self) -> m.DaemonHealth:

@@ -17,6 +17,7 @@ import trio
 
 from actors.daemon.metrics import Metrics
 from actors.messages import Allowance, Counted, Rate, SetRateLimit, TakeToken
+from config.doubling import Doubling
 from config.sections import RateLimitSettings
 from supervisor import Actor, ReplyTo
 
@@ -198,16 +199,15 @@ class LimiterActor(Actor):
 
     async def _keep(self, shared: SharedWindows) -> NoReturn:
         """Use the shared windows whenever they can be used; try again and again, more and more seldom, while they are away."""
-        pause = self._settings.redis_retry_min_s
+        pauses = Doubling(self._settings.redis_retry_min_s, self._settings.redis_retry_max_s)
         while True:
             until = trio.Event()
             try:
                 await shared.serve(partial(self._find, until), until)
-                pause = self._settings.redis_retry_min_s
+                pauses.reset()
             except SharedWindowsAway as error:
                 self._lose(until, error)
-            await trio.sleep(pause * self._jitter.uniform(0.5, 1.0))
-            pause = min(2 * pause, self._settings.redis_retry_max_s)
+            await trio.sleep(pauses.next_s() * self._jitter.uniform(0.5, 1.0))
 
     def _find(self, until: trio.Event) -> None:
         self._shared_until = until

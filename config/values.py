@@ -14,11 +14,11 @@ from typing import final
 from urllib.parse import SplitResult, parse_qsl, urlsplit
 
 from config import postgres_url
+from config.company_id import is_company_id
 from config.secret import Secret
 
 Network = ipaddress.IPv4Network | ipaddress.IPv6Network
 
-_COMPANY_ID = re.compile(r"[A-Za-z0-9_-]{1,64}")
 _WHATSAPP_VERSION = re.compile(r"2\.3000\.[0-9]{9,10}")
 _HOST = re.compile(r"[A-Za-z0-9](?:[A-Za-z0-9.-]{0,251}[A-Za-z0-9])?")
 _MAX_PORT = 65535
@@ -140,7 +140,7 @@ def parse_proxies(raw: object) -> Mapping[str, Secret]:
     pairs = _pairs(raw, right)
     parsed: dict[str, Secret] = {}
     for company_id, url in pairs:
-        if _COMPANY_ID.fullmatch(company_id) is None:
+        if not is_company_id(company_id):
             raise ValueError(f"{company_id!r} is not a company id; use 1 to 64 of A-Z a-z 0-9 _ -")
         if company_id in parsed:
             raise ValueError(f"company {company_id} has two proxies; keep one")

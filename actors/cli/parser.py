@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import argparse
 import math
-import re
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any, Final
 
-_COMPANY_ID: Final = re.compile(r"[A-Za-z0-9_-]{1,64}", re.ASCII)
+from config.company_id import is_company_id
+
 _MAX_NAME: Final = 100
 _EPILOG: Final = "Exit codes: docs/cli.md. Settings: docs/settings.md."
 
@@ -182,7 +182,7 @@ def _add_export(parser: argparse.ArgumentParser) -> None:
 
 
 def _company_id(text: str) -> str:
-    if _COMPANY_ID.fullmatch(text) is None:
+    if not is_company_id(text):
         raise argparse.ArgumentTypeError("a company id is 1 to 64 of A-Z a-z 0-9 _ and -")
     return text
 

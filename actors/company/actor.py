@@ -51,6 +51,7 @@ from actors.messages import (
     UploadFile,
     WaitConnected,
 )
+from config.doubling import doubled
 from storage.tables.leases import Lease
 from supervisor import CYCLED, Actor, ExitReason, Helper, ReplyTo, Timer
 from supervisor.errors import ActorStopped, MailboxFull, SupervisorError
@@ -391,7 +392,7 @@ class CompanyActor(Actor):
             self.wait_for_retry(S.SUSPENDED, why, self.ports.settings.circuit_min_s)
             return
         self._link_failures += 1
-        bound = min(LINK_RETRY_MOST_S, LINK_RETRY_FIRST_S * 2.0 ** min(self._link_failures, 16))
+        bound = doubled(LINK_RETRY_FIRST_S, LINK_RETRY_MOST_S, self._link_failures)
         self.wait_for_retry(S.RECONNECTING, why, self.ports.random.uniform(0.0, bound))
 
     # --- WhatsApp ---

@@ -2,13 +2,10 @@
 
 from __future__ import annotations
 
-import uuid
 from collections.abc import Callable
 from typing import Any, final
 
-import msgspec
-
-from actors.messages import Announce, CompanyState, Event
+from actors.messages import Announce, CompanyState, new_event
 from supervisor import ActorRef
 from supervisor.errors import ActorStopped, MailboxFull
 
@@ -27,13 +24,7 @@ class Announcer:
 
     def announce(self, type_: str, **payload: Any) -> None:
         """One event of ``type_`` (spec: Events) with ``payload``."""
-        event = Event(
-            id=str(uuid.uuid4()),
-            type=type_,
-            company_id=self._company_id,
-            timestamp=self._wall_clock(),
-            payload=msgspec.Raw(msgspec.json.encode(payload)),
-        )
+        event = new_event(type_, self._company_id, self._wall_clock(), payload)
         try:
             self._events.tell(Announce((event,)))
         except (MailboxFull, ActorStopped):  # an event lost to a full queue must not cost the company its connection

@@ -6,16 +6,12 @@ from random import Random
 from typing import Final
 
 from actors.messages import CompanyState
+from config.doubling import doubled
 from config.sections import CompanySettings
 
 DISK_FIRST_S: Final = 4.0
 """Often enough for a company to be back within 15 s of room."""
 DISK_MOST_S: Final = 300.0
-
-
-def doubled(first_s: float, most_s: float, times: int) -> float:
-    """``first_s`` doubled ``times`` times, at most ``most_s``."""
-    return min(most_s, first_s * 2.0 ** min(times, 32))
 
 
 class Retry:

@@ -3,14 +3,12 @@
 from __future__ import annotations
 
 import time
-import uuid
 from typing import Any, final
 
-import msgspec
 import structlog
 
 from actors.daemon.metrics import Metrics
-from actors.messages import Announce, CompanyState, Event, StatusChanged
+from actors.messages import Announce, CompanyState, StatusChanged, new_event
 from supervisor import ActorRef, LifecycleEvent
 from supervisor.errors import SupervisorError
 
@@ -60,14 +58,7 @@ class LifecycleObserver:
         self._tell(self._directory, StatusChanged(company_id, state, connected=False))
 
     def _publish(self, company_id: str, type_: str, **payload: Any) -> None:
-        event = Event(
-            id=str(uuid.uuid4()),
-            type=type_,
-            company_id=company_id,
-            timestamp=time.time(),
-            payload=msgspec.Raw(msgspec.json.encode(payload)),
-        )
-        self._tell(self._events, Announce((event,)))
+        self._tell(self._events, Announce((new_event(type_, company_id, time.time(), payload),)))
 
     @staticmethod
     def _tell(ref: ActorRef, message: Any) -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 import time
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
@@ -23,7 +22,6 @@ MAX_STATE_BYTES: Final = 128 * 1024 * 1024
 MAX_STATE_KEYS: Final = 200_000
 STATE_WITHIN_S: Final = 60.0
 
-COMPANY_ID: Final = re.compile(r"[A-Za-z0-9_-]{1,64}")
 
 Send = Callable[[FromEngine], Awaitable[None]]
 Receive = Callable[[], Awaitable[ToEngine]]

@@ -21,7 +21,7 @@ from actors.engine.errors import WriteFault
 from actors.engine.host import Host
 from actors.engine.lease_deadline import LeaseDeadline
 from actors.engine.logs import EngineLog
-from actors.engine.opening import COMPANY_ID, Ready, Refusal, open_device, refusal_of
+from actors.engine.opening import Ready, Refusal, open_device, refusal_of
 from actors.engine.protocol.messages import (
     MAX_FRAME_BYTES,
     EngineHello,
@@ -39,6 +39,7 @@ from actors.engine.protocol.messages import (
 from actors.engine.session import Session
 from actors.engine.shipping import Shipper
 from actors.engine.whatsmeow.library import VERSION
+from config.company_id import is_company_id
 
 HANDSHAKE_S: Final = 10.0
 OPEN_WITHIN_S: Final = 30.0
@@ -142,7 +143,7 @@ class Server:
                 nursery, stream, max_message_size=MAX_FRAME_BYTES, receive_buffer_size=65536
             )
             company_id = request.path.removeprefix("/company/")
-            if request.path != "/control" and (company_id == request.path or not COMPANY_ID.fullmatch(company_id)):
+            if request.path != "/control" and (company_id == request.path or not is_company_id(company_id)):
                 await request.reject(404)
                 return
             websocket = await request.accept()

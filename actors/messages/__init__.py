@@ -63,6 +63,7 @@ from actors.messages.events import (
     Publish,
     ReadEvents,
     Subscribe,
+    new_event,
 )
 from actors.messages.inquiries import (
     CheckContact,
@@ -166,4 +167,5 @@ __all__ = [
     "WaitReady",
     "WebhookStands",
     "WebhooksChanged",
+    "new_event",
 ]

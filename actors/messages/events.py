@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import uuid
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Literal
 
@@ -36,6 +38,12 @@ class Event(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
     company_id: str
     timestamp: float
     payload: msgspec.Raw
+
+
+def new_event(type_: str, company_id: str, timestamp: float, payload: Mapping[str, Any]) -> Event:
+    """Return an event with a new id. ``timestamp``: Unix seconds; ``payload``: what JSON takes."""
+    raw = msgspec.Raw(msgspec.json.encode(payload))
+    return Event(id=str(uuid.uuid4()), type=type_, company_id=company_id, timestamp=timestamp, payload=raw)
 
 
 @dataclass(frozen=True, slots=True)

@@ -14,6 +14,7 @@ from actors.messages import Refused
 from actors.storage.requests import CheckWritable
 from actors.storage.write_batch import WriteBatch, is_ordinary, perform, perform_single_statement
 from actors.storage.write_queue import Entry, WriteQueue, by_lane, size_of
+from config.doubling import Doubling
 from config.sections import StorageSettings
 from storage.database.pool import Database
 from storage.errors import QueryFailed, StorageBusy, StorageError, StorageFull, StorageUnavailable
@@ -133,7 +134,7 @@ class StorageActor(Actor):
 
     async def _commit_batch(self) -> None:
         """Commit the oldest entries, trying again until Postgres takes them: each may be repeated without harm."""
-        wait_s = self._settings.retry_min_s
+        pauses = Doubling(self._settings.retry_min_s, self._settings.retry_max_s)
         while entries := self._waiting.main(self._settings.batch_deltas):
             try:
                 await self._commit(entries)
@@ -145,8 +146,7 @@ class StorageActor(Actor):
                 self._failing = error
             else:
                 return
-            await trio.sleep(wait_s)
-            wait_s = min(self._settings.retry_max_s, wait_s * 2)
+            await trio.sleep(pauses.next_s())
 
     async def _commit(self, entries: Sequence[Entry]) -> None:
         """What the writer does with entries; its state is what `CheckWritable` looks at."""
@@ -209,13 +209,12 @@ class StorageActor(Actor):
 
     async def _write_aside(self, lane: str) -> None:
         """Commit what waits in a lane, until it has caught up."""
-        wait_s = self._settings.retry_min_s
+        pauses = Doubling(self._settings.retry_min_s, self._settings.retry_max_s)
         while not self._waiting.rejoin(lane):
             try:
                 await self._transact(self._waiting.aside(lane, self._settings.batch_deltas))
             except StorageUnavailable:
-                await trio.sleep(wait_s)
-                wait_s = min(self._settings.retry_max_s, wait_s * 2)
+                await trio.sleep(pauses.next_s())
         self._log.info("rows_free", company_id=lane)
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from random import Random
 from typing import final
 
+from config.doubling import doubled
 from config.sections import WebhookSettings
 
 
@@ -13,7 +14,7 @@ def pause_s(settings: WebhookSettings, attempts: int, random: Random) -> float:
 
     Not all of it: the receiver gets its time, and endpoints that failed together do not come back together.
     """
-    bound = min(settings.retry_max_s, settings.retry_min_s * 2.0 ** min(attempts - 1, 32))
+    bound = doubled(settings.retry_min_s, settings.retry_max_s, attempts - 1)
     return bound * random.uniform(0.5, 1.0)
 
 
@@ -60,7 +61,7 @@ class Circuit:
             self._is_probing = False
         elif was_open or self._failures < self._settings.circuit_failures:
             return False  # what was under way when it opened says nothing new
-        pause = min(self._settings.circuit_max_s, self._settings.circuit_min_s * 2.0 ** min(self._openings, 32))
+        pause = doubled(self._settings.circuit_min_s, self._settings.circuit_max_s, self._openings)
         self._openings += 1
         self._until = now + pause
         return not was_open

@@ -8,6 +8,8 @@ import random
 from collections.abc import Awaitable, Callable
 from typing import TypeVar, final
 
+from config.doubling import doubled
+
 T = TypeVar("T")
 
 
@@ -64,5 +66,5 @@ class ReconnectGate:
         if in_a_row <= self.failures_in_a_row:
             return  # one of several that began together: they are one failure, not a row
         self.failures_in_a_row = in_a_row
-        delay = min(self._limit_s, self._base_s * 2.0 ** min(in_a_row - 1, 30))
+        delay = doubled(self._base_s, self._limit_s, in_a_row - 1)
         self._not_before = asyncio.get_running_loop().time() + delay * self._jitter.uniform(0.5, 1.0)

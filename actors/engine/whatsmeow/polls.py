@@ -5,9 +5,10 @@ from __future__ import annotations
 import json
 import time
 from collections.abc import Iterable, Mapping, Sequence
-from typing import Any, Final, cast, final
+from typing import Any, Final, final
 
 from actors.engine.device.remembered import Remembered
+from config.json_text import read_json
 
 POLLS: Final = 2_000
 """Of a company, the newest are kept, each under one or two addresses of its chat."""
@@ -25,7 +26,7 @@ class Polls:
     def options(self, chat: Iterable[str], poll: str) -> Sequence[str]:
         """Those of the poll of this id in the chat of these addresses; none where it is not known."""
         kept = next(filter(None, (self._remembered.get(_key(address, poll)) for address in chat)), "[]")
-        return cast("list[str]", json.loads(kept))
+        return read_json(kept, list[str])
 
     def note(self, payload: Mapping[str, Any], chat: Iterable[str]) -> None:
         """Learn from a message that is a poll."""

@@ -5,8 +5,7 @@ All are coroutine functions: a plain function would be called on a worker thread
 
 from __future__ import annotations
 
-import re
-from typing import Annotated, Any, Final, cast
+from typing import Annotated, Any, cast
 
 from litestar.connection import ASGIConnection
 from litestar.handlers import BaseRouteHandler
@@ -17,11 +16,11 @@ from actors.http.access.places import take_place
 from actors.http.model.problems import Problem
 from actors.http.transport.tasks import AsgiScope
 from actors.sharing import Places
+from config.company_id import is_company_id
 
 CompanyId = Annotated[str, PathParameter(description="1 to 64 of A-Z a-z 0-9 _ and -")]
 """How a handler declares its parameter ``company_id``; `needs_company` checks it."""
 
-COMPANY_ID: Final = re.compile(r"[A-Za-z0-9_-]{1,64}", re.ASCII)
 
 Connection = ASGIConnection[Any, Any, Principal, Any]
 
@@ -69,5 +68,5 @@ def admit(principal: Principal, company_id: str) -> None:
     """Raises `access_denied` for a company that is not the key's, `invalid_company_id` for what can be none."""
     if not principal.may_use(company_id):
         raise Problem("access_denied", "this key is not for this company")
-    if COMPANY_ID.fullmatch(company_id) is None:
+    if not is_company_id(company_id):
         raise Problem("invalid_company_id")

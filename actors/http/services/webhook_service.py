@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import math
 import time
-import uuid
 from collections.abc import Collection
 from contextlib import suppress
 from typing import Final, Protocol, final
@@ -15,7 +14,7 @@ from actors.daemon.metrics import Metrics
 from actors.http.access.places import place_for
 from actors.http.access.principal import Principal
 from actors.http.model.problems import Problem
-from actors.messages import Event, WebhooksChanged
+from actors.messages import WebhooksChanged, new_event
 from actors.outbound.client import Outbound
 from actors.outbound.errors import OutboundRefused
 from actors.sharing import RESERVE, Places
@@ -140,8 +139,7 @@ class WebhookService:
 
 def _test_delivery(webhook: Webhook) -> Delivery:
     company_id = webhook.companies[0] if webhook.companies else ""
-    payload = msgspec.Raw(msgspec.json.encode({"webhookId": webhook.webhook_id}))
-    event = Event(id=str(uuid.uuid4()), type=TEST_TYPE, company_id=company_id, timestamp=time.time(), payload=payload)
+    event = new_event(TEST_TYPE, company_id, time.time(), {"webhookId": webhook.webhook_id})
     return Delivery(
         seq=0,
         event_id=event.id,

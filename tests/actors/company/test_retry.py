@@ -7,8 +7,9 @@ from random import Random
 from hypothesis import given
 from hypothesis import strategies as st
 
-from actors.company.retry import Retry, doubled
+from actors.company.retry import Retry
 from actors.messages import CompanyState
+from config.doubling import doubled
 from config.sections import CompanySettings
 
 POLICY = CompanySettings()
