@@ -35,6 +35,7 @@ COMMANDS: Final = MappingProxyType(
         "send": "actors.cli.send",
         "events": "actors.cli.events",
         "import-baileys": "actors.cli.import_baileys",
+        "import-database": "actors.cli.import_database",
         "export-baileys": "actors.cli.export_baileys",
     }
 )

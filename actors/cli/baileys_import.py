@@ -2,29 +2,25 @@
 
 from __future__ import annotations
 
-from contextlib import suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Final, final
+from typing import final
 
 import msgspec
 import trio
 
 from actors.cli.outcome import CommandError, Exit
 from actors.cli.progress import ProgressBar
-from actors.cli.transfer import hold_lease
+from actors.cli.transfer import has_landed, hold_lease
 from config.settings import Settings
-from storage.baileys.directory import BaileysError, Source, read_directory
+from storage.baileys.directory import BaileysError, Directory, read_directory
 from storage.baileys.importing import Plan
 from storage.baileys.sealing import Tombstone, back_up, mark_done, moved_name, seal, unseal
 from storage.database.pool import Database
-from storage.errors import LeaseLost, StorageError, StorageUnavailable
+from storage.errors import LeaseLost
 from storage.upkeep import transfer as moving
 from storage.upkeep.transfer import Arrival, MoveRefused
-
-_SETTLE_TRIES: Final = 10
-_SETTLE_PAUSE_S: Final = 0.5
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,7 +56,7 @@ class Outcome(msgspec.Struct, rename="camel"):
 class BaileysImport:
     """The part that changes something."""
 
-    def __init__(self, place: Place, source: Source, plan: Plan, outcome: Outcome, settings: Settings) -> None:
+    def __init__(self, place: Place, source: Directory, plan: Plan, outcome: Outcome, settings: Settings) -> None:
         self._place = place
         self._source = source
         self._outcome = outcome
@@ -72,7 +68,7 @@ class BaileysImport:
     async def run(self, database: Database) -> None:
         """Store, unless that has been done. BaileysError or CommandError with everything as it was."""
         company_id = self._arrival.company_id
-        async with hold_lease(database, company_id, self._place.path, self._settings) as lease:
+        async with hold_lease(database, company_id, bytes(self._place.path), self._settings) as lease:
             if await self._is_stored(database):
                 self._finish("imported before")
                 return
@@ -146,18 +142,17 @@ class BaileysImport:
             self._outcome.moved_to = self._outcome.backup = None
 
     async def _settle(self, database: Database, error: BaseException) -> bool:
-        """Whether the state was stored all the same: a connection that breaks at COMMIT does not say."""
-        if isinstance(error, MoveRefused | LeaseLost) or (isinstance(error, StorageUnavailable) and not error.in_doubt):
-            return False
-        for _ in range(_SETTLE_TRIES):
-            with suppress(StorageError):
-                return await moving.standing(database, self._arrival) != "free"
-            await trio.sleep(_SETTLE_PAUSE_S)
-        raise CommandError(
-            Exit.TRY_LATER,
-            f"the database went away and does not say whether company {self._arrival.company_id} was stored; {self._place.path} stays "
-            "sealed: run the same command again when the database is back",
-        ) from error
+        """Whether the state was stored all the same."""
+        company_id = self._arrival.company_id
+
+        async def ask() -> bool:
+            return await moving.standing(database, self._arrival) != "free"
+
+        doubt = (
+            f"the database went away and does not say whether company {company_id} was stored; {self._place.path} stays "
+            "sealed: run the same command again when the database is back"
+        )
+        return await has_landed(error, ask, doubt)
 
     def _explain(self, error: BaseException) -> None:
         """Turn what an operator can do something about into a sentence."""

@@ -8,9 +8,8 @@ from __future__ import annotations
 
 import time
 from argparse import Namespace
-from contextlib import suppress
 from pathlib import Path
-from typing import Final, final
+from typing import final
 
 import msgspec
 import trio
@@ -21,7 +20,7 @@ from actors.cli.loop import run_async
 from actors.cli.outcome import CommandError, Exit
 from actors.cli.output import print_json, print_line, print_note
 from actors.cli.progress import ProgressBar
-from actors.cli.transfer import hold_lease, print_report
+from actors.cli.transfer import has_landed, hold_lease, print_report
 from config.load import load
 from config.settings import Settings
 from storage.baileys.directory import BaileysError, read_directory
@@ -30,14 +29,11 @@ from storage.baileys.sealing import hold_directory
 from storage.baileys.writing import publish, remove, require_free, staging_of, write_directory
 from storage.database.migrate import migrate
 from storage.database.pool import Database
-from storage.errors import LeaseLost, StorageError, StorageUnavailable
+from storage.errors import LeaseLost
 from storage.tables import auth_state
 from storage.tables.leases import Lease
 from storage.upkeep import transfer as moving
 from storage.upkeep.transfer import MoveRefused
-
-_SETTLE_TRIES: Final = 10
-_SETTLE_PAUSE_S: Final = 0.5
 
 
 def run(arguments: Namespace) -> int:
@@ -56,7 +52,7 @@ async def _export(settings: Settings, arguments: Namespace) -> None:
     async with open_for_command(settings) as database:
         await migrate(database)
         leaving = _Leaving(settings, database, arguments.company, target)
-        async with hold_lease(database, arguments.company, target, settings.storage) as lease:
+        async with hold_lease(database, arguments.company, bytes(target), settings.storage) as lease:
             if not await leaving.resume():
                 await leaving.run(lease)
     _print(arguments.company, target, leaving.export, as_json=arguments.json)
@@ -111,18 +107,12 @@ class _Leaving:
         publish(self._staging, self._target)
 
     async def _settle(self, error: BaseException, digest: str) -> bool:
-        """Whether it was handed over all the same: a connection that breaks at COMMIT does not say."""
-        if isinstance(error, MoveRefused | LeaseLost) or (isinstance(error, StorageUnavailable) and not error.in_doubt):
-            return False
-        for _ in range(_SETTLE_TRIES):
-            with suppress(StorageError):
-                return await moving.was_handed_over(self._database, self._company_id, digest)
-            await trio.sleep(_SETTLE_PAUSE_S)
-        raise CommandError(
-            Exit.TRY_LATER,
+        """Whether it was handed over all the same."""
+        doubt = (
             f"the database went away and does not say whether company {self._company_id} was handed over; {self._staging} stays: "
-            "run the same command again when the database is back",
-        ) from error
+            "run the same command again when the database is back"
+        )
+        return await has_landed(error, lambda: moving.was_handed_over(self._database, self._company_id, digest), doubt)
 
 
 def _print(company_id: str, target: Path, export: Export | None, *, as_json: bool) -> None:

@@ -22,7 +22,7 @@ from actors.cli.progress import ProgressBar
 from actors.cli.transfer import print_report
 from config.load import load
 from config.settings import Settings
-from storage.baileys.directory import BaileysError, Source, listing, read_directory
+from storage.baileys.directory import BaileysError, Directory, listing, read_directory
 from storage.baileys.importing import Plan, plan_import
 from storage.baileys.sealing import find_moved, find_tombstone, hold_directory
 from storage.database.migrate import migrate
@@ -71,7 +71,7 @@ def _import(settings: Settings, place: Place, arguments: Namespace) -> None:
     _print(outcome, plan, as_json=arguments.json)
 
 
-def _read(directory: Path, quiet_s: float, *, is_dry: bool) -> Source:
+def _read(directory: Path, quiet_s: float, *, is_dry: bool) -> Directory:
     """Read it while nobody writes: BaileysError when it was written to just now, or while it was read."""
     before = listing(directory)
     bar = ProgressBar("reading")

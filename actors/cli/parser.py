@@ -8,7 +8,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any, Final
 
-from config.company_id import is_company_id
+from actors.cli.transfer_grammar import add_export, add_export_baileys, add_import, add_import_baileys, company_id
 
 _MAX_NAME: Final = 100
 _EPILOG: Final = "Exit codes: docs/cli.md. Settings: docs/settings.md."
@@ -48,8 +48,10 @@ def build_parser() -> argparse.ArgumentParser:
     _add_tree(add("tree", "show the actor tree", client, json))
     _add_send(add("send", "send a text message", client, json))
     _add_events(add("events", "print events", client, json))
-    _add_import(add("import-baileys", "move a company in from a Baileys directory, without a QR code", json))
-    _add_export(add("export-baileys", "move a company out into a Baileys directory", json))
+    add_import(add("import", "move companies in from elsewhere, without a QR code"), settings, json)
+    add_export(add("export", "move a company out"), settings, json)
+    add_import_baileys(add("import-baileys", "the same as `import baileys`", json))
+    add_export_baileys(add("export-baileys", "the same as `export baileys`", json))
     return parser
 
 
@@ -86,7 +88,7 @@ def _add_keys(parser: argparse.ArgumentParser, *parents: argparse.ArgumentParser
     scope.add_argument(
         "--company",
         action="append",
-        type=_company_id,
+        type=company_id,
         metavar="COMPANY",
         dest="companies",
         help="it may use this company (repeat)",
@@ -115,7 +117,7 @@ def _add_rotate_key(parser: argparse.ArgumentParser) -> None:
 
 
 def _add_stats(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("--company", action="append", type=_company_id, default=[], dest="companies", metavar="COMPANY")
+    parser.add_argument("--company", action="append", type=company_id, default=[], dest="companies", metavar="COMPANY")
 
 
 def _add_audit(parser: argparse.ArgumentParser) -> None:
@@ -128,7 +130,7 @@ def _add_with_database(parser: argparse.ArgumentParser) -> None:
 
 
 def _add_link(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("company", type=_company_id, metavar="COMPANY")
+    parser.add_argument("company", type=company_id, metavar="COMPANY")
     way = parser.add_mutually_exclusive_group()
     way.add_argument(
         "--phone", metavar="N", help="link by a code that is typed into the phone of this number (or of this JID)"
@@ -147,7 +149,7 @@ def _add_tree(parser: argparse.ArgumentParser) -> None:
 
 
 def _add_send(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("company", type=_company_id, metavar="COMPANY")
+    parser.add_argument("company", type=company_id, metavar="COMPANY")
     parser.add_argument("phone", metavar="PHONE", help="a phone number or a JID")
     parser.add_argument("text", metavar="TEXT", help="the message; - reads it from standard input")
     parser.add_argument("--idempotency-key", metavar="KEY", help="a repeat with this key within 24 h sends nothing")
@@ -162,29 +164,10 @@ def _add_events(parser: argparse.ArgumentParser) -> None:
         help="events with a greater number (default: all; with --follow: new ones)",
     )
     parser.add_argument("--limit", type=_count, metavar="N", help="end after this many")
-    parser.add_argument("--company", action="append", type=_company_id, default=[], dest="companies", metavar="COMPANY")
+    parser.add_argument("--company", action="append", type=company_id, default=[], dest="companies", metavar="COMPANY")
     parser.add_argument(
         "--type", action="append", default=[], dest="types", metavar="TYPE", help="only this type (repeat)"
     )
-
-
-def _add_import(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument(
-        "directory", type=Path, metavar="DIR", help="of Baileys' useMultiFileAuthState; nobody uses it any more"
-    )
-    parser.add_argument("company", type=_company_id, metavar="COMPANY")
-    parser.add_argument("--dry-run", action="store_true", help="only read the directory and report; change nothing")
-
-
-def _add_export(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("company", type=_company_id, metavar="COMPANY", help="stopped")
-    parser.add_argument("directory", type=Path, metavar="DIR", help="to be made")
-
-
-def _company_id(text: str) -> str:
-    if not is_company_id(text):
-        raise argparse.ArgumentTypeError("a company id is 1 to 64 of A-Z a-z 0-9 _ and -")
-    return text
 
 
 def _name(text: str) -> str:

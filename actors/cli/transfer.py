@@ -5,9 +5,8 @@ from __future__ import annotations
 import hashlib
 import secrets
 from collections import Counter
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Awaitable, Callable
 from contextlib import asynccontextmanager, suppress
-from pathlib import Path
 from typing import Final
 
 import trio
@@ -17,23 +16,26 @@ from actors.cli.output import print_line, print_note, print_table
 from config.sections import StorageSettings
 from storage.baileys.report import Report
 from storage.database.pool import Database
-from storage.errors import LeaseHeld, StorageError
+from storage.errors import LeaseHeld, LeaseLost, StorageError, StorageUnavailable
 from storage.tables import leases
 from storage.tables.leases import Lease
+from storage.upkeep.transfer import MoveRefused
 
 _RELEASE_S: Final = 10.0
 _LOOK_EVERY_S: Final = 0.2
+_SETTLE_TRIES: Final = 10
+_SETTLE_PAUSE_S: Final = 0.5
 
 
 @asynccontextmanager
 async def hold_lease(
-    database: Database, company_id: str, path: Path, settings: StorageSettings
+    database: Database, company_id: str, place: bytes, settings: StorageSettings
 ) -> AsyncGenerator[Lease]:
     """Own the company inside the block, so that no daemon can run it. CommandError when one does.
 
-    The owner is named after the directory: a second attempt with it need not wait for the lease of one that was killed.
+    The owner is named after the place it comes from or goes to: a second attempt need not wait for the lease of one that was killed.
     """
-    owner = f"move-{hashlib.sha256(bytes(path)).hexdigest()[:16]}/{secrets.token_hex(4)}"
+    owner = f"move-{hashlib.sha256(place).hexdigest()[:16]}/{secrets.token_hex(4)}"
     lease = await _acquire(database, company_id, owner, settings)
     try:
         yield lease
@@ -57,6 +59,20 @@ async def _acquire(database: Database, company_id: str, owner: str, settings: St
                 )
                 raise CommandError(Exit.REFUSED, text) from error
         await trio.sleep(_LOOK_EVERY_S)
+
+
+async def has_landed(error: BaseException, ask: Callable[[], Awaitable[bool]], doubt: str) -> bool:
+    """Whether a transaction that ended with this error was committed all the same: a connection that breaks at COMMIT does not say.
+
+    ``ask`` looks. CommandError, with ``doubt`` as its text, when the database stays away.
+    """
+    if isinstance(error, MoveRefused | LeaseLost) or (isinstance(error, StorageUnavailable) and not error.in_doubt):
+        return False
+    for _ in range(_SETTLE_TRIES):
+        with suppress(StorageError):
+            return await ask()
+        await trio.sleep(_SETTLE_PAUSE_S)
+    raise CommandError(Exit.TRY_LATER, doubt) from error
 
 
 def print_report(report: Report) -> None:

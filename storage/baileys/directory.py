@@ -10,6 +10,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final, final
 
+from storage.baileys.names import CREDS_FILE
+
 MAX_FILES: Final = 200_000
 MAX_FILE_BYTES: Final = 16 * 1024 * 1024
 MAX_BYTES: Final = 128 * 1024 * 1024
@@ -36,15 +38,18 @@ class SourceFile:
 
 @dataclass(frozen=True, slots=True)
 class Source:
-    """A directory as it was read."""
+    """A Baileys auth state as it was read, wherever it was kept: as the files that Baileys' own store would have."""
 
-    path: Path
+    creds_at: str
+    """Where its credentials are, for people."""
     files: tuple[SourceFile, ...]
     """By name."""
     unreadable: tuple[tuple[str, str], ...]
     """What is no file that can be read, with the reason."""
     digest: str
     """Of names and contents."""
+    expired: tuple[str, ...] = ()
+    """Names of what its own store had given up already."""
 
     @property
     def written_at(self) -> float:
@@ -56,7 +61,14 @@ class Source:
         return next((file for file in self.files if file.name == name), None)
 
 
-def read_directory(path: Path, progress: Progress = lambda _done, _of: None) -> Source:
+@dataclass(frozen=True, slots=True)
+class Directory(Source):
+    """A directory as it was read."""
+
+    path: Path = Path()
+
+
+def read_directory(path: Path, progress: Progress = lambda _done, _of: None) -> Directory:
     """Read every file of the directory; `BaileysError` when it is none, or larger than any auth state."""
     names = _names(path)
     files: list[SourceFile] = []
@@ -72,7 +84,8 @@ def read_directory(path: Path, progress: Progress = lambda _done, _of: None) -> 
         if size > MAX_BYTES:
             raise BaileysError(f"{path} holds more than {MAX_BYTES // 1024**2} MiB: that is no company's auth state")
         progress(number, len(names))
-    return Source(path, tuple(files), tuple(unreadable), digest_of((file.name, file.data) for file in files))
+    digest = digest_of((file.name, file.data) for file in files)
+    return Directory(str(path / CREDS_FILE), tuple(files), tuple(unreadable), digest, path=path)
 
 
 def digest_of(files: Iterable[tuple[str, bytes]]) -> str:

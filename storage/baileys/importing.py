@@ -55,11 +55,11 @@ def plan_import(source: Source, now_s: float, progress: Progress = lambda _done,
     creds = source.find(CREDS_FILE)
     if creds is None:
         why = dict(source.unreadable).get(CREDS_FILE, "it is not there")
-        raise BaileysError(f"{source.path / CREDS_FILE} cannot be read: {why}; without it there is no identity to move")
+        raise BaileysError(f"{source.creds_at} cannot be read: {why}; without it there is no identity to move")
     try:
         identity = read_identity(creds.data)
     except CodecError as error:
-        raise BaileysError(f"{source.path / CREDS_FILE} cannot be used: {error}; restore it from a backup") from None
+        raise BaileysError(f"{source.creds_at} cannot be used: {error}; restore it from a backup") from None
     converter = _Converter(source, identity, now_s)
     converter.run(progress)
     return Plan(identity, converter.changes(), converter.report, source.digest)
@@ -94,6 +94,8 @@ class _Converter:
         """Convert every file; LID mappings first, because addresses are read with their help."""
         for name, why in self._source.unreadable:
             self.report.leave(name, "unreadable", why)
+        for name in self._source.expired:
+            self.report.leave(name, "expired", "its time in its own store was over")
         known = {file.name for file, _ in self._named} | {CREDS_FILE}
         for file in self._source.files:
             if file.name not in known:

@@ -18,7 +18,7 @@ from typing import Final, final
 import msgspec
 
 from config.json_text import read_json
-from storage.baileys.directory import BaileysError, Source, digest_of
+from storage.baileys.directory import BaileysError, Directory, digest_of
 from storage.directories import flush_directory
 
 _MAX_TOMBSTONE_BYTES: Final = 65_536
@@ -61,7 +61,7 @@ def hold_directory(path: Path) -> Generator[None]:
         os.close(descriptor)
 
 
-def back_up(source: Source, stamp: str) -> Path:
+def back_up(source: Directory, stamp: str) -> Path:
     """Write a tar archive of what was read beside the directory, durably, and read it again. `BaileysError` with nothing left."""
     target = source.path.with_name(f"{source.path.name}{_BACKUP}{stamp}.tar")
     try:
@@ -83,7 +83,7 @@ def back_up(source: Source, stamp: str) -> Path:
     return target
 
 
-def _write_archive(file: io.BufferedWriter, source: Source) -> None:
+def _write_archive(file: io.BufferedWriter, source: Directory) -> None:
     with tarfile.open(fileobj=file, mode="w") as archive:
         for one in source.files:
             entry = tarfile.TarInfo(f"{source.path.name}/{one.name}")

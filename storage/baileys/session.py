@@ -8,6 +8,7 @@ leaves here unchecked.
 from __future__ import annotations
 
 import base64
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -144,7 +145,9 @@ class _Reader:
         raise CodecError("the sending chain is missing")
 
     def _receiving(self, entry: dict[str, Any]) -> list[dict[str, Any]]:
-        chains = [self._chain(key, b"", chain) for key, chain in _chains(entry) if chain.get("chainType") == _RECEIVING]
+        found = [(key, chain) for key, chain in _chains(entry) if chain.get("chainType") == _RECEIVING]
+        found.sort(key=_age(entry))
+        chains = [self._chain(key, b"", chain) for key, chain in found]
         self.left_out += max(0, len(chains) - MAX_RECEIVER_CHAINS)
         return chains[-MAX_RECEIVER_CHAINS:]
 
@@ -167,8 +170,21 @@ class _Reader:
         }
 
 
+def _age(entry: dict[str, Any]) -> Callable[[tuple[bytes, dict[str, Any]]], tuple[bool, bool]]:
+    """Sorts the oldest chain to the front: the peer's present one is last, those that go on stand behind the closed.
+
+    Within these the order is the file's, in which they were made. JSONB has another: it keeps no order of keys.
+    """
+    ratchet = json_object(entry.get("currentRatchet")) or {}
+    try:
+        present = typed_public(ratchet.get("lastRemoteEphemeralKey"), "lastRemoteEphemeralKey")
+    except CodecError:  # there is none before the first answer
+        present = b""
+    return lambda chain: (chain[0] == present, (json_object(chain[1].get("chainKey")) or {}).get("key") is not None)
+
+
 def _chains(entry: dict[str, Any]) -> list[tuple[bytes, dict[str, Any]]]:
-    """The chains in the order in which they were made."""
+    """The chains as they are stored."""
     return [
         (typed_public(key, "ratchet key"), _object(chain, "chain"))
         for key, chain in _object(entry.get("_chains"), "_chains").items()

@@ -27,6 +27,10 @@ _TABLE: LiteralString = """
     )
 """
 _TABLE_EXISTS: LiteralString = "SELECT to_regclass('wasup_migrations') IS NOT NULL"
+_FOREIGN: LiteralString = """
+    SELECT format('%I.%I', n.nspname, c.relname) FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace
+    WHERE n.nspname = current_schema() AND c.relname IN ('whatsapp_auth', 'whatsapp_keys') ORDER BY 1 LIMIT 1
+"""
 _APPLIED: LiteralString = "SELECT number, name, checksum FROM wasup_migrations ORDER BY number"
 _TOUCH: LiteralString = "UPDATE wasup_migrations SET applied_at = applied_at WHERE number = 1"
 _RECORD: LiteralString = "INSERT INTO wasup_migrations (number, name, checksum) VALUES ($1, $2, $3)"
@@ -94,6 +98,7 @@ async def prove_writable(connection: Connection) -> None:
 async def _apply_next(connection: Connection, migrations: tuple[Migration, ...]) -> str | None:
     await connection.execute(_LOCK)
     if not await connection.fetchval(_TABLE_EXISTS):
+        await _refuse_foreign(connection)
         await connection.execute(_TABLE)
     rows = await connection.fetch(_APPLIED)
     applied = _check({row["number"]: (row["name"], row["checksum"]) for row in rows}, migrations)
@@ -101,6 +106,15 @@ async def _apply_next(connection: Connection, migrations: tuple[Migration, ...])
         return None
     await _apply(connection, migrations[applied])
     return migrations[applied].name
+
+
+async def _refuse_foreign(connection: Connection) -> None:
+    """Where none of our migrations was applied, a table of one of our names is another program's."""
+    if (table := await connection.fetchval(_FOREIGN)) is not None:
+        raise MigrationError(
+            f"the table {table} is another program's, and the database has none of wasup's: give wasup a database of its own "
+            "(CREATE DATABASE wasup) and move the companies there with `wasup import database URL`; docs/moving-in.md has the steps"
+        )
 
 
 def _check(applied: dict[int, tuple[str, str]], migrations: tuple[Migration, ...]) -> int:

@@ -397,7 +397,7 @@ async def test_a_database_that_goes_away_at_commit(
     with monkeypatch.context() as patch:
         patch.setattr(Database, "write_slowly", write_and_leave)
         patch.setattr(moving, "standing", standing_if_there)
-        patch.setattr("actors.cli.baileys_import._SETTLE_PAUSE_S", 0.0)
+        patch.setattr("actors.cli.transfer._SETTLE_PAUSE_S", 0.0)
         done = await terminal.run("import-baileys", str(path), COMPANY)
     sealed = find_tombstone(path)
     then = await terminal.run("import-baileys", str(path), COMPANY, "--json")
