@@ -79,7 +79,7 @@ def test_every_command_of_the_grammar_exists() -> None:
 
     for name, module in main_module.COMMANDS.items():
         assert callable(__import__(module, fromlist=["run"]).run)
-        assert f"## `wasup {name}" in page, name
+        assert f"## `wasup {name}" in page or f"## `wasup {name.replace('-', ' ')}" in page, name
 
 
 async def test_an_interruption_is_no_error(bare_terminal: Terminal, monkeypatch: pytest.MonkeyPatch) -> None:
