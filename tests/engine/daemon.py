@@ -193,9 +193,13 @@ class Engine:
 
 @asynccontextmanager
 async def run_engine(
-    directory: Path, environment: Mapping[str, str], *arguments: str, controlled: bool = True
+    directory: Path,
+    environment: Mapping[str, str],
+    *arguments: str,
+    controlled: bool = True,
+    module: str = "actors.engine.process",
 ) -> AsyncGenerator[Engine]:
-    """An engine process on the device files of ``directory``; killed at the end of the block at the latest."""
+    """An engine process on the device files of ``directory``; killed at the end of the block at the latest. ``module``: or a linker."""
     socket = directory / "engine.sock"
     socket.unlink(missing_ok=True)
     path = [*environment.get("PYTHONPATH", "").split(":"), str(ROOT)]
@@ -204,7 +208,7 @@ async def run_engine(
             [
                 sys.executable,
                 "-m",
-                "actors.engine.process",
+                module,
                 "--socket",
                 str(socket),
                 "--devices",

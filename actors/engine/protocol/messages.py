@@ -57,6 +57,12 @@ from actors.engine.protocol.orders import (
     Uploaded as Uploaded,
 )
 from actors.engine.protocol.wire import Message as Message
+from actors.linker.protocol import AnswerPasskey as AnswerPasskey
+from actors.linker.protocol import ConfirmPasskey as ConfirmPasskey
+from actors.linker.protocol import HandedOver as HandedOver
+from actors.linker.protocol import PasskeyCode as PasskeyCode
+from actors.linker.protocol import PasskeyFailed as PasskeyFailed
+from actors.linker.protocol import PasskeyWanted as PasskeyWanted
 
 MAX_FRAME_BYTES: int = 16 * 1024 * 1024
 """Larger frames end the connection. A whole auth state (1,313 keys) is about 0.6 MB."""
@@ -239,7 +245,8 @@ class Failed(Message, frozen=True, tag=True):
     """A call failed.
 
     ``code``: `not_connected`, `not_linked`, `already_linked`, `timeout`, `no_such_recipient`, `not_in_group`, `no_such_group`,
-    `no_such_message`, `upload_failed`, `media_gone`, `download_failed`, `rejected`, `storage_full`, `engine_error`.
+    `no_such_message`, `upload_failed`, `media_gone`, `download_failed`, `rejected`, `storage_full`, `engine_error`; when linking also
+    `no_passkey_wanted`, `invalid_passkey_response`, `passkey_rejected`.
     """
 
     call: int
@@ -370,11 +377,12 @@ class EngineShutdown(Message, frozen=True, tag=True):
 ToEngine = (
     Open | AuthStateChunk | Connect | RequestPairingCode | SendText | SendContent | Upload | Download | CheckNumber | ListGroups | GetGroup
     | MarkRead | SetTyping | Ping | Logout | Disconnect | Committed | EventsStored | LeaseExtended | EngineStatisticsRequest
-    | EngineShutdown
+    | EngineShutdown | AnswerPasskey | ConfirmPasskey
 )  # fmt: skip
 FromEngine = (
     NeedAuthState | Opened | OpenRefused | JournalDelta | Done | Failed | Sent | Uploaded | NumberChecked | Groups | PairingCode
     | Qr | Paired | Connected | Closed | KeepAlive | OutboxEvent | EngineHello | EngineStatistics
+    | PasskeyWanted | PasskeyCode | PasskeyFailed | HandedOver
 )  # fmt: skip
 
 T = TypeVar("T")

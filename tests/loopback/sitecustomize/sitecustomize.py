@@ -1,14 +1,15 @@
-"""Put this directory on the PYTHONPATH of a process that loads neonize's library, and it trusts the loopback WhatsApp.
+"""Put this directory on the PYTHONPATH of a process that loads neonize's library, or of the linker, and it trusts the loopback WhatsApp.
 
 The Go library pins one root key for WhatsApp's Noise certificates. It lies once in the library's writable data:
 right after the library was loaded, by whom ever, it is overwritten by the 32 bytes that LOOPBACK_ROOT_KEY holds in
-hexadecimal. Without that variable nothing happens.
+hexadecimal. The linker has that key as a constant. Without that variable nothing happens.
 """
 
 from __future__ import annotations
 
 import ctypes
 import os
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -53,5 +54,16 @@ def trust(root_key: bytes) -> None:
     ctypes.CDLL.__init__ = load_and_overwrite  # type: ignore[method-assign]  # whoever loads it, the test needs to know
 
 
+def trust_in_linker(root_key: bytes) -> None:
+    """Have the linker believe in that key instead of its constant."""
+    from actors.linker.wire import certificate
+
+    if PINNED != certificate.ROOT_KEY:
+        raise ImportError(f"{VARIABLE} is set, but the linker does not hold the pinned key")
+    certificate.ROOT_KEY = root_key  # type: ignore[misc]  # what no line of the product may do
+
+
 if os.environ.get(VARIABLE):
     trust(bytes.fromhex(os.environ[VARIABLE]))
+    if "actors.linker.process" in sys.orig_argv:
+        trust_in_linker(bytes.fromhex(os.environ[VARIABLE]))

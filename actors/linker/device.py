@@ -1,0 +1,167 @@
+"""The device that is being linked: its keys, what it says of itself, and the record of it that is kept."""
+
+from __future__ import annotations
+
+import base64
+import secrets
+from dataclasses import dataclass, replace
+from hashlib import md5
+from typing import Any, Final
+
+from actors.linker.wire.jid import Jid
+from actors.linker.wire.keys import DJB_TYPE, KeyPair
+from actors.linker.wire.messages import Messages
+from storage.whatsmeow.creds import SqlValue, creds_from_device
+from storage.whatsmeow.rows import KINDS, LID_MAPPING, REVERSE, encode_lid, encode_value, key_id
+
+WHATSAPP_VERSION: Final = (2, 3000, 1047769893)
+"""What neonize 0.5.2 announces; tests/linker compares them."""
+QR_URL: Final = "https://wa.me/settings/linked_devices#"
+CHROME: Final = "1"
+"""The kind of client in a QR code."""
+SIGNED_PRE_KEY_ID: Final = 1
+ADV_SECRET_SIZE: Final = 32
+_DEVICE_VERSION: Final = (0, 1, 0)
+_SUPPORTED: Final = (
+    "supportCallLogHistory", "supportBotUserAgentChatHistory", "supportCagReactionsAndPolls", "supportBizHostedMsg",
+    "supportRecentSyncChunkMessageCountTuning", "supportHostedGroupMsg", "supportFbidBotChatHistory", "supportMessageAssociation",
+    "supportGroupHistory", "supportManusHistory", "supportHatchHistory",
+)  # fmt: skip
+
+
+@dataclass(frozen=True, slots=True)
+class NewDevice:
+    """Keys of a device that is nobody's yet."""
+
+    noise: KeyPair
+    identity: KeyPair
+    signed_pre_key: KeyPair
+    signature: bytes
+    """Of the identity key, over the signed pre-key."""
+    registration_id: int
+    adv_secret: bytes
+    """Shared with the phone by the QR code, or agreed upon with it; authenticates its acceptance."""
+
+    def with_secret(self, adv_secret: bytes) -> NewDevice:
+        """The same device, accepted under another secret."""
+        return replace(self, adv_secret=adv_secret)
+
+    def qr(self, ref: bytes) -> str:
+        """The text of a QR code for a reference of the server's."""
+        keys = (self.noise.public, self.identity.public, self.adv_secret)
+        parts = [ref.decode("ascii", "replace"), *(base64.b64encode(key).decode() for key in keys), CHROME]
+        return QR_URL + ",".join(parts)
+
+
+def new_device() -> NewDevice:
+    """Fresh keys."""
+    identity, signed_pre_key = KeyPair.generate(), KeyPair.generate()
+    return NewDevice(
+        noise=KeyPair.generate(),
+        identity=identity,
+        signed_pre_key=signed_pre_key,
+        signature=identity.sign(DJB_TYPE + signed_pre_key.public),
+        registration_id=secrets.randbits(32),
+        adv_secret=secrets.token_bytes(ADV_SECRET_SIZE),
+    )
+
+
+def registration_payload(device: NewDevice, name: str, messages: Messages) -> bytes:
+    """The ``ClientPayload`` with which a device that is nobody's introduces itself; ``name`` is what the phone lists it as."""
+    payload = messages.handshake.ClientPayload()
+    _describe(payload, messages)
+    data = payload.devicePairingData
+    data.eRegid = device.registration_id.to_bytes(4, "big")
+    data.eKeytype = DJB_TYPE
+    data.eIdent = device.identity.public
+    data.eSkeyID = SIGNED_PRE_KEY_ID.to_bytes(3, "big")
+    data.eSkeyVal = device.signed_pre_key.public
+    data.eSkeySig = device.signature
+    data.buildHash = md5(".".join(map(str, WHATSAPP_VERSION)).encode(), usedforsecurity=False).digest()
+    data.deviceProps = device_properties(name, messages).SerializeToString()
+    payload.passive = payload.pull = False
+    return bytes(payload.SerializeToString())
+
+
+def _describe(payload: Any, messages: Messages) -> None:
+    kinds = messages.handshake.ClientPayload
+    agent = payload.userAgent
+    agent.platform = kinds.UserAgent.WEB
+    agent.releaseChannel = kinds.UserAgent.RELEASE
+    agent.appVersion.primary, agent.appVersion.secondary, agent.appVersion.tertiary = WHATSAPP_VERSION
+    agent.mcc = agent.mnc = "000"
+    agent.osVersion = agent.osBuildNumber = "0.1"
+    agent.manufacturer = ""
+    agent.device = "Desktop"
+    agent.localeLanguageIso6391, agent.localeCountryIso31661Alpha2 = "en", "US"
+    payload.webInfo.webSubPlatform = kinds.WebInfo.WEB_BROWSER
+    payload.connectType = kinds.WIFI_UNKNOWN
+    payload.connectReason = kinds.USER_ACTIVATED
+
+
+def device_properties(name: str, messages: Messages) -> Any:
+    """``DeviceProps``: what the phone shows of the device, and what history it is offered."""
+    properties = messages.registration.DeviceProps(
+        os=name, platformType=messages.registration.DeviceProps.CHROME, requireFullSync=False
+    )
+    version = properties.version
+    version.primary, version.secondary, version.tertiary = _DEVICE_VERSION
+    history = properties.historySyncConfig
+    history.storageQuotaMb = 10240
+    history.inlineInitialPayloadInE2EeMsg = True
+    history.thumbnailSyncDaysLimit = 60
+    for name_ in _SUPPORTED:
+        setattr(history, name_, True)
+    return properties
+
+
+@dataclass(frozen=True, slots=True)
+class Acceptance:
+    """What the phone and the server made of the device."""
+
+    jid: Jid
+    lid: Jid
+    platform: str
+    business_name: str
+    details: bytes
+    account_key: bytes
+    account_signature: bytes
+    device_signature: bytes
+
+
+def creds_of(device: NewDevice, accepted: Acceptance) -> bytes:
+    """The creds (JSON) of a device that was accepted, as its device file would give them."""
+    row: dict[str, SqlValue] = {
+        "jid": str(accepted.jid),
+        "lid": str(accepted.lid),
+        "facebook_uuid": None,
+        "registration_id": device.registration_id,
+        "noise_key": device.noise.private,
+        "identity_key": device.identity.private,
+        "signed_pre_key": device.signed_pre_key.private,
+        "signed_pre_key_id": SIGNED_PRE_KEY_ID,
+        "signed_pre_key_sig": device.signature,
+        "adv_key": device.adv_secret,
+        "adv_details": accepted.details,
+        "adv_account_sig": accepted.account_signature,
+        "adv_account_sig_key": accepted.account_key,
+        "adv_device_sig": accepted.device_signature,
+        "platform": accepted.platform,
+        "business_name": accepted.business_name,
+        "push_name": "",
+        "lid_migration_ts": 0,
+        "companion_meta_nonce": "",
+    }
+    return creds_from_device(row)
+
+
+def keys_of(accepted: Acceptance) -> list[tuple[str, str, bytes]]:
+    """(type, id, value) of what is known of the own account: the phone's identity, and number and LID of each other."""
+    identity = KINDS["identity-key"]
+    address = f"{accepted.lid.user}_1:0"
+    pn, lid = accepted.jid.user, accepted.lid.user
+    return [
+        (identity.key_type, key_id(identity, (address,)), encode_value(identity, (accepted.account_key,))),
+        (LID_MAPPING, pn, encode_lid(lid)),
+        (LID_MAPPING, lid + REVERSE, encode_lid(pn)),
+    ]

@@ -1,0 +1,111 @@
+"""The linker: ``python -m actors.linker.process --socket PATH``, a child of the daemon that links devices and does nothing else.
+
+It ends itself when the daemon dies, when the control connection is lost or never comes, and on SIGTERM or `EngineShutdown`. It keeps
+nothing: what it links is in Postgres before WhatsApp hears that it was accepted.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import signal
+import ssl
+from collections.abc import Sequence
+from pathlib import Path
+from typing import final
+
+import trio
+
+from actors.engine.exits import CANNOT_START, CONTROL_LOST, NEVER_CONTROLLED, ORDERLY
+from actors.engine.logs import EngineLog
+from actors.engine.process import die_with_parent, raise_file_limit, silence_stdout, unblock_stderr
+from actors.linker.serving import Server
+from actors.linker.wire.messages import load_messages
+
+
+def parse(arguments: Sequence[str] | None) -> argparse.Namespace:
+    """The command line."""
+    parser = argparse.ArgumentParser(
+        prog="python -m actors.linker.process", description="wasup's linker; started by the daemon."
+    )
+    parser.add_argument("--socket", type=Path, required=True, help="Unix socket, in a directory of mode 0700")
+    parser.add_argument("--devices", type=Path, help="not used: nothing is kept here")
+    parser.add_argument("--max-companies", type=int, default=50, help="pairings at once (default 50)")
+    parser.add_argument(
+        "--control-within", type=float, default=15.0, help="seconds to wait for the control connection (default 15)"
+    )
+    parser.add_argument(
+        "--commit-within",
+        type=float,
+        default=15.0,
+        help="seconds the daemon has to store a new device, for which WhatsApp and the phone wait (default 15)",
+    )
+    parser.add_argument("--parent", type=int, default=None, help="pid of the daemon; without it any parent will do")
+    return parser.parse_args(arguments)
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run until told to end; the exit status."""
+    options = parse(arguments)
+    os.umask(0o077)
+    die_with_parent(options.parent)
+    silence_stdout()
+    unblock_stderr()
+    raise_file_limit()
+    return trio.run(Running(options).main)
+
+
+@final
+class Running:
+    """One run of the process."""
+
+    def __init__(self, options: argparse.Namespace) -> None:
+        self._options = options
+        self._log = EngineLog()
+        self._status: int | None = None
+        self._ending = trio.Event()
+
+    async def main(self) -> int:
+        try:
+            messages, tls = load_messages(), ssl.create_default_context()
+        except (ImportError, OSError) as error:
+            self._log.failure(f"cannot start: {error}")
+            return CANNOT_START
+        server = Server(
+            messages,
+            tls,
+            self._shut_down,
+            max_companies=self._options.max_companies,
+            commit_within_s=self._options.commit_within,
+        )
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(self._watch_signals)
+            await nursery.start(server.serve, self._options.socket)
+            nursery.start_soon(self._watch_control, server)
+            await self._ending.wait()
+            nursery.cancel_scope.cancel()
+        assert self._status is not None
+        return self._status
+
+    def _shut_down(self, why: str) -> None:
+        if self._status is None:
+            self._status = ORDERLY if why == "asked to" else CONTROL_LOST
+            self._log.note(f"ending: {why}")
+        self._ending.set()
+
+    async def _watch_signals(self) -> None:
+        with trio.open_signal_receiver(signal.SIGTERM, signal.SIGINT) as signals:
+            async for _ in signals:
+                self._shut_down("asked to")
+
+    async def _watch_control(self, server: Server) -> None:
+        with trio.move_on_after(self._options.control_within):
+            await server.controlled.wait()
+            return
+        self._status = NEVER_CONTROLLED
+        self._log.failure(f"no control connection within {self._options.control_within:.0f} s")
+        self._ending.set()
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())

@@ -1,0 +1,192 @@
+"""The connections the linker serves over its Unix socket: one for control, one a company. As those of an engine process."""
+
+from __future__ import annotations
+
+import os
+import ssl
+from collections.abc import Callable
+from pathlib import Path
+from typing import Final, final
+
+import msgspec
+import trio
+import trio_websocket
+
+from actors.engine.lease_deadline import Leash
+from actors.engine.logs import EngineLog
+from actors.engine.protocol.messages import (
+    EngineHello,
+    EngineShutdown,
+    EngineStatistics,
+    EngineStatisticsRequest,
+    FromEngine,
+    LeaseExtended,
+    Open,
+    OpenRefused,
+    ToEngine,
+    decode_to_engine,
+    encode,
+)
+from actors.linker.process_facts import descriptor_count, descriptor_limit, resident_bytes, thread_count
+from actors.linker.session import LinkSession
+from actors.linker.wire.messages import Messages
+
+HANDSHAKE_S: Final = 10.0
+OPEN_WITHIN_S: Final = 30.0
+MAX_FRAME_BYTES: Final = 256 * 1024
+"""The longest message is a browser's response to a request for a passkey."""
+OUTGOING: Final = 32
+KIND: Final = "linker"
+"""In place of an engine's library version."""
+
+_GONE: Final = (
+    trio_websocket.ConnectionClosed,
+    trio_websocket.HandshakeError,
+    trio.BrokenResourceError,
+    trio.ClosedResourceError,
+    trio.TooSlowError,
+    msgspec.MsgspecError,
+)
+
+
+@final
+class Socket:
+    """Messages over a WebSocket."""
+
+    def __init__(self, websocket: trio_websocket.WebSocketConnection) -> None:
+        self._websocket = websocket
+        self._sending = trio.Lock()
+
+    async def send(self, message: FromEngine) -> None:
+        async with self._sending:
+            await self._websocket.send_message(encode(message))
+
+    async def receive(self) -> ToEngine:
+        frame = await self._websocket.get_message()
+        return decode_to_engine(frame if isinstance(frame, bytes) else frame.encode())
+
+
+@final
+class Server:
+    """Accepts until shut down."""
+
+    def __init__(
+        self,
+        messages: Messages,
+        tls: ssl.SSLContext,
+        shut_down: Callable[[str], None],
+        *,
+        max_companies: int,
+        commit_within_s: float,
+    ) -> None:
+        self._messages = messages
+        self._tls = tls
+        self._max_companies = max_companies
+        self._commit_within_s = commit_within_s
+        self._shut_down = shut_down
+        self._companies: set[str] = set()
+        self.controlled = trio.Event()
+        self._log = EngineLog()
+
+    async def serve(self, path: Path, *, task_status: trio.TaskStatus[None]) -> None:
+        """Listen at the path, whose directory the parent made for nobody else."""
+        socket = trio.socket.socket(trio.socket.AF_UNIX, trio.socket.SOCK_STREAM)
+        await socket.bind(str(path))
+        await trio.Path(path).chmod(0o600)
+        socket.listen(128)
+        task_status.started()
+        await trio.serve_listeners(self._handle, [trio.SocketListener(socket)])
+
+    async def _handle(self, stream: trio.SocketStream) -> None:
+        try:
+            async with trio.open_nursery() as nursery:
+                await self._accept(nursery, stream)
+                nursery.cancel_scope.cancel()
+        except* _GONE:
+            pass  # the other side went away: everything of this connection has been taken down
+        except* Exception as group:  # noqa: BLE001 - one company's fault must not reach the others; the daemon sees its connection end
+            self._log.failure(f"a connection failed: {_first(group)!r}")
+        finally:
+            await trio.aclose_forcefully(stream)
+
+    async def _accept(self, nursery: trio.Nursery, stream: trio.SocketStream) -> None:
+        with trio.fail_after(HANDSHAKE_S):
+            request = await trio_websocket.wrap_server_stream(nursery, stream, max_message_size=MAX_FRAME_BYTES)
+            company_id = request.path.removeprefix("/company/")
+            if request.path != "/control" and company_id == request.path:
+                await request.reject(404)
+                return
+            socket = Socket(await request.accept())
+        if request.path == "/control":
+            await self._control(socket)
+        else:
+            await self._company(socket, company_id)
+
+    async def _control(self, socket: Socket) -> None:
+        self.controlled.set()
+        try:
+            await socket.send(EngineHello(pid=os.getpid(), neonize=KIND))
+            while True:
+                match await socket.receive():
+                    case EngineStatisticsRequest(call=call):
+                        await socket.send(self._statistics(call))
+                    case EngineShutdown():
+                        self._shut_down("asked to")
+                    case message:
+                        self._log.caution(f"a {type(message).__name__} has no place on the control connection")
+        finally:
+            self._shut_down("the control connection was lost")
+
+    def _statistics(self, call: int) -> EngineStatistics:
+        return EngineStatistics(
+            call=call,
+            companies=tuple(sorted(self._companies)),
+            rss_bytes=resident_bytes(),
+            threads=thread_count(),
+            descriptors=descriptor_count(),
+            descriptor_limit=descriptor_limit(),
+        )
+
+    async def _company(self, socket: Socket, company_id: str) -> None:
+        with trio.fail_after(OPEN_WITHIN_S):
+            request = await socket.receive()
+        if not isinstance(request, Open) or request.company_id != company_id:
+            return
+        if company_id in self._companies:
+            await socket.send(OpenRefused(code="already_open", text=f"company {company_id} is being linked already"))
+        elif len(self._companies) >= self._max_companies:
+            text = f"{self._max_companies} companies are being linked in this process already"
+            await socket.send(OpenRefused(code="engine_full", text=text))
+        else:
+            self._companies.add(company_id)
+            try:
+                await self._serve(socket, request)
+            finally:
+                self._companies.discard(company_id)
+
+    async def _serve(self, socket: Socket, request: Open) -> None:
+        log = EngineLog(request.company_id)
+        session = LinkSession(request, socket.send, self._messages, self._tls, log, self._commit_within_s)
+        leash = Leash(request.lease_until)
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(session.run)
+            nursery.start_soon(_end_with_lease, leash, nursery.cancel_scope, log)
+            while True:
+                message = await socket.receive()
+                if isinstance(message, LeaseExtended):
+                    leash.extend(message.until)
+                else:
+                    session.take(message)
+
+
+async def _end_with_lease(leash: Leash, scope: trio.CancelScope, log: EngineLog) -> None:
+    await leash.wait_expired()
+    log.caution("the daemon has not renewed this company's lease in time: its linking is given up")
+    scope.cancel()
+
+
+def _first(group: BaseExceptionGroup[Exception]) -> BaseException:
+    error: BaseException = group
+    while isinstance(error, BaseExceptionGroup):
+        error = error.exceptions[0]
+    return error
