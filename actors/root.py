@@ -6,7 +6,7 @@ import os
 import time
 from collections.abc import Callable
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 from random import SystemRandom
@@ -27,6 +27,7 @@ from actors.disk.actor import DiskActor
 from actors.disk.state import DiskState
 from actors.disk.watch import Watch
 from actors.engine_pool.actor import EngineActor, EngineCommand
+from actors.engine_pool.slots import hosts_of
 from actors.events.actor import EventsActor
 from actors.health import HealthActor
 from actors.http.actor import Address, HttpActor
@@ -70,6 +71,7 @@ from supervisor import (
 from supervisor.errors import SupervisorError
 
 DEVICE_NAME = "wasup"
+LINKER = "actors.linker.process"
 INFRASTRUCTURE = Intensity(max_restarts=30, within=60.0)
 """Of all root children together: crashes by hand or by chaos stay below it, a child that cannot run at all spends it."""
 QUICK = Backoff(minimum=0.05, maximum=5.0, reset_after=30.0)
@@ -229,9 +231,12 @@ def _placement(parts: Parts, context: Context) -> PlacementActor:
         max_companies=parts.settings.sessions_per_engine,
         versions=parts.versions,
     )
+    linker = command if parts.settings.linker == "engine" else replace(command, module=LINKER)
     return PlacementActor(
         context.supervisor("/engines"),
-        make_engine=lambda _: EngineActor(command, parts.settings.engine, parts.metrics, context.ref),
+        make_engine=lambda engine: EngineActor(
+            linker if hosts_of(engine.name) == "pairing" else command, parts.settings.engine, parts.metrics, context.ref
+        ),
         settings=parts.settings.engine,
         sessions_per_engine=parts.settings.sessions_per_engine,
         have_leave=partial(_have_leave, context),

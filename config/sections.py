@@ -173,6 +173,10 @@ class CompanySettings(Section, frozen=True):
     pairing_timeout_s: Annotated[
         float, Meta(gt=0, le=3600, description="Time a QR or pairing code is on offer in all.")
     ] = 160.0
+    passkey_timeout_s: Annotated[
+        float,
+        Meta(gt=0, le=3600, description="Time the owner of an account has to give its passkey, where one is wanted."),
+    ] = 600.0
     connect_timeout_s: Annotated[float, Meta(gt=0, le=600, description="Time `connecting` may last.")] = 60.0
     send_timeout_s: Annotated[
         float, Meta(gt=0, le=600, description="Time until WhatsApp has acknowledged a message and its state is stored.")

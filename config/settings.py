@@ -43,6 +43,7 @@ from config.values import (
 )
 
 LogLevel = Literal["debug", "info", "warning", "error"]
+Linker = Literal["engine", "python"]
 
 
 class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -123,6 +124,13 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
             description="Companies in one engine process: what a fault of the engine can take down at most.",
         ),
     ] = 50
+    linker: Annotated[
+        Linker,
+        Meta(
+            description="What links companies: `engine`, a process with the whole library, or `python`, a small one that does nothing "
+            "else. Accounts that want a passkey can be linked with `python` only."
+        ),
+    ] = "engine"
     start_concurrency: Annotated[
         int, Meta(ge=1, le=1000, description="Companies that log in at once, at the start and later.")
     ] = 10

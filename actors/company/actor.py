@@ -8,7 +8,7 @@ from typing import Any, final
 
 from actors.company import commands as orders
 from actors.company import internal_messages as notices
-from actors.company import outdated, ownership
+from actors.company import outdated, ownership, passkeys
 from actors.company import queries as inquiring
 from actors.company.announcer import Announcer
 from actors.company.disconnect_policy import Credentials, Outcome, classify
@@ -17,18 +17,21 @@ from actors.company.ports import CompanyPorts
 from actors.company.retry import DISK_FIRST_S, Retry
 from actors.company.session import Session
 from actors.company.state_record import EvidenceLog, StateRecord
-from actors.company.states import OFFER_EXPIRED
+from actors.company.states import LINKING, OFFER_EXPIRED, PASSKEY_EXPIRED
 from actors.company.status import phone_number_of, status_of
 from actors.company.waiting import Waiters, wait_connected
 from actors.engine.protocol import messages as protocol
 from actors.messages import (
+    AnswerPasskey,
     CheckContact,
     CheckHealth,
     CompanyState,
+    ConfirmPasskey,
     DiskFailed,
     DownloadFile,
     GetGroup,
     GetOffer,
+    GetPasskey,
     GetStatus,
     Initialize,
     LeaseExtended,
@@ -143,6 +146,8 @@ class CompanyActor(Actor):
                 wait_connected(self, within_s)
             case CheckHealth():
                 orders.check_health(self)
+            case GetPasskey() | AnswerPasskey() | ConfirmPasskey():
+                return passkeys.order(self, message)
             case Initialize() | GetOffer() | StartSession() | StopSession() | RestartSession() | Logout():
                 return await self._on_order(message)
             case _:
@@ -229,7 +234,7 @@ class CompanyActor(Actor):
         if self._timer is not None:
             self._timer.cancel()
             self._timer = None
-        if state not in (S.PAIRING, S.CONNECTING) and self.linking is not None:
+        if state not in (*LINKING, S.CONNECTING) and self.linking is not None:
             self.linking.fail(Refused(code or "whatsapp_unreachable", reason))
             self.linking = None
         if before.state is not state:
@@ -264,7 +269,7 @@ class CompanyActor(Actor):
 
     async def _on_disk_failed(self, reason: str) -> None:
         """Nothing that arrives could be kept: leave WhatsApp, which keeps it."""
-        if self.condition.state not in (S.PAIRING, S.CONNECTING, S.CONNECTED, S.RECONNECTING):
+        if self.condition.state not in (*LINKING, S.CONNECTING, S.CONNECTED, S.RECONNECTING):
             return
         if self.session is not None:
             self.context.spawn(self.session.disconnect, name="disconnect")
@@ -272,7 +277,7 @@ class CompanyActor(Actor):
         await self._wait_for_room(reason)
 
     async def _wait_for_room(self, reason: str, seconds: float = DISK_FIRST_S) -> None:
-        if self.condition.state is S.PAIRING:
+        if self.condition.state in LINKING:
             if self.linking is not None:
                 self.linking.fail(Refused(STORAGE_FULL, reason))
                 self.linking = None
@@ -348,7 +353,7 @@ class CompanyActor(Actor):
                 self.ports.placement.tell(ReleaseEngine(self.company_id))
         elif self.condition.state is S.CONNECTED:
             await self.move("its engine process is being replaced")
-        elif self.condition.state not in (S.PAIRING, S.CONNECTING):
+        elif self.condition.state not in (*LINKING, S.CONNECTING):
             await self.close_session(drain=True, keep_lease=True)  # the next attempt opens a new one
 
     async def _on_opened(self, opened: protocol.Opened) -> None:
@@ -371,7 +376,7 @@ class CompanyActor(Actor):
             await orders.release(lease, self.ports, give_back=False)
         self.session = self._session_task = None
         self._session_number += 1
-        if self.condition.state not in (S.PAIRING, S.CONNECTING, S.CONNECTED):
+        if self.condition.state not in (*LINKING, S.CONNECTING, S.CONNECTED):
             return  # at rest, or waiting for its next attempt, which opens a new session
         if self.linking is not None:
             self.linking.fail(Refused(linking_refusal(code), why, retry_after_s=retry_after_s))
@@ -407,6 +412,11 @@ class CompanyActor(Actor):
                 orders.show_qr(self, message)
             case protocol.Paired():
                 self._on_paired(message)
+            case protocol.HandedOver(jid, lid):
+                self.phone_number, self.lid = phone_number_of(jid), lid
+                await self.move("linked: goes on among the linked companies")
+            case protocol.PasskeyWanted() | protocol.PasskeyCode() | protocol.PasskeyFailed():
+                passkeys.take(self, message)
             case protocol.KeepAlive(ok=False, errors=errors):
                 self.announcer.announce("error", code="keep_alive", errors=errors)
             case _:
@@ -446,7 +456,7 @@ class CompanyActor(Actor):
             await self._on_connected(connected)
 
     async def _on_closed(self, verdict: Outcome, closed: protocol.Closed) -> None:
-        was_pairing = self.condition.state is S.PAIRING
+        was_pairing = self.condition.state in LINKING
         self._pairing_pending = False
         self._settle()
         version = outdated.version_of(self)
@@ -457,6 +467,9 @@ class CompanyActor(Actor):
             self._forget_failures_when_stable()
             await self._wait_for_room(verdict.reason, self.retry.after_full_disk())
         elif verdict.credentials is Credentials.ARCHIVE:
+            orders.forget_identity(self, verdict.reason)
+        elif was_pairing and self.session is not None and self.session.has_shipped:
+            # A device that nobody accepted in the end: what was stored of it must not be taken for a linked one.
             orders.forget_identity(self, verdict.reason)
         elif was_pairing or (verdict.state is S.UNLINKED and self.phone_number is None):
             await self._rest_unlinked(verdict.reason)
@@ -499,8 +512,9 @@ class CompanyActor(Actor):
         self.context.spawn(self.session.reconnect, name="connect")
 
     async def _on_deadline(self) -> None:
-        if self.condition.state is S.PAIRING:
-            await self._rest_unlinked(OFFER_EXPIRED)
+        if self.condition.state in LINKING:
+            expired = OFFER_EXPIRED if self.condition.state is S.PAIRING else PASSKEY_EXPIRED
+            await self._rest_unlinked(expired)
         elif self.phone_number is None and self.linking is not None:
             await self._rest_unlinked("WhatsApp offered no code in time")
         else:

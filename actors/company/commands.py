@@ -13,6 +13,7 @@ from actors.company.linking import Linking
 from actors.company.sending import send_message
 from actors.company.session import Session
 from actors.company.shipping import ShippingStopped
+from actors.company.states import LINKING
 from actors.company.status import health_report, status_of
 from actors.company.trouble import in_words
 from actors.company.waiting import away
@@ -30,7 +31,7 @@ if TYPE_CHECKING:
 S = CompanyState
 ARCHIVE_RETRY_S = 2.0
 _WAITING = frozenset({S.RECONNECTING, S.SUSPENDED, S.CONFLICT, S.ELSEWHERE, S.BANNED, S.OUTDATED})
-_WITHOUT_CREDENTIALS = frozenset({S.UNLINKED, S.PAIRING, S.LOGGED_OUT})
+_WITHOUT_CREDENTIALS = frozenset({S.UNLINKED, S.PAIRING, S.PASSKEY, S.LOGGED_OUT})
 STALE_ROUND_TRIP_S = 1.0
 
 
@@ -100,7 +101,7 @@ async def initialize(actor: CompanyActor, request: Initialize) -> None:
     if actor.phone_number is not None:
         raise Refused("already_linked", "the company is linked already; log it out first")
     wanted = request.phone if request.method == "code" else None
-    if actor.linking is None or actor.linking.phone != wanted:
+    if actor.linking is None or actor.linking.phone != wanted or actor.linking.passkey is not None:
         await _begin_linking(actor, wanted)
     assert actor.linking is not None
     actor.linking.wait(actor.context.defer())
@@ -113,7 +114,7 @@ async def _begin_linking(actor: CompanyActor, phone: str | None) -> None:
     actor.phone_number = actor.lid = None
     if actor.session is None:
         actor.bring_up("taking up the session to link it", discard=actor.condition.state is S.LOGGED_OUT)
-    elif actor.condition.state is S.PAIRING:
+    elif actor.condition.state in LINKING:
         await actor.close_session(drain=False, keep_lease=True)
         actor.bring_up("beginning again")
     elif actor.condition.state is not S.CONNECTING:

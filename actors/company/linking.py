@@ -8,7 +8,7 @@ from typing import Any, Final, final
 
 import trio
 
-from actors.company.offers import PAIRING_CODE_S, Code
+from actors.company.offers import PAIRING_CODE_S, Code, PasskeyWalk
 from actors.messages import Offer, Refused
 from supervisor import ReplyTo
 
@@ -37,6 +37,8 @@ class Linking:
         self._wall_clock = wall_clock
         self._qr: Code | None = None
         self._pairing_code: Code | None = None
+        self.passkey: PasskeyWalk | None = None
+        """Where WhatsApp has asked for one."""
         self._waiting: list[ReplyTo[Any]] = []
 
     def wait(self, reply: ReplyTo[Any]) -> None:

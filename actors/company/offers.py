@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Literal
 
 PAIRING_CODE_S = 160.0
 """A pairing code dies with the connection it was made on, which WhatsApp ends after this time."""
@@ -14,3 +15,16 @@ class Code:
 
     text: str
     expires_at: float
+
+
+@dataclass(slots=True)
+class PasskeyWalk:
+    """How far linking with a passkey is."""
+
+    options: bytes
+    """JSON, WhatsApp's request."""
+    expires_at: float
+    """On trio's clock."""
+    step: Literal["response", "phone", "confirm", "finishing"] = "response"
+    code: str | None = None
+    error: str | None = None

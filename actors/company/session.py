@@ -136,6 +136,11 @@ class Session:
         if opened.jid is not None:
             await self._log_in()
 
+    @property
+    def has_shipped(self) -> bool:
+        """Whether any auth state of this session was to be stored."""
+        return self.shipment is not None and self.shipment.has_taken
+
     async def reconnect(self) -> None:
         """Log in again when it is this company's turn: those who lost WhatsApp together would only keep each other from coming back."""
         self.settled = trio.Event()

@@ -32,10 +32,15 @@ class Shipment:
         self._committed = committed
         self._keys: dict[tuple[str, str], KeyRow] = {}
         self._creds: bytes | None = None
-        self._position = committed
+        self._position = self._from = committed
         self._base = False
         self._stopped: str | None = None
         self._changed = trio.Condition()
+
+    @property
+    def has_taken(self) -> bool:
+        """Whether there was anything to commit."""
+        return self._position > self._from
 
     @property
     def committed(self) -> int:

@@ -8,6 +8,10 @@ S = CompanyState
 
 OFFER_EXPIRED = "the code was not used in time"
 """Why a company is `unlinked` whose code no phone used."""
+PASSKEY_EXPIRED = "the passkey was not given in time"
+
+LINKING = frozenset({S.PAIRING, S.PASSKEY})
+"""A phone is to accept the device."""
 
 _LOSSES = frozenset({S.RECONNECTING, S.SUSPENDED, S.CONFLICT, S.LOGGED_OUT, S.BANNED, S.OUTDATED})
 _RESTS = frozenset({S.STOPPED, S.CONFLICT, S.ELSEWHERE, S.FAILED})
@@ -15,7 +19,8 @@ _RESTS = frozenset({S.STOPPED, S.CONFLICT, S.ELSEWHERE, S.FAILED})
 SUCCESSORS: dict[CompanyState, frozenset[CompanyState]] = {
     S.STOPPED: frozenset({S.CONNECTING, S.UNLINKED, S.FAILED}),
     S.UNLINKED: frozenset({S.PAIRING, S.CONNECTING, S.RECONNECTING, S.LOGGED_OUT}) | _RESTS,
-    S.PAIRING: frozenset({S.UNLINKED, S.CONNECTING, S.CONNECTED}) | _LOSSES | _RESTS,
+    S.PAIRING: frozenset({S.UNLINKED, S.PASSKEY, S.CONNECTING, S.CONNECTED}) | _LOSSES | _RESTS,
+    S.PASSKEY: frozenset({S.UNLINKED, S.CONNECTING}) | _LOSSES | _RESTS,
     S.CONNECTING: frozenset({S.UNLINKED, S.PAIRING, S.CONNECTED}) | _LOSSES | _RESTS,
     S.CONNECTED: frozenset({S.CONNECTING}) | _LOSSES | _RESTS,
     S.RECONNECTING: frozenset({S.CONNECTING, S.CONNECTED, S.UNLINKED}) | _LOSSES | _RESTS,

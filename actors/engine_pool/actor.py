@@ -70,11 +70,13 @@ class EngineCommand:
     environment: Mapping[str, str]
     max_companies: int
     versions: VersionState
+    module: str = "actors.engine.process"
+    """What is run: an engine, or a linker, which is started, asked and ended in the same way."""
 
     def build(self, socket: Path, version: str) -> list[str]:
         """The argument vector."""
         return [
-            sys.executable, "-m", "actors.engine.process",
+            sys.executable, "-m", self.module,
             "--socket", str(socket), "--devices", str(self.device_dir),
             "--max-companies", str(self.max_companies), "--parent", str(os.getpid()), "--whatsapp-version", version,
         ]  # fmt: skip

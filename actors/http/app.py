@@ -18,6 +18,7 @@ from actors.http.routes.admin import AdminController
 from actors.http.routes.events import EventsController, TicketsController
 from actors.http.routes.files import MediaController
 from actors.http.routes.monitoring import ExpositionController, MetricsController, ProbesController
+from actors.http.routes.passkey import PasskeyController
 from actors.http.routes.queries import ChatController, ContactsController, GroupsController
 from actors.http.routes.sessions import SessionController, SessionListController
 from actors.http.routes.static_files import NoRouter, pages
@@ -37,6 +38,7 @@ def build_app(settings: HttpSettings) -> Litestar:
         route_handlers=[
             SessionListController,
             SessionController,
+            PasskeyController,
             SendController,
             MediaController,
             ContactsController,

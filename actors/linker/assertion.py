@@ -13,6 +13,8 @@ from typing import Any, Final
 
 import msgspec
 
+from config.json_text import read_json
+
 ORIGIN: Final = "https://web.whatsapp.com"
 MAX_OPTIONS_BYTES: Final = 64 * 1024
 MAX_ASSERTION_BYTES: Final = 64 * 1024
@@ -84,7 +86,7 @@ def read_options(data: bytes) -> Options:
     if len(data) > MAX_OPTIONS_BYTES:
         raise BadOptions(f"WhatsApp's request for a passkey has {len(data)} bytes, {MAX_OPTIONS_BYTES} are the most")
     try:
-        found = msgspec.json.decode(data, type=_Options)
+        found = read_json(data, _Options)
         challenge = _bytes(found.challenge)
         credentials = frozenset(_bytes(one.id) for one in found.allow_credentials or ())
     except (msgspec.DecodeError, ValueError) as error:
@@ -99,10 +101,10 @@ def read_assertion(data: bytes, options: Options) -> Assertion:
     if len(data) > MAX_ASSERTION_BYTES:
         raise BadAssertion(f"the response has {len(data)} bytes, {MAX_ASSERTION_BYTES} are the most")
     try:
-        answer = msgspec.json.decode(data, type=_Answer)
+        answer = read_json(data, _Answer)
         raw_id = _bytes(answer.rawId)
         parts = {name: _bytes(value) for name, value in _parts(answer.response)}
-        client = msgspec.json.decode(parts["clientDataJSON"], type=_ClientData)
+        client = read_json(parts["clientDataJSON"], _ClientData)
         challenge = _bytes(client.challenge)
     except (msgspec.DecodeError, ValueError) as error:
         raise BadAssertion("this is not what PublicKeyCredential.toJSON() gives: send that object as it is") from error

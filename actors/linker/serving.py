@@ -12,7 +12,7 @@ import msgspec
 import trio
 import trio_websocket
 
-from actors.engine.lease_deadline import Leash
+from actors.engine.lease_deadline import LeaseDeadline
 from actors.engine.logs import EngineLog
 from actors.engine.protocol.messages import (
     EngineHello,
@@ -167,20 +167,20 @@ class Server:
     async def _serve(self, socket: Socket, request: Open) -> None:
         log = EngineLog(request.company_id)
         session = LinkSession(request, socket.send, self._messages, self._tls, log, self._commit_within_s)
-        leash = Leash(request.lease_until)
+        deadline = LeaseDeadline(request.lease_until)
         async with trio.open_nursery() as nursery:
             nursery.start_soon(session.run)
-            nursery.start_soon(_end_with_lease, leash, nursery.cancel_scope, log)
+            nursery.start_soon(_end_with_lease, deadline, nursery.cancel_scope, log)
             while True:
                 message = await socket.receive()
                 if isinstance(message, LeaseExtended):
-                    leash.extend(message.until)
+                    deadline.extend(message.until)
                 else:
                     session.take(message)
 
 
-async def _end_with_lease(leash: Leash, scope: trio.CancelScope, log: EngineLog) -> None:
-    await leash.wait_expired()
+async def _end_with_lease(deadline: LeaseDeadline, scope: trio.CancelScope, log: EngineLog) -> None:
+    await deadline.wait_expired()
     log.caution("the daemon has not renewed this company's lease in time: its linking is given up")
     scope.cancel()
 

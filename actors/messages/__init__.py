@@ -12,11 +12,14 @@ from actors.messages.basis import (
     Refused,
 )
 from actors.messages.company import (
+    AnswerPasskey,
     CheckHealth,
     CompanyStatus,
+    ConfirmPasskey,
     DiskFailed,
     Evidence,
     GetOffer,
+    GetPasskey,
     GetStatus,
     HealthReport,
     Initialize,
@@ -24,6 +27,7 @@ from actors.messages.company import (
     LeaseWasLost,
     Logout,
     Offer,
+    Passkey,
     RestartSession,
     StandDown,
     StartSession,
@@ -56,6 +60,7 @@ from actors.messages.engines import (
     WaitReady,
 )
 from actors.messages.events import (
+    DEFAULT_TYPES,
     Announce,
     Event,
     EventPage,
@@ -95,14 +100,17 @@ from actors.messages.services import (
 from actors.messages.webhooks import StopDelivering, WebhooksChanged, WebhookStands
 
 __all__ = [
+    "DEFAULT_TYPES",
     "Allowance",
     "Announce",
     "Answer",
+    "AnswerPasskey",
     "AssignEngine",
     "CheckContact",
     "CheckHealth",
     "CompanyState",
     "CompanyStatus",
+    "ConfirmPasskey",
     "ContactReport",
     "Counted",
     "DaemonHealth",
@@ -123,6 +131,7 @@ __all__ = [
     "GetGroup",
     "GetHttpAddress",
     "GetOffer",
+    "GetPasskey",
     "GetStatus",
     "HealthChanged",
     "HealthReport",
@@ -138,6 +147,7 @@ __all__ = [
     "Logout",
     "MarkRead",
     "Offer",
+    "Passkey",
     "Publish",
     "Quoted",
     "Rate",

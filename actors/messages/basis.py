@@ -15,6 +15,7 @@ class CompanyState(StrEnum):
     STOPPED = "stopped"
     UNLINKED = "unlinked"
     PAIRING = "pairing"
+    PASSKEY = "passkey"
     CONNECTING = "connecting"
     CONNECTED = "connected"
     RECONNECTING = "reconnecting"

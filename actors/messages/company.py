@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal
 
+import msgspec
+
 from actors.messages.basis import Answer, CompanyState
 from supervisor import Request
 
@@ -71,6 +73,42 @@ class Initialize(Request[Offer]):
 @dataclass(frozen=True, slots=True)
 class GetOffer(Request[Offer]):
     """The present QR. Refused: `no_qr`."""
+
+
+class Passkey(Answer, frozen=True, kw_only=True):
+    """How far linking with a passkey is."""
+
+    company_id: str
+    step: Literal["response", "phone", "confirm", "finishing"]
+    """What is waited for: the browser's response, the phone's half, the comparison of codes, the end."""
+    options: msgspec.Raw
+    """`PublicKeyCredentialRequestOptionsJSON`: what `navigator.credentials.get()` is given at WhatsApp's origin."""
+    origin: str
+    """Where the response must be made."""
+    code: str | None = None
+    """``ABCD-1234``, in `confirm`: the phone shows the same one."""
+    error: str | None = None
+    """Why the last response came to nothing."""
+    expires_at: float
+    """Unix seconds."""
+
+
+@dataclass(frozen=True, slots=True)
+class GetPasskey(Request[Passkey]):
+    """Refused: `no_passkey_wanted`."""
+
+
+@dataclass(frozen=True, slots=True)
+class AnswerPasskey(Request[Passkey]):
+    """Give the browser's response. Refused, with nothing changed: `no_passkey_wanted`, `invalid_passkey_response`, `passkey_rejected`."""
+
+    response: bytes
+    """JSON of ``PublicKeyCredential.toJSON()``."""
+
+
+@dataclass(frozen=True, slots=True)
+class ConfirmPasskey(Request[Passkey]):
+    """The phone shows the same code. Refused: `no_passkey_wanted`, `passkey_rejected`."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import uuid
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any, Final, Literal, get_args
 
 import msgspec
 
@@ -25,8 +25,12 @@ EventType = Literal[
     "health_check_failed",
     "status",
     "restarted",
+    "passkey_required",
 ]
 """Every type there is, for those who choose among them."""
+
+DEFAULT_TYPES: Final = frozenset(get_args(EventType)) - {"passkey_required"}
+"""What those get who name no types; never to grow (ADR 31)."""
 
 
 class Event(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):

@@ -10,7 +10,7 @@ import structlog
 import trio
 
 from actors.events.subscription import Subscription, SubscriptionClosed
-from actors.messages import Event, Refused, StopDelivering, Subscribe, WebhookStands
+from actors.messages import DEFAULT_TYPES, Event, Refused, StopDelivering, Subscribe, WebhookStands
 from actors.webhook_delivery.client import DeliveryClient, holder_of
 from actors.webhook_delivery.delivery import Delivery
 from actors.webhooks.deliverer import Deliverer, LeaseIsLost
@@ -140,7 +140,9 @@ class WebhookActor(Actor):
         while True:
             pause_s = 0.0
             try:
-                wanted = Subscribe(self._after, held.companies, held.types, is_own=True, reader=self._webhook_id)
+                wanted = Subscribe(
+                    self._after, held.companies, held.types or DEFAULT_TYPES, is_own=True, reader=self._webhook_id
+                )
                 subscription: Subscription = await self._ports.events.ask(wanted, timeout=ASK_S)
                 self._subscription = subscription
                 await self._take(subscription, held, deliverer)

@@ -56,6 +56,7 @@ _ALL: Final = (
     _kind("no_such_message", 404, "No Such Message", "This company has sent no such message, or too long ago."),
     _kind("no_such_media", 404, "No Such Media", "No file of this id is remembered (any more)."),
     _kind("no_such_webhook", 404, "No Such Webhook", "There is no webhook of this id that this key may see."),
+    _kind("no_passkey_wanted", 404, "No Passkey Wanted", "WhatsApp does not wait for this step of a passkey now."),
     _kind("no_qr", 404, "No QR Code", "No QR code is on offer: call initialize."),
     _kind(
         "method_not_allowed", 405, "Method Not Allowed", "This path does not take this method; see the Allow header."
@@ -85,6 +86,12 @@ _ALL: Final = (
     _kind(
         "pairing_failed", 409, "Pairing Failed", "WhatsApp did not complete the linking: start it again.", retry_s=5.0
     ),
+    _kind(
+        "passkey_rejected",
+        409,
+        "Passkey Rejected",
+        "WhatsApp did not take this step; the detail says why. Take the present options and try again.",
+    ),
     _kind("logout_failed", 503, "Logout Failed", "WhatsApp did not confirm; the device is still linked.", retry_s=5.0),
     _kind("not_supported", 409, "Not Supported", "This kind of actor does not take this action."),
     _kind(
@@ -101,6 +108,12 @@ _ALL: Final = (
     _kind("invalid_request", 422, "Invalid Request", "A field is missing, unknown, or not of its type."),
     _kind("invalid_company_id", 422, "Invalid Company Id", "A company id is 1 to 64 of A-Z a-z 0-9 _ and -."),
     _kind("invalid_url", 422, "Invalid URL", "Nothing can be delivered to this URL; the detail says why."),
+    _kind(
+        "invalid_passkey_response",
+        422,
+        "Invalid Passkey Response",
+        "The response does not fit WhatsApp's request; the detail says what would be right.",
+    ),
     _kind("invalid_phone", 422, "Invalid Phone", "The phone is neither a possible number nor a JID."),
     _kind("invalid_message", 422, "Invalid Message", "The message is empty or holds characters that cannot be sent."),
     _kind("message_too_long", 422, "Message Too Long", "A message has at most 4096 characters."),

@@ -8,7 +8,17 @@ import msgspec
 
 from actors.daemon.metrics import Totals
 from actors.engine.protocol.contents import MediaKind
-from actors.messages import Answer, CompanyStatus, ContactReport, EventPage, HealthReport, Offer, Sent, SessionPage
+from actors.messages import (
+    Answer,
+    CompanyStatus,
+    ContactReport,
+    EventPage,
+    HealthReport,
+    Offer,
+    Passkey,
+    Sent,
+    SessionPage,
+)
 
 R = TypeVar("R", bound=msgspec.Struct)
 
@@ -125,6 +135,13 @@ class OfferReply(Offer, frozen=True, kw_only=True):
     """The QR code as PNG in a data: URL."""
     qr_terminal: str | None = None
     """The QR code as lines of block characters."""
+    message: str
+    success: bool = True
+
+
+class PasskeyReply(Passkey, frozen=True, kw_only=True):
+    """How far linking with a passkey is, and what to do now."""
+
     message: str
     success: bool = True
 

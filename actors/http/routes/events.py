@@ -17,7 +17,7 @@ from actors.http.model.responses import EventsReply, TicketReply, succeed
 from actors.http.model.suggestions import did_you_mean
 from actors.http.openapi.operations import may_answer
 from actors.http.services.backends import Injected
-from actors.messages import EventType, ReadEvents
+from actors.messages import DEFAULT_TYPES, EventType, ReadEvents
 
 MAX_PAGE: Final = 1000
 MAX_SEQ: Final = 2**53 - 1
@@ -84,8 +84,10 @@ def visible_companies(principal: Principal, asked: Sequence[str]) -> frozenset[s
     return frozenset(named) if named else principal.companies
 
 
-def chosen_types(asked: Sequence[str]) -> frozenset[str] | None:
-    """The types to give; None: all. Raises `invalid_request` for one that there is not: nothing would ever come."""
+def chosen_types(asked: Sequence[str]) -> frozenset[str]:
+    """The types to give, those of `DEFAULT_TYPES` where none is named. Raises `invalid_request` for one that
+    there is not: nothing would ever come.
+    """
     named = _split(asked, "type")
     if unknown := sorted(set(named) - EVENT_TYPES):
         raise Problem(
@@ -93,7 +95,7 @@ def chosen_types(asked: Sequence[str]) -> frozenset[str] | None:
             f"type: there is no {unknown[0][:64]!r}; there are {', '.join(sorted(EVENT_TYPES))}"
             + did_you_mean(unknown[0][:64], EVENT_TYPES),
         )
-    return frozenset(named) if named else None
+    return frozenset(named) if named else DEFAULT_TYPES
 
 
 def _split(asked: Sequence[str], name: str) -> list[str]:

@@ -10,6 +10,8 @@ from typing import Final
 
 import msgspec
 
+from config.json_text import read_json
+
 DICTIONARY_0: Final = 236
 """First byte of a two-byte word of the first of the four tables."""
 
@@ -33,7 +35,7 @@ class Dictionary:
 @cache
 def dictionary() -> Dictionary:
     """The words of version 3, which is what clients name in their header."""
-    tables = msgspec.json.decode(Path(__file__).with_name("tokens.json").read_bytes(), type=_Tables)
+    tables = read_json(Path(__file__).with_name("tokens.json").read_bytes(), _Tables)
     encoded = {
         word: bytes((DICTIONARY_0 + page, index))
         for page, words in enumerate(tables.double)
