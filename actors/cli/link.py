@@ -5,6 +5,8 @@ from __future__ import annotations
 import math
 import time
 from argparse import Namespace
+from collections.abc import Callable
+from functools import partial
 from typing import Any, final
 
 import trio
@@ -14,8 +16,9 @@ from actors.cli.follow import Event, Following, follow
 from actors.cli.loop import run_async
 from actors.cli.outcome import CommandError, Exit
 from actors.cli.output import clear_screen, print_block, print_json, print_line, print_note, terminal_fits
+from actors.cli.passkey_walk import PasskeyWalk
 from actors.cli.qr_file import QrFile, qr_file
-from actors.company.states import OFFER_EXPIRED
+from actors.company.states import OFFER_EXPIRED, PASSKEY_EXPIRED
 from actors.http.routes import qr
 
 _SCAN = "On the phone: WhatsApp, Settings, Linked devices, Link a device. Scan this code:"
@@ -23,8 +26,11 @@ _TYPE = (
     "On the phone: WhatsApp, Settings, Linked devices, Link a device, Link with phone number instead. Type this code:"
 )
 _LINES_AROUND = 2
-_TYPES = ("qr", "pairing_code", "status", "connected")
-_UNDER_WAY = frozenset({"pairing", "connecting", "connected", "reconnecting", "unlinked"})
+_LINKING = ("pairing", "passkey")
+PASSKEY_S = 600.0
+"""More than what linking may take without a passkey."""
+_TYPES = ("qr", "pairing_code", "status", "connected", "passkey_required")
+_UNDER_WAY = frozenset({"pairing", "passkey", "connecting", "connected", "reconnecting", "unlinked"})
 
 
 def run(arguments: Namespace) -> int:
@@ -33,16 +39,44 @@ def run(arguments: Namespace) -> int:
     return Exit.DONE
 
 
+def _nothing() -> None: ...
+
+
 async def _link(arguments: Namespace) -> None:
     async with open_daemon(arguments) as daemon:
         following = Following(companies=(arguments.company,), types=_TYPES)
         with trio.move_on_after(arguments.timeout) as limit, qr_file(arguments.qr_file) as file:
             linking = Linking(daemon, arguments.company, arguments.phone, is_json=arguments.json, qr_file=file)
-            await follow(daemon, following, linking.take, on_open=linking.begin)
+            await _follow(daemon, following, linking, limit)
         if limit.cancelled_caught:
             raise CommandError(
                 Exit.EXPIRED, f"company {arguments.company} was not linked within {arguments.timeout:g} s"
             )
+
+
+async def _follow(daemon: Daemon, following: Following, linking: Linking, limit: trio.CancelScope) -> None:
+    failure: CommandError | None = None
+    async with trio.open_nursery() as nursery:
+        linking.beside = partial(_walk, nursery, linking.passkey, limit)
+        try:
+            await follow(daemon, following, linking.take, on_open=linking.begin)
+        except CommandError as error:
+            failure = error  # raised again below, outside the nursery, which would wrap it in a group
+        nursery.cancel_scope.cancel()
+    if failure is not None:
+        raise failure
+
+
+def _walk(nursery: trio.Nursery, walk: PasskeyWalk, limit: trio.CancelScope) -> None:
+    limit.deadline += PASSKEY_S
+    nursery.start_soon(_walk_quietly, walk)
+
+
+async def _walk_quietly(walk: PasskeyWalk) -> None:
+    try:
+        await walk.run()
+    except CommandError as error:
+        print_note(f"{error}")  # how linking ends, the events tell
 
 
 @final
@@ -59,6 +93,9 @@ class Linking:
         self._is_json = is_json
         self._has_begun = False
         self._shown: str | None = None
+        self.passkey = PasskeyWalk(daemon, company_id, is_json=is_json)
+        self.beside: Callable[[], None] = _nothing
+        """Begins the walk for a passkey."""
 
     async def begin(self) -> bool:
         """Ask for an offer and show it; True when the company was linked while the stream of events was away."""
@@ -88,6 +125,8 @@ class Linking:
                 self._show_code(event.payload["pairingCode"])
             case "status":
                 self._follow_status(event.payload)
+            case "passkey_required":
+                self.beside()
             case "connected":
                 number = event.payload.get("phoneNumber")
                 self._tell("linked", f"linked: company {self._company_id} is {number}", phoneNumber=number)
@@ -98,11 +137,11 @@ class Linking:
 
     def _follow_status(self, payload: dict[str, Any]) -> None:
         status, previous, reason = payload["status"], payload.get("previous"), payload.get("reason", "")
-        if previous == "pairing" and status == "connecting":
+        if previous in _LINKING and status == "connecting":
             self._tell("accepted", "the phone accepted this device; connecting …")
-        elif previous == "pairing" and status == "unlinked":
+        elif previous in _LINKING and status == "unlinked":
             again = f"run `wasup link {self._company_id}` again"
-            if reason == OFFER_EXPIRED:
+            if reason in (OFFER_EXPIRED, PASSKEY_EXPIRED):
                 raise CommandError(Exit.EXPIRED, f"{reason}; {again}")
             raise CommandError(Exit.TRY_LATER, f"linking broke off: {reason}; then {again}")
         elif status not in _UNDER_WAY:

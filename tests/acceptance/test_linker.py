@@ -2,25 +2,30 @@
 
 from __future__ import annotations
 
+import json
 import os
 import signal
+import subprocess
 from collections.abc import AsyncGenerator
+from contextlib import aclosing
 from pathlib import Path
 from typing import Any
 
 import pytest
+import trio
 
 from tests.acceptance.peer import Peer, open_peers
 from tests.loopback.authenticator import SoftPasskey
 from tests.loopback.peers import start_neonize
 from tests.loopback.remote import RemoteLoopback
 from tests.support.api import SESSIONS, Api
+from tests.support.daemon import PROGRAM
 from tests.support.eventually import eventually
 from tests.support.site import Plan, Site, User
 
-PLAIN, BY_CODE, GUARDED, STOPPED, KILLED, OUTSIDER = (User(number) for number in range(1, 7))
+PLAIN, BY_CODE, GUARDED, STOPPED, KILLED, TYPED, OUTSIDER = (User(number) for number in range(1, 8))
 PLAN = Plan(
-    companies=(PLAIN,), others=(BY_CODE, GUARDED, STOPPED, KILLED, OUTSIDER), settings={"WASUP_LINKER": "python"}
+    companies=(PLAIN,), others=(BY_CODE, GUARDED, STOPPED, KILLED, TYPED, OUTSIDER), settings={"WASUP_LINKER": "python"}
 )
 
 
@@ -100,6 +105,51 @@ async def test_an_account_with_a_passkey_is_linked_with_one_scan(api: Api, loopb
     assert (over.status_code, over.json()["code"]) == (404, "no_passkey_wanted")
     assert [event["payload"]["options"] for event in required] == [told["options"]]
     assert "passkey_required" not in untold
+
+
+async def test_the_command_line_leads_through_the_walk(site: Site, loopback: RemoteLoopback) -> None:
+    """`wasup link` shows the code, says what WhatsApp wants, takes the response, refuses a wrong one, and ends when it is linked."""
+    passkey = SoftPasskey()
+    await loopback.require_passkey(TYPED.phone, passkey.credential, passkey.public_key)
+    command = [str(PROGRAM), "link", TYPED.company, "--json"]
+    async with trio.open_nursery() as nursery:
+        process = await trio.lowlevel.open_process(
+            command, env=site.daemon.environment, stdin=subprocess.PIPE, stdout=subprocess.PIPE
+        )
+        assert process.stdin is not None
+        async with aclosing(json_lines(process)) as lines:
+            with trio.fail_after(60):
+                await loopback.scan(TYPED.phone, (await anext(lines))["qr"])
+                wanted_first = await told(lines, "passkey")
+                await process.stdin.send_all(b"nothing of the kind\n")
+                wanted_again = await told(lines, "passkey")
+                response = json.dumps(passkey.sign(wanted_again["options"])).encode()
+                await process.stdin.send_all(response + b"\n")
+                linked = await told(lines, "linked")
+                status = await process.wait()
+        nursery.cancel_scope.cancel()
+
+    assert wanted_first == wanted_again
+    assert (status, linked["phoneNumber"]) == (0, f"+{TYPED.phone}")
+
+
+async def json_lines(process: trio.Process) -> AsyncGenerator[dict[str, Any]]:
+    """What it prints, a JSON object a line."""
+    assert process.stdout is not None
+    rest = b""
+    async for piece in process.stdout:
+        *lines, rest = (rest + piece).split(b"\n")
+        for line in lines:
+            if line.strip():
+                yield json.loads(line)
+
+
+async def told(lines: AsyncGenerator[dict[str, Any]], state: str) -> dict[str, Any]:
+    """The next line about this state."""
+    async for line in lines:
+        if line.get("state") == state:
+            return line
+    raise AssertionError(f"it ended before it said {state}")
 
 
 async def test_a_stop_in_the_walk_leaves_nothing(api: Api, loopback: RemoteLoopback) -> None:

@@ -4,7 +4,7 @@ import { call, session } from "./api.js";
 import { confirm, notice, open } from "./dialogs.js";
 import { button, byId, definition, element, number, state } from "./dom.js";
 
-const LINKABLE = new Set(["unlinked", "logged_out", "pairing", "failed", "stopped"]);
+const LINKABLE = new Set(["unlinked", "logged_out", "pairing", "passkey", "failed", "stopped"]);
 const LOG_OUT = "WhatsApp unlinks the device and its credentials are archived. To use the company again, it has to be linked again.";
 const DELETE = "The company is logged out as far as possible, its credentials are archived, and it disappears from every list. This cannot be undone here.";
 

@@ -4,7 +4,7 @@ import { call, request, session } from "./api.js";
 import { open } from "./dialogs.js";
 import { byId } from "./dom.js";
 
-const UNDER_WAY = new Set(["pairing", "connecting", "reconnecting"]);
+const UNDER_WAY = new Set(["pairing", "passkey", "connecting", "reconnecting"]);
 const LOOK_MS = 3000; // beside the stream's news, which come at once
 
 export class LinkDialog {
@@ -17,6 +17,8 @@ export class LinkDialog {
   constructor() {
     byId("link-form").addEventListener("submit", (event) => { event.preventDefault(); this.#begin(); });
     for (const id of ["method-qr", "method-code"]) byId(id).addEventListener("change", () => this.#showMethod());
+    byId("passkey-send").addEventListener("click", () => this.#passkeyStep("response", () => JSON.parse(byId("passkey-response").value)));
+    byId("passkey-confirm").addEventListener("click", () => this.#passkeyStep("confirm", () => ({})));
     byId("link-dialog").addEventListener("close", () => this.#forget());
     setInterval(() => this.#count(), 1000);
   }
@@ -31,7 +33,7 @@ export class LinkDialog {
 
   // Something happened to a company: a new code is on offer, or its state changed.
   news(company, event) {
-    if (company === this.#company && ["qr", "pairing_code", "status", "connected"].includes(event.type)) this.#look();
+    if (company === this.#company && ["qr", "pairing_code", "passkey_required", "status", "connected"].includes(event.type)) this.#look();
   }
 
   #showMethod() {
@@ -88,7 +90,12 @@ export class LinkDialog {
       if (company !== this.#company || look !== this.#looks) return;
       if (status.status === "connected") return this.#end(`${company} is linked and connected.`);
       if (!UNDER_WAY.has(status.status)) return this.#end(`${company} is ${status.status.replaceAll("_", " ")}: ${status.reason}`, true);
-      if (status.status !== "pairing") {
+      byId("passkey").hidden = status.status !== "passkey";
+      if (status.status === "passkey") {
+        this.#hideOffer();
+        byId("passkey").hidden = false;
+        await this.#showPasskey(company);
+      } else if (status.status !== "pairing") {
         this.#hideOffer();
         this.#say("The phone has answered. Connecting …");
       } else if (this.#usesQr) await this.#renew(company);
@@ -96,6 +103,31 @@ export class LinkDialog {
       this.#say(error.message, true);
     }
     if (company === this.#company) this.#timer = setTimeout(() => this.#look(), LOOK_MS);
+  }
+
+  // The account wants its passkey: the line for the console of WhatsApp's page, and where its answer goes.
+  async #showPasskey(company) {
+    const { step, options, origin, code, error } = await call("GET", `${session(company)}/passkey`);
+    if (company !== this.#company) return;
+    const text = JSON.stringify(options);
+    byId("passkey-snippet").value = `copy(JSON.stringify((await navigator.credentials.get({publicKey: PublicKeyCredential.parseRequestOptionsFromJSON(${text})})).toJSON()))`;
+    byId("passkey-give").hidden = step !== "response";
+    byId("passkey-compare").hidden = step !== "confirm";
+    byId("passkey-code").textContent = code ?? "";
+    if (step === "response") this.#say(error ?? `WhatsApp wants the account's passkey, given at ${origin}.`, Boolean(error));
+    else this.#say(step === "confirm" ? "Compare the code with the phone's." : "Keep WhatsApp open on the phone …");
+  }
+
+  async #passkeyStep(what, body) {
+    if (this.#company === null) return;
+    try {
+      await call("POST", `${session(this.#company)}/passkey/${what}`, body());
+      byId("passkey-response").value = "";
+    } catch (error) {
+      this.#say(error instanceof SyntaxError ? "This is not the response: copy all of it, from { to }." : error.message, true);
+      return;
+    }
+    this.#look();
   }
 
   async #renew(company) {
@@ -126,6 +158,7 @@ export class LinkDialog {
     delete byId("link-qr").dataset.shown;
     byId("link-code").hidden = true;
     byId("link-steps").hidden = true;
+    byId("passkey").hidden = true;
   }
 
   #say(text, isProblem = false) {

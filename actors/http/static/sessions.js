@@ -6,7 +6,7 @@ import { Rows, roving } from "./rows.js";
 const FIRST = 25; // few enough that the tree below stays in reach
 const PAGE = 100;
 const ORDER = [
-  "connected", "pairing", "connecting", "reconnecting", "suspended", "conflict", "elsewhere",
+  "connected", "pairing", "passkey", "connecting", "reconnecting", "suspended", "conflict", "elsewhere",
   "logged_out", "banned", "outdated", "failed", "unlinked", "stopped",
 ];
 

@@ -1,0 +1,104 @@
+"""The steps that the owner of an account with a passkey is walked through, in the terminal."""
+
+from __future__ import annotations
+
+import sys
+from typing import Any, Final
+
+import msgspec
+import trio
+
+from actors.cli.client import Daemon
+from actors.cli.outcome import CommandError
+from actors.cli.output import print_json, print_line, print_note
+from config.json_text import read_json
+
+LOOK_S: Final = 2.0
+MAX_LINE: Final = 64 * 1024
+_REFUSALS: Final = frozenset({"invalid_passkey_response", "passkey_rejected", "invalid_request"})
+
+
+def snippet(options: object) -> str:
+    """What is pasted into the console of a page of WhatsApp's: one line, so that no terminal breaks it."""
+    text = msgspec.json.encode(options).decode()
+    return (
+        "navigator.credentials.get({publicKey: PublicKeyCredential.parseRequestOptionsFromJSON("
+        + text
+        + ")}).then(c => prompt('Copy this into the terminal', JSON.stringify(c.toJSON())))"
+    )
+
+
+class PasskeyWalk:
+    """One company's; begun anew whenever WhatsApp asks anew."""
+
+    def __init__(self, daemon: Daemon, company_id: str, *, is_json: bool) -> None:
+        self._daemon = daemon
+        self._path = f"/api/whatsapp/sessions/{company_id}/passkey"
+        self._is_json = is_json
+        self._lines: trio.Lock = trio.Lock()
+
+    async def run(self) -> None:
+        """Until WhatsApp wants no passkey any more."""
+        async with self._lines:
+            while (told := await self._told()) is not None:
+                match told["step"]:
+                    case "response":
+                        await self._respond(told)
+                    case "confirm":
+                        await self._confirm(told["code"])
+                    case _:
+                        await trio.sleep(LOOK_S)
+
+    async def _told(self) -> dict[str, Any] | None:
+        try:
+            return await self._daemon.get(self._path)
+        except CommandError as error:
+            if error.problem == "no_passkey_wanted":
+                return None
+            raise
+
+    async def _respond(self, told: dict[str, Any]) -> None:
+        self._show(told)
+        line = await _line()
+        try:
+            response = read_json(line)
+        except msgspec.DecodeError:
+            print_note("that is not the response: it begins with { and ends with }; copy all of it")
+            return
+        try:
+            await self._daemon.post(f"{self._path}/response", response)
+        except CommandError as error:
+            if error.problem not in _REFUSALS:
+                raise
+            print_note(f"{error}; try again")
+        else:
+            print_note("WhatsApp has taken the passkey; keep WhatsApp open on the phone …")
+
+    def _show(self, told: dict[str, Any]) -> None:
+        if self._is_json:
+            print_json({"state": "passkey", "options": told["options"], "origin": told["origin"]}, indent=0)
+            return
+        if told.get("error"):
+            print_line(f"It came to nothing: {told['error']}")
+        print_line(f"WhatsApp wants the account's passkey. In a browser that has it, open {told['origin']},")
+        print_line("open the console of that page (F12), paste this line there, and give the passkey:")
+        print_line()
+        print_line(snippet(told["options"]))
+        print_line()
+        print_line("Copy what the page then shows, paste it here, and press Enter:")
+
+    async def _confirm(self, code: str) -> None:
+        if self._is_json:
+            print_json({"state": "confirm", "code": code}, indent=0)
+        else:
+            print_line(f"Does the phone show {code}? Press Enter if so, else Ctrl-C.")
+        await _line()
+        await self._daemon.post(f"{self._path}/confirm", {})
+
+
+async def _line() -> str:
+    """A line of standard input; its end means that nobody is there to give one."""
+    line: str = await trio.to_thread.run_sync(sys.stdin.readline, MAX_LINE, abandon_on_cancel=True)
+    if not line:
+        await trio.sleep_forever()  # the passkey may be given by another way: the dashboard, the API
+    return line.strip()
