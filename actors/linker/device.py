@@ -14,7 +14,7 @@ from actors.linker.wire.messages import Messages
 from storage.whatsmeow.creds import SqlValue, creds_from_device
 from storage.whatsmeow.rows import KINDS, LID_MAPPING, REVERSE, encode_lid, encode_value, key_id
 
-WHATSAPP_VERSION: Final = (2, 3000, 1047769893)
+DEFAULT_VERSION: Final = "2.3000.1047769893"
 """What neonize 0.5.2 announces; tests/linker compares them."""
 QR_URL: Final = "https://wa.me/settings/linked_devices#"
 CHROME: Final = "1"
@@ -66,10 +66,11 @@ def new_device() -> NewDevice:
     )
 
 
-def registration_payload(device: NewDevice, name: str, messages: Messages) -> bytes:
-    """The ``ClientPayload`` with which a device that is nobody's introduces itself; ``name`` is what the phone lists it as."""
+def registration_payload(device: NewDevice, name: str, version: str, messages: Messages) -> bytes:
+    """The ``ClientPayload`` with which a device that is nobody's introduces itself; ``name`` is what the phone lists it as, ``version``
+    that of WhatsApp Web."""
     payload = messages.handshake.ClientPayload()
-    _describe(payload, messages)
+    _describe(payload, version, messages)
     data = payload.devicePairingData
     data.eRegid = device.registration_id.to_bytes(4, "big")
     data.eKeytype = DJB_TYPE
@@ -77,18 +78,18 @@ def registration_payload(device: NewDevice, name: str, messages: Messages) -> by
     data.eSkeyID = SIGNED_PRE_KEY_ID.to_bytes(3, "big")
     data.eSkeyVal = device.signed_pre_key.public
     data.eSkeySig = device.signature
-    data.buildHash = md5(".".join(map(str, WHATSAPP_VERSION)).encode(), usedforsecurity=False).digest()
+    data.buildHash = md5(version.encode(), usedforsecurity=False).digest()
     data.deviceProps = device_properties(name, messages).SerializeToString()
     payload.passive = payload.pull = False
     return bytes(payload.SerializeToString())
 
 
-def _describe(payload: Any, messages: Messages) -> None:
+def _describe(payload: Any, version: str, messages: Messages) -> None:
     kinds = messages.handshake.ClientPayload
     agent = payload.userAgent
     agent.platform = kinds.UserAgent.WEB
     agent.releaseChannel = kinds.UserAgent.RELEASE
-    agent.appVersion.primary, agent.appVersion.secondary, agent.appVersion.tertiary = WHATSAPP_VERSION
+    agent.appVersion.primary, agent.appVersion.secondary, agent.appVersion.tertiary = map(int, version.split("."))
     agent.mcc = agent.mnc = "000"
     agent.osVersion = agent.osBuildNumber = "0.1"
     agent.manufacturer = ""

@@ -19,6 +19,7 @@ import trio
 from actors.engine.exits import CANNOT_START, CONTROL_LOST, NEVER_CONTROLLED, ORDERLY
 from actors.engine.logs import EngineLog
 from actors.engine.process import die_with_parent, raise_file_limit, silence_stdout, unblock_stderr
+from actors.linker.device import DEFAULT_VERSION
 from actors.linker.serving import Server
 from actors.linker.wire.messages import load_messages
 
@@ -39,6 +40,9 @@ def parse(arguments: Sequence[str] | None) -> argparse.Namespace:
         type=float,
         default=15.0,
         help="seconds the daemon has to store a new device, for which WhatsApp and the phone wait (default 15)",
+    )
+    parser.add_argument(
+        "--whatsapp-version", default="", help=f"of WhatsApp Web, to announce (default {DEFAULT_VERSION})"
     )
     parser.add_argument("--parent", type=int, default=None, help="pid of the daemon; without it any parent will do")
     return parser.parse_args(arguments)
@@ -77,6 +81,7 @@ class Running:
             self._shut_down,
             max_companies=self._options.max_companies,
             commit_within_s=self._options.commit_within,
+            version=self._options.whatsapp_version or DEFAULT_VERSION,
         )
         async with trio.open_nursery() as nursery:
             nursery.start_soon(self._watch_signals)

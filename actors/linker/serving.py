@@ -78,11 +78,13 @@ class Server:
         *,
         max_companies: int,
         commit_within_s: float,
+        version: str,
     ) -> None:
         self._messages = messages
         self._tls = tls
         self._max_companies = max_companies
         self._commit_within_s = commit_within_s
+        self._version = version
         self._shut_down = shut_down
         self._companies: set[str] = set()
         self.controlled = trio.Event()
@@ -125,7 +127,7 @@ class Server:
     async def _control(self, socket: Socket) -> None:
         self.controlled.set()
         try:
-            await socket.send(EngineHello(pid=os.getpid(), neonize=KIND))
+            await socket.send(EngineHello(pid=os.getpid(), neonize=KIND, whatsapp_version=self._version))
             while True:
                 match await socket.receive():
                     case EngineStatisticsRequest(call=call):
@@ -166,7 +168,9 @@ class Server:
 
     async def _serve(self, socket: Socket, request: Open) -> None:
         log = EngineLog(request.company_id)
-        session = LinkSession(request, socket.send, self._messages, self._tls, log, self._commit_within_s)
+        session = LinkSession(
+            request, socket.send, self._messages, self._tls, log, self._commit_within_s, self._version
+        )
         deadline = LeaseDeadline(request.lease_until)
         async with trio.open_nursery() as nursery:
             nursery.start_soon(session.run)

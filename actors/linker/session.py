@@ -52,6 +52,7 @@ class LinkSession:
         tls: ssl.SSLContext,
         log: EngineLog,
         commit_within_s: float,
+        version: str,
     ) -> None:
         self._request = request
         self._send = send
@@ -59,6 +60,7 @@ class LinkSession:
         self._tls = tls
         self._log = log
         self._commit_within_s = commit_within_s
+        self._version = version
         self._attempt: Attempt | None = None
         self._scope: trio.CancelScope | None = None
         self._over = trio.Event()
@@ -145,7 +147,7 @@ class LinkSession:
 
     async def _link_once(self) -> FromEngine:
         device = new_device()
-        payload = registration_payload(device, self._request.device_name, self._messages)
+        payload = registration_payload(device, self._request.device_name, self._version, self._messages)
         hello = Hello(device.noise, payload, self._request.proxy)
         try:
             async with open_stream(hello, self._messages, self._tls) as stream:

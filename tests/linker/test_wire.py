@@ -14,7 +14,7 @@ import trio.testing
 from cryptography.hazmat.primitives.asymmetric.x25519 import X25519PrivateKey
 
 from actors.linker import pairing_code
-from actors.linker.device import device_properties, new_device, registration_payload
+from actors.linker.device import DEFAULT_VERSION, device_properties, new_device, registration_payload
 from actors.linker.wire.binary import BadNodeError, decode, encode
 from actors.linker.wire.certificate import BadCertificate, check_chain
 from actors.linker.wire.dial import proxy_of_host
@@ -177,7 +177,9 @@ def test_a_certificate_that_is_not_whatsapps_is_not_believed(
 def test_the_registration_names_the_device_and_the_history_it_wants(messages: Messages) -> None:
     """Signed pre-key, build hash, and the device's name as the phone shows it."""
     device = new_device()
-    payload = messages.handshake.ClientPayload.FromString(registration_payload(device, "wasup", messages))
+    payload = messages.handshake.ClientPayload.FromString(
+        registration_payload(device, "wasup", DEFAULT_VERSION, messages)
+    )
     data = payload.devicePairingData
     properties = messages.registration.DeviceProps.FromString(data.deviceProps)
 
