@@ -49,7 +49,7 @@ from actors.webhooks.actor import FINISH_S, WebhookActor
 from actors.webhooks.coordinator import WebhookCoordinator
 from actors.webhooks.gauges import WebhookGauges
 from actors.webhooks.ports import WebhookPorts
-from config.environment import environment_for_children
+from config.fields import environment_for_children
 from config.postgres_url import PostgresUrl, read
 from config.reserve import Reserve
 from config.settings import Settings

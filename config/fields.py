@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from functools import cache
 from typing import Annotated, Any, final, get_args, get_origin, get_type_hints
@@ -96,3 +96,14 @@ def _is_section(hint: object) -> bool:
 def _meta(hint: object) -> Meta:
     assert get_origin(hint) is Annotated, hint
     return next(part for part in get_args(hint) if isinstance(part, Meta))
+
+
+_HIDDEN = frozenset({"WASUP_KEY", "WASUP_MASTER_KEY_FILE", "CREDENTIALS_DIRECTORY", "NOTIFY_SOCKET"})
+
+
+def environment_for_children(environment: Mapping[str, str]) -> dict[str, str]:
+    """A copy without the daemon's secrets, the way to its database and its service manager's socket; the host's proxy and CA settings
+    stay.
+    """
+    hidden = _HIDDEN | {field.env for field in all_fields() if field.is_secret}
+    return {name: value for name, value in environment.items() if name not in hidden and not name.startswith("PG")}

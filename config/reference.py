@@ -9,8 +9,8 @@ from typing import get_args
 
 import msgspec
 
-from config.convert import describe_range
 from config.fields import Field, all_fields, section_names
+from config.load import describe_range
 from config.section import KIB, MIB
 
 _INTRODUCTION = """\

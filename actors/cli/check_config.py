@@ -10,8 +10,7 @@ from pathlib import Path
 from actors.cli.outcome import CommandError, Exit
 from actors.cli.output import print_json, print_line
 from actors.engine_pool.checking import EngineUnusable, check_engine
-from config.environment import environment_for_children
-from config.fields import Field, all_fields
+from config.fields import Field, all_fields, environment_for_children
 from config.load import Loaded, load_with_origins
 from config.secret import Secret, describe_url
 from config.settings import Settings

@@ -37,7 +37,7 @@ from actors.engine_pool.checking import EngineUnusable, check_engine
 from actors.messages import GetHttpAddress
 from actors.root import Parts, api_socket, build_tree, direct_url
 from actors.versions.state import VersionState
-from config.environment import environment_for_children
+from config.fields import environment_for_children
 from config.postgres_url import read
 from config.settings import Settings
 from config.state import Running, announce

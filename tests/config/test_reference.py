@@ -5,8 +5,8 @@ from __future__ import annotations
 import re
 from pathlib import Path
 
-from config.convert import describe_range
 from config.fields import all_fields
+from config.load import describe_range
 from config.reference import reference
 
 ROOT = Path(__file__).parents[2]

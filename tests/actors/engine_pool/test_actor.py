@@ -19,7 +19,7 @@ from actors.engine_pool import actor as engines
 from actors.engine_pool.actor import EngineActor, EngineCommand, GetEngineReport
 from actors.messages import WaitReady
 from actors.versions.state import VersionState
-from config.environment import environment_for_children
+from config.fields import environment_for_children
 from config.sections import EngineSettings
 from supervisor import ActorRef, Backoff, ChildSpec, Intensity, LifecycleEvent, SupervisorSpec, System, open_system
 from supervisor.errors import ActorCrashed

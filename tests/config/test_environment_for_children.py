@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from config.environment import environment_for_children
+from config.fields import environment_for_children
 
 
 def test_secrets_stay_with_the_daemon() -> None:

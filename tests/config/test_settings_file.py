@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from config.errors import SettingsError
-from config.tomlfile import MAX_FILE_BYTES, read_toml
+from config.sources import MAX_FILE_BYTES, read_toml
 
 TEXT = '''\
 # comment = 1
