@@ -12,8 +12,8 @@ import sys
 import tempfile
 from pathlib import Path
 
-from actors.engine.exits import CANNOT_START, ORDERLY
-from actors.engine.process import die_with_parent, silence_stdout
+from actors.child_process.exits import CANNOT_START, ORDERLY
+from actors.child_process.setup import die_with_parent, silence_stdout
 
 
 def main() -> int:

@@ -8,53 +8,14 @@ from __future__ import annotations
 
 import argparse
 import ctypes
-import fcntl
 import os
-import resource
-import signal
-import stat
-import sys
 from collections.abc import Sequence
-from contextlib import suppress
 from pathlib import Path
 from typing import Final
 
-from actors.engine.exits import CONTROL_LOST
+from actors.child_process.setup import die_with_parent, raise_file_limit, silence_stdout, unblock_stderr
 
-_PR_SET_PDEATHSIG: Final = 1
 _M_ARENA_MAX: Final = -8
-STDERR_BYTES: Final = 1024 * 1024
-"""What the daemon may leave unread of the log before lines are left out."""
-
-
-def die_with_parent(parent: int | None) -> None:
-    """Have the kernel end this process with its parent; end at once when the parent is already gone."""
-    ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
-    if parent is not None and os.getppid() != parent:
-        os._exit(CONTROL_LOST)
-
-
-def silence_stdout() -> None:
-    """The library prints QR codes' endings and send errors there, unasked and unredacted."""
-    null = os.open(os.devnull, os.O_WRONLY)
-    os.dup2(null, sys.stdout.fileno())
-    os.close(null)
-
-
-def unblock_stderr() -> None:
-    """Have a line that the daemon does not read in time be left out instead of waited for: what prints may hold one of the library's locks,
-    and a process that panics is to end. A terminal or file, with which others share that mode, stays as it is."""
-    if not stat.S_ISFIFO(os.fstat(sys.stderr.fileno()).st_mode):
-        return
-    with suppress(OSError):  # more than one user may have: the usual 64 KiB have to do
-        fcntl.fcntl(sys.stderr.fileno(), fcntl.F_SETPIPE_SZ, STDERR_BYTES)
-    os.set_blocking(sys.stderr.fileno(), False)
-
-
-def raise_file_limit() -> None:
-    """Every client holds some five descriptors, and every client that ended two for ever."""
-    _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
-    resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
 
 
 def share_arenas() -> None:

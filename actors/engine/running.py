@@ -4,15 +4,15 @@ from __future__ import annotations
 
 import argparse
 import os
-import signal
 from typing import final
 
 import trio
 
+from actors.child_process.ending import Ending
+from actors.child_process.exits import CANNOT_START, SHUTDOWN_S
 from actors.engine.device.schema import read_template
 from actors.engine.device.sqlite import Sqlite
 from actors.engine.errors import EngineError, UnknownSchema
-from actors.engine.exits import CANNOT_START, CONTROL_LOST, NEVER_CONTROLLED, ORDERLY, SHUTDOWN_S
 from actors.engine.host import Host
 from actors.engine.logs import EngineLog
 from actors.engine.server import Server
@@ -75,22 +75,20 @@ class Running:
         self._host = host
         self._options = options
         self._log = log
-        self._status: int | None = None
-        self._ending = trio.Event()
+        self._ending = Ending(log, options.control_within)
 
     async def main(self) -> int:
-        server = Server(self._host, self._options.socket, shut_down=self._shut_down)
+        server = Server(self._host, self._options.socket, shut_down=self._ending.shut_down)
         async with trio.open_nursery() as nursery:
-            nursery.start_soon(self._watch_signals)
+            nursery.start_soon(self._ending.watch_signals)
             await nursery.start(server.serve)
-            nursery.start_soon(self._watch_control, server)
-            await self._ending.wait()
+            nursery.start_soon(self._ending.watch_control, server.controlled)
+            await self._ending.asked.wait()
             await self._end_in_order(server)
-            assert self._status is not None
             if self._host.companies:
-                os._exit(self._status)  # the library holds somebody up; everything that matters is on disk
+                os._exit(self._ending.status)  # the library holds somebody up; everything that matters is on disk
             nursery.cancel_scope.cancel()
-        return self._status
+        return self._ending.status
 
     async def _end_in_order(self, server: Server) -> None:
         self._log.note("ending")
@@ -98,22 +96,3 @@ class Running:
         with trio.move_on_after(SHUTDOWN_S):
             while self._host.companies:
                 await trio.sleep(0.01)
-
-    def _shut_down(self, why: str) -> None:
-        if self._status is None:
-            self._status = ORDERLY if why == "asked to" else CONTROL_LOST
-            self._log.note(f"ending: {why}")
-        self._ending.set()
-
-    async def _watch_signals(self) -> None:
-        with trio.open_signal_receiver(signal.SIGTERM, signal.SIGINT) as signals:
-            async for _ in signals:
-                self._shut_down("asked to")
-
-    async def _watch_control(self, server: Server) -> None:
-        with trio.move_on_after(self._options.control_within):
-            await server.controlled.wait()
-            return
-        self._status = NEVER_CONTROLLED
-        self._log.failure(f"no control connection within {self._options.control_within:.0f} s")
-        self._ending.set()

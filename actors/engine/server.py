@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import resource
 import traceback
 from collections.abc import AsyncGenerator, Callable
 from contextlib import asynccontextmanager
@@ -14,6 +13,8 @@ import msgspec
 import trio
 import trio_websocket
 
+from actors.child_process.facts import descriptor_count, descriptor_limit, resident_bytes, thread_count
+from actors.child_process.listening import listen_at
 from actors.daemon.exceptions import first_leaf
 from actors.device_files.lock import FileLock
 from actors.engine.calls import Calls
@@ -119,7 +120,7 @@ class Server:
 
     async def serve(self, *, task_status: trio.TaskStatus[None]) -> None:
         """Listen at the path, whose directory the parent made for nobody else."""
-        listener = await _listen(self._path)
+        listener = await listen_at(self._path)
         task_status.started()
         await trio.serve_listeners(self._handle, [listener])
 
@@ -297,36 +298,3 @@ async def _first(socket: Socket, company_id: str) -> Open:
     if not isinstance(message, Open) or message.company_id != company_id:
         raise ConnectionEnded("the first message must be Open for the company of the path")
     return message
-
-
-async def _listen(path: Path) -> trio.SocketListener:
-    """A listening Unix socket for its owner alone."""
-    place = trio.Path(path)
-    await place.unlink(missing_ok=True)
-    socket = trio.socket.socket(trio.socket.AF_UNIX, trio.socket.SOCK_STREAM)
-    await socket.bind(str(path))
-    await place.chmod(0o600)
-    socket.listen(128)
-    return trio.SocketListener(socket)
-
-
-def thread_count() -> int:
-    """Threads of this process, the library's own included."""
-    return len(os.listdir("/proc/self/task"))  # noqa: PTH208 - a count needs no paths
-
-
-def descriptor_count() -> int:
-    """Open file descriptors of this process."""
-    return len(os.listdir("/proc/self/fd"))  # noqa: PTH208 - a count needs no paths
-
-
-def descriptor_limit() -> int:
-    """The most descriptors this process may have open; 0 when the system sets no limit."""
-    soft, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
-    return 0 if soft == resource.RLIM_INFINITY else soft
-
-
-def resident_bytes() -> int:
-    """Resident memory of this process."""
-    pages = int(Path("/proc/self/statm").read_text().split()[1])
-    return pages * os.sysconf("SC_PAGE_SIZE")

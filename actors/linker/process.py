@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import argparse
 import os
-import signal
 import ssl
 from collections.abc import Sequence
 from pathlib import Path
@@ -16,9 +15,10 @@ from typing import final
 
 import trio
 
-from actors.engine.exits import CANNOT_START, CONTROL_LOST, NEVER_CONTROLLED, ORDERLY
+from actors.child_process.ending import Ending
+from actors.child_process.exits import CANNOT_START
+from actors.child_process.setup import die_with_parent, raise_file_limit, silence_stdout, unblock_stderr
 from actors.engine.logs import EngineLog
-from actors.engine.process import die_with_parent, raise_file_limit, silence_stdout, unblock_stderr
 from actors.linker.device import DEFAULT_VERSION
 from actors.linker.serving import Server
 from actors.linker.wire.messages import load_messages
@@ -66,8 +66,7 @@ class Running:
     def __init__(self, options: argparse.Namespace) -> None:
         self._options = options
         self._log = EngineLog()
-        self._status: int | None = None
-        self._ending = trio.Event()
+        self._ending = Ending(self._log, options.control_within)
 
     async def main(self) -> int:
         try:
@@ -78,38 +77,18 @@ class Running:
         server = Server(
             messages,
             tls,
-            self._shut_down,
+            self._ending.shut_down,
             max_companies=self._options.max_companies,
             commit_within_s=self._options.commit_within,
             version=self._options.whatsapp_version or DEFAULT_VERSION,
         )
         async with trio.open_nursery() as nursery:
-            nursery.start_soon(self._watch_signals)
+            nursery.start_soon(self._ending.watch_signals)
             await nursery.start(server.serve, self._options.socket)
-            nursery.start_soon(self._watch_control, server)
-            await self._ending.wait()
+            nursery.start_soon(self._ending.watch_control, server.controlled)
+            await self._ending.asked.wait()
             nursery.cancel_scope.cancel()
-        assert self._status is not None
-        return self._status
-
-    def _shut_down(self, why: str) -> None:
-        if self._status is None:
-            self._status = ORDERLY if why == "asked to" else CONTROL_LOST
-            self._log.note(f"ending: {why}")
-        self._ending.set()
-
-    async def _watch_signals(self) -> None:
-        with trio.open_signal_receiver(signal.SIGTERM, signal.SIGINT) as signals:
-            async for _ in signals:
-                self._shut_down("asked to")
-
-    async def _watch_control(self, server: Server) -> None:
-        with trio.move_on_after(self._options.control_within):
-            await server.controlled.wait()
-            return
-        self._status = NEVER_CONTROLLED
-        self._log.failure(f"no control connection within {self._options.control_within:.0f} s")
-        self._ending.set()
+        return self._ending.status
 
 
 if __name__ == "__main__":

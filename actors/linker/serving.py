@@ -12,6 +12,8 @@ import msgspec
 import trio
 import trio_websocket
 
+from actors.child_process.facts import descriptor_count, descriptor_limit, resident_bytes, thread_count
+from actors.child_process.listening import listen_at
 from actors.engine.lease_deadline import LeaseDeadline
 from actors.engine.logs import EngineLog
 from actors.engine.protocol.messages import (
@@ -27,7 +29,6 @@ from actors.engine.protocol.messages import (
     decode_to_engine,
     encode,
 )
-from actors.linker.process_facts import descriptor_count, descriptor_limit, resident_bytes, thread_count
 from actors.linker.session import LinkSession
 from actors.linker.wire.messages import Messages
 
@@ -92,12 +93,9 @@ class Server:
 
     async def serve(self, path: Path, *, task_status: trio.TaskStatus[None]) -> None:
         """Listen at the path, whose directory the parent made for nobody else."""
-        socket = trio.socket.socket(trio.socket.AF_UNIX, trio.socket.SOCK_STREAM)
-        await socket.bind(str(path))
-        await trio.Path(path).chmod(0o600)
-        socket.listen(128)
+        listener = await listen_at(path)
         task_status.started()
-        await trio.serve_listeners(self._handle, [trio.SocketListener(socket)])
+        await trio.serve_listeners(self._handle, [listener])
 
     async def _handle(self, stream: trio.SocketStream) -> None:
         try:

@@ -13,7 +13,7 @@ import pytest
 import trio
 import trio_websocket
 
-from actors.engine.exits import CONTROL_LOST, NEVER_CONTROLLED, ORDERLY
+from actors.child_process.exits import CONTROL_LOST, NEVER_CONTROLLED, ORDERLY
 from actors.engine.protocol import messages as p
 from actors.engine.protocol.versions import LIBRARY_ANNOUNCES
 from tests.engine.daemon import ROOT, Record, run_engine
