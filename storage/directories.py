@@ -1,4 +1,4 @@
-"""What makes a renamed file last."""
+"""Makes a renaming durable."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from pathlib import Path
 
 
 def flush_directory(directory: Path) -> None:
-    """Make what was renamed in it survive a power cut. Blocks; raises OSError."""
+    """Make renamings in this directory survive a power cut. Blocks; raises OSError."""
     descriptor = os.open(directory, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
     try:
         os.fsync(descriptor)

@@ -1,4 +1,4 @@
-"""Every error that leaves storage/. Nothing of asyncpg or asyncio passes this border."""
+"""Every error that leaves storage/. No error of asyncpg or asyncio does."""
 
 from __future__ import annotations
 
@@ -6,13 +6,13 @@ from typing import final
 
 
 class StorageError(Exception):
-    """Something storage could not do."""
+    """An operation of storage failed."""
 
 
 class StorageUnavailable(StorageError):
     """The database could not be used now; the same call may work later.
 
-    ``in_doubt`` says what is known of a write: False means nothing was written; True means the error came at COMMIT and
+    ``in_doubt`` concerns a write: False means nothing was written; True means the error came at COMMIT and
     the write may have landed, so the caller reads back (`auth_state.journal_position`) before it repeats anything that
     is not idempotent.
     """
@@ -27,13 +27,12 @@ class StorageUnavailable(StorageError):
 
 @final
 class StorageBusy(StorageUnavailable):
-    """Another transaction was in the way (lock wait too long, deadlock, serialization): nothing was written, repeat
-    it."""
+    """Another transaction was in the way (lock wait too long, deadlock, serialization). Nothing was written; repeat the call."""
 
 
 @final
 class StorageFull(StorageUnavailable):
-    """The server has no room left: nothing was written. ``on_disk``: on its disk; else it lacks memory or connections."""
+    """The server has no room left; nothing was written. ``on_disk``: no room on its disk; otherwise it lacks memory or connections."""
 
     def __init__(self, reason: str, *, on_disk: bool) -> None:
         super().__init__(reason)
@@ -42,7 +41,7 @@ class StorageFull(StorageUnavailable):
 
 @final
 class StorageRefused(StorageUnavailable):
-    """The server answers, but not to us: wrong address, password, database or rights. Waiting alone will not help."""
+    """The server answers but refuses us: wrong address, password, database or rights. Waiting alone will not help."""
 
 
 class QueryFailed(StorageError):
@@ -69,8 +68,8 @@ class IntegrityError(QueryFailed):
 
 @final
 class LeaseLost(StorageError):
-    """The company's lease is not ours any more; the write was refused. ``current`` is the epoch now stored, None when
-    nobody ever had one."""
+    """The company's lease is no longer ours; the write was refused. ``current`` is the epoch now stored, None when
+    the company never had a lease."""
 
     def __init__(self, company_id: str, epoch: int, current: int | None) -> None:
         now = "nobody holds it" if current is None else f"the stored epoch is {current}"
@@ -93,7 +92,7 @@ class LeaseHeld(StorageError):
 
 @final
 class UnknownDeviceFile(StorageError):
-    """A delta came from a device file that is not the company's present one (``current``); it was refused."""
+    """A delta came from a device file that is not the company's present one (``current``); the delta was refused."""
 
     def __init__(self, company_id: str, file_id: str, current: str | None) -> None:
         super().__init__(
@@ -106,8 +105,8 @@ class UnknownDeviceFile(StorageError):
 
 @final
 class RecordWentBack(StorageError):
-    """What is stored of a company lies behind what had been committed: a backup was restored, or a standby took over without the last
-    commits. The delta was refused; everything the device file holds has to be stored again."""
+    """The stored state of a company is older than what had been committed: a backup was restored, or a standby took
+    over without the last commits. The delta was refused; everything in the device file has to be stored again."""
 
     def __init__(self, company_id: str, stored: int, known: int) -> None:
         super().__init__(
@@ -134,9 +133,9 @@ class MasterKeyError(StorageError):
 
 
 class UnreadableState(StorageError):
-    """What is stored of a company cannot be trusted or read. That is never the same as nothing being stored.
+    """The stored state of a company cannot be trusted or read. That is never the same as nothing being stored.
 
-    ``what`` names the value, without the ids that may hold phone numbers.
+    ``what`` names the value, without ids that may contain phone numbers.
     """
 
     def __init__(self, company_id: str, what: str, why: str) -> None:
@@ -148,7 +147,7 @@ class UnreadableState(StorageError):
 
 @final
 class BrokenSeal(UnreadableState):
-    """A sealed value is not what was written there: changed, cut short, moved from elsewhere, or replaced by a plain one."""
+    """A sealed value differs from what was written: changed, cut short, moved from elsewhere, or replaced by a plain one."""
 
 
 @final

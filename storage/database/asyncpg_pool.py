@@ -27,13 +27,13 @@ from storage.errors import StorageError, StorageUnavailable
 T = TypeVar("T")
 
 IDLE_IN_TRANSACTION_S: Final = 5.0
-"""A daemon that was stopped within a transaction, or cut off, holds the locks of companies that another one is to take over: PostgreSQL
-ends it after this."""
+"""PostgreSQL ends a transaction that has been idle for this long: a daemon that was stopped or cut off within one
+still holds the locks of companies that another daemon must take over."""
 
 _NO_SETTINGS: Final[Mapping[str, str]] = MappingProxyType({})
 _CLOSE_S: Final = 2.0
 _DEFINITE = (asyncpg.IntegrityConstraintViolationError, asyncpg.TransactionRollbackError)
-"""What COMMIT may answer that says for certain that nothing was committed."""
+"""The errors of COMMIT after which it is certain that nothing was committed."""
 
 
 class PoolStatistics(msgspec.Struct, frozen=True, kw_only=True):
@@ -54,12 +54,12 @@ class PoolStatistics(msgspec.Struct, frozen=True, kw_only=True):
     connect_failures: int
     last_error: str | None
     is_pooled: bool | None
-    """Whether a pooler in transaction mode is between here and the server; None while no session has been begun."""
+    """Whether a pooler in transaction mode is in between; None until the first session exists."""
 
 
 @final
 class AsyncpgPool:
-    """Lives on the asyncio side; only `statistics` is called from trio's thread, and reads plain numbers."""
+    """Lives on the asyncio side. Only `statistics` is called from trio's thread; it reads plain numbers."""
 
     def __init__(
         self,
@@ -77,7 +77,7 @@ class AsyncpgPool:
         self._size = size
         self._acquire_timeout_s = max(acquire_timeout_s, connect_timeout(url) or 0.0)
         self._generation = 0
-        """Of the sessions that are begun now; it grows when they turn out to be outdated."""
+        """The generation of sessions begun now; it grows when they turn out to be outdated."""
         self._reads = self._writes = self._unavailable = self._in_doubt = 0
         self._last_error: str | None = None
         self._sockets: list[NotificationSocket] = []
@@ -121,16 +121,16 @@ class AsyncpgPool:
         return await self._write(timeout_s, work, limits)
 
     async def write_single_statement(self, work: Callable[[Connection], Awaitable[T]]) -> T:
-        """For statements that are transactions by themselves: so any of their answers that is lost may have been a commit's.
+        """Run statements that are transactions by themselves. A lost response to any of them may have been a commit's.
 
-        Through a pooler they are one transaction, the only place for their limits.
+        Through a pooler they run in one transaction, since only a transaction can carry their limits there.
         """
         return await self._write(self.command_timeout_s, work, None)
 
     async def _write(
         self, timeout_s: float, work: Callable[[Connection], Awaitable[T]], limits: dict[str, str] | None
     ) -> T:
-        """In a transaction with these limits; with None, each statement in its own where it can be."""
+        """Run ``work`` in a transaction with these limits; with None, run each statement in its own where that is possible."""
         self._writes += 1
         held = await self._acquire()
         stage, transaction = Stage(), Transaction(held, self.vault)
@@ -165,7 +165,7 @@ class AsyncpgPool:
         )
 
     def listen(self, channel: str) -> NotificationSocket:
-        """A connection beside the pool that hears of what is notified on ``channel``; closed with the pool."""
+        """Return a socket that hears notifications on ``channel``, on a connection beside the pool. It is closed with the pool."""
         socket = NotificationSocket(self._dialer.dial_to_listen, channel)
         self._sockets.append(socket)
         return socket
@@ -196,8 +196,8 @@ class AsyncpgPool:
         self._raise(error, exc)
 
     async def _discard(self, held: Held) -> None:
-        """End an outdated session; those that were begun no later are outdated too, and are replaced when they are taken next."""
-        with suppress(asyncpg.InterfaceError):  # it was lost, and the pool has taken it back already
+        """End an outdated session. Sessions begun no later are outdated too, and are replaced when they are next acquired."""
+        with suppress(asyncpg.InterfaceError):  # the connection was lost, and the pool has taken it back already
             generation = session_of(held).generation
             held.terminate()
             if generation == self._generation:
@@ -217,7 +217,7 @@ class AsyncpgPool:
 
 def _session_settings(command_timeout_s: float) -> dict[str, str]:
     return {
-        # A statement that we gave up must not go on holding locks.
+        # A statement that we gave up must not keep its locks.
         "statement_timeout": str(milliseconds(command_timeout_s)),
         "idle_in_transaction_session_timeout": str(milliseconds(IDLE_IN_TRANSACTION_S)),
         "jit": "off",  # costs more than it gives on statements this short
@@ -226,8 +226,8 @@ def _session_settings(command_timeout_s: float) -> dict[str, str]:
 
 
 async def _pass_json_through(connection: asyncpg.Connection) -> None:
-    # JSON goes in and out as the bytes of its text: whoever wants it decoded decodes it. JSONB's binary form is a
-    # version byte and that text.
+    # JSON goes in and out as the bytes of its text; callers decode it themselves. JSONB's binary form is a version byte
+    # and that text.
     await connection.set_type_codec("json", schema="pg_catalog", format="binary", encoder=bytes, decoder=bytes)
     await connection.set_type_codec(
         "jsonb", schema="pg_catalog", format="binary", encoder=_jsonb, decoder=operator.itemgetter(slice(1, None))

@@ -12,7 +12,7 @@ BATCH_ROWS: Final = 1000
 
 
 def unheard(_rows: int) -> None:
-    """Nobody wants to know."""
+    """Ignore the progress."""
 
 
 async def in_batches(
@@ -21,9 +21,10 @@ async def in_batches(
     batch: int,
     progress: Callable[[int], None] = unheard,
 ) -> int:
-    """Run ``work`` with at most ``batch`` rows a transaction until it finds fewer; how many rows that were in all.
+    """Run ``work`` with at most ``batch`` rows a transaction until it handles fewer. Return how many rows that were in all.
 
-    ``work`` is given the most it may do and returns what it did; ``progress`` is told that, of each transaction.
+    ``work`` gets the most rows it may handle and returns how many it did; ``progress`` gets that number for each
+    transaction.
     """
     total = 0
     while True:
@@ -35,5 +36,5 @@ async def in_batches(
 
 
 def count_of(tag: str) -> int:
-    """The rows of a command, from the tag that PostgreSQL answers it with: ``DELETE 3``."""
+    """Return the number of rows in PostgreSQL's command tag, such as ``DELETE 3``."""
     return int(tag.rpartition(" ")[2])

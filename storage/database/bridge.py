@@ -3,8 +3,8 @@
 asyncpg needs asyncio; the rest of the daemon is trio. Calls go through anyio's blocking portal. What the portal lacks
 is added here:
 
-- asyncpg expects to be cancelled once and then to clean up in peace, but anyio repeats a cancellation until the task
-  has ended, which breaks through that clean-up and lets a write land after trio was told it was cancelled.
+- asyncpg expects to be cancelled once and then to clean up undisturbed, but anyio repeats a cancellation until the task
+  has ended. That interrupts the clean-up and lets a write land after trio has reported the cancellation.
   `Bridge.call` delivers one cancellation.
 - A write in flight is never cancelled: `Bridge.call_shielded`.
 """
@@ -30,7 +30,7 @@ _log = logging.getLogger(__name__)
 
 @final
 class BridgeClosed(Exception):
-    """The asyncio side is gone."""
+    """The asyncio side has stopped."""
 
 
 @final
@@ -41,22 +41,22 @@ class Bridge:
         self._portal = portal
 
     async def call(self, fn: Callable[[*Ts], Awaitable[T]], *args: *Ts) -> T:
-        """Run ``await fn(*args)`` over there and return its result.
+        """Run ``await fn(*args)`` on the asyncio side and return its result.
 
-        Cancelling the caller cancels the call, once, and waits until it has cleaned up; what it then returned or raised
-        is dropped. Raises `BridgeClosed` when the asyncio side has stopped.
+        Cancelling the caller cancels the call once and waits until it has cleaned up; its result or error is then
+        dropped. Raises `BridgeClosed` when the asyncio side has stopped.
         """
         return await self._run(_with_one_cancel, fn, args)
 
     async def call_shielded(self, fn: Callable[[*Ts], Awaitable[T]], *args: *Ts) -> T:
-        """Like `call`, but once begun it runs to its end whatever happens to the caller, who waits for it and learns
-        the outcome.
+        """Like `call`, but a call that has begun runs to its end even when the caller is cancelled. The caller waits
+        for it and gets the outcome.
 
         ``fn`` must bound its own time. A caller that is already cancelled does not begin.
         """
         await trio.lowlevel.checkpoint_if_cancelled()
         with trio.CancelScope(shield=True):
-            return await self._run(fn, *args)  # nobody cancels it, so it needs no task of its own over there
+            return await self._run(fn, *args)  # never cancelled, so it needs no task of its own over there
         raise AssertionError("nobody cancels the shield itself")
 
     async def _run(self, fn: Callable[[*Ts], Awaitable[T]], *args: *Ts) -> T:
@@ -81,15 +81,14 @@ async def _with_one_cancel(fn: Callable[[*Ts], Awaitable[T]], args: tuple[*Ts]) 
         with anyio.CancelScope(shield=True):
             await asyncio.wait((task,))
         if not task.cancelled():
-            task.exception()  # looked at, so that asyncio does not complain that nobody did
+            task.exception()  # retrieved, so that asyncio does not report it as never retrieved
         raise
     return task.result()
 
 
 @asynccontextmanager
 async def open_bridge() -> AsyncGenerator[Bridge]:
-    """Start the asyncio thread (uvloop); it has ended when the block is left, and calls still running are cancelled
-    then."""
+    """Start the asyncio thread (uvloop). Leaving the block cancels calls that still run and ends the thread."""
     manager = anyio.from_thread.start_blocking_portal("asyncio", {"use_uvloop": True}, name="wasup-asyncio")
     portal = await trio.to_thread.run_sync(manager.__enter__)
     try:
@@ -106,7 +105,6 @@ async def _log_loop_errors_briefly() -> None:
 
 
 def _log_loop_error(_loop: asyncio.AbstractEventLoop, context: dict[str, Any]) -> None:
-    # A lost server leaves such reports by the dozen; their tracebacks hold nothing that the caller's error does not
-    # say.
+    # A lost server causes such reports by the dozen; their tracebacks say nothing that the caller's error does not.
     exception = context.get("exception")
     _log.debug("asyncio: %s (%s)", context.get("message"), type(exception).__name__)

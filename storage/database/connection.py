@@ -1,4 +1,4 @@
-"""What storage's queries need of a connection, so that none of them has to know asyncpg."""
+"""What storage's queries require of a connection, without a dependency on asyncpg."""
 
 from __future__ import annotations
 
@@ -9,23 +9,23 @@ from storage.crypto.sealing import Vault
 
 
 def milliseconds(seconds: float) -> int:
-    """As Postgres takes a time-out; at least 1, since 0 would be none."""
+    """Return a time-out as PostgreSQL takes it; at least 1, since 0 would mean none."""
     return max(1, int(seconds * 1000))
 
 
 class Row(Protocol):
-    """One row: by column name. JSON and JSONB columns are ``bytes`` (UTF-8), timestamps are aware datetimes."""
+    """One row, read by column name. JSON and JSONB columns are ``bytes`` (UTF-8), timestamps are aware datetimes."""
 
     def __getitem__(self, key: str, /) -> Any: ...
     def __len__(self) -> int: ...
 
 
 class Reader(Protocol):
-    """Anything that answers queries: a `Database` or the `Connection` of a running transaction."""
+    """Anything that runs queries: a `Database` or the `Connection` of a running transaction."""
 
     @property
     def vault(self) -> Vault:
-        """What seals and opens the values of auth state in this database."""
+        """Seals and opens the values of auth state in this database."""
         ...
 
     async def fetch(self, sql: LiteralString, /, *args: object) -> Sequence[Row]: ...
@@ -34,6 +34,6 @@ class Reader(Protocol):
 
 
 class Connection(Reader, Protocol):
-    """A connection inside a transaction that the one who passed it in will commit."""
+    """A connection inside a transaction that its provider commits."""
 
     async def execute(self, sql: LiteralString, /, *args: object) -> str: ...

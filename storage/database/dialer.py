@@ -1,8 +1,9 @@
-"""Begins sessions with Postgres, directly or through a pooler in transaction mode, and finds out which of the two it is.
+"""Begins sessions with PostgreSQL, directly or through a pooler in transaction mode, and finds out which of the two it is.
 
-Through such a pooler (PgBouncer, Supavisor and others) each transaction may run in another session of the server: nothing that a session
-keeps is there in the next one, or worse, is there for somebody else. So none is left: no prepared statement has a name, and what a direct
-session is set to at its start is set in each transaction that writes, until its end.
+Through such a pooler (PgBouncer, Supavisor and others) each transaction may run in another session of the server. State
+of a session is then missing in the next transaction, or worse, visible to another client. So no transaction leaves any:
+prepared statements have no names, and the settings that a direct session gets at its start are set in each writing
+transaction, until its end.
 """
 
 from __future__ import annotations
@@ -20,52 +21,53 @@ from storage.database.dialing import arguments, keep_alive, startup_settings
 LISTENER_NAME: Final = "wasup (listens)"
 _SERVER_PID: Final = "SELECT pg_backend_pid()"
 _UNSUPPORTED: Final = (asyncpg.ProtocolViolationError, asyncpg.FeatureNotSupportedError)
-"""What poolers answer to settings in the start-up message that they do not know."""
+"""What poolers answer to settings that they do not know in the start-up message."""
 
 
 @final
 class Session(asyncpg.Connection):
-    """A connection, and what its pool has to know of it."""
+    """A connection, with what its pool must know of it."""
 
     generation: int
-    """The pool's when this was begun."""
+    """The pool's generation when this session was begun."""
     is_pooled: bool
     """Whether it only lasts for a transaction."""
 
     def __init__(self, protocol: Any, transport: Any, *more: Any) -> None:
         super().__init__(protocol, transport, *more)
         self.transport: Transport = transport
-        # To look up a type asyncpg would set `jit` for the session, which may be anybody's afterwards; here it is off.
+        # To look up a type asyncpg would set `jit` for the session, which another client may get next; that is disabled
+        # here.
         able: Any = self._server_caps  # type: ignore[has-type]  # pyright: ignore[reportUnknownMemberType]
         self._server_caps = able._replace(jit=False)
 
     def get_reset_query(self) -> str:
-        """Empty: nothing here changes a session's state outside a transaction, so releasing needs no round trip."""
+        """Return nothing: this code changes a session's state only inside transactions, so releasing needs no round trip."""
         return ""
 
 
 def session_of(held: asyncpg.pool.PoolConnectionProxy) -> Session:
-    """The session behind what a pool hands out."""
+    """Return the session behind a pool's connection."""
     return cast("Session", held)  # it passes on every attribute
 
 
 @final
 class Dialer:
-    """Connects as a URL says. ``is_pooled`` is None until that is known; once a pooler was found, one is assumed."""
+    """Connects as a URL says. ``is_pooled`` is None until it is known; once a pooler was found, one is assumed."""
 
     def __init__(
         self, url: PostgresUrl, mode: PoolerMode, settings: Mapping[str, str], direct: PostgresUrl | None = None
     ) -> None:
         self.url = url
         self.direct = direct
-        """The way past the pooler, for what needs a session of its own."""
+        """The URL that goes past the pooler, for what needs a session of its own."""
         self.settings = settings
-        """What every session is to be set to; those of a pooler are not, and have it set in each transaction."""
+        """The settings of every direct session. Through a pooler they are set in each transaction instead."""
         self._is_sure = mode != "auto" or url.is_pooled is not None
         self.is_pooled: bool | None = mode == "transaction" if mode != "auto" else url.is_pooled
 
     async def dial(self, **of_pool: Any) -> Session:
-        """A new session. Raises what asyncpg raises."""
+        """Return a new session. Raises what asyncpg raises."""
         if self.is_pooled:
             return await self._connect(is_pooled=True, **of_pool)
         try:
@@ -83,7 +85,8 @@ class Dialer:
         return await self._connect(is_pooled=True, **of_pool)
 
     async def dial_to_listen(self) -> Session:
-        """A session that lasts. Raises InterfaceError where there is only a pooler: LISTEN would stay in a session of somebody else's."""
+        """Return a session that lasts. Raises InterfaceError where there is only a pooler: LISTEN would stay in
+        another client's session."""
         of_own: dict[str, Any] = {"connection_class": Session}
         if self.direct is not None:
             return await _connect(self.direct, {"application_name": LISTENER_NAME}, **of_own)
@@ -117,9 +120,9 @@ async def _connect(url: PostgresUrl, settings: Mapping[str, str], **more: Any) -
 
 
 async def _is_direct(session: Session) -> bool:
-    """Whether the process that answers is the one that took the connection; a pooler gives numbers of its own.
+    """Return whether the answering process is the one that took the connection; a pooler gives numbers of its own.
 
-    Asked by COPY, which needs no prepared statement. A session that cannot be asked is ended.
+    The query goes by COPY, which needs no prepared statement. A session that fails to answer is ended.
     """
     answer = bytearray()
 

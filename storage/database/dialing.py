@@ -1,4 +1,4 @@
-"""From a database URL to a connection of asyncpg's, with nothing left for asyncpg to read or to guess."""
+"""From a database URL to an asyncpg connection. Every argument is given, so asyncpg reads and guesses nothing."""
 
 from __future__ import annotations
 
@@ -21,9 +21,9 @@ _KEEPALIVE: Final = {
 
 
 def arguments(url: PostgresUrl) -> dict[str, Any]:
-    """What `asyncpg.connect` takes for this URL. Raises OSError when a file of its TLS settings cannot be used.
+    """Return the arguments of `asyncpg.connect` for this URL. Raises OSError when a file of its TLS settings cannot be used.
 
-    Everything is given, since asyncpg would ask the environment for what is not.
+    All arguments are given, since asyncpg would take a missing one from the environment.
     """
     asked = url.parameters
     return {
@@ -42,20 +42,20 @@ def arguments(url: PostgresUrl) -> dict[str, Any]:
 
 
 def startup_settings(url: PostgresUrl) -> dict[str, str]:
-    """What the URL asks the server for."""
+    """Return the server settings that the URL asks for."""
     asked = url.parameters
     name = asked.get("application_name") or asked.get("fallback_application_name") or APPLICATION_NAME
     return {"application_name": name, **({"options": asked["options"]} if "options" in asked else {})}
 
 
 def connect_timeout(url: PostgresUrl) -> float | None:
-    """``connect_timeout`` in seconds; None where there is none, as for libpq with 0 or less."""
+    """Return ``connect_timeout`` in seconds; None where there is none. As in libpq, 0 or less means none."""
     seconds = int(url.parameters.get("connect_timeout", "0"))
     return float(seconds) if seconds > 0 else None
 
 
 def keep_alive(url: PostgresUrl, transport: Transport) -> None:
-    """Have the kernel find out that the server's machine is gone, as libpq does; the system's times hold where the URL has none."""
+    """Have the kernel detect that the server's machine is gone, as libpq does. Where the URL has no times, the system's apply."""
     connected = transport.get_extra_info("socket")
     if connected is None or connected.family not in {socket.AF_INET, socket.AF_INET6}:
         return
@@ -93,7 +93,8 @@ def _verifying(url: PostgresUrl) -> ssl.SSLContext:
 
 
 def _tls_dsn(url: PostgresUrl) -> str:
-    """asyncpg takes these by a URL only. An own one of the root certificate is not for ``system``, which `_tls` has seen to."""
+    """Return a URL with the TLS settings that asyncpg takes only from one. A root certificate of ``system`` is left
+    out: `_tls` handles it."""
     asked = {"sslnegotiation": "postgres"} if url.has_only_sockets else {"sslnegotiation": "postgres", **url.parameters}
     names = ["sslnegotiation", *_TLS]
     if asked.get("sslrootcert") != SYSTEM:

@@ -1,5 +1,4 @@
-"""One gate for everybody who wants a new connection: while the server is away, one attempt at a time and back-off
-between them."""
+"""One gate for all new connections: while the server is away, one attempt at a time with back-off between attempts."""
 
 from __future__ import annotations
 
@@ -15,11 +14,10 @@ T = TypeVar("T")
 
 @final
 class ReconnectGate:
-    """Runs on the asyncio side. Open, it lets all attempts through at once; after a failure it serialises them until
-    one succeeds.
+    """Runs on the asyncio side. An open gate lets all attempts through at once; after a failure it serialises them until one succeeds.
 
-    The n-th failure in a row keeps everybody from trying for ``base_s * 2**n``, at most ``limit_s``, less up to half of
-    it at random.
+    After the n-th failure in a row no attempt starts for ``base_s * 2**n``, at most ``limit_s``, less up to half of
+    that at random.
     """
 
     def __init__(self, *, base_s: float = 0.05, limit_s: float = 2.0) -> None:
@@ -34,13 +32,13 @@ class ReconnectGate:
 
     @property
     def is_open(self) -> bool:
-        """The last attempt succeeded, or there was none."""
+        """Whether the last attempt succeeded, or there was none."""
         return self.failures_in_a_row == 0
 
     async def attempt(self, connect: Callable[[], Awaitable[T]]) -> T:
-        """Run ``connect`` when it is its turn; whatever it raises, a cancellation included, counts as a failure.
+        """Run ``connect`` when it is its turn. Whatever it raises, a cancellation included, counts as a failure.
 
-        The caller bounds the wait: it cancels this.
+        The caller bounds the wait by cancelling this call.
         """
         if self.is_open:
             return await self._try(connect)
@@ -55,7 +53,7 @@ class ReconnectGate:
         before = self.failures_in_a_row
         try:
             connection = await connect()
-        except BaseException:  # a cancelled attempt is one that a hung server did not answer in time
+        except BaseException:  # a cancelled attempt means that a hung server did not answer in time
             self._failed(before + 1)
             raise
         self.failures_in_a_row = 0
@@ -64,7 +62,7 @@ class ReconnectGate:
     def _failed(self, in_a_row: int) -> None:
         self.failures += 1
         if in_a_row <= self.failures_in_a_row:
-            return  # one of several that began together: they are one failure, not a row
+            return  # one of several that began together: they count as one failure, not a row
         self.failures_in_a_row = in_a_row
         delay = doubled(self._base_s, self._limit_s, in_a_row - 1)
         self._not_before = asyncio.get_running_loop().time() + delay * self._jitter.uniform(0.5, 1.0)

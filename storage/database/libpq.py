@@ -1,4 +1,4 @@
-"""A database URL as the environment variables of PostgreSQL's own programs: on their command line everybody could see its password."""
+"""A database URL as environment variables for PostgreSQL's own programs. On a command line every user could read its password."""
 
 from __future__ import annotations
 
@@ -18,11 +18,11 @@ _ONLY_OURS: Final = frozenset(
         "fallback_application_name",
     }
 )
-"""These have no variable, and say nothing of which database it is or who may read along."""
+"""These have no variable, and do not say which database is meant or who may read along."""
 
 
 def variables(url: PostgresUrl) -> dict[str, str]:
-    """What names the same database to `psql` and the others. `ValueError` for a parameter that has no variable of theirs."""
+    """Return the variables that name the same database to `psql` and others. `ValueError` for a parameter without a variable."""
     named = {
         "host": ",".join(host for host, _ in url.hosts),
         "port": ",".join(str(port) for _, port in url.hosts),
@@ -37,6 +37,6 @@ def variables(url: PostgresUrl) -> dict[str, str]:
 
 
 def without_variables(environment: Mapping[str, str]) -> dict[str, str]:
-    """An environment that names no database."""
+    """Return the environment without the variables that name a database."""
     names = {parameter.variable for parameter in PARAMETERS.values()}
     return {name: value for name, value in environment.items() if name not in names}

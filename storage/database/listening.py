@@ -1,6 +1,7 @@
-"""Hearing of PostgreSQL's notifications, on a connection of its own.
+"""Listens for PostgreSQL's notifications, on a connection of its own.
 
-A pooler in transaction mode takes LISTEN and passes nothing on: whoever waits here must look by itself now and then as well.
+A pooler in transaction mode accepts LISTEN and passes nothing on, so a waiting caller must also look for itself now and
+then.
 """
 
 from __future__ import annotations
@@ -20,13 +21,13 @@ Connect: TypeAlias = Callable[[], Awaitable[asyncpg.Connection]]
 
 CONNECT_S: Final = 10.0
 PROVE_EVERY_S: Final = 60.0
-"""A connection that was cut without a word is found out by a statement, since nothing else is ever sent on it."""
+"""A connection that was cut silently is detected by a statement, since nothing else is ever sent on it."""
 PROVE_S: Final = 10.0
 
 
 @final
 class NotificationSocket:
-    """The asyncio side: one connection that listens on one channel, made when first needed and again when it is lost."""
+    """The asyncio side: one connection that listens on one channel, opened when first needed and again when it is lost."""
 
     def __init__(self, connect: Connect, channel: str) -> None:
         self._connect = connect
@@ -36,7 +37,7 @@ class NotificationSocket:
         self._news = asyncio.Event()
 
     async def wait(self) -> None:
-        """Until something was notified. Returns at once after connecting, since something may have been missed before."""
+        """Wait for a notification. Returns at once after connecting, since a notification may have been missed before."""
         if self._connection is None:
             await self._open()
             return
@@ -88,7 +89,7 @@ class Listener:
         self._socket = socket
 
     async def wait(self) -> None:
-        """Return when the channel was notified since the last call returned, or may have been. Raises `StorageUnavailable`."""
+        """Return when the channel was, or may have been, notified since the last call returned. Raises `StorageUnavailable`."""
         try:
             await self._bridge.call(self._wait)
         except BridgeClosed:

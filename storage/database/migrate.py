@@ -1,5 +1,4 @@
-"""Brings the schema to what this version needs: numbered SQL files, each applied once, in order, in a transaction of
-its own."""
+"""Brings the schema to what this version needs: numbered SQL files, each applied once, in order, in its own transaction."""
 
 from __future__ import annotations
 
@@ -15,7 +14,7 @@ from storage.database.pool import Database
 from storage.errors import MigrationError, QueryFailed
 
 TIMEOUT_S: Final = 600.0
-"""For one migration, the wait for another daemon that is migrating included."""
+"""For one migration, including the wait for another daemon that is migrating."""
 
 _LOCK: LiteralString = "SELECT pg_advisory_xact_lock(7283190045)"
 _TABLE: LiteralString = """
@@ -42,7 +41,7 @@ class Migration(msgspec.Struct, frozen=True):
 
     number: int
     name: str
-    """The file's name without its ending."""
+    """The file's name without its extension."""
     script: LiteralString
 
     @property
@@ -52,7 +51,7 @@ class Migration(msgspec.Struct, frozen=True):
 
 
 def shipped() -> tuple[Migration, ...]:
-    """The migrations that come with this version, in order."""
+    """Return the migrations that come with this version, in order."""
     folder = resources.files("storage.database") / "sql" / "migrations"
     names = sorted(entry.name for entry in folder.iterdir() if entry.name.endswith(".sql"))
     return tuple(_read(folder / name) for name in names)
@@ -60,12 +59,12 @@ def shipped() -> tuple[Migration, ...]:
 
 def _read(file: Traversable) -> Migration:
     script = file.read_text("utf-8")
-    # A file of the distribution, not a string that anybody put together.
+    # The script is a file of the distribution, never a composed string.
     return Migration(int(file.name[:4]), file.name.removesuffix(".sql"), script)  # pyright: ignore[reportArgumentType]
 
 
 async def migrate(db: Database, migrations: tuple[Migration, ...] | None = None) -> list[str]:
-    """Apply what is missing and return the names of what was applied; safe to run by several daemons at once.
+    """Apply the missing migrations and return their names. Several daemons may call this at once.
 
     Raises `MigrationError`, with nothing changed, for a database that is newer than this version or whose applied
     migrations differ from the shipped ones, and when a migration itself fails (those before it stay applied);
@@ -83,7 +82,7 @@ async def migrate(db: Database, migrations: tuple[Migration, ...] | None = None)
 
 
 async def pending(db: Database, migrations: tuple[Migration, ...] | None = None) -> list[str]:
-    """Names of the migrations that `migrate` would apply. Raises `MigrationError` like it."""
+    """Return the names of the migrations that `migrate` would apply. Raises `MigrationError` like it."""
     todo = shipped() if migrations is None else migrations
     done = await db.fetch(_APPLIED) if await db.fetchval(_TABLE_EXISTS) else ()
     applied = _check({row["number"]: (row["name"], row["checksum"]) for row in done}, todo)
@@ -91,7 +90,7 @@ async def pending(db: Database, migrations: tuple[Migration, ...] | None = None)
 
 
 async def prove_writable(connection: Connection) -> None:
-    """Write something that changes nothing: a server that is read-only answers all that is only asked."""
+    """Write without changing anything. A read-only server fails here, though it answers every query."""
     await connection.execute(_TOUCH)
 
 
@@ -109,7 +108,7 @@ async def _apply_next(connection: Connection, migrations: tuple[Migration, ...])
 
 
 async def _refuse_foreign(connection: Connection) -> None:
-    """Where none of our migrations was applied, a table of one of our names is another program's."""
+    """Raise when a table with one of our names exists although no migration of ours was applied: it is another program's."""
     if (table := await connection.fetchval(_FOREIGN)) is not None:
         raise MigrationError(
             f"the table {table} is another program's, and the database has none of wasup's: give wasup a database of its own "
@@ -118,7 +117,7 @@ async def _refuse_foreign(connection: Connection) -> None:
 
 
 def _check(applied: dict[int, tuple[str, str]], migrations: tuple[Migration, ...]) -> int:
-    """How many of ``migrations`` are applied; they must be the first ones, unchanged, and no others."""
+    """Return how many of ``migrations`` are applied. Raises unless they are the first ones, unchanged, and no others."""
     known = {migration.number: migration for migration in migrations}
     for number, (name, checksum) in applied.items():
         if number not in known:

@@ -1,7 +1,7 @@
 """The pool of database connections, as trio sees it.
 
-Whatever goes wrong below ends here as one of storage's errors, within a bounded time: ``acquire_timeout_s`` for a
-connection, ``command_timeout_s`` for the work, and a second at most to give a broken connection up.
+Every failure below ends here as one of storage's errors, within a bounded time: ``acquire_timeout_s`` for a connection,
+``command_timeout_s`` for the work, and at most a second to give up a broken connection.
 """
 
 from __future__ import annotations
@@ -41,24 +41,23 @@ class Database:
 
     @property
     def vault(self) -> Vault:
-        """What seals and opens the values of auth state; every connection of this pool has the same one."""
+        """Seals and opens the values of auth state; the same for every connection of this pool."""
         return self._pool.vault
 
     async def fetch(self, sql: LiteralString, /, *args: object) -> Sequence[Row]:
-        """All rows of a reading statement. Cancelling the caller cancels the statement."""
+        """Return all rows of a reading statement. Cancelling the caller cancels the statement."""
         return await self._read(fetch, sql, args)
 
     async def fetchrow(self, sql: LiteralString, /, *args: object) -> Row | None:
-        """The first row or None."""
+        """Return the first row, or None."""
         return await self._read(fetchrow, sql, args)
 
     async def fetchval(self, sql: LiteralString, /, *args: object) -> Any:
-        """The first column of the first row, or None."""
+        """Return the first column of the first row, or None."""
         return await self._read(fetchval, sql, args)
 
     async def execute(self, sql: LiteralString, /, *args: object) -> str:
-        """Run one statement by itself and return its command tag. Like the reads it may be cancelled at any point; to
-        write, use `write`."""
+        """Run one statement by itself and return its command tag. Like a read it may be cancelled at any point; use `write` to write."""
         return await self._read(execute, sql, args)
 
     async def write(
@@ -67,9 +66,9 @@ class Database:
         """Run ``await fn(connection, *args)`` in one transaction and return its result once it is committed.
 
         ``fn`` runs on the asyncio side: it may only await the connection. Whatever it raises rolls everything back and
-        is raised here. Once begun it runs to its end (at most acquire, command and one second) even when the caller is
-        cancelled meanwhile. `StorageUnavailable.in_doubt` is True when the connection broke at COMMIT, so that the
-        write may have landed.
+        is raised here. A write that has begun runs to its end (at most acquire, command and one second) even when the
+        caller is cancelled meanwhile. `StorageUnavailable.in_doubt` is True when the connection broke at COMMIT, so
+        that the write may have landed.
         """
         return await self._shielded(self._pool.command_timeout_s, None, fn, *args, **kwargs)
 
@@ -80,13 +79,13 @@ class Database:
         *args: P.args,
         **kwargs: P.kwargs,
     ) -> T:
-        """Like `write`, but raises `StorageBusy` when somebody else holds a lock it needs for longer than ``lock_timeout_s``."""
+        """Like `write`, but raises `StorageBusy` when another transaction holds a needed lock for longer than ``lock_timeout_s``."""
         return await self._shielded(self._pool.command_timeout_s, lock_timeout_s, fn, *args, **kwargs)
 
     async def write_single_statement(
         self, fn: Callable[Concatenate[Connection, P], Awaitable[T]], *args: P.args, **kwargs: P.kwargs
     ) -> T:
-        """Like `write`, for an ``fn`` each of whose statements may be a transaction by itself: one trip to the server instead of three."""
+        """Like `write`, when each statement of ``fn`` may be a transaction by itself: one round trip instead of three."""
 
         async def work(connection: Connection) -> T:
             return await fn(connection, *args, **kwargs)
@@ -105,11 +104,11 @@ class Database:
         return await self._shielded(timeout_s, None, fn, *args, **kwargs)
 
     def listener(self, channel: str) -> Listener:
-        """Hears of what is notified on ``channel``, on a connection beside the pool that is made when it is first waited for."""
+        """Return a listener on ``channel``. Its connection, beside the pool, is opened by the first wait."""
         return Listener(self._bridge, self._pool.listen(channel))
 
     def statistics(self) -> PoolStatistics:
-        """What the pool has and has been through. Never blocks."""
+        """Return the pool's state and counters. Never blocks."""
         return self._pool.statistics()
 
     async def _read(
@@ -151,13 +150,14 @@ async def open_database(
     pooler: PoolerMode = "auto",
     direct: PostgresUrl | None = None,
 ) -> AsyncGenerator[Database]:
-    """Open a pool of at most ``size`` connections, made when first needed: this does not fail when the server is away.
+    """Open a pool of at most ``size`` connections. They are opened when first needed, so this does not fail when the server is away.
 
-    ``dsn`` as text is read without the environment's help; ValueError when it cannot be. ``pooler``: whether one in transaction mode is in
-    between; ``auto`` finds out. ``direct``: the same database past it, for a listener.
+    ``dsn`` as text is read without the environment; ValueError when it is invalid. ``pooler``: whether one in
+    transaction mode is in between; ``auto`` finds out. ``direct``: the URL of the same database past the pooler, for
+    listeners.
 
-    ``vault`` seals and opens auth state (storage.tables.auth_state); without one it is stored plain. Leaving the block closes
-    the pool; calls still running then end with `StorageUnavailable`.
+    ``vault`` seals and opens auth state (storage.tables.auth_state); without one it is stored plain. Leaving the block
+    closes the pool; calls still running then end with `StorageUnavailable`.
     """
     url = read(dsn) if isinstance(dsn, str) else dsn
     async with open_bridge() as bridge:

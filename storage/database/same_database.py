@@ -14,7 +14,7 @@ _WHICH: Final[LiteralString] = """
 
 
 async def require_same(database: Database, url: PostgresUrl) -> None:
-    """Raise `StorageRefused` when ``url`` leads to another database, `StorageUnavailable` when that cannot be said now."""
+    """Raise `StorageRefused` when ``url`` leads to another database, `StorageUnavailable` when that cannot be determined now."""
     async with open_database(url, size=1, pooler="none") as other:
         try:
             is_same = await other.fetchval(_WHICH) == await database.fetchval(_WHICH)

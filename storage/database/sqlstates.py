@@ -21,28 +21,27 @@ _BUSY = frozenset({"40001", "40P01", "55P03"})
 """Serialization failure, deadlock, lock not available."""
 
 _REFUSED = frozenset({"3D000", "28000", "28P01", "42501", "42704", "22023", "08P01"})
-"""No such database, login refused, wrong password, no right to, no such parameter, no such value, a parameter that a pooler does not take
-(only while connecting)."""
+"""No such database, login refused, wrong password, missing right, no such parameter, no such value, a parameter that
+a pooler does not take (only while connecting)."""
 
 _AWAY = frozenset({"57014", "25006", "25P03", "0A000", "26000"})
 """Statement time-out, read-only after a failover, idle in transaction, statement prepared before a change of the
 schema or not at all."""
 
 _OUTDATED_SESSION = frozenset({"25006", "57P01", "57P02", "57P03", "0A000", "26000"})
-"""Read-only, shut down, crashed, starting up, statement prepared before a change of the schema or not at all: the server has changed since
-the session began, and a new session is what ends it."""
+"""Read-only, shut down, crashed, starting up, statement prepared before a change of the schema or not at all: the
+server has changed since the session began, and only a new session works again."""
 
 
 def is_outdated(error: BaseException) -> bool:
-    """Whether the session that answered with this error would go on answering so, where a new one may not."""
+    """Return whether this session would keep failing with this error where a new one may not."""
     return isinstance(error, asyncpg.PostgresError) and error.sqlstate in _OUTDATED_SESSION
 
 
 def translate(error: BaseException, *, connecting: bool, usable: bool, in_commit: bool = False) -> StorageError | None:
-    """The storage error for ``error``, or None when it is nobody's trouble but a programming error's (let that pass as
-    it is).
+    """Return the storage error for ``error``, or None for a programming error, which the caller lets pass unchanged.
 
-    ``connecting``: no connection was there yet; ``usable``: the connection still works; ``in_commit``: the error came
+    ``connecting``: there was no connection yet; ``usable``: the connection still works; ``in_commit``: the error came
     at COMMIT.
     """
     if isinstance(error, asyncpg.PostgresError):
@@ -68,7 +67,8 @@ def _from_server(error: asyncpg.PostgresError, *, connecting: bool, in_commit: b
     if state.startswith("53"):
         return StorageFull(message, on_disk=state == "53100")
     if connecting:
-        # What a server quotes here are names of roles, databases and parameters, and a log leaves out what is quoted as data would be.
+        # A server quotes names of roles, databases and parameters here, and a log leaves out quoted text as if it were
+        # data.
         message = message.replace('"', "`")
         if state in _REFUSED:
             return StorageRefused(message)

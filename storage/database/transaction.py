@@ -1,4 +1,4 @@
-"""A transaction on a connection of asyncpg's, how far it got, and what it is limited by."""
+"""A transaction on an asyncpg connection, with its progress and its limits."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from storage.errors import QueryFailed
 T = TypeVar("T")
 
 Held: TypeAlias = asyncpg.pool.PoolConnectionProxy
-"""A connection while it is taken out of the pool."""
+"""A connection while it is acquired from the pool."""
 
 RELEASE_S: Final = 1.0
 
@@ -26,12 +26,12 @@ class Stage:
 
     def __init__(self) -> None:
         self.committing = False
-        """An answer that is lost from now on may have been a commit's."""
+        """From now on a lost response may have been a commit's."""
 
 
 @final
 class Transaction:
-    """What `storage.database.connection.Connection` asks for, of a connection within a transaction."""
+    """Implements `storage.database.connection.Connection` on a connection within a transaction."""
 
     __slots__ = ("_held", "vault")
 
@@ -53,33 +53,32 @@ class Transaction:
 
 
 def begin(settings: Mapping[str, str]) -> str:
-    """What begins a transaction with these settings of its own, in one message to the server."""
+    """Return the statement that begins a transaction with these settings, in one message to the server."""
     return "; ".join(["BEGIN", *(f"SET LOCAL {name} = '{value}'" for name, value in settings.items())])
 
 
 async def in_transaction(held: Held, work: Callable[[], Awaitable[T]], stage: Stage, beginning: str) -> T:
-    """Begin, do the work, commit; whatever is raised before the COMMIT rolls back."""
+    """Begin, do the work and commit. An error before the COMMIT rolls back."""
     await held.execute(beginning)
     try:
         result = await work()
     except Exception:
         if is_usable(held):
-            # Should this fail, releasing the connection ends it, and the server rolls back by itself.
+            # If this fails, releasing the connection ends it, and the server rolls back.
             with suppress(Exception):
                 await held.execute("ROLLBACK", timeout=RELEASE_S)
         raise
     stage.committing = True
     if await held.execute("COMMIT") != "COMMIT":
-        # PostgreSQL answers COMMIT with ROLLBACK, and no error, when a statement had failed and `work` went on
-        # regardless.
+        # PostgreSQL answers COMMIT with ROLLBACK, without an error, when a statement had failed and `work` went on.
         stage.committing = False
         raise QueryFailed("25P02", "a statement of the transaction failed and was ignored; nothing was written")
     return result
 
 
 def is_usable(held: Held) -> bool:
-    """Whether statements may still be sent."""
+    """Return whether statements may still be sent."""
     try:
         return not held.is_closed()
-    except asyncpg.InterfaceError:  # it was lost, and the pool has taken it back already
+    except asyncpg.InterfaceError:  # the connection was lost, and the pool has taken it back already
         return False

@@ -1,4 +1,4 @@
-"""Where the embedded server's programs are, and how an account that may not reach them gets a copy."""
+"""Where the embedded server's programs are, and how an account without access to them gets a copy."""
 
 from __future__ import annotations
 
@@ -33,10 +33,10 @@ class Account(msgspec.Struct, frozen=True):
 
 
 def resolve_account(user: str | None) -> Account:
-    """The account for the server: ``user``, or `nobody` for root and oneself for everybody else.
+    """Return the account for the server: ``user``, or by default `nobody` for root and the own account otherwise.
 
-    Raises `EmbeddedPostgresError` for an account that does not exist, for root, and when one who is not root asks for
-    another.
+    Raises `EmbeddedPostgresError` for an account that does not exist, for root, and when a caller other than root asks
+    for another account.
     """
     euid = os.geteuid()
     try:
@@ -56,8 +56,7 @@ def resolve_account(user: str | None) -> Account:
 
 
 def barrier(path: Path, account: Account) -> Path | None:
-    """The first directory on the way to ``path``, itself included, that the account may not pass; None when it can get
-    there."""
+    """Return the first directory on the way to ``path``, itself included, that the account may not enter; None when there is none."""
     for step in (*reversed(path.parents), path):
         facts = step.stat()
         if not _may(facts, account, stat.S_IXOTH):
@@ -74,8 +73,7 @@ def _may(facts: os.stat_result, account: Account, others: int) -> bool:
 
 
 def packaged() -> Path:
-    """The directory of the wheel's PostgreSQL 18 (with bin, lib and share), found without importing the wheel's own
-    server wrapper."""
+    """Return the directory of the wheel's PostgreSQL 18 (with bin, lib and share), without importing the wheel's server wrapper."""
     spec = importlib.util.find_spec(_PACKAGE)
     for location in (spec.submodule_search_locations or ()) if spec is not None else ():
         if (install := Path(location) / _INSTALL).is_dir():
@@ -87,11 +85,10 @@ def packaged() -> Path:
 
 
 def programs_for(account: Account, directory: Path, source: Path | None = None) -> Path:
-    """The bin directory for this account: the wheel's own, or a copy below ``directory`` made once for each version of
-    the wheel.
+    """Return the bin directory for this account: the wheel's, or a copy below ``directory``, made once for each version of the wheel.
 
-    ``directory`` must exist and be passable for the account; only what is made here gets its permissions set. Blocks
-    for a second or two when it copies (some 40 MB).
+    ``directory`` must exist and the account must be able to enter it; permissions are set only on what is made here.
+    Blocks for a second or two when it copies (some 40 MB).
     """
     install = source or packaged()
     if os.geteuid() == account.uid or barrier(install / "bin" / "postgres", account) is None:

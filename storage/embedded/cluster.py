@@ -1,4 +1,4 @@
-"""The embedded server's directory: who may use it, its one owner at a time, and the database cluster in it."""
+"""The embedded server's directory: its permissions, its one owner at a time, and the database cluster in it."""
 
 from __future__ import annotations
 
@@ -19,12 +19,12 @@ from storage.embedded.process import environment, spawn, wait_exit
 from storage.errors import EmbeddedPostgresError
 
 PORT: Final = "5432"
-"""Of the socket's name; no TCP port is opened."""
+"""Part of the socket's name; no TCP port is opened."""
 
 _SOCKET_NAME: Final = f".s.PGSQL.{PORT}"
 SOCKET_LOCK: Final = f"{_SOCKET_NAME}.lock"
 _SOCKET_PATH_LIMIT: Final = 100
-"""Bytes that fit into a Unix socket's address, with something to spare for systems that allow less."""
+"""Bytes that fit into a Unix socket's address, less a margin for systems that allow less."""
 
 _INITDB: Final = (
     "--username=postgres",
@@ -32,7 +32,7 @@ _INITDB: Final = (
     "--no-instructions",
     "--auth-local=trust",
     "--auth-host=reject",
-    # Built into the server: the order of texts does not change with the system's C library.
+    # Built into the server, so that the sort order does not change with the system's C library.
     "--locale=C",
     "--locale-provider=builtin",
     "--builtin-locale=C.UTF-8",
@@ -40,14 +40,14 @@ _INITDB: Final = (
 
 
 def prepare_directory(directory: Path, account: Account) -> None:
-    """Make the directory where it is missing, passable for everybody, and see that the account gets there."""
+    """Create the directory where it is missing, with the right to enter for all, and check that the account can reach it."""
     directory.parent.mkdir(parents=True, exist_ok=True)
     try:
         directory.mkdir()
     except FileExistsError:
         pass
     else:
-        directory.chmod(0o711)  # the account must get to its data, nobody need look around
+        directory.chmod(0o711)  # the account must reach its data, no other user needs to list it
     if (blocked := barrier(directory, account)) is not None:
         raise EmbeddedPostgresError(
             f"the account {account.name}, which the embedded server has to run as, may not pass {blocked}: "
@@ -56,8 +56,7 @@ def prepare_directory(directory: Path, account: Account) -> None:
 
 
 def take_ownership(directory: Path) -> int:
-    """Lock the directory for this process for as long as the returned descriptor is open; the kernel unlocks it with
-    the process."""
+    """Lock the directory for this process while the returned descriptor is open. The kernel unlocks it when the process ends."""
     lock = os.open(directory / "owner.lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
     try:
         fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
@@ -74,7 +73,7 @@ def take_ownership(directory: Path) -> int:
 
 
 async def ensure_cluster(data: Path, programs: Path, account: Account, timeout_s: float) -> None:
-    """Make the database cluster where there is none, and refuse one that these programs or this account cannot run."""
+    """Create the database cluster where there is none. Raises for one that these programs or this account cannot run."""
     if not _is_there(data):
         await _make_cluster(data, programs, account, timeout_s)
     _check(data, account)
@@ -105,7 +104,7 @@ def _version(data: Path) -> str:
 
 
 async def _make_cluster(data: Path, programs: Path, account: Account, timeout_s: float) -> None:
-    """Make it beside its place and move it there, so that a cluster half made is never taken for one."""
+    """Create it beside its place and move it there, so that an incomplete cluster is never used."""
     unfinished = data.with_name("data.unfinished")
     shutil.rmtree(unfinished, ignore_errors=True)
     unfinished.mkdir(mode=0o700)
@@ -133,8 +132,7 @@ async def _run(process: subprocess.Popen[bytes], timeout_s: float) -> int:
 
 
 def socket_directory(data: Path) -> Path:
-    """Where the server's socket goes: the data directory, or a short one when that path is too long for a socket's
-    address."""
+    """Return the socket's directory: the data directory, or a short one when that path is too long for a socket's address."""
     if len(os.fsencode(data / _SOCKET_NAME)) <= _SOCKET_PATH_LIMIT:
         return data
     name = hashlib.sha256(os.fsencode(data)).hexdigest()[:12]
@@ -142,7 +140,7 @@ def socket_directory(data: Path) -> Path:
 
 
 def prepare_socket_directory(directory: Path, account: Account) -> None:
-    """Make it, for the account alone, or see that what is there is just that."""
+    """Create it, for the account alone. Raises when something else is in its place."""
     try:
         directory.mkdir(mode=0o700)
         if os.geteuid() == 0:

@@ -1,4 +1,4 @@
-"""Starting a server process that cannot outlive us, and dealing with those that did."""
+"""Starts a server process that cannot outlive us, and finds those that did."""
 
 from __future__ import annotations
 
@@ -23,10 +23,9 @@ _PR_SET_PDEATHSIG: Final = 1
 def spawn(
     command: Sequence[str], account: Account, cwd: Path, output: IO[bytes], environment: Mapping[str, str]
 ) -> subprocess.Popen[bytes]:
-    """Start ``command`` as the account, in a process group of its own, to be told to stop (SIGINT) when this process
-    dies.
+    """Start ``command`` as the account, in its own process group. It gets SIGINT when this process dies.
 
-    The kernel ties that to the thread which starts it, and trio's worker threads come and go: only the main thread may
+    The kernel ties that signal to the starting thread, and trio's worker threads come and go: only the main thread may
     call this.
     """
     if threading.current_thread() is not threading.main_thread():
@@ -75,7 +74,7 @@ async def wait_exit(process: subprocess.Popen[bytes]) -> int:
 
 
 def postmaster_pid(data: Path) -> int | None:
-    """The pid that the data directory's lock file names, None without a readable one."""
+    """Return the pid in the data directory's lock file, None without a readable one."""
     try:
         return int((data / "postmaster.pid").read_text().splitlines()[0])
     except (OSError, ValueError, IndexError):
@@ -83,8 +82,7 @@ def postmaster_pid(data: Path) -> int | None:
 
 
 def is_serving(pid: int, data: Path) -> bool:
-    """Whether this pid is a live server process of this data directory: not a zombie, not another program that got the
-    number."""
+    """Return whether this pid is a live server process of this data directory: not a zombie, not another program with the same number."""
     try:
         state = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0]
         return state not in "ZX" and Path(f"/proc/{pid}/cwd").resolve() == data.resolve() and _is_postgres(pid)
@@ -93,7 +91,7 @@ def is_serving(pid: int, data: Path) -> bool:
 
 
 def serving(data: Path) -> list[int]:
-    """All live server processes of this data directory (Linux; elsewhere none are found)."""
+    """Return all live server processes of this data directory (Linux; elsewhere none are found)."""
     try:
         pids = [int(entry.name) for entry in Path("/proc").iterdir() if entry.name.isdigit()]
     except OSError:
@@ -112,5 +110,5 @@ def send(pid: int, signum: signal.Signals) -> None:
 
 
 def environment() -> dict[str, str]:
-    """For the server's programs. Nothing of ours: PG* variables would change what they do, and they need no secrets."""
+    """Return the environment for the server's programs, without ours: PG* variables would affect them, and they need no secrets."""
     return {"PATH": os.defpath, "LC_ALL": "C", "TZ": "UTC"}

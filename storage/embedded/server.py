@@ -1,4 +1,4 @@
-"""A PostgreSQL server of our own in one directory, started, watched and stopped by us."""
+"""A PostgreSQL server of our own in one directory: started, watched and stopped."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from storage.errors import EmbeddedPostgresError
 _TICK_S: Final = 0.005
 _LOG_CHECK_S: Final = 60.0
 _LEFTOVERS_S: Final = 5.0
-"""For each of three ever harder ways to end a server without an owner."""
+"""For each of three increasingly forceful ways to end a server without an owner."""
 
 SETTINGS: Final[Mapping[str, str]] = {
     # Small: 11 MB for the idle server instead of 21.
@@ -36,12 +36,13 @@ SETTINGS: Final[Mapping[str, str]] = {
     "min_wal_size": "32MB",
     "max_wal_size": "256MB",
     "huge_pages": "off",
-    # In the data directory, where the next start finds what a killed server left; /dev/shm would keep it for ever.
+    # In the data directory, where the next start finds the remains of a killed server; /dev/shm would keep them for
+    # ever.
     "dynamic_shared_memory_type": "mmap",
     # Reachable by its socket only.
     "listen_addresses": "",
     "unix_socket_permissions": "0700",
-    # A log that says what happened, and quotes neither statements nor stored values.
+    # A log that says what happened but quotes neither statements nor stored values.
     "log_checkpoints": "off",
     "log_error_verbosity": "terse",
     "log_min_error_statement": "panic",
@@ -53,12 +54,12 @@ SETTINGS: Final[Mapping[str, str]] = {
 
 @final
 class EmbeddedPostgres:
-    """One server in one data directory. One process at a time owns it, and it ends when that process does, however that
-    ends.
+    """One server in one data directory. One process at a time owns it, and it ends with that process,
+    however that ends.
 
     Layout of ``directory``: ``data`` (the cluster), ``server.log``, ``owner.lock``, and ``postgres-VERSION`` (copied
-    programs, where needed). As root, ``directory`` and everything above it must be passable (o+x) for the account the
-    server runs as.
+    programs, where needed). As root, the account the server runs as must be able to enter (o+x) ``directory`` and everything
+    above it.
     """
 
     def __init__(
@@ -71,11 +72,10 @@ class EmbeddedPostgres:
         start_timeout_s: float = 120.0,
         stop_timeout_s: float = 10.0,
     ) -> None:
-        """``user``: the account to run as, for root only (None: `nobody`). ``settings`` go over `SETTINGS`,
-        ``programs`` over the wheel's.
+        """``user``: the account to run as, for root only (None: `nobody`). ``settings`` override `SETTINGS`, ``programs`` the wheel's.
 
-        ``start_timeout_s`` includes the replay of its log after a crash; ``stop_timeout_s`` is for a fast shutdown,
-        after which an immediate one gets two seconds before it is killed.
+        ``start_timeout_s`` includes the replay of the server's log after a crash; ``stop_timeout_s`` is for a fast
+        shutdown. An immediate shutdown then gets two seconds before the server is killed.
         """
         self._directory = directory.absolute()
         self._user = user
@@ -100,16 +100,16 @@ class EmbeddedPostgres:
 
     @property
     def dsn(self) -> str:
-        """Where it listens once it is started; always the same for a directory."""
+        """The URL of a started server; always the same for a directory."""
         # The port is part of the socket's name, and would otherwise be taken from PGPORT.
         return f"postgresql://postgres@/postgres?host={quote(str(self._socket_directory), safe='')}&port={postgres_cluster.PORT}"
 
     async def start(self) -> str:
         """Start the server, with a new cluster when there is none, and return its DSN once it accepts connections.
 
-        Clears what earlier owners left. Must be called on the main thread. Raises `EmbeddedPostgresError`: wrong
-        account or permissions, the directory is in use by another process, the server does not come up (the message
-        then ends with its log's last lines). Cancelled or failed, it leaves nothing running.
+        Clears what earlier owners left. Must be called on the main thread. Raises `EmbeddedPostgresError` for a wrong
+        account or permissions, a directory in use by another process, or a server that does not come up (the message
+        then ends with its log's last lines). When it fails or is cancelled, nothing keeps running.
         """
         if self._lock is not None:
             raise EmbeddedPostgresError(f"the server in {self._directory} is started already: stop it first")
@@ -142,7 +142,7 @@ class EmbeddedPostgres:
             self._log.limit()
 
     async def stop(self) -> None:
-        """Stop the server, the harder the longer it takes, and reap it. Nothing happens when it is stopped.
+        """Stop the server, with more force the longer it takes, and reap it. Does nothing when it is stopped.
 
         Not cancellable, but bounded: ``stop_timeout_s`` and two seconds.
         """
@@ -171,7 +171,7 @@ class EmbeddedPostgres:
         )
 
     async def _clear_leftovers(self) -> None:
-        """We own the directory, so whatever still runs in it has lost its owner: it is ending, or has to."""
+        """End processes that still run in the directory: we own it, so they have lost their owner."""
         if sys.platform != "linux":
             return  # the server itself refuses to start beside another
         for signum in (signal.SIGINT, signal.SIGQUIT, signal.SIGKILL):
@@ -181,8 +181,8 @@ class EmbeddedPostgres:
                 send(leftover, signum)
             if await self._gone_within(_LEFTOVERS_S):
                 break
-        # Each names a dead process, a zombie, or somebody else who got the number; the server takes the last two for a
-        # rival.
+        # Each lock file names a dead process, a zombie, or another process with the same number; the server would take
+        # the last two for a rival.
         for lock in (self.data / "postmaster.pid", self._socket_directory / postgres_cluster.SOCKET_LOCK):
             lock.unlink(missing_ok=True)
 
@@ -208,7 +208,7 @@ class EmbeddedPostgres:
         return await self._wait_ready(self._process, position)
 
     async def _wait_ready(self, process: subprocess.Popen[bytes], log_position: int) -> bool:
-        """True once it accepts connections; False when it is worth another try."""
+        """Return True once it accepts connections; False when a start is worth another try."""
         while process.poll() is None:
             if self._reported_ready(process.pid):
                 return True
@@ -221,7 +221,7 @@ class EmbeddedPostgres:
         )
 
     def _reported_ready(self, pid: int) -> bool:
-        """Its lock file's first line is its pid, the eighth says what it is up to."""
+        """Return whether its lock file says so: the first line is the pid, the eighth the status."""
         try:
             lines = (self.data / "postmaster.pid").read_text().splitlines()
         except OSError:

@@ -1,4 +1,4 @@
-"""API keys: who may call, for which companies. A key's secret is shown once, at its making; stored is its SHA-256."""
+"""API keys: who may call, for which companies. A key's secret is shown once, when it is made; its SHA-256 is stored."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ class NewKey(msgspec.Struct, frozen=True):
 
 @final
 class ApiKey(msgspec.Struct, frozen=True):
-    """A stored key. ``companies`` None is the scope `admin`."""
+    """A stored key. ``companies`` is None for the scope `admin`."""
 
     key_id: str
     name: str
@@ -47,17 +47,17 @@ class ApiKey(msgspec.Struct, frozen=True):
 
     @property
     def is_admin(self) -> bool:
-        """It may do everything for every company."""
+        """Whether the key allows everything for every company."""
         return self.companies is None
 
 
 def digest(secret: str) -> bytes:
-    """What is stored of a secret, and what `find` takes. Secrets have 256 random bits, so a plain hash is enough."""
+    """Return the hash that is stored of a secret and that `find` takes. Secrets have 256 random bits, so a plain hash is enough."""
     return hashlib.sha256(secret.encode()).digest()
 
 
 def generate() -> NewKey:
-    """A key that is valid once it is stored."""
+    """Return a new key, which is valid once it is stored."""
     key_id = secrets.token_hex(4)
     return NewKey(key_id, f"{PREFIX}_{key_id}_{secrets.token_urlsafe(32)}")
 
@@ -76,27 +76,27 @@ async def store(connection: Connection, key: NewKey, name: str, companies: Colle
 
 
 async def list_all(reader: Reader) -> list[ApiKey]:
-    """All keys, revoked ones too, oldest first."""
+    """Return all keys, revoked ones too, oldest first."""
     return [_key(row) for row in await reader.fetch(_LIST)]
 
 
 async def find(reader: Reader, secret_digest: bytes) -> ApiKey | None:
-    """The key with this digest, unless it is revoked or there is none."""
+    """Return the key with this digest; None when there is none or it is revoked."""
     return (await find_all(reader, [secret_digest])).get(secret_digest)
 
 
 async def find_all(reader: Reader, digests: Collection[bytes]) -> dict[bytes, ApiKey]:
-    """The keys with these digests, by digest; revoked ones and those there are not are left out."""
+    """Return the valid keys with these digests, by digest. Revoked and unknown keys are left out."""
     return {row["digest"]: _key(row) for row in await reader.fetch(_FIND, list(digests))}
 
 
 async def revoke(connection: Connection, key_id: str) -> bool:
-    """Revoke a key for good; False when there is no such key or it is revoked already."""
+    """Revoke a key for good. Return False when there is no such key or it is revoked already."""
     return await connection.execute(_REVOKE, key_id) == "UPDATE 1"
 
 
 async def revoked(reader: Reader, within_s: float) -> list[str]:
-    """Ids of the keys that were revoked, or lost a company, in the last ``within_s`` seconds."""
+    """Return the ids of keys that were revoked, or lost a company, in the last ``within_s`` seconds."""
     return [row["key_id"] for row in await reader.fetch(_REVOKED, within_s)]
 
 

@@ -1,4 +1,4 @@
-"""Taking an identity out of use without destroying it. It is archived as it was stored: sealed values stay sealed."""
+"""Takes an identity out of use without destroying it. It is archived as stored: sealed values stay sealed."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from storage.tables.auth_state import opened
 from storage.tables.sealed_rows import seal_company
 
 KEEP: Final = 10
-"""Archived states kept for each company; an older one goes when another is added."""
+"""Archived states kept for each company; when one is added, the oldest beyond this are deleted."""
 
 _LEASE: LiteralString = """
     SELECT owner, epoch, expires_at > now() AS live FROM whatsapp_leases WHERE company_id = $1 FOR SHARE
@@ -46,7 +46,7 @@ _LIMIT: LiteralString = """
     )
 """
 
-# What is locked is being taken away by its company's next archive.
+# A locked row is being deleted by its company's next archiving.
 _PRUNE: LiteralString = """
     WITH old AS (
         SELECT id FROM whatsapp_auth_archive WHERE archived_at < now() - make_interval(secs => $1)
@@ -79,11 +79,11 @@ class Archived(msgspec.Struct, frozen=True):
 
 
 async def archive(connection: Connection, company_id: str, reason: str, *, owner: str, epoch: int) -> int | None:
-    """Move the company's credentials and keys to whatsapp_auth_archive: no live identity is left, and no device file is
-    known.
+    """Move the company's credentials and keys to whatsapp_auth_archive. No live identity and no known device file remain.
 
-    Returns the archive's id, None when there was nothing to move. It is fenced like any other write: `LeaseLost` when the lease of
-    ``owner`` and ``epoch`` is not the present one, and nobody else takes it until this transaction ends.
+    Return the archive's id, None when there was nothing to move. The move is fenced like any other write: `LeaseLost`
+    when the lease of ``owner`` and ``epoch`` is not the present one, and no other owner can take the lease until this
+    transaction ends.
     """
     await _check_lease(connection, company_id, owner, epoch)
     await connection.execute(_LOCK, company_id)  # waits for a commit under way
@@ -110,7 +110,7 @@ async def _prune_batch(connection: Connection, older_than_s: float, batch: int) 
 
 
 async def load(reader: Reader, archive_id: int) -> Archived | None:
-    """An archived identity, opened; None when there is no such archive. Raises `UnreadableState` like `auth_state.load`."""
+    """Return an archived identity, opened; None when there is no such archive. Raises `UnreadableState` like `auth_state.load`."""
     row = await reader.fetchrow(_FIND, archive_id)
     if row is None:
         return None
@@ -125,7 +125,7 @@ async def load(reader: Reader, archive_id: int) -> Archived | None:
 
 
 async def seal_archives(connection: Connection, most: int) -> int:
-    """Seal up to ``most`` archives from the time before there was a master key, each under a data key of its own; returns how many."""
+    """Seal up to ``most`` archives from before the first master key, each under its own data key. Return how many."""
     rows = await connection.fetch(_PLAIN, most)
     for row in rows:
         company_id: str = row["company_id"]
@@ -144,7 +144,7 @@ def _entries(keys: bytes) -> list[tuple[str, str, msgspec.Raw, str | None]]:
 
 
 async def _seal(connection: Connection, company_id: str) -> None:
-    """Values from before encryption are archived sealed too; those of a key that cannot be used are archived as they are."""
+    """Seal values from before encryption, so that they are archived sealed. Values under an unusable key are archived as they are."""
     if not connection.vault.is_sealing:
         return
     try:

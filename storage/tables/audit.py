@@ -1,4 +1,4 @@
-"""Who did what to the daemon, and who tried to: a log that is only ever appended to, each record chained to the one before it."""
+"""Who did or tried what on the daemon: an append-only log, each record chained to the one before it."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ _END: LiteralString = "SELECT coalesce(max(id), 0) + 1 FROM audit_log"
 
 @final
 class AuditRecord(msgspec.Struct, frozen=True):
-    """One action, or ``count`` like ones. ``at`` in Unix seconds; ``key_id`` names the API key that acted, from ``address``."""
+    """One action, or ``count`` alike. ``at`` in Unix seconds; ``key_id`` names the API key that acted, from ``address``."""
 
     id: int
     at: float
@@ -36,13 +36,13 @@ class AuditRecord(msgspec.Struct, frozen=True):
 async def append(
     connection: Connection, at: float, key_id: str, action: str, target: str, address: str, count: int = 1
 ) -> int:
-    """Write down one action, or ``count`` like ones, and return its id."""
+    """Append one action, or ``count`` alike, and return its id."""
     audit_id: int = await connection.fetchval(_APPEND, at, key_id, action, target, address, count)
     return audit_id
 
 
 async def read(reader: Reader, *, before: int | None = None, limit: int = 100) -> list[AuditRecord]:
-    """Up to ``limit`` actions with an id below ``before`` (None: the newest), newest first."""
+    """Return up to ``limit`` actions with an id below ``before`` (None: the newest), newest first."""
     end = await reader.fetchval(_END) if before is None else before
     return [
         AuditRecord(row["id"], row["at"], row["key_id"], row["action"], row["target"], row["address"], row["count"])
@@ -51,5 +51,5 @@ async def read(reader: Reader, *, before: int | None = None, limit: int = 100) -
 
 
 async def breaks(reader: Reader) -> list[int]:
-    """The records that do not follow from the one before them: something was changed, removed or put in there."""
+    """Return the records that do not follow from the one before them: a record there was changed, removed or inserted."""
     return [row["id"] for row in await reader.fetch(_BREAKS)]
