@@ -1,6 +1,6 @@
-"""Deltas of the ordinary kind, as a send makes them, committed by a single statement: one trip to the server instead of five.
+"""Commits ordinary deltas, as a send makes them, by a single statement: one round trip to the server instead of five.
 
-Nothing is decided here that `auth_state.commit_deltas` would decide otherwise: what is not plainly to be written is left to it.
+A delta that is not certain to be written goes to `auth_state.commit_deltas` instead. Both decide the same way.
 """
 
 from __future__ import annotations
@@ -14,8 +14,8 @@ from storage.errors import StorageError
 from storage.tables.auth_state import ROWS_A_STATEMENT, CommitResult, Delta, refusal_of_values
 from storage.tables.data_keys import KnownDataKeys
 
-# The setting is made before the first row is locked, since the rows to be locked come out of the join with it, and ends with the
-# statement. The last column of `new` keeps the order in which rows are locked the same for everybody.
+# The setting is made before the first row is locked, since the rows to lock come out of the join with it; it ends with
+# the statement. The last column of `new` makes all writers lock rows in the same order.
 _COMMIT: LiteralString = """
     WITH patience AS MATERIALIZED (SELECT set_config('lock_timeout', $1, true)),
     fence AS MATERIALIZED (
@@ -54,7 +54,7 @@ Put = tuple[str, str, str, bytes]
 
 
 def is_ordinary(deltas: Sequence[Delta], known: KnownDataKeys) -> bool:
-    """Whether `commit` may be tried: new values of keys, of companies whose data keys are known, once each, and not too many."""
+    """Return whether `commit` may be tried: only new values of keys, one delta a company, known data keys, and not too many values."""
     return (
         len({delta.company_id for delta in deltas}) == len(deltas)
         and sum(len(delta.changes) for delta in deltas) <= ROWS_A_STATEMENT
@@ -65,9 +65,10 @@ def is_ordinary(deltas: Sequence[Delta], known: KnownDataKeys) -> bool:
 async def commit(
     connection: Connection, deltas: Sequence[Delta], known: KnownDataKeys, lock_timeout_s: float
 ) -> list[CommitResult] | None:
-    """Write ordinary deltas and answer for each; on a connection outside any transaction.
+    """Write ordinary deltas on a connection outside any transaction, and return a result for each.
 
-    None when not all of them were written: repeat them all with `commit_deltas`, which says what is the matter.
+    Return None when not all of them were written: the caller then repeats them all with `commit_deltas`, which reports
+    the reason.
     """
     puts = _puts(connection.vault, deltas, known)
     if puts is None:
@@ -89,7 +90,7 @@ def _only_puts(delta: Delta) -> bool:
 
 
 def _puts(vault: Vault, deltas: Sequence[Delta], known: KnownDataKeys) -> list[Put] | None:
-    """The rows to be written, in the order in which everybody locks them; None when something of them is not in order."""
+    """Return the rows to write, in the order in which all writers lock them; None when one of them cannot be written this way."""
     puts: list[Put] = []
     for delta in deltas:
         stored = known[delta.company_id]

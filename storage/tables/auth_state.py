@@ -1,8 +1,8 @@
-"""Authentication state: many companies' changes in one transaction, fenced by their leases; and reading it back.
+"""Authentication state: writes many companies' changes in one transaction, fenced by their leases, and reads them back.
 
-Callers pass and get plain values. With a master key configured (the connection's vault) `commit_deltas` seals them and `load` opens them;
-so do `auth_single_statement.commit` for a single statement, `sealed_rows` for values from the time before the key, and `media` for
-files' keys.
+Callers pass and get plain values. With a master key configured (the connection's vault) `commit_deltas` seals them and
+`load` opens them; so do `auth_single_statement.commit` for a single statement, `sealed_rows` for values from before the
+key, and `media` for files' keys.
 """
 
 from __future__ import annotations
@@ -37,10 +37,10 @@ from storage.errors import (
 from storage.tables import data_keys
 
 ROWS_A_STATEMENT: Final = 100
-"""Beyond this a statement gains nothing and only holds its locks for longer."""
+"""A larger statement gains nothing and only holds its locks for longer."""
 
-# The join locks the lease against being taken over, and the journal row against another commit of the same company,
-# until COMMIT.
+# Until COMMIT the join locks the lease against a take-over, and the journal row against another commit of the same
+# company.
 _FENCE: LiteralString = """
     SELECT lease.company_id, lease.owner, lease.epoch, lease.expires_at > now() AS live, journal.file_id, journal.position,
         key.data_key_id, key.kek_id, key.wrapped, key.all_sealed
@@ -65,7 +65,7 @@ _DELETE_KEYS: LiteralString = """
     WHERE stored.company_id = gone.company_id AND stored.key_type = gone.key_type AND stored.key_id = gone.key_id
 """
 
-# A new device file was built without them: they must not come back to life (refresh_needed_whatsapp_keys).
+# A new device file was built without them, so they must not become valid again (refresh_needed_whatsapp_keys).
 _DROP_EXPIRED: LiteralString = "DELETE FROM whatsapp_keys WHERE company_id = ANY ($1) AND expires_at <= now()"
 
 _PUT_CREDS: LiteralString = """
@@ -79,7 +79,7 @@ _ADVANCE: LiteralString = """
     WHERE journal.company_id = new.company_id
 """
 
-# One statement, and so one snapshot: creds, keys, what they are sealed under and journal position belong together.
+# One statement, and so one snapshot: creds, keys, data key and journal position belong together.
 _LOAD: LiteralString = """
     SELECT 'journal' AS part, NULL AS key_type, file_id AS key_id, to_jsonb(position) AS value
     FROM whatsapp_journal WHERE company_id = $1
@@ -98,7 +98,7 @@ _POSITION: LiteralString = "SELECT file_id, position FROM whatsapp_journal WHERE
 
 @final
 class KeyChange(msgspec.Struct, frozen=True):
-    """The present value of one key (JSON), or None: it is gone."""
+    """The present value of one key (JSON); None means that the key is deleted."""
 
     key_type: str
     key_id: str
@@ -107,7 +107,7 @@ class KeyChange(msgspec.Struct, frozen=True):
 
 @final
 class Delta(msgspec.Struct, frozen=True):
-    """What a company's device file changed up to ``position`` of its journal."""
+    """The changes of a company's device file up to ``position`` of its journal."""
 
     company_id: str
     owner: str
@@ -118,29 +118,28 @@ class Delta(msgspec.Struct, frozen=True):
     """JSON; None: unchanged."""
     changes: tuple[KeyChange, ...]
     base: bool = False
-    """True: the first word of a new device file. Its ``file_id`` replaces the old one and positions count anew from its
-    ``position``."""
+    """True for the first delta of a new device file. Its ``file_id`` replaces the old one, and positions count from its ``position``."""
     after: int = 0
-    """Up to here the sender knows the file's journal to be committed."""
+    """The position up to which the sender knows the file's journal to be committed."""
 
 
 @final
 class CommitResult(msgspec.Struct, frozen=True):
-    """What became of one delta, once the transaction is committed."""
+    """The result of one delta; valid once the transaction is committed."""
 
     company_id: str
     file_id: str
     position: int
     error: StorageError | None = None
-    """None: durable. `LeaseLost`, `UnknownDeviceFile`, `RecordWentBack`, `InvalidValue` or `UnreadableState` or `MasterKeyError`
-    (it cannot be sealed as it should be): refused, nothing of it is written."""
+    """None: durable. Otherwise the delta was refused and nothing of it is written: `LeaseLost`, `UnknownDeviceFile`,
+    `RecordWentBack`, `InvalidValue`, or `UnreadableState` or `MasterKeyError` when it cannot be sealed as required."""
     repeated: bool = False
-    """It had been committed before; nothing was written again."""
+    """True when the delta had been committed before; nothing was written again."""
 
 
 @final
 class AuthState(msgspec.Struct, frozen=True):
-    """All that is stored of a company, at one moment. Values are JSON."""
+    """All stored state of a company, at one moment. Values are JSON."""
 
     company_id: str
     creds: bytes | None
@@ -184,7 +183,7 @@ class _Fence:
         self.stored_key = None if row["data_key_id"] is None else data_keys.from_row(row)
         self.key: DataKey | None = None
         self.invalid_reason: UnreadableState | MasterKeyError | None = None
-        """Why nothing can be sealed for this company."""
+        """Why values of this company cannot be sealed."""
         if self.stored_key is not None:
             try:
                 self.key = vault.unlock(self.stored_key)
@@ -195,12 +194,13 @@ class _Fence:
 async def commit_deltas(
     connection: Connection, deltas: Sequence[Delta], known: data_keys.KnownDataKeys | None = None
 ) -> list[CommitResult]:
-    """Write the deltas of any number of companies, in their order, and answer for each in the same order.
+    """Write the deltas of any number of companies in order, and return a result for each in the same order.
 
-    A delta whose lease is lost, whose device file is not the company's or that follows commits which are gone is refused
-    in its result; the others are written. So is one with a value that PostgreSQL would refuse (`InvalidValue`), or of a company whose
-    data key cannot be used (`UnreadableState`). One at or below the position already recorded for its file is answered as committed
-    without being written again, so a delta may be repeated after an in-doubt commit. ``known`` learns the companies' data keys.
+    A delta is refused in its result, and the others are written, when its lease is lost, its device file is not the
+    company's, it follows commits that are gone, PostgreSQL would refuse one of its values (`InvalidValue`), or its
+    company's data key cannot be used (`UnreadableState`). A delta at or below the recorded position of its file counts
+    as committed and is not written again, so a delta may be repeated after an in-doubt commit. ``known`` is updated
+    with the companies' data keys.
     """
     rows = await connection.fetch(_FENCE, sorted({delta.company_id for delta in deltas}))
     fences = {row["company_id"]: _Fence(row, connection.vault) for row in rows}
@@ -218,7 +218,7 @@ async def commit_deltas(
 
 
 async def _keys(connection: Connection, batch: _Batch, fences: Mapping[str, _Fence]) -> dict[str, DataKey]:
-    """What each company's values are to be sealed under; made for those that write for the first time. None are plain."""
+    """Return the data key of each company, creating missing ones. A company without an entry is stored unencrypted."""
     found = {company_id: key for company_id in batch.journal if (key := fences[company_id].key) is not None}
     if connection.vault.is_sealing:
         found |= await data_keys.create(connection, batch.journal.keys() - found.keys())
@@ -249,7 +249,7 @@ def _refusal(fence: _Fence | None, delta: Delta) -> StorageError | None:
 
 
 def refusal_of_values(delta: Delta) -> InvalidValue | None:
-    """Why PostgreSQL would not take a value of it: one must not fail the transaction for every company in it."""
+    """Return why PostgreSQL would refuse a value of the delta: one such value must not fail the transaction for every company in it."""
     if delta.creds is not None and (why := _fault(delta.creds)) is not None:
         return InvalidValue("22P02", f"the credentials of company {delta.company_id} cannot be stored: {why}")
     for change in delta.changes:
@@ -268,7 +268,7 @@ def _fault(value: bytes) -> str | None:
 
 
 async def _write(connection: Connection, batch: _Batch, data_keys: Mapping[str, DataKey]) -> None:
-    keys = sorted(batch.keys.items())  # one order of locking for everybody
+    keys = sorted(batch.keys.items())  # all writers lock in the same order
     creds = sorted(batch.creds.items())
     if batch.new_files:
         await connection.execute(_DROP_EXPIRED, sorted(batch.new_files))
@@ -294,17 +294,16 @@ def _stored(
 
 
 async def _write_rows(connection: Connection, sql: LiteralString, rows: Sequence[tuple[object, ...]]) -> None:
-    """Run the statement with one array a column, for a limited number of rows at a time."""
+    """Run the statement with one array for each column, for a limited number of rows at a time."""
     for start in range(0, len(rows), ROWS_A_STATEMENT):
         columns = zip(*rows[start : start + ROWS_A_STATEMENT], strict=True)
         await connection.execute(sql, *map(list, columns))
 
 
 async def load(reader: Reader, company_id: str) -> AuthState:
-    """Everything stored of the company, opened and consistent in itself. A company nobody knows has no creds, no keys and
-    position 0.
+    """Return all stored state of the company, opened and consistent. An unknown company has no creds, no keys and position 0.
 
-    Raises `UnreadableState` when anything of it cannot be opened: it is all there is, or nothing.
+    Raises `UnreadableState` when any part of it cannot be opened; a partial state is never returned.
     """
     creds: bytes | None = None
     file_id: str | None = None
@@ -333,7 +332,7 @@ async def load(reader: Reader, company_id: str) -> AuthState:
 
 
 def opened(key: DataKey | None, company_id: str, table: str, key_type: str, key_id: str, stored: bytes) -> bytes:
-    """The plain value of a row, whether it is sealed or not; `UnreadableState` when it is not what was written there."""
+    """Return the plain value of a row, sealed or not. `UnreadableState` when it is not what was written there."""
     if key is not None:
         return key.open(table, key_type, key_id, stored)
     if is_sealed(stored):
@@ -342,7 +341,6 @@ def opened(key: DataKey | None, company_id: str, table: str, key_type: str, key_
 
 
 async def journal_position(reader: Reader, company_id: str) -> tuple[str | None, int]:
-    """The device file that last wrote, None when none ever did, and how far its journal is stored. Settles in-doubt
-    commits."""
+    """Return the device file that wrote last (None: none ever did) and the stored position of its journal. Settles in-doubt commits."""
     row = await reader.fetchrow(_POSITION, company_id)
     return (None, 0) if row is None else (row["file_id"], row["position"])

@@ -1,4 +1,4 @@
-"""The companies on record, and whether each is to run. Daemons that listen are notified of each change (storage.tables.ownership)."""
+"""The companies on record, and whether each is to run. Listening daemons are notified of each change (storage.tables.ownership)."""
 
 from __future__ import annotations
 
@@ -44,20 +44,20 @@ class Company(msgspec.Struct, frozen=True):
 
 
 async def list_all(reader: Reader, *, after: str = "", limit: int = 1000) -> list[Company]:
-    """Up to ``limit`` companies by ascending id, beginning behind ``after``."""
+    """Return up to ``limit`` companies by ascending id, beginning after ``after``."""
     return [_company(row) for row in await reader.fetch(_LIST, after, limit)]
 
 
 async def find(reader: Reader, company_id: str) -> Company | None:
-    """The company's record, None when there is none."""
+    """Return the company's record, None when there is none."""
     row = await reader.fetchrow(_FIND, company_id)
     return None if row is None else _company(row)
 
 
 async def ensure(connection: Connection, company_id: str, desired: Desired = "running") -> Company:
-    """The company's record, made with ``desired`` when there was none; of a company that had the id before nothing is left then.
+    """Return the company's record; create it with ``desired`` when there was none, and erase what an earlier company of that id left.
 
-    `IntegrityError` for an id that is none (``[A-Za-z0-9_-]{1,64}``).
+    `IntegrityError` for an invalid id (valid: ``[A-Za-z0-9_-]{1,64}``).
     """
     rows: Sequence[Row] = await connection.fetch(_ENSURE, company_id, desired)
     if not rows:  # made by another transaction that committed after this statement's snapshot
@@ -67,23 +67,23 @@ async def ensure(connection: Connection, company_id: str, desired: Desired = "ru
 
 
 async def set_desired(connection: Connection, company_id: str, desired: Desired) -> bool:
-    """Record whether the company is to run; False when there is no such company."""
+    """Record whether the company is to run. Return False when there is no such company."""
     return await connection.execute(_SET_DESIRED, company_id, desired) == "UPDATE 1"
 
 
 async def lock(connection: Connection, company_id: str) -> None:
-    """Let nobody else change the record, or take the company's lease by `ownership.take_up`, until this transaction ends."""
+    """Keep others from changing the record, or taking the company's lease by `ownership.take_up`, until this transaction ends."""
     await connection.execute(_LOCK, company_id)
 
 
 async def wanted(connection: Connection, company_id: str) -> Desired | None:
-    """What is on record, which stays so until this transaction ends; None when there is no such company."""
+    """Return the recorded state, which stays so until this transaction ends; None when there is no such company."""
     desired: Desired | None = await connection.fetchval(_WANTED, company_id)
     return desired
 
 
 async def remove(connection: Connection, company_id: str) -> bool:
-    """Forget the company's record (not its auth state: `archive`); False when there was none."""
+    """Delete the company's record (for its auth state see `archive`). Return False when there was none."""
     return await connection.execute(_REMOVE, company_id) == "DELETE 1"
 
 

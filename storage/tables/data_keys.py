@@ -11,7 +11,7 @@ from storage.database.connection import Connection, Reader, Row
 from storage.errors import MasterKeyError
 
 MOST_KNOWN: Final = 10_000
-"""Companies whose data keys' rows are remembered."""
+"""The number of companies whose data keys' rows are remembered."""
 
 _COLUMNS: Final = ("company_id", "data_key_id", "kek_id", "wrapped", "all_sealed")
 
@@ -56,7 +56,7 @@ _MASTERS: LiteralString = """
 
 @final
 class KnownDataKeys:
-    """The rows of companies' data keys as they were seen last; no secrets. The statement compares them with what is there."""
+    """The last seen rows of companies' data keys; no secrets. The statement compares them with the stored ones."""
 
     def __init__(self) -> None:
         self._rows: OrderedDict[str, StoredDataKey | None] = OrderedDict()
@@ -69,19 +69,19 @@ class KnownDataKeys:
         return self._rows[company_id]
 
     def note(self, company_id: str, row: StoredDataKey | None) -> None:
-        """This is the company's data key now."""
+        """Record the company's present data key."""
         self._rows[company_id] = row
         if len(self._rows) > MOST_KNOWN:
             self._rows.popitem(last=False)
 
 
 def from_row(row: Row) -> StoredDataKey:
-    """The data key of a row that has its columns."""
+    """Return the data key of a row with these columns."""
     return StoredDataKey(*(row[name] for name in _COLUMNS))
 
 
 async def create(connection: Connection, company_ids: Collection[str]) -> dict[str, DataKey]:
-    """Make a data key for each company; none of them has a live one. The caller has locked their journals."""
+    """Create a data key for each company. None of them may have a live one, and the caller has locked their journals."""
     if not company_ids:
         return {}
     with_plain = {row["company_id"] for row in await connection.fetch(_STORED, list(company_ids))}
@@ -93,26 +93,26 @@ async def create(connection: Connection, company_ids: Collection[str]) -> dict[s
 
 
 async def create_retired(connection: Connection, company_id: str) -> DataKey:
-    """Make a data key for an archived identity; nothing else is sealed under it."""
+    """Create a data key for an archived identity; nothing else is sealed under it."""
     stored, key = connection.vault.make(company_id, all_sealed=True)
     await connection.execute(_INSERT_RETIRED, *(getattr(stored, name) for name in _COLUMNS))
     return key
 
 
 async def live(connection: Connection, company_id: str) -> StoredDataKey | None:
-    """The company's present data key, locked; None when it has none."""
+    """Return the company's present data key, locked; None when it has none."""
     row = await connection.fetchrow(_LIVE, company_id)
     return None if row is None else from_row(row)
 
 
 async def replace(connection: Connection, keys: Sequence[StoredDataKey]) -> None:
-    """Store these in the place of those with the same company and id."""
+    """Replace the stored keys that have the same company and id."""
     if keys:
         await _run(connection, _REPLACE, keys)
 
 
 async def retire(connection: Connection, company_id: str) -> None:
-    """The company's next value is sealed under a new key. Retired keys that no archive needs are destroyed."""
+    """Retire the company's key, so that its next value is sealed under a new one. Destroys retired keys that no archive needs."""
     await connection.execute(_RETIRE, company_id)
     await destroy_unused(connection, [company_id])
 
@@ -123,9 +123,9 @@ async def destroy_unused(connection: Connection, company_ids: Collection[str]) -
 
 
 async def require_master_key(reader: Reader) -> dict[str, int]:
-    """`MasterKeyError` when there are sealed companies and none of them can be opened with what is configured.
+    """Raise `MasterKeyError` when there are sealed companies and no configured key opens any of them.
 
-    Returns how many companies need a master key that is not configured, by its id; the others are not hurt by that.
+    Return how many companies need a master key that is not configured, by its id. The other companies are not affected.
     """
     wanted = {row["kek_id"]: row["companies"] for row in await reader.fetch(_MASTERS)}
     masters = reader.vault.master_keys
@@ -141,8 +141,8 @@ async def require_master_key(reader: Reader) -> dict[str, int]:
 
 
 async def why_not_plain(reader: Reader) -> MasterKeyError | None:
-    """Why nothing may be stored plain for a company that is new here, None when it may (or is going to be sealed): beside sealed
-    companies a plain one is somebody's mistake."""
+    """Return why the state of a new company may not be stored plain; None when it may, or when it will be sealed. A
+    plain company beside sealed ones is a configuration mistake."""
     if reader.vault.is_sealing or not await reader.fetchval(_SEALED):
         return None
     return MasterKeyError(

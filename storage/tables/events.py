@@ -11,10 +11,10 @@ from storage.database.batches import BATCH_ROWS, count_of, in_batches
 from storage.database.connection import Connection, Reader, milliseconds
 from storage.database.pool import Database
 
-# The lock on the counter's row, held until the commit, makes the order of seq the order of commits, across daemons too: without it
-# a reader that remembers the last seq it saw could pass over a smaller one that is committed later. It is taken in a statement of its
-# own, so that the next one sees what the one that held it before has committed. An id that is stored already (the retry of an
-# in-doubt commit) keeps its seq.
+# The lock on the counter's row, held until the commit, makes the order of seq the order of commits, across daemons too.
+# Without it a reader that remembers the last seq could miss a smaller one that is committed later. The lock is taken in
+# its own statement, so that the next statement sees what its previous holder committed. An id that is stored already
+# (the retry of an in-doubt commit) keeps its seq.
 _LOCK: LiteralString = "SELECT last FROM whatsapp_event_counter FOR NO KEY UPDATE"
 _APPEND: LiteralString = """
     WITH fresh AS MATERIALIZED (
@@ -32,9 +32,10 @@ _APPEND: LiteralString = """
     )
     SELECT id, seq FROM new
 """
-# The same by one statement outside a transaction, for events of which none is stored: it waits for the counter's row as `_LOCK` does, and
-# counts from what the one before has committed. It does not see whether that one stored the same ids, but their index does. The setting is
-# made before the row is locked, since the row comes out of the join with it, and ends with the statement.
+# The same by one statement outside a transaction, for events none of which is stored. It waits for the counter's row as
+# `_LOCK` does, and counts from what the previous holder committed. It does not see whether that holder stored the same
+# ids, but their index does. The setting is made before the row is locked, since the row comes out of the join with it;
+# it ends with the statement.
 _APPEND_AT_ONCE: LiteralString = """
     WITH patience AS MATERIALIZED (SELECT set_config('lock_timeout', $1, true)),
     counted AS (
@@ -65,7 +66,7 @@ _READ_LATEST: LiteralString = """
     ) AS latest ORDER BY seq
 """
 _LAST: LiteralString = "SELECT last FROM whatsapp_event_counter"
-# seq and age grow together, so the oldest batch is at the head; looking there needs no index by age.
+# seq and age grow together, so the oldest batch is at the head and no index by age is needed.
 _PRUNE: LiteralString = """
     DELETE FROM whatsapp_events WHERE seq IN (
         SELECT seq FROM (SELECT seq, stored_at FROM whatsapp_events ORDER BY seq LIMIT $2) head
@@ -98,8 +99,8 @@ class StoredEvent(msgspec.Struct, frozen=True):
 
 
 async def append(connection: Connection, events: Sequence[NewEvent]) -> list[int]:
-    """Store events and return the seq of each, in their order, growing by one from event to event. Storing an event again
-    (same id) answers its first seq."""
+    """Store events and return the seq of each, in their order, growing by one from event to event. An event that is
+    stored already (same id) keeps its first seq."""
     ids = [event.id for event in events]
     once = {event.id: event for event in reversed(events)}
     new = [event for event in events if once[event.id] is event]
@@ -114,9 +115,10 @@ async def append(connection: Connection, events: Sequence[NewEvent]) -> list[int
 async def append_single_statement(
     connection: Connection, events: Sequence[NewEvent], lock_timeout_s: float
 ) -> list[int] | None:
-    """Like `append` for events whose ids differ, by one statement; on a connection outside any transaction.
+    """Like `append`, by one statement, for events with different ids; on a connection outside any transaction.
 
-    None when one of them is stored already: nothing was written. `QueryFailed` when another writer stored one in the same moment.
+    Return None when one of them is stored already: nothing was written. `QueryFailed` when another writer stored one at
+    the same moment.
     """
     rows = await connection.fetch(_APPEND_AT_ONCE, str(milliseconds(lock_timeout_s)), *_columns(events))
     return sorted(row["seq"] for row in rows) or None
@@ -136,9 +138,8 @@ async def read(
     types: Collection[str] | None = None,
     latest: bool = False,
 ) -> list[StoredEvent]:
-    """Up to ``limit`` events with a seq above ``after``, the first or the ``latest`` of them, ascending; of these companies and types
-    only, where given.
-    """
+    """Return up to ``limit`` events with a seq above ``after``, the first or the ``latest`` of them, ascending; only
+    those of the given companies and types."""
     rows = await reader.fetch(_READ_LATEST if latest else _READ, after, limit, _array(company_ids), _array(types))
     return [
         StoredEvent(row["seq"], row["id"], row["type"], row["company_id"], row["timestamp"], row["payload"])
@@ -147,7 +148,7 @@ async def read(
 
 
 async def last_seq(reader: Reader) -> int:
-    """The seq given out last, 0 before the first; also when that event is pruned."""
+    """Return the last seq given out, 0 before the first; also when that event is pruned."""
     seq: int = await reader.fetchval(_LAST)
     return seq
 

@@ -1,4 +1,4 @@
-"""Keys that expire: LID mappings, a week after they were last written, unless a running session still needs them."""
+"""Expiry of keys: LID mappings expire a week after their last write, unless a running session still needs them."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ _CLEANUP: LiteralString = "SELECT cleanup_expired_whatsapp_keys($1)"
 
 @final
 class KeysSwept(msgspec.Struct, frozen=True):
-    """What became of keys whose time was over, or nearly."""
+    """How many expiring keys were refreshed and deleted."""
 
     refreshed: int
     deleted: int
@@ -26,9 +26,9 @@ class KeysSwept(msgspec.Struct, frozen=True):
 async def sweep_keys(
     db: Database, batch_rows: int = BATCH_ROWS, *, progress: Callable[[int], None] = unheard
 ) -> KeysSwept:
-    """Give running sessions' keys another week, delete the other expired ones; ``batch_rows`` a transaction.
+    """Give running sessions' keys another week and delete the other expired ones, ``batch_rows`` a transaction.
 
-    ``progress`` is told the rows of each batch.
+    ``progress`` gets the number of rows of each batch.
     """
     refreshed = await _repeat(db, _REFRESH, batch_rows, progress)
     deleted = await _repeat(db, _CLEANUP, batch_rows, progress)

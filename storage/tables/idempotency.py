@@ -1,5 +1,5 @@
-"""Requests made under an idempotency key: claimed before they are carried out, kept with their answer afterwards, so that a repeated
-request gets the first one's answer and is never carried out twice."""
+"""Requests made under an idempotency key. Each is claimed before it is carried out and kept with its response
+afterwards, so that a repeated request gets the first response and is never carried out twice."""
 
 from __future__ import annotations
 
@@ -17,8 +17,8 @@ _FIND: LiteralString = """
     SELECT request_digest, response, claim, owner, extract(epoch FROM now() - created_at)::float8 AS age_s
     FROM idempotency WHERE company_id = $1 AND key = $2 AND expires_at > now()
 """
-# An expired record that has not been swept yet gives way, and so does a claim that its maker knows to have come to nothing; a claim
-# whose commit was in doubt may be made again.
+# Two records give way: an expired one that has not been swept yet, and a claim whose maker knows that it had no effect.
+# A claim whose commit was in doubt may be made again.
 _CLAIM: LiteralString = """
     INSERT INTO idempotency AS kept (company_id, key, request_digest, claim, owner, expires_at)
     VALUES ($1, $2, $3, $4, $5, now() + make_interval(secs => $6))
@@ -45,17 +45,17 @@ class Kept(msgspec.Struct, frozen=True):
 
     request_digest: bytes
     response: bytes | None
-    """JSON; None: it was begun, and how it ended is not recorded."""
+    """JSON; None: the request was begun, and its result is not recorded."""
     claim: str | None
-    """Names the attempt that was begun."""
+    """The id of the attempt that was begun."""
     owner: str | None
     """The daemon that began it."""
     age_s: float
-    """Since it was begun."""
+    """Seconds since it was begun."""
 
 
 async def find(reader: Reader, company_id: str, key: str) -> Kept | None:
-    """What is kept under the company's key, None when there is nothing or its time is over."""
+    """Return what is kept under the company's key, None when there is nothing or it has expired."""
     row = await reader.fetchrow(_FIND, company_id, key)
     if row is None:
         return None
@@ -73,26 +73,27 @@ async def claim(
     replaces: str | None = None,
     keep_s: float = KEEP_S,
 ) -> bool:
-    """Write down, for ``keep_s`` seconds, that the request is about to be carried out by ``owner`` in the attempt ``claim``.
+    """Record, for ``keep_s`` seconds, that ``owner`` is about to carry out the request in the attempt ``claim``.
 
-    False, and nothing changed, when something is kept under this key already, unless that is the claim ``replaces``.
+    Return False, with nothing changed, when something is kept under this key already, unless that is the claim
+    ``replaces``.
     """
     tag = await connection.execute(_CLAIM, company_id, key, request_digest, claim, owner, keep_s, replaces)
     return tag == "INSERT 0 1"
 
 
 async def settle(connection: Connection, company_id: str, key: str, claim: str, response: bytes) -> bool:
-    """Keep the answer (JSON) that this attempt was given. False when the claim is not there any more, or settled."""
+    """Keep the response (JSON) of this attempt. Return False when the claim is gone or settled already."""
     return await connection.execute(_SETTLE, company_id, key, claim, response) == "UPDATE 1"
 
 
 async def release(connection: Connection, company_id: str, key: str, claim: str) -> bool:
-    """Give the key free again: this attempt has certainly done nothing. False when the claim is not there any more."""
+    """Free the key: this attempt has certainly had no effect. Return False when the claim is gone."""
     return await connection.execute(_RELEASE, company_id, key, claim) == "DELETE 1"
 
 
 async def prune(db: Database, *, batch: int = BATCH_ROWS) -> int:
-    """Delete what is kept longer than its time, ``batch`` a transaction, and return how many."""
+    """Delete expired records, ``batch`` a transaction, and return how many."""
     return await in_batches(db, _prune_batch, batch)
 
 

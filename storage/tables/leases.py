@@ -1,6 +1,6 @@
-"""Who owns a company: one lease a company, with an epoch that only grows and an expiry by the database's clock.
+"""Ownership of companies: one lease a company, with an epoch that only grows and an expiry by the database's clock.
 
-A holder counts its lease as lost ``ttl_s`` after the moment it *asked* for it, by its own monotonic clock: that is
+A holder counts its lease as lost ``ttl_s`` after the moment it *requested* it, by its own monotonic clock: that is
 never later than the expiry stored here. Every write of the company's state checks owner and epoch in its own
 transaction (`auth_state.commit_deltas`).
 """
@@ -39,7 +39,7 @@ _OWNER: LiteralString = """
 
 _JOURNAL: LiteralString = "INSERT INTO whatsapp_journal (company_id) VALUES ($1) ON CONFLICT DO NOTHING"
 
-# A row that somebody has locked is passed over: waiting for it would cost all other companies their leases.
+# Locked rows are skipped: waiting for one would cost all other companies their leases.
 _RENEW: LiteralString = """
     WITH ours AS (
         SELECT company_id FROM whatsapp_leases
@@ -63,7 +63,7 @@ _RELEASE: LiteralString = """
 
 @final
 class Lease(msgspec.Struct, frozen=True):
-    """A company's lease as it was granted; ``ttl_s`` counts from the moment it was asked for."""
+    """A company's lease as it was granted; ``ttl_s`` counts from the moment of the request."""
 
     company_id: str
     owner: str
@@ -73,44 +73,44 @@ class Lease(msgspec.Struct, frozen=True):
 
 @final
 class Owner(msgspec.Struct, frozen=True):
-    """Who holds a lease that has not expired."""
+    """The holder of a lease that has not expired."""
 
     name: str
     """``<installation>/<host>-<boot>`` of a daemon."""
     left_s: float
-    """Seconds until its end, if it is not renewed."""
+    """Seconds until its end, unless it is renewed."""
 
     def is_another(self, owner: str) -> bool:
-        """Whether ``owner`` must respect it: another installation holds it."""
+        """Whether another installation than ``owner``'s holds it, so that ``owner`` must not act."""
         return installation_of(self.name) != installation_of(owner)
 
 
 def installation_of(owner: str) -> str:
-    """The part of an owner that stays the same from one boot to the next."""
+    """Return the part of an owner's name that stays the same from one boot to the next."""
     return owner.partition("/")[0]
 
 
 def usable_s(ttl_s: float) -> float:
-    """For how long a holder may use a lease from the moment it asked for it: the rest is for leaving WhatsApp before another may come."""
+    """Return for how long after its request a holder may use a lease. The rest is time to leave WhatsApp before another owner may come."""
     return ttl_s * 5 / 6
 
 
 @final
 class Renewal(msgspec.Struct, frozen=True):
-    """What became of leases that were asked for again."""
+    """The result of renewing leases."""
 
     renewed: frozenset[str]
     locked: frozenset[str]
-    """Still ours, but somebody has locked their rows: not renewed, not lost. Ask again."""
+    """Still ours, but their rows were locked: neither renewed nor lost. Renew them again."""
 
 
 async def acquire(connection: Connection, company_id: str, owner: str, ttl_s: float) -> Lease:
     """Take the company's lease for ``ttl_s`` seconds, or raise `LeaseHeld` when another installation's has not expired.
 
-    An owner is ``<installation>/<host>-<boot>``: only one boot of an installation runs at a time, so the next need not wait
-    for the last.
+    An owner is ``<installation>/<host>-<boot>``. Only one boot of an installation runs at a time, so the next need not
+    wait for the last one's lease to expire.
 
-    The epoch is the same as before when ``owner`` still holds it, and greater than every earlier one otherwise.
+    The epoch stays the same when ``owner`` still holds the lease; otherwise it is greater than every earlier one.
     """
     epoch = await connection.fetchval(_ACQUIRE, company_id, owner, ttl_s)
     if epoch is None:
@@ -122,13 +122,13 @@ async def acquire(connection: Connection, company_id: str, owner: str, ttl_s: fl
 
 
 async def owner_of(reader: Reader, company_id: str) -> Owner | None:
-    """Who holds the company's lease now; None when it is free."""
+    """Return the present holder of the company's lease; None when it is free."""
     row = await reader.fetchrow(_OWNER, company_id)
     return None if row is None else Owner(row["owner"], max(0.0, row["left_s"]))
 
 
 async def refuse_another(reader: Reader, company_id: str, owner: str) -> Owner | None:
-    """Raise `LeaseHeld` when another installation holds the company's lease. Returns who holds it otherwise."""
+    """Raise `LeaseHeld` when another installation holds the company's lease. Otherwise return the holder."""
     found = await owner_of(reader, company_id)
     if found is not None and found.is_another(owner):
         raise LeaseHeld(company_id, found.name, found.left_s)
@@ -136,9 +136,9 @@ async def refuse_another(reader: Reader, company_id: str, owner: str) -> Owner |
 
 
 async def renew(connection: Connection, owner: str, company_ids: Collection[str], ttl_s: float) -> Renewal:
-    """Extend the leases that ``owner`` still holds to ``ttl_s`` from now; what the answer names nowhere is lost to it.
+    """Extend the leases that ``owner`` still holds to ``ttl_s`` from now. A company in neither set of the result is lost to the owner.
 
-    An expired lease is lost even if nobody took it since: `acquire` it again, with a new epoch.
+    An expired lease is lost even if it was never taken since: `acquire` it again, with a new epoch.
     """
     asked = list(company_ids)
     renewed = frozenset(row["company_id"] for row in await connection.fetch(_RENEW, asked, owner, ttl_s))
@@ -148,6 +148,6 @@ async def renew(connection: Connection, owner: str, company_ids: Collection[str]
 
 
 async def release(connection: Connection, company_id: str, owner: str, epoch: int) -> None:
-    """Give the lease up, so that another owner need not wait for its expiry: who listens for changes of ownership
-    (storage.tables.ownership) hears of it. Nothing happens when it is not ours any more."""
+    """Give the lease up, so that another owner need not wait for its expiry, and notify listeners for changes of
+    ownership (storage.tables.ownership). Does nothing when the lease is no longer ours."""
     await connection.execute(_RELEASE, company_id, owner, epoch)

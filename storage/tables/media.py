@@ -1,6 +1,6 @@
-"""Files on WhatsApp's servers, kept for a time: where each is and the key that opens it, never the file itself.
+"""Files on WhatsApp's servers, kept for a time: each file's location and the key that opens it, never the file itself.
 
-Like auth state these are secrets: with a master key configured they are sealed here when they are written, and opened when they are read.
+These are secrets like auth state: with a master key configured they are sealed on writing and opened on reading.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from storage.tables import media_keys
 from storage.tables.auth_state import opened
 
 KEPT_PER_COMPANY: Final = 100_000
-"""Of more, the oldest go at the next sweep."""
+"""Beyond this number the next sweep deletes a company's oldest."""
 
 _KEEP: LiteralString = """
     INSERT INTO whatsapp_media (company_id, media_id, message_id, file, expires_at)
@@ -64,7 +64,7 @@ class NewMedia(msgspec.Struct, frozen=True):
 
 @final
 class KeptMedia(msgspec.Struct, frozen=True):
-    """A file that is remembered."""
+    """A remembered file."""
 
     media_id: str
     message_id: str | None
@@ -74,9 +74,9 @@ class KeptMedia(msgspec.Struct, frozen=True):
 
 
 async def keep(connection: Connection, media: Sequence[NewMedia], keep_s: float) -> None:
-    """Remember files for ``keep_s`` seconds; one that is remembered already stays as it is.
+    """Remember files for ``keep_s`` seconds; a file that is remembered already stays as it is.
 
-    Raises `UnreadableState` when they cannot be sealed as a company's others are: nothing is remembered then.
+    Raises `UnreadableState`, with nothing remembered, when they cannot be sealed as the company's other files are.
     """
     keys = await media_keys.for_writing(connection, {one.company_id for one in media})
     await connection.execute(
@@ -94,7 +94,7 @@ def _stored(key: DataKey | None, new: NewMedia) -> bytes:
 
 
 async def find(reader: Reader, company_id: str, media_id: str) -> KeptMedia | None:
-    """The company's file of this id; None when there is none (any more). `UnreadableState` when it is not what was kept."""
+    """Return the company's file of this id; None when there is none or it has expired. `UnreadableState` when it is not what was kept."""
     row = await reader.fetchrow(_FIND, company_id, media_id)
     if row is None:
         return None
@@ -104,7 +104,7 @@ async def find(reader: Reader, company_id: str, media_id: str) -> KeptMedia | No
 
 
 async def open_all(reader: Reader, company_id: str, *, at_once: int = 1000) -> int:
-    """Open everything that is remembered of the company's files, and return how many there are. Raises `UnreadableState`."""
+    """Open everything that is remembered of the company's files and return how many there are. Raises `UnreadableState`."""
     key = await media_keys.for_reading(reader, company_id)
     count, after = 0, ""
     while rows := await reader.fetch(_PAGE, company_id, after, at_once):
@@ -115,7 +115,7 @@ async def open_all(reader: Reader, company_id: str, *, at_once: int = 1000) -> i
 
 
 async def prune(db: Database, *, batch: int = BATCH_ROWS, kept_per_company: int = KEPT_PER_COMPANY) -> int:
-    """Forget what is over and what is too much, ``batch`` a transaction, and return how many."""
+    """Delete expired files and those beyond a company's limit, ``batch`` a transaction, and return how many."""
     return await in_batches(db, lambda connection, rows: _prune_batch(connection, kept_per_company, rows), batch)
 
 

@@ -1,4 +1,4 @@
-"""What a company's remembered files are sealed under: a key of its own, which linking anew does not retire."""
+"""The keys that seal companies' remembered files: one a company, which linking anew does not retire."""
 
 from __future__ import annotations
 
@@ -22,7 +22,8 @@ _COLUMNS: Final = ("company_id", "data_key_id", "kek_id", "wrapped", "all_sealed
 _FIND: LiteralString = """
     SELECT company_id, data_key_id, kek_id, wrapped, all_sealed FROM whatsapp_media_keys WHERE company_id = ANY ($1)
 """
-# Whoever seals something holds its key until that is committed: `prune` takes no key whose first file is on its way.
+# A writer that seals holds the key until its commit, so that `prune` takes no key whose first file is about to be
+# stored.
 _HOLD: LiteralString = """
     SELECT company_id, data_key_id, kek_id, wrapped, all_sealed FROM whatsapp_media_keys WHERE company_id = ANY ($1)
     ORDER BY company_id FOR KEY SHARE
@@ -31,7 +32,7 @@ _LOCK: LiteralString = """
     SELECT company_id, data_key_id, kek_id, wrapped, all_sealed FROM whatsapp_media_keys WHERE company_id = $1 FOR UPDATE
 """
 _WITH_FILES: LiteralString = "SELECT DISTINCT company_id FROM whatsapp_media WHERE company_id = ANY ($1)"
-# Another daemon may have been faster: its key is the company's.
+# Another daemon may have been faster: then its key is the company's.
 _INSERT: LiteralString = """
     INSERT INTO whatsapp_media_keys (company_id, data_key_id, kek_id, wrapped, all_sealed) VALUES ($1, $2, $3, $4, $5)
     ON CONFLICT (company_id) DO NOTHING
@@ -64,19 +65,19 @@ _SEAL: LiteralString = """
 
 
 def from_row(row: Row) -> StoredDataKey:
-    """The key of a row that has its columns."""
+    """Return the key of a row with these columns."""
     return msgspec.structs.replace(data_keys.from_row(row), purpose=PURPOSE)
 
 
 async def for_reading(reader: Reader, company_id: str) -> DataKey | None:
-    """What the company's files are sealed under; None: they are plain. Raises `UnreadableState` for a key that cannot be used."""
+    """Return the key that seals the company's files; None when they are plain. Raises `UnreadableState` for an unusable key."""
     return _unlocked(reader, await reader.fetch(_FIND, [company_id])).get(company_id)
 
 
 async def for_writing(connection: Connection, company_ids: Collection[str]) -> dict[str, DataKey]:
-    """What each company's files are to be sealed under, made where there is none yet; those it does not name are stored plain.
+    """Return the key that must seal each company's files, creating missing ones. A company without an entry is stored plain.
 
-    Raises `UnreadableState` for a key that cannot be used: nothing plain gets in among what is sealed.
+    Raises `UnreadableState` for an unusable key, so that no plain value gets in among sealed ones.
     """
     wanted = sorted(company_ids)
     found = _unlocked(connection, await connection.fetch(_HOLD, wanted))
@@ -88,9 +89,9 @@ async def for_writing(connection: Connection, company_ids: Collection[str]) -> d
 
 
 async def seal_plain(db: Database) -> tuple[int, dict[str, str]]:
-    """Seal the files from the time before there was a master key, so many a transaction; from then on a plain one is a forgery.
+    """Seal the files from before the first master key, batch by batch; afterwards a plain one counts as forged.
 
-    Returns how many there were, and the companies that were left as they are, and why.
+    Return how many there were, and the companies that were left as they are, each with the reason.
     """
     sealed, failed = 0, dict[str, str]()
     for row in await db.fetch(_UNFINISHED):
@@ -103,7 +104,7 @@ async def seal_plain(db: Database) -> tuple[int, dict[str, str]]:
 
 
 async def prune(db: Database, *, batch: int = BATCH_ROWS) -> int:
-    """Destroy the keys of companies that have no file (any more), ``batch`` a transaction, and return how many."""
+    """Destroy the keys of companies without files, ``batch`` a transaction, and return how many."""
     return await in_batches(db, _prune_batch, batch)
 
 
@@ -113,7 +114,7 @@ async def _prune_batch(connection: Connection, batch: int) -> int:
 
 
 async def replace(connection: Connection, keys: Sequence[StoredDataKey]) -> None:
-    """Store these in the place of those with the same company and id."""
+    """Replace the stored keys that have the same company and id."""
     for key in keys:
         await connection.execute(_REPLACE, *(getattr(key, name) for name in _COLUMNS))
 
@@ -140,7 +141,7 @@ async def _seal_company(db: Database, company_id: str) -> int:
 
 
 async def _seal_batch(connection: Connection, company_id: str, after: str) -> tuple[int, str | None]:
-    """How many were sealed, and where to go on; None at the end."""
+    """Return how many were sealed, and the id to go on after; None at the end."""
     vault = connection.vault
     assert vault.master_keys is not None
     await for_writing(connection, [company_id])

@@ -1,7 +1,8 @@
-"""What orders change of a company that another daemon may own, and what daemons on one database must know of each other.
+"""Commands for a company that another daemon may own, and what daemons on one database must know of each other.
 
-An order is carried out under the company's lease, or refused with `LeaseHeld` and nothing changed. Orders and take-overs lock the
-company's record first and its lease second, each looked at anew once it is locked, so that of two at the same moment one comes first.
+A command is carried out under the company's lease, or refused with `LeaseHeld` and nothing changed. Commands and
+take-overs lock the company's record first and its lease second, and read each again once it is locked, so that two at
+the same moment run one after the other.
 """
 
 from __future__ import annotations
@@ -16,9 +17,10 @@ from storage.tables.companies import Desired
 from storage.tables.leases import Lease
 
 CHANNEL: Final = "wasup_ownership"
-"""Notified, with an empty payload, when a lease was given back and when a record changed (`leases.release`, `companies`)."""
+"""Notified, with an empty payload, when a lease was released and when a record changed (`leases.release`, `companies`)."""
 
-# A sum does not depend on the order of rows, so that nothing has to be sorted; a commit that becomes visible late changes it too.
+# A sum does not depend on the order of rows, so nothing has to be sorted; a commit that becomes visible late changes it
+# too.
 _DIGEST: LiteralString = """
     SELECT count(*) || ':' || coalesce(sum(hashtextextended(company_id || '/' || desired, 0)::numeric), 0) FROM whatsapp_companies
 """
@@ -32,7 +34,7 @@ _IS_LINKED: LiteralString = "SELECT EXISTS (SELECT FROM whatsapp_auth WHERE comp
 
 @final
 class NotWanted(msgspec.Struct, frozen=True):
-    """A company that is not to be taken up."""
+    """A company that must not be taken up."""
 
     desired: Desired | None
     """`stopped`; None: there is no such company any more."""
@@ -40,28 +42,28 @@ class NotWanted(msgspec.Struct, frozen=True):
 
 @final
 class Survey(msgspec.Struct, frozen=True):
-    """What a daemon looks at every second."""
+    """What a daemon looks up every second."""
 
     digest: str
-    """Of all records: the same as long as no company was added or removed, started or stopped."""
+    """Of all records: it changes when a company is added, removed, started or stopped."""
     free: dict[str, bool]
-    """The companies that are to run and that nobody owns, each with whether it is linked."""
+    """The companies that are to run and have no owner, each with whether it is linked."""
 
 
 async def survey(reader: Reader) -> Survey:
-    """What is on record and free now, in two short statements."""
+    """Return the digest of all records and the free companies, in two short statements."""
     digest: str = await reader.fetchval(_DIGEST)
     return Survey(digest, {row["company_id"]: row["is_linked"] for row in await reader.fetch(_FREE)})
 
 
 async def is_linked(reader: Reader, company_id: str) -> bool:
-    """Whether credentials of the company are stored, readable or not."""
+    """Return whether credentials of the company are stored, readable or not."""
     found: bool = await reader.fetchval(_IS_LINKED, company_id)
     return found
 
 
 async def take_up(connection: Connection, company_id: str, owner: str, ttl_s: float) -> Lease | NotWanted:
-    """Take the lease to run the company, which the record must want. Raises `LeaseHeld`."""
+    """Take the lease to run the company, if its record says that it is to run. Raises `LeaseHeld`."""
     desired = await companies.wanted(connection, company_id)
     if desired != "running":
         return NotWanted(desired)
@@ -69,7 +71,7 @@ async def take_up(connection: Connection, company_id: str, owner: str, ttl_s: fl
 
 
 async def claim(connection: Connection, company_id: str, owner: str, ttl_s: float, desired: Desired) -> Lease:
-    """Take the lease and record the company as one to run or to stop; it is recorded anew when it was not. Raises `LeaseHeld`."""
+    """Take the lease and record the company as ``desired``, creating the record when there is none. Raises `LeaseHeld`."""
     await leases.refuse_another(connection, company_id, owner)
     await companies.ensure(connection, company_id, desired)
     await companies.lock(connection, company_id)
@@ -79,7 +81,7 @@ async def claim(connection: Connection, company_id: str, owner: str, ttl_s: floa
 
 
 async def record_stop(connection: Connection, company_id: str, owner: str) -> None:
-    """Record the company as one to stop, without taking its lease. Raises `LeaseHeld`."""
+    """Record that the company is to be stopped, without taking its lease. Raises `LeaseHeld`."""
     await companies.lock(connection, company_id)
     await leases.refuse_another(connection, company_id, owner)
     await companies.set_desired(connection, company_id, "stopped")
@@ -90,8 +92,8 @@ async def forget(
 ) -> None:
     """Archive the auth state, remove the record, and take the company from keys and webhooks, under the lease. Raises `LeaseHeld`.
 
-    ``give_back``: leave the lease free also when it was held before. Else it runs out by itself, and keeps others from a company that
-    may not have left WhatsApp yet.
+    ``give_back``: release the lease even when it was held before. Otherwise it expires, and until then keeps others
+    from a company that may not have left WhatsApp yet.
     """
     await companies.lock(connection, company_id)
     await archive_owned(connection, company_id, owner, ttl_s, reason, give_back=give_back)
@@ -102,7 +104,7 @@ async def forget(
 async def archive_owned(
     connection: Connection, company_id: str, owner: str, ttl_s: float, reason: str, *, give_back: bool = False
 ) -> None:
-    """Archive the auth state under the lease, which is taken for that when it is free. Raises `LeaseHeld`."""
+    """Archive the auth state under the lease, which is taken for it when it is free. Raises `LeaseHeld`."""
     was_held = await leases.refuse_another(connection, company_id, owner) is not None
     lease = await leases.acquire(connection, company_id, owner, ttl_s)
     await archive.archive(connection, company_id, reason, owner=owner, epoch=lease.epoch)

@@ -1,8 +1,9 @@
-"""What DELETE of a company means for all that is stored under its id, so that the next company of that id finds nothing of it.
+"""Deletion of a company: what happens to all rows stored under its id, so that the next company of that id finds none of them.
 
-`begin` is part of the transaction that removes the record: from then on no key and no webhook is the company's. `erase` follows, in
-batches, since there may be many events. What was on its way then and is stored later goes when the id is made anew (`make_way`), and with
-the regular sweep. The archive of the auth state, the audit log and the lease's epoch stay: docs/HANDBOOK.md says why and how long.
+`begin` is part of the transaction that removes the record: from then on no key and no webhook covers the company.
+`erase` follows, in batches, since there may be many events. Rows that were on their way then and are stored later are
+deleted when the id is made anew (`make_way`) and by the regular sweep. The archive of the auth state, the audit log and
+the lease's epoch stay: docs/HANDBOOK.md says why and how long.
 """
 
 from __future__ import annotations
@@ -14,7 +15,7 @@ from storage.database.connection import Connection, Reader
 from storage.database.pool import Database
 
 WATCHED_S: Final = 86_400.0
-"""How long after its removal a company's late rows are looked for at each sweep."""
+"""For how long after its removal each sweep looks for late rows of a company."""
 
 ERASED: Final[dict[str, LiteralString]] = {
     "whatsapp_events": """
@@ -37,7 +38,7 @@ ERASED: Final[dict[str, LiteralString]] = {
             SELECT webhook_id, seq FROM webhook_dead_letters WHERE company_id = $1 ORDER BY webhook_id, seq LIMIT $2)
     """,
 }
-"""Tables of which nothing of a removed company is left."""
+"""Tables from which every row of a removed company is deleted."""
 KEPT: Final = frozenset(
     {
         "whatsapp_auth",  # archived before, in the transaction that removes the record
@@ -63,7 +64,7 @@ _NARROW_WEBHOOKS: LiteralString = """
 _NOTE: LiteralString = """
     INSERT INTO whatsapp_removals (company_id) VALUES ($1) ON CONFLICT (company_id) DO UPDATE SET removed_at = now()
 """
-# Locked: while it is erased the id is not made anew, and what is stored under an id that was made anew is the next company's.
+# Locked: the id cannot be made anew while it is erased, and rows under an id that was made anew are the next company's.
 _HOLD: LiteralString = "SELECT company_id FROM whatsapp_removals WHERE company_id = $1 FOR UPDATE"
 _RECENT: LiteralString = (
     "SELECT company_id FROM whatsapp_removals WHERE removed_at > now() - make_interval(secs => $1) ORDER BY company_id"
@@ -75,13 +76,13 @@ _EVERYTHING: Final = 2**31 - 1
 
 
 async def begin(connection: Connection, company_id: str) -> None:
-    """Take the company from every key and webhook. Those that were for it alone are revoked, or removed with their dead letters."""
+    """Take the company from every key and webhook. Those that covered only it are revoked, or removed with their dead letters."""
     for statement in (_REVOKE, _NARROW, _REMOVE_WEBHOOKS, _NARROW_WEBHOOKS, _NOTE):
         await connection.execute(statement, company_id)
 
 
 async def make_way(connection: Connection, company_id: str) -> None:
-    """The id is made anew: erase in this transaction what is left of the company that was removed; normally next to nothing."""
+    """Erase in this transaction what is left of a removed company whose id is made anew; normally next to nothing."""
     if await connection.fetchval(_HOLD, company_id) is not None:
         for statement in ERASED.values():
             await connection.execute(statement, company_id, _EVERYTHING)
@@ -89,15 +90,15 @@ async def make_way(connection: Connection, company_id: str) -> None:
 
 
 async def erase(db: Database, company_id: str, *, batch: int = BATCH_ROWS) -> int:
-    """Erase what is stored of a company that was removed, ``batch`` rows a transaction; how many rows that were.
+    """Erase the rows of a removed company, ``batch`` a transaction, and return how many.
 
-    Nothing is done when the id was made anew meanwhile.
+    Does nothing when the id was made anew meanwhile.
     """
     return sum([await _erase_from(db, company_id, statement, batch) for statement in ERASED.values()])
 
 
 async def sweep(db: Database, *, batch: int = BATCH_ROWS) -> int:
-    """`erase` every company that was removed, for as long as late rows may come; how many rows that were."""
+    """Run `erase` for every removed company, for as long as late rows may come. Return how many rows that were."""
     rows = 0
     for row in await db.fetch(_ALL):
         rows += await erase(db, row["company_id"], batch=batch)
@@ -106,7 +107,7 @@ async def sweep(db: Database, *, batch: int = BATCH_ROWS) -> int:
 
 
 async def recent(reader: Reader, within_s: float) -> frozenset[str]:
-    """The companies that were removed in the last ``within_s`` seconds and not made anew."""
+    """Return the companies that were removed in the last ``within_s`` seconds and not made anew."""
     return frozenset(row["company_id"] for row in await reader.fetch(_RECENT, within_s))
 
 

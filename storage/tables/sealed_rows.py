@@ -1,4 +1,4 @@
-"""Sealing what is stored plain: a company's values from the time before there was a master key."""
+"""Seals a company's plain values, from before the first master key."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ _PLAIN_KEYS: LiteralString = """
     WHERE company_id = $1 AND NOT (jsonb_typeof(value) = 'object' AND value ? 'wasupSealed')
     ORDER BY key_type, key_id FOR UPDATE
 """
-# Not an update of the value's age: expiry and updated_at stay.
+# Sealing does not change a value's age: expiry and updated_at stay.
 _PUT_CREDS: LiteralString = "UPDATE whatsapp_auth SET creds = $2 WHERE company_id = $1"
 _PUT_KEYS: LiteralString = """
     UPDATE whatsapp_keys stored SET value = new.value
@@ -31,10 +31,10 @@ _PUT_KEYS: LiteralString = """
 
 
 async def seal_company(connection: Connection, company_id: str) -> int:
-    """Seal every plain value of the company and have plain ones count as forged from now on; returns how many there were.
+    """Seal every plain value of the company and return how many there were. From then on plain values count as forged.
 
-    Waits for a commit of the company under way, and makes its data key when it has none and there is anything to seal. Raises
-    `UnreadableState` when its data key cannot be used.
+    Waits for a running commit of the company. Creates its data key when it has none and there is anything to seal.
+    Raises `UnreadableState` when its data key cannot be used.
     """
     vault = connection.vault
     assert vault.master_keys is not None

@@ -1,7 +1,7 @@
 """Dead letters as their readers see them: list, ask for a replay, prune.
 
-What a key may see is asked of each letter, not of its webhook: a webhook that was for more companies keeps the letters of those it is not
-for any more. ``only`` is the companies of the key that asks, None for all.
+Each letter, not its webhook, decides whether an API key may see it: a webhook that served more companies once keeps the
+letters of those it no longer serves. ``only`` holds the companies of the key, None for all.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ _LIST: LiteralString = """
     SELECT seq, event_id, type, company_id, attempts, failure, status, died_at, replay_at, body FROM webhook_dead_letters
     WHERE webhook_id = $1 AND ($2::text[] IS NULL OR company_id = ANY ($2)) AND seq > $3 ORDER BY seq LIMIT $4
 """
-# A letter is sent again only where its company's events go today.
+# A letter is sent again only if the webhook still serves its company.
 _REPLAY: LiteralString = """
     UPDATE webhook_dead_letters dead SET replay_at = now() FROM webhooks hook
     WHERE hook.webhook_id = $1 AND dead.webhook_id = $1 AND (hook.companies IS NULL OR dead.company_id = ANY (hook.companies))
@@ -64,7 +64,7 @@ class ListedLetter(msgspec.Struct, frozen=True, kw_only=True):
 async def list_page(
     reader: Reader, only: Collection[str] | None, webhook_id: str, *, after: int = 0, limit: int = 100
 ) -> list[ListedLetter]:
-    """Dead letters of a webhook by seq."""
+    """Return dead letters of a webhook by seq."""
     rows = await reader.fetch(_LIST, webhook_id, _array(only), after, limit)
     return [ListedLetter(**{name: row[name] for name in ListedLetter.__struct_fields__}) for row in rows]
 
@@ -72,20 +72,20 @@ async def list_page(
 async def ask_for_replay(
     connection: Connection, only: Collection[str] | None, webhook_id: str, event_ids: Collection[str] | None
 ) -> int:
-    """Have these (None: all) sent again; how many that are. Those whose replay was asked for already do not count again, nor do those of
-    companies that the webhook is not for any more."""
+    """Request a replay of these letters (None: all) and return how many. Letters with a pending replay do not count
+    again, nor do those of companies that the webhook no longer serves."""
     return count_of(await connection.execute(_REPLAY, webhook_id, _array(only), _array(event_ids)))
 
 
 async def discard(
     connection: Connection, only: Collection[str] | None, webhook_id: str, event_ids: Collection[str] | None
 ) -> int:
-    """Remove these (None: all) for good; how many that were."""
+    """Delete these letters (None: all) for good and return how many."""
     return count_of(await connection.execute(_DISCARD, webhook_id, _array(only), _array(event_ids)))
 
 
 async def prune(database: Database, older_than_s: float, most: int, *, batch: int = BATCH_ROWS) -> int:
-    """Delete those that are old, and of each webhook the oldest above ``most``; how many that were."""
+    """Delete old letters, and of each webhook the oldest beyond ``most``. Return how many."""
     old = await _prune(database, _PRUNE_OLD, older_than_s, batch)
     return old + await _prune(database, _PRUNE_MANY, most, batch)
 

@@ -1,8 +1,8 @@
-"""How far each webhook is: who delivers, the cursor, what is tried again, what was given up.
+"""Progress of webhooks: who delivers, the cursor, what is tried again, what was given up.
 
-A webhook is delivered by one daemon at a time, the one that holds its lease: owner and expiry in its row. Whatever a holder writes is
-written only if the lease is still its own, by owner and epoch. A holder counts its lease from the moment it asked, as with companies'
-leases, and an owner is ``<installation>/<boot>`` as there.
+One daemon at a time delivers to a webhook, the one that holds its lease: owner and expiry in its row. Every write of a
+holder checks owner and epoch, and writes nothing once the lease is another's. A holder counts its lease from the moment
+of its request, as with companies' leases, and an owner is ``<installation>/<boot>`` as there.
 """
 
 from __future__ import annotations
@@ -46,7 +46,7 @@ _FORGOTTEN: LiteralString = "SELECT coalesce(min(seq), $1 + 1) - $1 - 1 FROM wha
 _RELEASE: LiteralString = """
     UPDATE webhooks SET lease_owner = NULL, lease_expires_at = NULL WHERE webhook_id = $1 AND lease_owner = $2 AND lease_epoch = $3
 """
-# A holder that does not know yet that the webhook is for more must not pass over what it was not for before.
+# A holder that does not yet know of a widened webhook must not pass over events that the webhook did not get before.
 _SAVE: LiteralString = """
     UPDATE webhooks SET delivered_at = coalesce($5, delivered_at),
         failed_at = coalesce($6, failed_at), failure = coalesce($7, failure),
@@ -87,13 +87,13 @@ class Candidate(msgspec.Struct, frozen=True):
     webhook_id: str
     version: int
     left_s: float | None
-    """Seconds left of our lease; None: nobody delivers to it at present."""
+    """Seconds left of our lease; None: the webhook has no holder at present."""
     has_replays: bool
 
 
 @final
 class Survey(msgspec.Struct, frozen=True):
-    """What there is to do, and the last event of the log."""
+    """The webhooks with work to do, and the last event of the log."""
 
     candidates: tuple[Candidate, ...]
     last_seq: int
@@ -111,13 +111,13 @@ class Held(msgspec.Struct, frozen=True, kw_only=True):
     types: frozenset[str] | None
     secrets: Secrets
     previous_left_s: float
-    """How long the secret before the current one stays valid."""
+    """For how long the secret before the current one stays valid."""
     version: int
     cursor: int
     retries: Mapping[int, int]
     """Attempts so far of events after the cursor, by seq."""
     forgotten: int
-    """Events after the cursor that are not in the log any more."""
+    """Events after the cursor that are no longer in the log."""
 
 
 @final
@@ -133,27 +133,27 @@ class DeadLetter(msgspec.Struct, frozen=True, kw_only=True):
     attempts: int
     failure: str
     status: int | None
-    """What the endpoint answered, when it did."""
+    """The HTTP status of the endpoint's response, if there was one."""
 
 
 @final
 class Progress(msgspec.Struct, frozen=True, kw_only=True):
-    """How far a webhook has come since the last time; None: nothing new."""
+    """Progress of a webhook since the last save; None: nothing new."""
 
     cursor: int
     delivered_at: datetime | None = None
     failed_at: datetime | None = None
     failure: str | None = None
     suspended_s: float | None = None
-    """The circuit is open for so long; None: it is closed."""
+    """The circuit is open for this long; None: it is closed."""
     tried: Mapping[int, int]
-    """Attempts so far, by seq, where they changed."""
+    """Attempts so far, by seq, for the events where they changed."""
     settled: Sequence[int] = ()
-    """Events above the cursor that were tried in vain before and are delivered now."""
+    """Events above the cursor that failed before and are delivered now."""
 
 
 async def survey(connection: Connection, owner: str, ttl_s: float, most: int) -> Survey:
-    """Renew what is ours and close to its end, and see what else there is."""
+    """Renew our leases that are close to their end, and return the webhooks with work to do."""
     await connection.execute(_RENEW, owner, ttl_s)
     rows = await connection.fetch(_SURVEY, owner, most)
     last: int = await connection.fetchval("SELECT last FROM whatsapp_event_counter")
@@ -184,9 +184,9 @@ async def acquire(connection: Connection, webhook_id: str, owner: str, ttl_s: fl
 
 
 async def save(connection: Connection, held: Held, progress: Progress) -> bool:
-    """Write how far it is; False, with nothing written, when the lease is not ours any more.
+    """Save the progress. Return False, with nothing written, when the lease is no longer ours.
 
-    The cursor stays when the webhook is for other companies or types now than when it was taken.
+    The cursor stays when the webhook now serves other companies or types than when its lease was taken.
     """
     written = await connection.execute(
         _SAVE,
@@ -204,7 +204,7 @@ async def save(connection: Connection, held: Held, progress: Progress) -> bool:
 
 
 async def bury(connection: Connection, held: Held, letter: DeadLetter) -> bool:
-    """Give an event up; False as `save`. Of a company that the webhook is not for any more nothing is kept."""
+    """Give an event up; return False as `save` does. Keeps nothing of a company that the webhook no longer serves."""
     if await connection.fetchval(_HOLD, held.webhook_id, held.owner, held.epoch) is None:
         return False
     values = [getattr(letter, name) for name in DeadLetter.__struct_fields__]
@@ -213,7 +213,7 @@ async def bury(connection: Connection, held: Held, letter: DeadLetter) -> bool:
 
 
 async def raise_from_dead(connection: Connection, held: Held, seq: int) -> bool:
-    """A dead letter was delivered after all; False as `save`."""
+    """Delete a dead letter that was delivered after all; return False as `save` does."""
     if await connection.fetchval(_HOLD, held.webhook_id, held.owner, held.epoch) is None:
         return False
     await connection.execute(_RISE, held.webhook_id, seq)
@@ -221,14 +221,14 @@ async def raise_from_dead(connection: Connection, held: Held, seq: int) -> bool:
 
 
 async def replays(reader: Reader, held: Held, *, after: int, limit: int) -> list[DeadLetter]:
-    """Dead letters that are to be sent again, by seq; none once the webhook is not what it was when it was taken: URL and companies belong
-    together."""
+    """Return dead letters that are to be sent again, by seq; none once the webhook has changed since its lease was
+    taken, since URL and companies belong together."""
     rows = await reader.fetch(_REPLAYS, held.webhook_id, held.version, after, limit)
     return [DeadLetter(**{name: row[name] for name in DeadLetter.__struct_fields__}) for row in rows]
 
 
 async def release(database: Database, held: Held) -> None:
-    """Give the lease up, so that another daemon need not wait for its end."""
+    """Release the lease, so that another daemon need not wait for its end."""
     await database.write(_release, held)
 
 

@@ -1,7 +1,7 @@
-"""The secrets that a webhook's deliveries are signed with: the current one, and for a time the one before it.
+"""The secrets that sign a webhook's deliveries: the current one, and for a time the one before it.
 
-They must be readable to sign, so with a master key configured they are wrapped by it (bound to the webhook); without one they are stored
-as they are.
+Signing needs them readable, so with a master key configured they are wrapped by it (bound to the webhook); without one
+they are stored plain.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ _WRAP: LiteralString = "UPDATE webhooks SET secrets = $2, kek_id = $3 WHERE webh
 
 @final
 class Secrets(msgspec.Struct, frozen=True):
-    """What to sign with. ``previous`` is valid as long as the row says."""
+    """The signing secrets. ``previous`` is valid as long as the row says."""
 
     current: str
     previous: str | None = None
@@ -36,12 +36,12 @@ class Secrets(msgspec.Struct, frozen=True):
 
 
 def new_secret() -> str:
-    """256 random bits, readable."""
+    """Return a readable secret of 256 random bits."""
     return PREFIX + secrets.token_urlsafe(32)
 
 
 def seal(vault: Vault, webhook_id: str, value: Secrets) -> tuple[bytes, str | None]:
-    """The columns ``secrets`` and ``kek_id``."""
+    """Return the columns ``secrets`` and ``kek_id``."""
     plain = msgspec.json.encode(value)
     if vault.master_keys is None:
         return plain, None
@@ -50,7 +50,7 @@ def seal(vault: Vault, webhook_id: str, value: Secrets) -> tuple[bytes, str | No
 
 
 def unseal(vault: Vault, webhook_id: str, stored: bytes, kek_id: str | None) -> Secrets:
-    """What `seal` was given. Raises `UnknownMasterKey`, or `BrokenSeal` when the row was changed or moved."""
+    """Return the secrets that `seal` was given. Raises `UnknownMasterKey`, or `BrokenSeal` when the row was changed or moved."""
     if kek_id is None:
         return read_json(stored, Secrets)
     master = None if vault.master_keys is None else vault.master_keys.find(kek_id)
@@ -63,7 +63,7 @@ def unseal(vault: Vault, webhook_id: str, stored: bytes, kek_id: str | None) -> 
 
 
 async def wrap_all(connection: Connection) -> tuple[int, dict[str, str]]:
-    """Wrap every webhook's secrets by the current master key: how many were not before, and which cannot be opened, and why."""
+    """Wrap every webhook's secrets by the current master key. Return how many were not before, and which cannot be opened, and why."""
     vault = connection.vault
     if vault.master_keys is None:
         return 0, {}

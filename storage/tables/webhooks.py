@@ -1,4 +1,4 @@
-"""Webhooks: endpoints that events are delivered to. What they are; storage/tables/webhook_deliveries.py has how far each is."""
+"""Webhooks: endpoints that events are delivered to, and their settings. storage/tables/webhook_deliveries.py has their progress."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from msgspec import UNSET, UnsetType
 from storage.database.connection import Connection, Reader, Row
 from storage.tables.webhook_secrets import Secrets, new_secret, seal, unseal
 
-# The view counts every dead letter; here those count that the key may see.
+# The view counts every dead letter; here only those count that the API key may see.
 _OVERVIEW: LiteralString = """
     SELECT webhook_id, url, companies, types, enabled, description, created_at, updated_at, version, cursor, previous_until,
         delivered_at, failed_at, failure, suspended_until, behind,
@@ -45,7 +45,7 @@ _CHANGE: LiteralString = """
         version = version + 1, updated_at = now()
     WHERE webhook_id = $1
 """
-# Letters of companies that it is not for any more are not sent again.
+# Letters of companies that it no longer serves are not sent again.
 _KEEP_BACK: LiteralString = """
     UPDATE webhook_dead_letters dead SET replay_at = NULL FROM webhooks hook
     WHERE hook.webhook_id = $1 AND dead.webhook_id = $1 AND dead.replay_at IS NOT NULL
@@ -64,7 +64,7 @@ _SECRETS: LiteralString = (
 
 @final
 class Webhook(msgspec.Struct, frozen=True, kw_only=True):
-    """One endpoint, as anybody may see it who may see it at all."""
+    """One endpoint, as every key with access to it sees it."""
 
     webhook_id: str
     url: str
@@ -87,12 +87,12 @@ class Webhook(msgspec.Struct, frozen=True, kw_only=True):
     """The circuit is open."""
     dead_letters: int
     behind: int
-    """Events of the log after the cursor, wanted or not."""
+    """Events of the log after the cursor, whether the webhook gets them or not."""
 
 
 @final
 class Change(msgspec.Struct, frozen=True, kw_only=True):
-    """What to change of a webhook; UNSET stays as it is."""
+    """The changes to a webhook; UNSET stays as it is."""
 
     url: str | UnsetType = UNSET
     companies: Sequence[str] | UnsetType | None = UNSET
@@ -117,7 +117,7 @@ class TooManyWebhooks(Exception):
 
 
 async def create(connection: Connection, change: Change, *, secret: str | None, limits: Limits) -> tuple[str, str]:
-    """Make a webhook that gets what happens from now on; its id and its secret. Raises `TooManyWebhooks`."""
+    """Create a webhook that gets events from now on. Return its id and its secret. Raises `TooManyWebhooks`."""
     await connection.fetchval(_TURN)
     total: int = await connection.fetchval(_TOTAL)
     if total >= limits.in_all:
@@ -136,14 +136,14 @@ async def create(connection: Connection, change: Change, *, secret: str | None, 
 async def list_page(
     reader: Reader, only: Collection[str] | None, *, after: str = "", limit: int = 100
 ) -> tuple[int, list[Webhook]]:
-    """How many there are that a key for ``only`` these companies sees (None: all), and a page of them in the order of their ids."""
+    """Return how many webhooks a key for ``only`` these companies sees (None: all), and a page of them by id."""
     array = _array(only)
     count: int = await reader.fetchval(_COUNT, array)
     return count, [_webhook(row) for row in await reader.fetch(_LIST, array, after, limit)]
 
 
 async def find(reader: Reader, only: Collection[str] | None, webhook_id: str) -> Webhook | None:
-    """One of them; None when there is none or it is not for such a key."""
+    """Return one webhook; None when there is none or the key may not see it."""
     row = await reader.fetchrow(_FIND, _array(only), webhook_id)
     return None if row is None else _webhook(row)
 
@@ -151,7 +151,7 @@ async def find(reader: Reader, only: Collection[str] | None, webhook_id: str) ->
 async def change(
     connection: Connection, only: Collection[str] | None, webhook_id: str, what: Change, limits: Limits = UNLIMITED
 ) -> bool:
-    """Change a webhook; its cursor stays. False when there is none for such a key. Raises `TooManyWebhooks`."""
+    """Change a webhook; its cursor stays. Return False when there is none that the key may see. Raises `TooManyWebhooks`."""
     await connection.fetchval(_TURN)
     if await connection.fetchrow(_LOCK, _array(only), webhook_id) is None:
         return False
@@ -172,7 +172,8 @@ async def change(
 async def rotate(
     connection: Connection, only: Collection[str] | None, webhook_id: str, *, secret: str | None, overlap_s: float
 ) -> str | None:
-    """Give a webhook a new secret and return it; the present one stays valid beside it for ``overlap_s``. None as for `change`."""
+    """Give a webhook a new secret and return it; the present one stays valid for ``overlap_s``. Return None where
+    `change` returns False."""
     row = await connection.fetchrow(_LOCK, _array(only), webhook_id)
     if row is None:
         return None
@@ -184,7 +185,7 @@ async def rotate(
 
 
 async def retire_previous(connection: Connection, only: Collection[str] | None, webhook_id: str) -> bool:
-    """Sign with the current secret only, from now on. False as for `change`."""
+    """Sign with the current secret only, from now on. Return False as `change` does."""
     row = await connection.fetchrow(_LOCK, _array(only), webhook_id)
     if row is None:
         return False
@@ -195,12 +196,12 @@ async def retire_previous(connection: Connection, only: Collection[str] | None, 
 
 
 async def remove(connection: Connection, only: Collection[str] | None, webhook_id: str) -> bool:
-    """Remove a webhook with its dead letters. False as for `change`."""
+    """Remove a webhook with its dead letters. Return False as `change` does."""
     return await connection.execute(_REMOVE, _array(only), webhook_id) == "DELETE 1"
 
 
 async def valid_secrets(reader: Reader, webhook_id: str) -> Secrets | None:
-    """What deliveries are to be signed with now; None when there is no such webhook."""
+    """Return the secrets that sign deliveries now; None when there is no such webhook."""
     row = await reader.fetchrow(_SECRETS, webhook_id)
     if row is None:
         return None
@@ -209,7 +210,7 @@ async def valid_secrets(reader: Reader, webhook_id: str) -> Secrets | None:
 
 
 async def _check_companies(connection: Connection, webhook_id: str, what: Change, limits: Limits) -> None:
-    """Of the companies that it is to be for and is not for yet, none may have its number already."""
+    """Raise `TooManyWebhooks` when a company that the change adds already has its limit of webhooks."""
     full = await connection.fetchval(_FULL, webhook_id, _array(what.companies), limits.of_a_company)
     if full is not None:
         raise TooManyWebhooks(f"the company {full} has {limits.of_a_company} webhooks or more")

@@ -1,4 +1,4 @@
-"""The newest version of WhatsApp Web that was found: one row, which all daemons of a database share."""
+"""The newest version of WhatsApp Web found so far: one row, which all daemons of a database share."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ _REMEMBER: LiteralString = """
 
 @dataclass(frozen=True, slots=True)
 class Remembered:
-    """A version, when it was found first and when last; Unix seconds."""
+    """A version, with the times when it was found first and last; Unix seconds."""
 
     version: str
     found_at: float
@@ -37,12 +37,12 @@ class VersionMemory:
         self._database = database
 
     async def recall(self) -> Remembered | None:
-        """What was found last; None when nothing was yet."""
+        """Return the last version found; None when none was yet."""
         row = await self._database.fetchrow(_RECALL)
         return None if row is None else Remembered(row["version"], row["found_at"], row["seen_at"])
 
     async def remember(self, version: str) -> None:
-        """``version`` was found now."""
+        """Record that ``version`` was found now."""
         await self._database.write(_remember, version)
 
 

@@ -1,4 +1,4 @@
-"""Whether everything that is stored of the companies can be opened and used: after a restore, or any day."""
+"""Checks that everything stored of the companies can be opened and used: after a restore, or any day."""
 
 from __future__ import annotations
 
@@ -29,20 +29,20 @@ _WEBHOOKS: LiteralString = "SELECT webhook_id, secrets, kek_id FROM webhooks ORD
 
 @final
 class Integrity(msgspec.Struct, rename="camel"):
-    """What was looked at and found."""
+    """What was checked and found."""
 
     companies: int = 0
     linked: int = 0
-    """Of them, those with credentials that a device file can be built from."""
+    """Companies with credentials that a device file can be built from."""
     values: int = 0
-    """Opened, credentials included."""
+    """Values that were opened, credentials included."""
     files: int = 0
-    """Of messages and uploads: what it takes to fetch them, opened."""
+    """Files of messages and uploads whose access data was opened."""
     webhooks: int = 0
     unreadable: dict[str, str] = msgspec.field(default_factory=dict[str, str])
-    """Companies, and webhooks, of which something cannot be opened or used, and what: they would not run, or their files not be fetched."""
+    """What cannot be opened or used, by company or webhook: such a company would not run, or its files could not be fetched."""
     left_out: dict[str, int] = msgspec.field(default_factory=dict[str, int])
-    """Companies with keys that a device file would be built without, and how many. Sessions among them are renegotiated."""
+    """How many keys of a company a device file would be built without. Sessions among them are renegotiated."""
 
 
 async def verify(reader: Reader, progress: Progress = lambda _done, _of: None) -> Integrity:
@@ -77,7 +77,7 @@ async def _verify_company(reader: Reader, company_id: str, found: Integrity) -> 
 
 
 def _faults(state: AuthState) -> Sequence[str]:
-    """The keys that cannot be used; `CodecError` when the credentials cannot."""
+    """Return the keys that cannot be used; `CodecError` when the credentials cannot."""
     if state.creds is None:
         return ()
     jid = str(device_from_creds(state.creds)["jid"])

@@ -1,7 +1,7 @@
-"""A new master key: every data key wrapped by it, and what is still stored plain sealed.
+"""Rotation to a new master key: wraps every data key by it and seals what is still stored plain.
 
-Each step is a transaction of its own and leaves everything readable by whoever knows both keys: it can be cut off at any point and begun
-anew. Nobody else has to stop meanwhile.
+Each step is its own transaction and leaves everything readable with both keys, so that a rotation can be interrupted at
+any point and begun again. Daemons keep running meanwhile.
 """
 
 from __future__ import annotations
@@ -73,12 +73,12 @@ class Rotated(msgspec.Struct):
     sealed_files: int = 0
     """Keys of files that were stored plain."""
     unreadable: dict[str, str] = msgspec.field(default_factory=dict[str, str])
-    """Companies that were left as they are, and why."""
+    """Companies that were left as they are, each with the reason."""
 
 
 @final
 class MasterKeyUse(msgspec.Struct, frozen=True, rename="camel"):
-    """How many data keys, and secrets of webhooks, a master key wraps."""
+    """How many data keys and webhook secrets a master key wraps."""
 
     master_key: str
     live: int
@@ -86,14 +86,14 @@ class MasterKeyUse(msgspec.Struct, frozen=True, rename="camel"):
 
 
 async def master_key_use(reader: Reader) -> list[MasterKeyUse]:
-    """Which master keys the database needs."""
+    """Return the master keys that the database needs."""
     return [MasterKeyUse(row["kek_id"], row["live"], row["archived"]) for row in await reader.fetch(_MASTERS)]
 
 
 async def rewrap_all(db: Database, master: MasterKey, rotated: Rotated, progress: Progress) -> None:
-    """Wrap every data key that is wrapped by another master key by ``master``. The vault knows the others.
+    """Wrap by ``master`` every data key that another master key wraps. The vault knows the others.
 
-    Those that cannot be unwrapped are left as they are and noted in ``rotated.unreadable``.
+    Keys that cannot be unwrapped are left as they are and noted in ``rotated.unreadable``.
     """
     total: int = await db.fetchval(_COUNT, master.id)
     while True:
@@ -105,7 +105,7 @@ async def rewrap_all(db: Database, master: MasterKey, rotated: Rotated, progress
                 rotated.rewrapped += done
                 rotated.unreadable |= failed
                 progress(min(rotated.rewrapped, total), total)
-        # Once more: a daemon that does not know the new key yet may have made one behind our back.
+        # Once more: a daemon that does not know the new key yet may have made a data key meanwhile.
         if rotated.rewrapped == before:
             return
 
@@ -121,7 +121,7 @@ class _Keys:
     """A table of data keys."""
 
     following: LiteralString
-    """Those beyond a place which another master key wraps, locked."""
+    """Selects, and locks, the keys beyond a place that another master key wraps."""
     from_row: Callable[[Row], StoredDataKey]
     replace: Callable[[Connection, Sequence[StoredDataKey]], Awaitable[None]]
 
@@ -132,7 +132,7 @@ _ALL_KEYS: Final = (
 )
 
 _Batch = tuple[tuple[str, str], int, dict[str, str]] | None
-"""Where to go on, how many were done, which were not and why; None: there are no more."""
+"""Where to go on, how many were done, and which were not, with the reason; None: there are no more."""
 
 
 async def _rewrap_batch(connection: Connection, keys: _Keys, master: MasterKey, after: tuple[str, str]) -> _Batch:
@@ -151,7 +151,7 @@ async def _rewrap_batch(connection: Connection, keys: _Keys, master: MasterKey, 
 
 
 async def seal_everything(db: Database, rotated: Rotated, progress: Progress) -> None:
-    """Seal what is stored plain: live values company by company, then archives, then what opens files."""
+    """Seal what is stored plain: live values company by company, then archives, then files' keys."""
     companies = [row["company_id"] for row in await db.fetch(_PLAIN)]
     for number, company_id in enumerate(companies, start=1):
         try:

@@ -1,5 +1,5 @@
-"""The regular clean-up: expired keys, old events, idempotency records, dead letters, credentials out of use, files that WhatsApp has
-deleted meanwhile."""
+"""The regular clean-up: expired keys, old events, idempotency records, dead letters, archived credentials, and files
+that WhatsApp has deleted meanwhile."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ _EXPIRED: LiteralString = "SELECT count(*) FROM whatsapp_keys WHERE expires_at <
 
 @final
 class Swept(msgspec.Struct, frozen=True, kw_only=True):
-    """What one sweep removed, and what it gave more time because a running session needs it."""
+    """What one sweep removed, and how many keys it extended because a running session needs them."""
 
     keys: int
     events: int
@@ -26,15 +26,15 @@ class Swept(msgspec.Struct, frozen=True, kw_only=True):
     media: int = 0
     archives: int = 0
     sealed_files: int = 0
-    """Not removed: keys of files that had been stored plain, and are sealed now."""
+    """Not removed: keys of files that had been stored plain and are now sealed."""
     refreshed: int
     dead_letters: int
     erased: int = 0
-    """Late rows of companies that were removed."""
+    """Late rows of removed companies."""
 
 
 def _unheard(_done: int, _of: int) -> None:
-    """Nobody wants to know."""
+    """Ignore the progress."""
 
 
 async def sweep(
@@ -46,7 +46,7 @@ async def sweep(
     batch_rows: int = 1000,
     progress: Callable[[int, int], None] = _unheard,
 ) -> Swept:
-    """Remove what is over, ``batch_rows`` a transaction. ``progress`` is told of the keys, by far the most."""
+    """Remove what has expired, ``batch_rows`` a transaction. ``progress`` counts the keys only, by far the most."""
     total: int = await db.fetchval(_EXPIRED)
     done = 0
 

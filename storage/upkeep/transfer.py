@@ -1,7 +1,8 @@
-"""A company's whole auth state in and out of the database, in one transaction each.
+"""Moves a company's whole auth state in and out of the database, in one transaction each.
 
-Values pass through `auth_state` only. An import writes as a device file would: under the company's lease, with a name for the file that is
-the directory's digest, so that the same directory is recognised and no real device file is ever taken for it.
+Values pass through `auth_state` only. An import writes as a device file would: under the company's lease, with the
+directory's digest as the file's name, so that the same directory is recognised and never confused with a real device
+file.
 """
 
 from __future__ import annotations
@@ -25,7 +26,7 @@ Standing: TypeAlias = Literal["free", "stored", "moved on", "taken"]
 """What a company has of a device: nothing; exactly this directory; this device, used since; another device."""
 
 EXPORTED: Final = "exported to Baileys"
-"""Why a handed-over state was archived; its digest follows."""
+"""The reason of an archive whose state was handed over; its digest follows."""
 
 _ELSEWHERE: LiteralString = "SELECT company_id FROM whatsapp_journal WHERE file_id = $1 AND company_id <> $2 LIMIT 1"
 _LAST_REASON: LiteralString = "SELECT reason FROM whatsapp_auth_archive WHERE company_id = $1 ORDER BY id DESC LIMIT 1"
@@ -33,33 +34,33 @@ _LAST_REASON: LiteralString = "SELECT reason FROM whatsapp_auth_archive WHERE co
 
 @final
 class Arrival(msgspec.Struct, frozen=True):
-    """A state to take in."""
+    """A state to import."""
 
     company_id: str
     source: str
-    """Digest of where it comes from."""
+    """Digest of its source."""
     creds: bytes
     changes: Sequence[KeyChange]
 
     @property
     def file_id(self) -> str:
-        """Stands for the device file that there is not yet."""
+        """Stands for the device file, which does not exist yet."""
         return f"baileys-{self.source[:32]}"
 
     @property
     def digest(self) -> str:
-        """Of what is to be found in the database afterwards."""
+        """Digest of what the database must hold afterwards."""
         keys = ((change.key_type, change.key_id, change.value) for change in self.changes if change.value is not None)
         return digest_of(self.creds, keys)
 
 
 @final
 class MoveRefused(StorageError):
-    """The move would have left something other than what was meant; nothing was written. The text says what."""
+    """The move would not have stored what was meant; nothing was written. The text says what differs."""
 
 
 def digest_of(creds: bytes | None, keys: Iterable[tuple[str, str, bytes]]) -> str:
-    """One digest for an auth state, however the JSON is laid out."""
+    """Return one digest for an auth state, independent of the JSON's layout."""
     whole = hashlib.sha256(b"" if creds is None else _canonical(creds))
     for key_type, key_id, value in sorted(keys):
         for part in (key_type.encode(), key_id.encode(), _canonical(value)):
@@ -68,7 +69,7 @@ def digest_of(creds: bytes | None, keys: Iterable[tuple[str, str, bytes]]) -> st
 
 
 async def standing(reader: Reader, arrival: Arrival) -> Standing:
-    """What the company has already."""
+    """Return what the company has already."""
     state = await auth_state.load(reader, arrival.company_id)
     if state.creds is None:
         return "free"
@@ -78,15 +79,16 @@ async def standing(reader: Reader, arrival: Arrival) -> Standing:
 
 
 async def owner_of_source(reader: Reader, arrival: Arrival) -> str | None:
-    """Another company that this very directory was imported into and that has not run since; None when there is none."""
+    """Return another company that this very directory was imported into and that has not run since; None when there is none."""
     found: str | None = await reader.fetchval(_ELSEWHERE, arrival.file_id, arrival.company_id)
     return found
 
 
 async def take_in(connection: Connection, arrival: Arrival, lease: Lease, stored: Callable[[int], None]) -> None:
-    """Write the state in batches, read it back, and have the company run from now on (unless it was told to stop).
+    """Write the state in batches, read it back, and have the company run from now on unless its record says stopped.
 
-    Raises what `commit_deltas` refuses with, or `MoveRefused` when it does not read back as it was meant; the transaction is void then.
+    Raises the errors of `commit_deltas`, or `MoveRefused` when the state does not read back as meant; the transaction
+    is void then.
     """
     if await standing(connection, arrival) != "free":
         raise MoveRefused(f"company {arrival.company_id} has a device already")
@@ -106,9 +108,10 @@ async def take_in(connection: Connection, arrival: Arrival, lease: Lease, stored
 
 
 async def hand_over(connection: Connection, state: AuthState, lease: Lease, digest: str) -> None:
-    """Archive the state, which somebody else is going to use, and have the company stay stopped.
+    """Archive the state, which another program will use, and keep the company stopped.
 
-    ``digest`` names where it went. `MoveRefused` when it is not ``state`` any more, `LeaseLost` when the lease is not ours.
+    ``digest`` names the destination. `MoveRefused` when the stored state is no longer ``state``, `LeaseLost` when the
+    lease is not ours.
     """
     present = await auth_state.load(connection, state.company_id)
     if digest_of(present.creds, present.keys) != digest_of(state.creds, state.keys):
@@ -121,7 +124,7 @@ async def hand_over(connection: Connection, state: AuthState, lease: Lease, dige
 
 
 async def was_handed_over(reader: Reader, company_id: str, digest: str) -> bool:
-    """Whether the company has no device now and the last one was handed over under this digest."""
+    """Return whether the company has no device now and the last one was handed over under this digest."""
     state = await auth_state.load(reader, company_id)
     return state.creds is None and await reader.fetchval(_LAST_REASON, company_id) == f"{EXPORTED} {digest}"
 
@@ -149,7 +152,7 @@ def _deltas(arrival: Arrival, lease: Lease) -> Iterable[Delta]:
 
 
 def _identity(creds: bytes) -> object:
-    """What makes a device this device."""
+    """Return what identifies a device: its public identity key."""
     found: dict[str, Any] = json_object(read_json(creds)) or {}
     return (json_object(found.get("signedIdentityKey")) or {}).get("public")
 
