@@ -97,7 +97,7 @@ def hold_state_dir(path: Path) -> Generator[None]:
         withdraw(path)
         with suppress(
             OSError
-        ):  # a full disk: who holds the directory is only said to others, the lock is what keeps them out
+        ):  # a full disk: the pid is only information for others, the lock is what excludes them
             os.ftruncate(descriptor, 0)
             os.pwrite(descriptor, str(os.getpid()).encode(), 0)
         try:

@@ -1,4 +1,4 @@
-"""Whose a Signal session is: a phone number's or a LID's. Baileys 7 writes it into the address, Baileys 6 does not."""
+"""The owner of a Signal session: a phone number or a LID. Baileys 7 writes it into the address, Baileys 6 does not."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ _LID_DIGITS: Final = 14
 
 @final
 class Addresses:
-    """What the directory says about users, and the addresses that follow from it."""
+    """What the directory says about users, and the addresses that follow."""
 
     def __init__(self, *, is_v7: bool, lids: Iterable[str], numbers: Iterable[str]) -> None:
         self._is_v7 = is_v7
@@ -27,7 +27,7 @@ class Addresses:
         self._numbers = frozenset(numbers)
 
     def resolve(self, user: str) -> tuple[str, Kind, str | None]:
-        """The user part of whatsmeow's address for the user part of Baileys', what it is, and why if that was guessed.
+        """Return the user part of whatsmeow's address for the user part of Baileys', its kind, and the reason if the kind was guessed.
 
         `CodecError` for a domain that neither side knows.
         """

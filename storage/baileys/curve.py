@@ -1,4 +1,4 @@
-"""What Signal's records are made of: keys on Curve25519, their signatures, derived secrets. Checks that Baileys leaves out."""
+"""The parts of Signal's records: Curve25519 keys, their signatures, derived secrets. Makes checks that Baileys leaves out."""
 
 from __future__ import annotations
 
@@ -23,11 +23,11 @@ _LOW_ORDER: Final = frozenset(
         39382357235489614581723060781553021112529911719440698176882885853963445705823,
     )
 )
-"""u-coordinates that make every agreement the same; no honest key has one."""
+"""u-coordinates that make every agreement the same; no honestly generated key has one."""
 
 
 def secret(value: object, what: str, size: int = KEY_SIZE) -> bytes:
-    """Bytes of exactly this size, from any of the Buffer forms; `CodecError` names ``what`` otherwise."""
+    """Return bytes of exactly this size, from any of the Buffer forms; otherwise `CodecError` names ``what``."""
     try:
         data = decode_buffer(value)
     except CodecError as error:
@@ -38,7 +38,7 @@ def secret(value: object, what: str, size: int = KEY_SIZE) -> bytes:
 
 
 def typed_public(value: object, what: str) -> bytes:
-    """A public key with Signal's type byte, 33 bytes, whether or not it came with it; `CodecError` when it is no good point."""
+    """Return a public key with Signal's type byte, 33 bytes, given with or without it; `CodecError` when it is no valid point."""
     try:
         data = decode_buffer(value)
     except CodecError as error:
@@ -53,7 +53,7 @@ def typed_public(value: object, what: str) -> bytes:
 
 
 def require_pair(public: bytes, private: bytes, what: str) -> None:
-    """`CodecError` unless the public key (32 or 33 bytes) is the private key's."""
+    """Raise `CodecError` unless the public key (32 or 33 bytes) belongs to the private key."""
     if public_key(private) != public[-KEY_SIZE:]:
         raise CodecError(f"{what}: the public key does not belong to the private key")
 
@@ -64,7 +64,7 @@ def derive(seed: bytes, info: bytes, size: int) -> bytes:
 
 
 def is_signed(public: bytes, message: bytes, signature: bytes) -> bool:
-    """Whether the owner of ``public`` (32 bytes) signed this, in libsignal's form of XEdDSA: the sign bit is the signature's last."""
+    """Return whether ``public``'s owner (32 bytes) signed this, in libsignal's form of XEdDSA: the sign bit is the signature's last."""
     if len(public) != KEY_SIZE or len(signature) != 2 * KEY_SIZE:
         return False
     u = int.from_bytes(public, "little") & (2**255 - 1)

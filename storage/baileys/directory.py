@@ -1,4 +1,4 @@
-"""A directory of ``useMultiFileAuthState``: read whole, and recognised again by its digest."""
+"""Reads a directory of ``useMultiFileAuthState`` whole, and identifies it by its digest."""
 
 from __future__ import annotations
 
@@ -15,10 +15,10 @@ from storage.baileys.names import CREDS_FILE
 MAX_FILES: Final = 200_000
 MAX_FILE_BYTES: Final = 16 * 1024 * 1024
 MAX_BYTES: Final = 128 * 1024 * 1024
-"""What an engine process takes of one company at most."""
+"""The most that an engine process accepts for one company."""
 
 Progress = Callable[[int, int], None]
-"""Called with what is done and what there is to do."""
+"""Called with the number done and the total."""
 
 
 @final
@@ -28,7 +28,7 @@ class BaileysError(Exception):
 
 @dataclass(frozen=True, slots=True)
 class SourceFile:
-    """One file as it was read."""
+    """One file, as read."""
 
     name: str
     data: bytes
@@ -38,22 +38,22 @@ class SourceFile:
 
 @dataclass(frozen=True, slots=True)
 class Source:
-    """A Baileys auth state as it was read, wherever it was kept: as the files that Baileys' own store would have."""
+    """A Baileys auth state as read, from any store, in the form of the files that Baileys' own store would have."""
 
     creds_at: str
-    """Where its credentials are, for people."""
+    """Where its credentials are, for messages to people."""
     files: tuple[SourceFile, ...]
     """By name."""
     unreadable: tuple[tuple[str, str], ...]
-    """What is no file that can be read, with the reason."""
+    """Names of entries that cannot be read as files, each with the reason."""
     digest: str
-    """Of names and contents."""
+    """Digest of names and contents."""
     expired: tuple[str, ...] = ()
-    """Names of what its own store had given up already."""
+    """Names of entries that had expired in their own store."""
 
     @property
     def written_at(self) -> float:
-        """When the newest file was written."""
+        """The time when the newest file was written."""
         return max((file.written_at for file in self.files), default=0.0)
 
     def find(self, name: str) -> SourceFile | None:
@@ -63,13 +63,13 @@ class Source:
 
 @dataclass(frozen=True, slots=True)
 class Directory(Source):
-    """A directory as it was read."""
+    """A directory, as read."""
 
     path: Path = Path()
 
 
 def read_directory(path: Path, progress: Progress = lambda _done, _of: None) -> Directory:
-    """Read every file of the directory; `BaileysError` when it is none, or larger than any auth state."""
+    """Read every file of the directory; `BaileysError` when it is no directory, or larger than any auth state."""
     names = _names(path)
     files: list[SourceFile] = []
     unreadable: list[tuple[str, str]] = []
@@ -89,7 +89,7 @@ def read_directory(path: Path, progress: Progress = lambda _done, _of: None) -> 
 
 
 def digest_of(files: Iterable[tuple[str, bytes]]) -> str:
-    """One digest for names and contents, whatever their order."""
+    """Return one digest for names and contents, independent of their order."""
     whole = hashlib.sha256()
     for name, data in sorted(files):
         raw = os.fsencode(name)
@@ -98,7 +98,7 @@ def digest_of(files: Iterable[tuple[str, bytes]]) -> str:
 
 
 def listing(path: Path) -> frozenset[tuple[str, int, int]]:
-    """Name, size and time of every entry: differs when anybody wrote in between."""
+    """Return name, size and time of every entry. Any write in between changes the result."""
     found: set[tuple[str, int, int]] = set()
     for name in _names(path):
         facts = (path / name).lstat()
@@ -119,7 +119,7 @@ def _names(path: Path) -> list[str]:
 
 
 def _read(path: Path) -> SourceFile:
-    # Neither links, which may lead anywhere, nor pipes, which may block for ever.
+    # Skip links, which may lead anywhere, and pipes, which may block for ever.
     descriptor = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
     with os.fdopen(descriptor, "rb") as file:
         facts = os.fstat(descriptor)

@@ -1,6 +1,6 @@
-"""A company's auth state as the files of a Baileys 7 directory. Pure: nothing is written here.
+"""Converts a company's auth state to the files of a Baileys 7 directory. Pure: writes nothing.
 
-One-way things stay behind and are negotiated anew: keys of messages that had not arrived yet, what only whatsmeow keeps, and the chat
+Left behind and negotiated anew: keys of messages that had not arrived yet, what only whatsmeow keeps, and the chat
 settings, which WhatsApp sends again whole.
 """
 
@@ -37,16 +37,16 @@ _NOT_NEEDED: Final = {
 
 @dataclass(frozen=True, slots=True)
 class Export:
-    """The files to write and what became of everything."""
+    """The files to write, and a report on every key."""
 
     files: dict[str, bytes]
     report: Report
     skipped_messages: int
-    """Messages that had not arrived when their successors did: should they still come, Baileys asks for them again."""
+    """Messages that had not arrived when their successors did. If they still come, Baileys asks for them again."""
 
     @property
     def digest(self) -> str:
-        """Of the directory when it is written."""
+        """Digest of the directory once it is written."""
         return digest_of(self.files.items())
 
 
@@ -66,7 +66,7 @@ def export_files(state: AuthState, now_ms: int) -> Export:
 
 @final
 class _Converter:
-    """Takes one key after another and keeps the files."""
+    """Converts one key after another and collects the files."""
 
     def __init__(self, now_ms: int) -> None:
         self.files: dict[str, bytes] = {}
@@ -107,7 +107,7 @@ class _Converter:
             self.report.leave(name, "broken", str(error) if isinstance(error, CodecError) else "of another shape")
 
     def finish(self, creds: bytes) -> None:
-        """What follows from all keys together: the index of tokens and ``creds.json``."""
+        """Write what follows from all keys together: the index of tokens and ``creds.json``."""
         if self._tokens:
             index = {"token": encode_buffer(msgspec.json.encode(self._tokens))}
             self.files[file_name("tctoken", _INDEX)] = msgspec.json.encode(index)
@@ -118,9 +118,10 @@ class _Converter:
         self.report.files = len(self.files)
 
     def _repeat_group_keys(self, own_lid: str) -> None:
-        """Other people's sender keys by phone number too: whatsmeow keeps them by LID, Baileys looks for them as the group calls people.
+        """Write other people's sender keys under their phone numbers too.
 
-        Not our own: used under two names, its messages would be encrypted with the same keys twice.
+        whatsmeow keeps them by LID, Baileys looks them up as the group calls people. Our own key stays out: used under two
+        names, it would encrypt two messages with the same keys.
         """
         for group, user, device, value in self._group_keys:
             lid, _, domain = user.partition("_")
@@ -169,7 +170,7 @@ class _Converter:
     # --- creds.json ---
 
     def _creds(self, creds: bytes) -> dict[str, Any]:
-        device_from_creds(creds)  # whole, or nothing is written
+        device_from_creds(creds)  # raises unless complete: then nothing is written
         found = json_object(read_json(creds)) or {}
         kept = {name: value for name, value in found.items() if name != "whatsmeow"}
         next_id = max(self._pre_keys, default=0) + 1

@@ -1,4 +1,4 @@
-"""Baileys' ``creds.json``: the device itself. Whatever is wrong with it is an error, because Baileys itself would make a new identity."""
+"""Baileys' ``creds.json``: the device itself. Any fault in it is an error, because Baileys would make a new identity."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from storage.whatsmeow.creds import SqlValue, creds_from_device, device_from_cre
 _PAIRS: Final = ("noiseKey", "signedIdentityKey")
 _ACCOUNT: Final = (b"\x06\x00", b"\x06\x05")
 _DEVICE: Final = (b"\x06\x01", b"\x06\x06")
-"""What is signed begins with; the second is for accounts that Meta hosts."""
+"""The beginnings of the signed data; the second of each is for accounts that Meta hosts."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,7 +24,7 @@ class Identity:
     """A linked device, checked."""
 
     creds: bytes
-    """As wasup keeps them."""
+    """In wasup's form."""
     jid: str
     lid: str | None
     own: Own
@@ -46,7 +46,7 @@ class Identity:
 
 
 def read_identity(data: bytes) -> Identity:
-    """The device in ``creds.json``; `CodecError` when it is torn, not linked, or its keys do not belong together."""
+    """Return the device in ``creds.json``; `CodecError` when it is torn, not linked, or its keys do not belong together."""
     try:
         top = json_object(read_json(data))
     except msgspec.DecodeError as error:
@@ -72,7 +72,7 @@ def read_identity(data: bytes) -> Identity:
 
 
 def _require_keys(top: dict[str, Any], row: dict[str, SqlValue]) -> None:
-    """Every public key must be its private key's, and the signed pre-key signed."""
+    """Raise `CodecError` unless every public key matches its private key and the signed pre-key is signed."""
     pairs = {name: (json_object(top.get(name)) or {}) for name in _PAIRS}
     signed = json_object(top.get("signedPreKey")) or {}
     pairs["signedPreKey.keyPair"] = json_object(signed.get("keyPair")) or {}
@@ -86,7 +86,7 @@ def _require_keys(top: dict[str, Any], row: dict[str, SqlValue]) -> None:
 
 
 def _account_warnings(row: dict[str, SqlValue], identity: bytes) -> tuple[str, ...]:
-    """Baileys never looks whether the phone's signatures hold; peers do, when a session begins."""
+    """Return warnings about the phone's signatures. Baileys never verifies them; peers do, when a session begins."""
     details, account_key = _bytes(row, "adv_details"), _bytes(row, "adv_account_sig_key")
     account, device = _bytes(row, "adv_account_sig"), _bytes(row, "adv_device_sig")
     warnings: list[str] = []

@@ -1,6 +1,7 @@
-"""A Baileys directory as the auth state of a company. Pure: nothing is written here, and the same directory gives the same result.
+"""Converts a Baileys directory to the auth state of a company. Pure: writes nothing, and the same directory gives the same result.
 
-What cannot be used is left out and reported: a missing session heals itself by a retry receipt. Only the identity must be whole.
+Unusable entries are left out and reported: a retry receipt restores a missing session. Only the identity must be
+complete.
 """
 
 from __future__ import annotations
@@ -27,7 +28,7 @@ from storage.whatsmeow.codec import CodecError
 from storage.whatsmeow.rows import KINDS, Values, encode_value, key_id, key_parts, rows_of, session_fault
 
 LID_TTL_S: Final = 7 * 86_400.0
-"""Older LID mappings stay behind, by the time their file was written."""
+"""LID mappings whose file is older than this are left behind."""
 
 _NOT_NEEDED: Final = {
     "sender-key-memory": "who has the own sender keys: they are handed out again",
@@ -41,13 +42,13 @@ _MAX_PRE_KEY_ID: Final = (1 << 24) - 1
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """What is to be stored for a company."""
+    """What to store for a company."""
 
     identity: Identity
     changes: tuple[KeyChange, ...]
     report: Report
     digest: str
-    """Of the directory it was made from."""
+    """Digest of the directory it was made from."""
 
 
 def plan_import(source: Source, now_s: float, progress: Progress = lambda _done, _of: None) -> Plan:
@@ -67,7 +68,7 @@ def plan_import(source: Source, now_s: float, progress: Progress = lambda _done,
 
 @final
 class _Converter:
-    """Takes one file after another and keeps what becomes of it."""
+    """Converts one file after another and collects the keys."""
 
     def __init__(self, source: Source, identity: Identity, now_s: float) -> None:
         self._source = source
@@ -91,7 +92,7 @@ class _Converter:
         }
 
     def run(self, progress: Progress) -> None:
-        """Convert every file; LID mappings first, because addresses are read with their help."""
+        """Convert every file; LID mappings first, because reading addresses needs them."""
         for name, why in self._source.unreadable:
             self.report.leave(name, "unreadable", why)
         for name in self._source.expired:
@@ -101,7 +102,7 @@ class _Converter:
             if file.name not in known:
                 self.report.leave(file.name, "unknown", "not a name that Baileys gives")
         self._read_lids()
-        # Identity keys last: the one in a file is newer than the one a session began with.
+        # Identity keys last: the one in a file is newer than the one that a session began with.
         self._named.sort(key=lambda one: one[1][0] == "identity-key")
         for number, (file, (kind, key)) in enumerate(self._named, 1):
             self._one(file, kind, key)
@@ -109,7 +110,7 @@ class _Converter:
         self._finish()
 
     def changes(self) -> tuple[KeyChange, ...]:
-        """All keys to store, in a fixed order."""
+        """Return all keys to store, in a fixed order."""
         return tuple(KeyChange(kind, key, value) for (kind, key), value in sorted(self._values.items()))
 
     def _read_lids(self) -> None:
@@ -197,7 +198,8 @@ class _Converter:
         self._fill_up_pre_keys()
 
     def _fill_up_pre_keys(self) -> None:
-        """whatsmeow counts on from the highest pre-key it has: where that one was used up, a filler keeps its number from coming again."""
+        """Keep whatsmeow, which counts on from its highest pre-key, from reusing a number: if the highest was used
+        up, store a filler there."""
         highest = max((int(key) for kind, key in self._values if kind == "pre-key"), default=0)
         last = self._identity.next_pre_key_id - 1
         if highest < last <= _MAX_PRE_KEY_ID:
@@ -213,6 +215,6 @@ class _Converter:
     def _put(self, key_type: str, parts: Values, values: Values, *, counts_as: str | None = None) -> None:
         kind = KINDS[key_type]
         name, value = key_id(kind, parts), encode_value(kind, values)
-        rows_of(self._identity.jid, key_type, name, value)  # what the device file will be built with
+        rows_of(self._identity.jid, key_type, name, value)  # check with the conversion that builds the device file
         self._values[key_type, name] = value
         self.report.moved[counts_as or key_type] += 1

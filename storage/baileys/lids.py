@@ -1,4 +1,4 @@
-"""LID mappings of a Baileys directory: two files each, one for either direction, which need not agree."""
+"""LID mappings of a Baileys directory: two files each, one for either direction, which may disagree."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from storage.whatsmeow.rows import LID_MAPPING, REVERSE, encode_lid
 
 @final
 class LidMappings:
-    """Collects the files; where they contradict each other, the one written last is believed."""
+    """Collects the files; where two contradict each other, the one written last wins."""
 
     def __init__(self, report: Report, *, oldest_s: float) -> None:
         self._report = report
@@ -24,7 +24,7 @@ class LidMappings:
         self._numbers: set[str] = set()
 
     def add(self, file: SourceFile, key: str) -> None:
-        """Take one file. Those that are too old say who is who all the same, but stay behind."""
+        """Take one file. One that is too old still identifies its users but is left behind."""
         other = _digits(file.data)
         if other is None:
             self._report.leave(file.name, "broken", "the digits of an address were expected")
@@ -39,15 +39,15 @@ class LidMappings:
             self._pairs.append((file.written_at, file.name, pn, lid))
 
     def lid_users(self) -> set[str]:
-        """Every user known to be a LID."""
+        """Return every user known to be a LID."""
         return self._lids - self._numbers
 
     def pn_users(self) -> set[str]:
-        """Every user known to be a phone number."""
+        """Return every user known to be a phone number."""
         return set(self._numbers)
 
     def values(self) -> dict[tuple[str, str], bytes]:
-        """Both directions of every mapping: no phone number and no LID twice."""
+        """Return both directions of every mapping; no phone number and no LID occurs twice."""
         lid_of: dict[str, str] = {}
         pn_of: dict[str, str] = {}
         for _, name, pn, lid in sorted(self._pairs, reverse=True):

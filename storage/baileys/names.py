@@ -1,7 +1,8 @@
 """File names of Baileys' ``useMultiFileAuthState``: ``creds.json`` and ``<type>-<id>.json``.
 
-Baileys writes ``/`` as ``__`` and ``:`` as ``-``, which cannot be undone in general: types contain each other's names and ids may hold
-dashes. So a name is read by its type, the longest first, and then by the form that ids of that type have.
+Baileys writes ``/`` as ``__`` and ``:`` as ``-``, which cannot be reversed in general: type names contain each other
+and ids may contain dashes. So a name is matched against the types, the longest first, and then against the form of that
+type's ids.
 """
 
 from __future__ import annotations
@@ -37,11 +38,11 @@ _FORMS: Final = {
     "app-state-sync-key": re.compile(r"[A-Za-z0-9+_]+={0,2}"),
     "lid-mapping": re.compile(r"[0-9]+(?:_reverse)?"),
 }
-"""Ids that do not look like this cannot have come from Baileys."""
+"""Ids of another form cannot come from Baileys."""
 
 
 def parse_name(name: str) -> tuple[str, str] | None:
-    """Type and id of a key's file; None for a name that is none (``creds.json`` among them)."""
+    """Return type and id of a key's file; None for any other name (``creds.json`` among them)."""
     if not name.endswith(_SUFFIX):
         return None
     stem = name.removesuffix(_SUFFIX)
@@ -53,17 +54,17 @@ def parse_name(name: str) -> tuple[str, str] | None:
 
 
 def file_name(key_type: str, key_id: str) -> str:
-    """The file that Baileys keeps this key in."""
+    """Return the name of the file that Baileys keeps this key in."""
     return f"{key_type}-{key_id}{_SUFFIX}".replace("/", "__").replace(":", "-")
 
 
 def sender_key_id(group: str, user: str, device: str) -> str:
-    """Baileys' id of a sender key."""
+    """Return Baileys' id of a sender key."""
     return f"{group}::{user}::{device}"
 
 
 def _restore(key_type: str, text: str) -> str | None:
-    """The id before Baileys made a file name of it."""
+    """Return the id that Baileys made this part of a file name from; None when it cannot be one."""
     form = _FORMS.get(key_type)
     match = form.fullmatch(text) if form is not None else None
     if form is not None and match is None:

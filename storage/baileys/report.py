@@ -1,4 +1,4 @@
-"""What became of each thing in a Baileys directory, for the operator who moves a company."""
+"""What happened to each entry of a Baileys directory, for the operator who moves a company."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import msgspec
 Verdict: TypeAlias = Literal["unreadable", "unknown", "broken", "expired", "not needed", "contradicted"]
 
 MAX_LISTED: Final = 1000
-"""Entries of a list in the report; beyond it only their number grows."""
+"""Entries of a list in the report; beyond it only the count grows."""
 
 
 @final
@@ -36,7 +36,7 @@ class Report(msgspec.Struct, rename="camel"):
     """Counts by type, everything left behind with the reason, and what was guessed."""
 
     generation: str = ""
-    """``v6`` or ``v7``; how Signal addresses are written decides."""
+    """``v6`` or ``v7``, by the form of its Signal addresses."""
     files: int = 0
     moved: Counter[str] = msgspec.field(default_factory=Counter[str])
     """By type of Baileys' key; ``creds`` counts 1."""
@@ -46,15 +46,15 @@ class Report(msgspec.Struct, rename="camel"):
     ambiguous: list[Ambiguous] = msgspec.field(default_factory=list[Ambiguous])
     warnings: list[str] = msgspec.field(default_factory=list[str])
     truncated: int = 0
-    """Old chains, archived states and skipped messages inside sessions that the other library has no room for."""
+    """Old chains, archived states and skipped messages inside sessions, for which the other library has no room."""
 
     def leave(self, name: str, verdict: Verdict, reason: str) -> None:
-        """Count what stays behind."""
+        """Record an entry that is left behind."""
         self.left[verdict] += 1
         if len(self.left_behind) < MAX_LISTED:
             self.left_behind.append(Left(name, verdict, reason))
 
     def guess(self, name: str, taken_as: Literal["pn", "lid"], reason: str) -> None:
-        """Note a session whose owner had to be guessed."""
+        """Record a session whose owner had to be guessed."""
         if len(self.ambiguous) < MAX_LISTED:
             self.ambiguous.append(Ambiguous(name, taken_as, reason))

@@ -1,7 +1,7 @@
-"""Taking a Baileys directory out of use. Two owners of one device fork its Signal ratchets, and both lose messages.
+"""Takes a Baileys directory out of use. Two owners of one device fork its Signal ratchets, and both lose messages.
 
-The directory is renamed, and a file takes its name: Baileys refuses to start on what is no directory, where on a missing one it would
-make a new identity. The file says what has become of it, so that an import that was interrupted finds its way.
+The directory is renamed, and a file takes its name: Baileys refuses to start on a file, whereas without a directory it
+would make a new identity. The file says where the directory went, so that an interrupted import can be finished.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ _BACKUP: Final = ".backup-"
 
 @final
 class Tombstone(msgspec.Struct, frozen=True, rename="camel"):
-    """What stands in the directory's place."""
+    """The content of the file in the directory's place."""
 
     company_id: str
     digest: str
@@ -46,7 +46,7 @@ class Tombstone(msgspec.Struct, frozen=True, rename="camel"):
 
 @contextmanager
 def hold_directory(path: Path) -> Generator[None]:
-    """Keep other imports off this directory, until the block ends or the process does. `BaileysError` when one is under way."""
+    """Keep other imports off this directory until the block or the process ends. `BaileysError` when one is running."""
     try:
         descriptor = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
     except OSError as error:
@@ -62,7 +62,7 @@ def hold_directory(path: Path) -> Generator[None]:
 
 
 def back_up(source: Directory, stamp: str) -> Path:
-    """Write a tar archive of what was read beside the directory, durably, and read it again. `BaileysError` with nothing left."""
+    """Write a tar archive of what was read beside the directory, durably, and verify it. On `BaileysError` no archive remains."""
     target = source.path.with_name(f"{source.path.name}{_BACKUP}{stamp}.tar")
     try:
         descriptor = os.open(target, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
@@ -102,7 +102,7 @@ def _digest_of_archive(path: Path) -> str:
 
 
 def seal(path: Path, tombstone: Tombstone) -> Path:
-    """Rename the directory, put the tombstone in its place, and return where it is now. `BaileysError` with nothing changed."""
+    """Rename the directory, write the tombstone in its place, and return the new path. On `BaileysError` nothing has changed."""
     moved = path.with_name(tombstone.moved_to)
     if moved.exists():
         raise BaileysError(f"{moved} is there already; move it away")
@@ -122,7 +122,7 @@ def seal(path: Path, tombstone: Tombstone) -> Path:
 
 
 def moved_name(path: Path, stamp: str) -> str:
-    """The name a directory gets when it is sealed."""
+    """Return the name that a directory gets when it is sealed."""
     return f"{path.name}{_MOVED}{stamp}"
 
 
@@ -139,7 +139,7 @@ def mark_done(path: Path, tombstone: Tombstone) -> None:
 
 
 def find_tombstone(path: Path) -> Tombstone | None:
-    """The tombstone in the directory's place, None when there is none. `BaileysError` for any other file."""
+    """Return the tombstone in the directory's place, None when there is none. `BaileysError` for any other file."""
     if path.is_dir() or not path.exists():
         return None
     try:
@@ -150,7 +150,7 @@ def find_tombstone(path: Path) -> Tombstone | None:
 
 
 def find_moved(path: Path) -> Path | None:
-    """Where the directory went when the import ended between its renaming and its tombstone; None when it did not."""
+    """Return the directory's new path when an import ended between the renaming and the tombstone; None when none did."""
     if path.exists():
         return None
     found = sorted(path.parent.glob(f"{_glob_escaped(path.name)}{_MOVED}*"))

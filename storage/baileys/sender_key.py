@@ -1,6 +1,6 @@
 """Sender keys of groups: Baileys' list of states as the record of Go's libsignal (whatsmeow), and back. Nothing is lost either way.
 
-Baileys adds at the end and uses the last state, Go adds in front and uses the first. Both keep the seeds of skipped messages.
+Baileys appends a state and uses the last, Go prepends one and uses the first. Both keep the seeds of skipped messages.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ MAX_MESSAGE_KEYS: Final = 2000
 _UINT32: Final = 1 << 32
 _INFO: Final = b"WhisperGroup"
 _NO_KEY: Final = bytes(KEY_SIZE)
-"""What Go writes as the private key of somebody else's sender key."""
+"""The private key that Go writes for another member's sender key."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,11 +32,11 @@ class SenderKey:
 
     record: bytes
     left_out: int
-    """States and skipped messages for which Go has no room."""
+    """States and skipped messages that exceed Go's limits."""
 
 
 def from_baileys(value: object) -> SenderKey:
-    """Go's record of a Baileys sender key file, in any form it ever had; `CodecError` when it is empty or not whole."""
+    """Return Go's record of a Baileys sender key file, of any version; `CodecError` when it is empty or incomplete."""
     states = _once([_object(state, "state") for state in _states(value)], _baileys_id)
     if not states:
         raise CodecError("it holds no key yet")
@@ -51,7 +51,7 @@ def from_baileys(value: object) -> SenderKey:
 
 
 def to_baileys(record: bytes) -> dict[str, str]:
-    """The value of Baileys' file for Go's record: a Buffer of JSON. `CodecError` when it is not whole."""
+    """Return the value of Baileys' file for Go's record: a Buffer of JSON. `CodecError` when the record is incomplete."""
     try:
         found = json_object(read_json(record))
     except msgspec.DecodeError:
@@ -59,7 +59,7 @@ def to_baileys(record: bytes) -> dict[str, str]:
     if found is None:
         raise CodecError("a sender key record was expected")
     states = [_object(state, "state") for state in json_array(found.get("SenderKeyStates")) or []]
-    # Of two states with one id Go uses the first, Baileys the first too, which is the last here.
+    # Of two states with one id each library uses the first in Go's order, which is the last here.
     states = list(reversed(_once(states, _go_id)))
     if not states:
         raise CodecError("it holds no key yet")
@@ -70,7 +70,7 @@ def to_baileys(record: bytes) -> dict[str, str]:
 
 
 def _states(value: object) -> list[Any]:
-    """The list of states: as it is (Baileys 6.6), or as the bytes of its JSON."""
+    """Return the list of states, given as a list (Baileys 6.6) or as the bytes of its JSON."""
     states = json_array(value)
     if states is not None and (not states or json_object(states[0]) is not None):
         return states
@@ -84,7 +84,7 @@ def _states(value: object) -> list[Any]:
 
 
 def _once(states: list[dict[str, Any]], id_of: Callable[[dict[str, Any]], int]) -> list[dict[str, Any]]:
-    """Of states with one id the first, which is the one that the library uses."""
+    """Return the first of the states with each id, which is the one that the library uses."""
     found: dict[int, dict[str, Any]] = {}
     for state in states:
         found.setdefault(id_of(state), state)
@@ -150,7 +150,7 @@ def _from_go(state: dict[str, Any]) -> dict[str, Any]:
 
 
 def _private(value: object, public: bytes) -> bytes | None:
-    """The signing key's private half when it is our own sender key; None for anybody else's."""
+    """Return the signing key's private half for our own sender key; None for another member's."""
     if value is None or (private := decode_buffer(value)) in {b"", _NO_KEY}:
         return None
     require_pair(public, secret(private, "signing key"), "signing key")

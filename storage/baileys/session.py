@@ -1,8 +1,8 @@
 """Signal sessions: libsignal-node's JSON (Baileys) as the JSON record of Go's libsignal (whatsmeow), and back.
 
-Both hold the same double ratchet. What differs: Baileys counts the last key used, Go the next one; Baileys keeps the seeds of skipped
-messages, Go what is derived from them, so those do not come back; Go's library ends its process on a record it cannot use, so nothing
-leaves here unchecked.
+Both hold the same double ratchet, with three differences. Baileys counts the last key used, Go the next one. Baileys
+keeps the seeds of skipped messages, Go what is derived from them, so those cannot be converted back. Go's library ends
+its process on a record that it cannot use, so every record is checked before it leaves this module.
 """
 
 from __future__ import annotations
@@ -29,12 +29,12 @@ _RECEIVING: Final = 2
 _OPEN: Final = -1
 _MESSAGE_KEYS: Final = b"WhisperMessageKeys"
 NO_KEY: Final = bytes(32)
-"""The key of a chain that the ratchet has left: it never advances again, only its skipped messages are still of use."""
+"""The key of a chain that the ratchet has left: the chain never advances again, only its skipped messages can still be read."""
 
 
 @dataclass(frozen=True, slots=True)
 class Own:
-    """Our side, which Go repeats in every session."""
+    """Our side of a session, which Go repeats in every record."""
 
     identity: bytes
     """The public key with its type byte."""
@@ -56,7 +56,7 @@ class Session:
 
 
 def from_baileys(value: object, own: Own) -> Session:
-    """Go's record of a Baileys session file; `CodecError` when the session in use is not whole."""
+    """Return Go's record of a Baileys session file; `CodecError` when the session in use is incomplete."""
     record = _record(value)
     entries = list((json_object(record.get("_sessions")) or {}).values())
     if not entries:
@@ -77,7 +77,7 @@ def from_baileys(value: object, own: Own) -> Session:
 
 
 def _record(value: object) -> dict[str, Any]:
-    """The record, also when a store kept it as bytes of JSON."""
+    """Return the record, also when a store kept it as bytes of JSON."""
     record = json_object(value)
     if record is not None and "_sessions" not in record:
         try:
@@ -92,14 +92,14 @@ def _record(value: object) -> dict[str, Any]:
 
 
 def _rank(value: object) -> tuple[bool, float]:
-    """The open session first, then the last one used."""
+    """Sort key: the open session first, then the last one used."""
     info = json_object((json_object(value) or {}).get("indexInfo")) or {}
     used = info.get("used")
     return info.get("closed") != _OPEN, -float(used) if isinstance(used, (int, float)) else 0.0
 
 
 class _Reader:
-    """Converts the entries of one record and counts what Go has no room for."""
+    """Converts the entries of one record and counts what exceeds Go's limits."""
 
     def __init__(self, own: Own, registration_id: object) -> None:
         self._own = own
@@ -107,7 +107,7 @@ class _Reader:
         self.left_out = 0
 
     def state(self, value: object) -> dict[str, Any]:
-        """One entry as a state of Go's."""
+        """Return one entry as a state of Go's."""
         entry = _object(value, "session")
         ratchet, info = (
             _object(entry.get("currentRatchet"), "currentRatchet"),
@@ -171,20 +171,21 @@ class _Reader:
 
 
 def _age(entry: dict[str, Any]) -> Callable[[tuple[bytes, dict[str, Any]]], tuple[bool, bool]]:
-    """Sorts the oldest chain to the front: the peer's present one is last, those that go on stand behind the closed.
+    """Return a sort key that puts the oldest chain first: the peer's present chain comes last, open chains after closed ones.
 
-    Within these the order is the file's, in which they were made. JSONB has another: it keeps no order of keys.
+    Within these groups the file's order, which is that of creation, stays. From JSONB the order is another: it keeps no
+    order of keys.
     """
     ratchet = json_object(entry.get("currentRatchet")) or {}
     try:
         present = typed_public(ratchet.get("lastRemoteEphemeralKey"), "lastRemoteEphemeralKey")
-    except CodecError:  # there is none before the first answer
+    except CodecError:  # there is none before the peer's first message
         present = b""
     return lambda chain: (chain[0] == present, (json_object(chain[1].get("chainKey")) or {}).get("key") is not None)
 
 
 def _chains(entry: dict[str, Any]) -> list[tuple[bytes, dict[str, Any]]]:
-    """The chains as they are stored."""
+    """Return the chains in their stored order."""
     return [
         (typed_public(key, "ratchet key"), _object(chain, "chain"))
         for key, chain in _object(entry.get("_chains"), "_chains").items()

@@ -1,6 +1,7 @@
-"""The way back of storage/baileys/session.py: Go's session record as libsignal-node's JSON.
+"""The inverse of storage/baileys/session.py: Go's session record as libsignal-node's JSON.
 
-The ratchets come back whole. Skipped messages do not: Go keeps what was derived from their seeds, Baileys wants the seeds.
+The ratchets are converted completely. Skipped messages are not: Go keeps what was derived from their seeds, Baileys
+needs the seeds.
 """
 
 from __future__ import annotations
@@ -30,13 +31,13 @@ class BaileysSession:
 
     value: dict[str, Any]
     skipped_messages: int
-    """Keys of messages that had not arrived yet; they stay behind."""
+    """Keys of messages that had not arrived yet; they are left behind."""
     left_out: int
     """Archived states that are broken."""
 
 
 def to_baileys(record: bytes, now_ms: int) -> BaileysSession:
-    """Baileys' session for Go's record; `CodecError` when the state in use is not whole."""
+    """Return Baileys' session for Go's record; `CodecError` when the state in use is incomplete."""
     try:
         found = json_object(read_json(record))
     except msgspec.DecodeError:
@@ -65,7 +66,7 @@ class _Writer:
         self.skipped_messages = 0
 
     def entry(self, value: object, number: int) -> dict[str, Any]:
-        """The ``number``-th state; 0 is the open one."""
+        """Return the ``number``-th state as an entry; 0 is the open one."""
         state = _object(value, "session state")
         sender = _object(state.get("SenderChain"), "SenderChain")
         public = typed_public(sender.get("SenderRatchetKeyPublic"), "SenderRatchetKeyPublic")
@@ -82,15 +83,15 @@ class _Writer:
             "registrationId": _integer(state.get("RemoteRegistrationID"), "RemoteRegistrationID"),
             "currentRatchet": {
                 "ephemeralKeyPair": {"pubKey": _base64(public), "privKey": _base64(private)},
-                # Only the chain of this key is closed at the next step, so without any chain any key will do.
+                # Only the chain of this key is closed at the next step, so without a chain any key will do.
                 "lastRemoteEphemeralKey": last or _base64(typed_public(state.get("SenderBaseKey"), "SenderBaseKey")),
-                # Go counts down from 0 without a sign when no message was sent on the chain before.
+                # Go counts down from 0 without a sign when the previous chain sent no message.
                 "previousCounter": counter if counter < _INT32 else 0,
                 "rootKey": _base64(secret(state.get("RootKey"), "RootKey")),
             },
             "indexInfo": {
                 "baseKey": _base64(typed_public(state.get("SenderBaseKey"), "SenderBaseKey")),
-                # Go does not say whose it was; Baileys asks only for those of the peer.
+                # Go does not record whose base key it was; Baileys asks only for those of the peer.
                 "baseKeyType": _THEIRS if pending is None else _OURS,
                 "closed": _OPEN if number == 0 else used,
                 "used": used,

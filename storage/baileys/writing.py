@@ -1,4 +1,4 @@
-"""Writing a directory for Baileys: whole, durable and read again, before anything else depends on it."""
+"""Writes a directory for Baileys: complete, durable and verified before anything else depends on it."""
 
 from __future__ import annotations
 
@@ -14,12 +14,12 @@ _STAGING = ".exporting"
 
 
 def staging_of(target: Path) -> Path:
-    """Where the directory is made, so that Baileys never finds half of it, nor one that has not been handed over."""
+    """Return the directory to write first, so that Baileys never finds an incomplete one, or one that was not handed over."""
     return target.with_name(target.name + _STAGING)
 
 
 def require_free(target: Path) -> None:
-    """`BaileysError` unless nothing, or an empty directory, is there and one can be made beside it."""
+    """Raise `BaileysError` unless the target is absent or an empty directory, and a directory can be made beside it."""
     if not target.parent.is_dir():
         raise BaileysError(f"{target.parent} is no directory; make it first")
     if target.is_dir() and not any(target.iterdir()):
@@ -29,10 +29,10 @@ def require_free(target: Path) -> None:
 
 
 def write_directory(staging: Path, files: Mapping[str, bytes], progress: Progress) -> None:
-    """Write the files into a new directory for this user alone, and read them back. `BaileysError` with nothing left."""
+    """Write the files into a new directory for this user alone, and verify them. On `BaileysError` no directory remains."""
     try:
         staging.mkdir(mode=0o700)
-    except OSError as error:  # what is there is somebody else's
+    except OSError as error:  # an existing directory is not ours
         raise BaileysError(f"{staging} cannot be made: {error.strerror}") from None
     try:
         for number, (name, data) in enumerate(sorted(files.items()), 1):
@@ -52,7 +52,7 @@ def write_directory(staging: Path, files: Mapping[str, bytes], progress: Progres
 
 
 def publish(staging: Path, target: Path) -> None:
-    """Give the directory its name, in one step."""
+    """Rename the directory to its final name, in one step."""
     try:
         staging.rename(target)
         flush_directory(target.parent)
@@ -62,5 +62,5 @@ def publish(staging: Path, target: Path) -> None:
 
 
 def remove(staging: Path) -> None:
-    """Take a directory away that was not handed over."""
+    """Remove a directory that was not handed over."""
     shutil.rmtree(staging, ignore_errors=True)

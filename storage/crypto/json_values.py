@@ -1,4 +1,4 @@
-"""What PostgreSQL's JSONB takes."""
+"""Checks of JSON before it is stored as PostgreSQL's JSONB."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ _NUL: Final = re.compile(rb"(?<!\\)(?:\\\\)*\\u0000")
 
 
 def invalid_reason(value: bytes) -> str | None:
-    """Why JSONB would refuse ``value``, or None: it is JSON and holds no NUL character."""
+    """Return why JSONB would refuse ``value``, or None when it is JSON without a NUL character."""
     try:
         read_json(value)
     except msgspec.DecodeError as exc:
@@ -24,7 +24,7 @@ def invalid_reason(value: bytes) -> str | None:
 
 
 def top_level_names(value: bytes) -> frozenset[str]:
-    """The names of the members when ``value`` is a JSON object; none otherwise."""
+    """Return the names of the members when ``value`` is a JSON object; none otherwise."""
     try:
         return frozenset(read_json(value, dict[str, msgspec.Raw]))
     except msgspec.DecodeError:

@@ -1,4 +1,4 @@
-"""The master keys (KEK): what companies' data keys are wrapped by. They come from a file and are never stored in the database."""
+"""The master keys (KEK), which wrap companies' data keys. They come from a file and are never stored in the database."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ _log = logging.getLogger(__name__)
 
 @final
 class MasterKey:
-    """One master key. ``id`` names it in the database and says nothing about it."""
+    """One master key. ``id`` names it in the database and reveals nothing about it."""
 
     __slots__ = ("_aead", "id")
 
@@ -34,12 +34,12 @@ class MasterKey:
         self._aead = AESGCM(secret)
 
     def wrap(self, secret: bytes, associated: bytes) -> bytes:
-        """``secret`` encrypted and bound to ``associated``: nonce, ciphertext, tag."""
+        """Return ``secret`` encrypted and bound to ``associated``: nonce, ciphertext, tag."""
         nonce = os.urandom(NONCE_BYTES)
         return nonce + self._aead.encrypt(nonce, secret, associated)
 
     def unwrap(self, wrapped: bytes, associated: bytes) -> bytes | None:
-        """The secret; None when it was changed, or wrapped by another key or for another purpose."""
+        """Return the secret; None when it was changed, or wrapped by another key or for another purpose."""
         try:
             return self._aead.decrypt(wrapped[:NONCE_BYTES], wrapped[NONCE_BYTES:], associated)
         except (InvalidTag, ValueError):
@@ -51,10 +51,10 @@ class MasterKey:
 
 @final
 class MasterKeys:
-    """The keys of a file: its first one wraps, all of them unwrap, and so do those of ``others``.
+    """The keys of a file: the first one wraps, all of them unwrap, and so do those of ``others``.
 
-    The file is read again whenever a key is made or an unknown one is met, so that a daemon follows a rotation without a restart. When it
-    cannot be read then, what was read last holds.
+    The file is read again whenever a key is wrapped or an unknown id is met, so that a daemon follows a rotation
+    without a restart. When that fails, the keys read last stay valid.
     """
 
     def __init__(self, file: Path, others: Sequence[Path] = ()) -> None:
@@ -63,12 +63,12 @@ class MasterKeys:
         self._keys = _read(file)
 
     def current(self) -> MasterKey:
-        """The key to wrap by now."""
+        """Return the key that wraps now."""
         self._read_again()
         return self._keys[0]
 
     def find(self, kek_id: str) -> MasterKey | None:
-        """The key of this id; None when the file does not hold it."""
+        """Return the key of this id; None when the file does not contain it."""
         key = self._known(kek_id)
         if key is None:
             self._read_again()

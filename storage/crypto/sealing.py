@@ -1,7 +1,7 @@
-"""Values under a company's data key: AES-256-GCM, bound to the place where each is stored.
+"""Encrypts values under a company's data key: AES-256-GCM, bound to the place where each is stored.
 
-A sealed value is the JSON object ``{"wasupSealed": "1.<data key id>.<base64 of nonce, ciphertext and tag>"}``. docs/encryption.md
-describes the form.
+A sealed value is the JSON object ``{"wasupSealed": "1.<data key id>.<base64 of nonce, ciphertext and tag>"}``.
+docs/encryption.md describes the form.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ KEYS_TABLE: Final = "whatsapp_keys"
 MEDIA_TABLE: Final = "whatsapp_media"
 
 _FORM: Final = b"1"
-# As PostgreSQL writes JSONB: one blank after the colon.
+# PostgreSQL writes JSONB with one blank after the colon.
 _OPENING: Final = b'{"%s": ' % MEMBER.encode()
 _BEGINNING: Final = b'%s"%s.' % (_OPENING, _FORM)
 _END: Final = b'"}'
@@ -37,12 +37,12 @@ _ID_BYTES: Final = 8
 
 
 def is_sealed(value: bytes) -> bool:
-    """Whether a value as it comes from the database claims to be sealed."""
+    """Return whether a value from the database claims to be sealed."""
     return value.startswith(_OPENING)
 
 
 def claims_to_be_sealed(value: bytes) -> bool:
-    """Whether plain JSON, from wherever, has the member that only sealed values may have."""
+    """Return whether plain JSON, from any source, has the member that only sealed values may have."""
     return MEMBER.encode() in value and MEMBER in top_level_names(value)
 
 
@@ -55,13 +55,13 @@ class StoredDataKey(msgspec.Struct, frozen=True):
     kek_id: str
     wrapped: bytes
     all_sealed: bool
-    """True: a plain value of this company is a forgery. False: there may be some from the time before it had a data key."""
+    """True: a plain value of this company is a forgery. False: some may be left from before its data key."""
     purpose: str = "data key"
-    """What it is for: auth state, or something else."""
+    """What the key is for: auth state, or something else."""
 
     @property
     def associated(self) -> bytes:
-        """What the wrapping is bound to."""
+        """The associated data that the wrapping is bound to."""
         parts = (f"wasup {self.purpose} 1", self.company_id, self.data_key_id, self.kek_id, str(self.all_sealed))
         return "\0".join(parts).encode()
 
@@ -81,13 +81,13 @@ class DataKey:
         self._suffix = f"\0{data_key_id}\0{_FORM.decode()}"
 
     def seal(self, table: str, key_type: str, key_id: str, value: bytes) -> bytes:
-        """JSON that only this company's key opens again, and only for this table and key."""
+        """Return JSON that only this company's key opens, and only for this table and key."""
         nonce = os.urandom(NONCE_BYTES)
         sealed = nonce + self._aead.encrypt(nonce, value, self._associated(table, key_type, key_id))
         return self._beginning + binascii.b2a_base64(sealed, newline=False) + _END
 
     def open(self, table: str, key_type: str, key_id: str, stored: bytes) -> bytes:
-        """The value that was sealed for this place; `BrokenSeal` for anything else, a plain value where there may be none included."""
+        """Return the value that was sealed for this place; `BrokenSeal` for anything else, including a plain value where none may be."""
         if not (stored.startswith(self._beginning) and stored.endswith(_END)):
             if self.all_sealed or is_sealed(stored):
                 raise self._broken(table, key_type, stored)
@@ -102,7 +102,7 @@ class DataKey:
             raise self._broken(table, key_type, stored) from None
 
     def _associated(self, table: str, key_type: str, key_id: str) -> bytes:
-        # PostgreSQL's text holds no NUL, so that no two places are the same bytes.
+        # PostgreSQL's text cannot contain NUL, so two places never give the same bytes.
         return f"{self._company_id}\0{table}\0{key_type}\0{key_id}{self._suffix}".encode()
 
     def _broken(self, table: str, key_type: str, stored: bytes) -> BrokenSeal:
@@ -116,7 +116,7 @@ class DataKey:
 
 
 def broken_seal(company_id: str, table: str, key_type: str, why: str) -> BrokenSeal:
-    """The error for a value of this kind."""
+    """Return the error for a value of this kind."""
     named = {AUTH_TABLE: "the stored credentials", MEDIA_TABLE: "what opens a file"}
     what = named.get(table, f"a stored key of type {key_type!r}")
     return BrokenSeal(company_id, what, why)
@@ -124,7 +124,7 @@ def broken_seal(company_id: str, table: str, key_type: str, why: str) -> BrokenS
 
 @final
 class Vault:
-    """Makes and unlocks data keys with the configured master keys; without any, values are stored plain. Keeps no secret but those."""
+    """Makes and unlocks data keys with the configured master keys; without any, values are stored plain. Keeps no other secrets."""
 
     __slots__ = ("master_keys",)
 
@@ -133,7 +133,7 @@ class Vault:
 
     @classmethod
     def of_file(cls, file: Path | None) -> Vault:
-        """With the keys of this file, or with none. Raises `MasterKeyError`."""
+        """Return a vault with the keys of this file, or without keys. Raises `MasterKeyError`."""
         return cls(None if file is None else MasterKeys(file))
 
     @property
@@ -142,7 +142,7 @@ class Vault:
         return self.master_keys is not None
 
     def make(self, company_id: str, *, all_sealed: bool, purpose: str = "data key") -> tuple[StoredDataKey, DataKey]:
-        """A new data key for the company."""
+        """Return a new data key for the company, wrapped and unwrapped."""
         assert self.master_keys is not None
         secret = os.urandom(KEY_BYTES)
         data_key_id = os.urandom(_ID_BYTES).hex()
@@ -151,12 +151,12 @@ class Vault:
         return _wrapped(master, blank, secret), DataKey(company_id, data_key_id, secret, all_sealed=all_sealed)
 
     def unlock(self, stored: StoredDataKey) -> DataKey:
-        """The data key of a row. Raises `UnknownMasterKey`; `BrokenSeal` when the row was changed or moved."""
+        """Return the data key of a row. Raises `UnknownMasterKey`; `BrokenSeal` when the row was changed or moved."""
         secret = self._unwrap(stored)
         return DataKey(stored.company_id, stored.data_key_id, secret, all_sealed=stored.all_sealed)
 
     def rewrap(self, stored: StoredDataKey, master: MasterKey, *, all_sealed: bool) -> StoredDataKey:
-        """The same data key under ``master``, with this ``all_sealed``. Raises like `unlock`."""
+        """Return the same data key wrapped by ``master``, with this ``all_sealed``. Raises like `unlock`."""
         changed = msgspec.structs.replace(stored, kek_id=master.id, all_sealed=all_sealed)
         return _wrapped(master, changed, self._unwrap(stored))
 

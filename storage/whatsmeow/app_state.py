@@ -1,4 +1,4 @@
-"""App-state sync keys and versions in Baileys' JSON shapes, and back to whatsmeow's columns."""
+"""Converts app-state sync keys and versions to Baileys' JSON shapes, and back to whatsmeow's columns."""
 
 from __future__ import annotations
 
@@ -27,12 +27,13 @@ class MutationMac:
 
 
 def encode_id(key_id: bytes) -> str:
-    """Baileys names a sync key by its id in base64."""
+    """Return the base64 form of the id, by which Baileys names a sync key."""
     return base64.b64encode(key_id).decode()
 
 
 def encode_sync_key(values: tuple[SqlValue, ...]) -> object:
-    """``{keyData, fingerprint, timestamp}`` of (key_data, timestamp, fingerprint); ``fingerprintBytes`` only if it is not canonical."""
+    """Return ``{keyData, fingerprint, timestamp}`` of (key_data, timestamp, fingerprint), and ``fingerprintBytes``
+    if it is not canonical."""
     key_data, timestamp, fingerprint = values
     if not isinstance(key_data, bytes) or not isinstance(fingerprint, bytes):
         raise CodecError("an app-state sync key without bytes")
@@ -48,7 +49,7 @@ def encode_sync_key(values: tuple[SqlValue, ...]) -> object:
 
 
 def decode_sync_key(value: Any) -> tuple[SqlValue, ...]:
-    """(key_data, timestamp, fingerprint) of a Baileys sync key."""
+    """Return (key_data, timestamp, fingerprint) of a Baileys sync key."""
     found = json_object(value)
     if found is None or "keyData" not in found:
         raise CodecError("an app-state sync key without keyData")
@@ -63,7 +64,7 @@ def decode_sync_key(value: Any) -> tuple[SqlValue, ...]:
 
 
 def encode_version(version: int, hash_: bytes, macs: Iterable[MutationMac]) -> object:
-    """Baileys' ``{version, hash, indexValueMap}``; each entry also carries whatsmeow's version, and older rows of the same index."""
+    """Return Baileys' ``{version, hash, indexValueMap}``; each entry also has whatsmeow's version, and older rows of the same index."""
     entries: dict[str, dict[str, Any]] = {}
     for mac in sorted(macs, key=lambda mac: -mac.version):
         name = base64.b64encode(mac.index_mac).decode()
@@ -76,7 +77,7 @@ def encode_version(version: int, hash_: bytes, macs: Iterable[MutationMac]) -> o
 
 
 def encode_rows(version_row: Sequence[SqlValue], mac_rows: Iterable[Sequence[SqlValue]]) -> bytes:
-    """JSON for a (version, hash) row and its (version, index_mac, value_mac) rows."""
+    """Return JSON for a (version, hash) row and its (version, index_mac, value_mac) rows."""
     macs = [MutationMac(int(str(version)), _blob(index), _blob(value)) for version, index, value in mac_rows]
     return msgspec.json.encode(encode_version(int(str(version_row[0])), _blob(version_row[1]), macs))
 
@@ -88,7 +89,7 @@ def _blob(value: SqlValue) -> bytes:
 
 
 def decode_version(value: object) -> tuple[int, bytes, list[MutationMac]]:
-    """Version, hash and MAC rows; a Baileys entry without a version counts as written at the present one."""
+    """Return version, hash and MAC rows; a Baileys entry without a version counts as written at the present one."""
     found = json_object(value)
     if found is None:
         raise CodecError("an app-state version that is no object")
@@ -107,7 +108,7 @@ def decode_version(value: object) -> tuple[int, bytes, list[MutationMac]]:
 
 
 def parse_fingerprint(data: bytes) -> dict[str, Any] | None:
-    """The three fields as JSON; None when the bytes hold anything else."""
+    """Return the three fields as JSON; None when the bytes contain anything else."""
     fingerprint: dict[str, Any] = {}
     position = 0
     try:
@@ -128,7 +129,7 @@ def parse_fingerprint(data: bytes) -> dict[str, Any] | None:
 
 
 def write_fingerprint(fingerprint: dict[str, Any]) -> bytes:
-    """The protobuf of those fields, in the order of their numbers; absent fields are left out."""
+    """Return the protobuf of those fields, in the order of their numbers; absent fields are left out."""
     out = bytearray()
     for field, name in _VARINT_FIELDS.items():
         if fingerprint.get(name) is not None:

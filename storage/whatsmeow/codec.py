@@ -1,8 +1,8 @@
-"""Bytes inside JSON, as Baileys writes them, and every form it ever wrote them in.
+"""Bytes inside JSON, as Baileys writes them, in every form it has ever used.
 
-Written is always ``{"type":"Buffer","data":"<base64>"}``. Read are also the forms that older versions and other stores left behind:
-``data`` as an array of numbers or as an object with numeric keys, ``{"buffer":true,"value":...}``, a bare object with numeric keys,
-and, where bytes are expected, a plain base64 string or a plain array of numbers.
+The form written is always ``{"type":"Buffer","data":"<base64>"}``. The forms of older versions and other stores are
+read too: ``data`` as an array of numbers or as an object with numeric keys, ``{"buffer":true,"value":...}``, a bare
+object with numeric keys, and, where bytes are expected, a plain base64 string or a plain array of numbers.
 """
 
 from __future__ import annotations
@@ -25,18 +25,18 @@ class CodecError(ValueError):
 
 
 class Buffer(msgspec.Struct, frozen=True, tag_field="type", tag="Buffer"):
-    """Bytes in the form that is written; ``msgspec.json`` turns ``data`` into base64."""
+    """Bytes in the written form; ``msgspec.json`` turns ``data`` into base64."""
 
     data: bytes
 
 
 def encode_buffer(data: bytes) -> dict[str, str]:
-    """The JSON object for ``data``."""
+    """Return the JSON object for ``data``."""
     return {"type": "Buffer", "data": base64.b64encode(data).decode()}
 
 
 def decode_buffer(value: object) -> bytes:
-    """The bytes that ``value`` stands for where bytes are expected; `CodecError` when it is in none of the known forms."""
+    """Return the bytes that ``value`` stands for where bytes are expected; `CodecError` when it is in none of the known forms."""
     if isinstance(value, bytes):
         return value
     if isinstance(value, str):
@@ -49,22 +49,22 @@ def decode_buffer(value: object) -> bytes:
 
 
 def revive(value: object) -> Any:
-    """``value`` (parsed JSON) with every recognisable Buffer, at any depth, replaced by its bytes; plain strings and arrays stay."""
+    """Return ``value`` (parsed JSON) with every Buffer, at any depth, replaced by its bytes; plain strings and arrays stay."""
     return _revive(value, 0)
 
 
 def wrap(value: object) -> Any:
-    """``value`` with every ``bytes``, at any depth, replaced by its Buffer object: the inverse of `revive`."""
+    """Return ``value`` with every ``bytes``, at any depth, replaced by its Buffer object: the inverse of `revive`."""
     return _wrap(value, 0)
 
 
 def dump(value: object) -> bytes:
-    """JSON text of ``value``, bytes as Buffers."""
+    """Return the JSON text of ``value``, bytes as Buffers."""
     return msgspec.json.encode(wrap(value))
 
 
 def load(text: bytes) -> Any:
-    """Parsed JSON with Buffers as bytes; `CodecError` for what is not JSON."""
+    """Return parsed JSON with Buffers as bytes; `CodecError` for what is not JSON."""
     try:
         return revive(read_json(text))
     except msgspec.DecodeError as error:
@@ -72,12 +72,12 @@ def load(text: bytes) -> Any:
 
 
 def json_object(value: object) -> dict[str, Any] | None:
-    """``value`` if it is a JSON object."""
+    """Return ``value`` if it is a JSON object, None otherwise."""
     return cast("dict[str, Any]", value) if isinstance(value, dict) else None
 
 
 def json_array(value: object) -> list[Any] | None:
-    """``value`` if it is a JSON array."""
+    """Return ``value`` if it is a JSON array, None otherwise."""
     return value if isinstance(value, list) else None  # pyright: ignore[reportUnknownVariableType] - elements of any type
 
 
@@ -108,13 +108,13 @@ def _check_depth(depth: int) -> None:
 
 
 def _bytes_of(value: dict[str, Any]) -> bytes | None:
-    """Bytes of an object in any of the object forms; None for any other object."""
+    """Return the bytes of an object in any of the object forms; None for any other object."""
     tagged = _tagged(value)
     return tagged if tagged is not None else _keyed(value)
 
 
 def _tagged(value: dict[str, Any]) -> bytes | None:
-    """Bytes of an object that says it is a Buffer; None for any other object."""
+    """Return the bytes of an object that says it is a Buffer; None for any other object."""
     if value.get("type") != "Buffer" and value.get("buffer") is not True:
         return None
     inner: object = value.get("data", value.get("value"))
@@ -130,7 +130,7 @@ def _tagged(value: dict[str, Any]) -> bytes | None:
 
 
 def _keyed(value: dict[str, Any]) -> bytes | None:
-    """Bytes of ``{"0": 1, "1": 255, ...}`` (what JSON makes of a typed array); None unless it is exactly that."""
+    """Return the bytes of ``{"0": 1, "1": 255, ...}`` (JSON of a typed array); None unless it is exactly that."""
     if not value or any(str(index) not in value for index in range(len(value))):
         return None
     numbers = [value[str(index)] for index in range(len(value))]

@@ -1,7 +1,8 @@
-"""The row of ``whatsmeow_device`` as Baileys' creds, and back.
+"""Converts the row of ``whatsmeow_device`` to Baileys' creds, and back.
 
-Everything Baileys has a place for is in its place; what only whatsmeow keeps is in ``whatsmeow``. ``nextPreKeyId`` and
-``firstUnuploadedPreKeyId`` are not here: whatsmeow counts them from its pre-keys, so whoever exports does so too.
+Each field that Baileys knows is in Baileys' place; the fields that only whatsmeow keeps are in ``whatsmeow``.
+``nextPreKeyId`` and ``firstUnuploadedPreKeyId`` are not here: whatsmeow counts them from its pre-keys, and so does an
+export.
 """
 
 from __future__ import annotations
@@ -27,23 +28,23 @@ DEVICE_COLUMNS: Final = (
 )  # fmt: skip
 
 KEY_PREFIX: Final = b"\x05"
-"""Signal's type byte in front of a Curve25519 public key; Baileys keeps it in some places, whatsmeow nowhere."""
+"""Signal's type byte in front of a Curve25519 public key. Baileys keeps it in some places, whatsmeow nowhere."""
 
 
 def public_key(private: bytes) -> bytes:
-    """The Curve25519 public key, 32 bytes; `CodecError` unless ``private`` has 32."""
+    """Return the Curve25519 public key, 32 bytes; `CodecError` unless ``private`` has 32."""
     if len(private) != 32:
         raise CodecError(f"a private key of {len(private)} bytes where 32 were expected")
     return X25519PrivateKey.from_private_bytes(private).public_key().public_bytes_raw()
 
 
 def key_pair(private: bytes) -> dict[str, Any]:
-    """Baileys' ``{"private":Buffer,"public":Buffer}``."""
+    """Return Baileys' ``{"private":Buffer,"public":Buffer}``."""
     return {"private": encode_buffer(private), "public": encode_buffer(public_key(private))}
 
 
 def creds_from_device(row: Row) -> bytes:
-    """JSON of the creds for a device row (a value for each of `DEVICE_COLUMNS`)."""
+    """Return JSON of the creds for a device row (a value for each of `DEVICE_COLUMNS`)."""
     blob = _blobs(row)
     creds: dict[str, Any] = {
         "noiseKey": key_pair(blob["noise_key"]),
@@ -76,7 +77,7 @@ def creds_from_device(row: Row) -> bytes:
 
 
 def device_from_creds(creds: bytes) -> dict[str, SqlValue]:
-    """The device row for creds, whatsmeow's own or Baileys'; `CodecError` says which field is wrong."""
+    """Return the device row for creds, whatsmeow's own or Baileys'; `CodecError` says which field is wrong."""
     try:
         parsed = read_json(creds)
     except msgspec.DecodeError as error:
@@ -128,7 +129,8 @@ def _signal_identity(row: Row, account_key: bytes) -> dict[str, Any]:
 
 
 def _account_key(top: dict[str, Any], account: dict[str, Any]) -> bytes:
-    """Baileys leaves the key out of ``account`` at times; the phone's signal identity is the same key with its type byte."""
+    """Return the account's key. Baileys sometimes leaves it out of ``account``; the phone's signal identity is the
+    same key with a type byte."""
     if account.get("accountSignatureKey"):
         return _bytes(account["accountSignatureKey"], "account.accountSignatureKey", 32)
     identities = json_array(top.get("signalIdentities"))

@@ -1,7 +1,9 @@
-"""Rows of whatsmeow's tables (schema 15) as the keys of ``whatsapp_keys``, and back. Pure: no database, no file.
+"""Converts rows of whatsmeow's tables (schema 15) to the keys of ``whatsapp_keys``, and back. Pure: no database, no file.
 
-Where Baileys has a type for something, the value has Baileys' JSON shape, with extra fields where whatsmeow knows more. What Baileys has
-no type for, or keeps in another format (its Signal sessions), has a type of its own that starts with ``whatsmeow-``.
+Where Baileys has a type for a row, the value has Baileys' JSON shape, with extra fields for what only whatsmeow knows.
+Rows that Baileys has no type for, or keeps in another format (its Signal sessions), have types that start with
+``whatsmeow-``.
+
 The device row itself is the creds (storage/whatsmeow/creds.py).
 """
 
@@ -20,7 +22,7 @@ from storage.whatsmeow.creds import DEVICE_COLUMNS, KEY_PREFIX, SqlValue, key_pa
 from storage.whatsmeow.text import join_id, required_text, split_id, text_from_json, text_to_json
 
 SCHEMA_VERSION: Final = (15, 8)
-"""whatsmeow's schema version and the oldest version it is compatible with; nothing else is touched."""
+"""whatsmeow's schema version, and the oldest version it is compatible with; every other version is refused."""
 
 DEVICE_TABLE: Final = "whatsmeow_device"
 LID_TABLE: Final = "whatsmeow_lid_map"
@@ -45,7 +47,7 @@ class Kind:
     key_type: str
     table: str
     owner: str
-    """The column with the own JID."""
+    """The column with our own JID."""
     key: tuple[str, ...]
     """The rest of the primary key."""
     columns: tuple[str, ...]
@@ -194,7 +196,7 @@ KINDS: Final = {
 """Types whose keys are one row each. `LID_MAPPING` and `APP_STATE_VERSION` are the two that are not."""
 
 LID_MAPPING: Final = "lid-mapping"
-"""Two keys a row: ``<pn user>`` holds the LID's user, ``<lid user>_reverse`` the phone number's."""
+"""Two keys a row: ``<pn user>`` has the LID's user as its value, ``<lid user>_reverse`` the phone number's."""
 
 APP_STATE_VERSION: Final = "app-state-sync-version"
 """One key for a row of ``whatsmeow_app_state_version`` and all mutation MACs of that name."""
@@ -210,7 +212,7 @@ _NULLABLE: Final = frozenset({"whatsmeow-session"})
 
 
 def key_id(kind: Kind, parts: Values) -> str:
-    """The id in ``whatsapp_keys`` of the row with these key columns."""
+    """Return the id in ``whatsapp_keys`` of the row with these key columns."""
     if kind.base64_id:
         return app_state.encode_id(_blob(parts[0]))
     if kind.numeric_id:
@@ -222,7 +224,7 @@ def key_id(kind: Kind, parts: Values) -> str:
 
 
 def key_parts(kind: Kind, text: str) -> Values:
-    """The key columns for an id: the inverse of `key_id`; `CodecError` when it cannot be one."""
+    """Return the key columns for an id: the inverse of `key_id`; `CodecError` when it cannot be one."""
     if kind.base64_id:
         return (decode_buffer(text),)
     if kind.numeric_id:
@@ -235,7 +237,7 @@ def key_parts(kind: Kind, text: str) -> Values:
 
 
 def _dotted(address: str) -> str:
-    """whatsmeow writes ``user:device``, Baileys ``user.device``."""
+    """Return Baileys' ``user.device`` for whatsmeow's ``user:device``."""
     user, colon, device = address.rpartition(":")
     return f"{user}.{device}" if colon else address
 
@@ -249,17 +251,17 @@ def _coloned(address: str) -> str:
 
 
 def encode_value(kind: Kind, values: Values) -> bytes:
-    """JSON for the value columns of one row."""
+    """Return JSON for the value columns of one row."""
     return msgspec.json.encode(kind.encode(values))
 
 
 def encode_lid(other_user: str) -> bytes:
-    """JSON of either direction of a LID mapping."""
+    """Return JSON of either direction of a LID mapping."""
     return msgspec.json.encode(text_to_json(other_user))
 
 
 def rows_of(jid: str, key_type: str, text: str, value: bytes) -> list[TableRow]:
-    """The rows that stand for one key of the device ``jid``; none for types that whatsmeow has no use for.
+    """Return the rows for one key of the device ``jid``; none for types that whatsmeow does not use.
 
     `CodecError` says what is wrong with the value, without showing it.
     """
@@ -305,7 +307,7 @@ def _version_rows(jid: str, text: str, parsed: object) -> list[TableRow]:
 
 
 def session_fault(session: bytes | None) -> str | None:
-    """Why the Go library would crash or fail on this session record; None when it would not."""
+    """Return why the Go library would crash or fail on this session record; None when it would not."""
     if session is None:
         return None
     try:

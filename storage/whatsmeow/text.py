@@ -1,7 +1,8 @@
-"""Text of whatsmeow's tables in a form that Postgres takes, and back.
+"""Converts text of whatsmeow's tables to a form that PostgreSQL accepts, and back.
 
-Names and message ids come from other people's clients: they may hold NUL characters, which JSONB refuses, or bytes that are not UTF-8
-(read as surrogates). Neither may ever stop a company's journal, so such text travels as a Buffer, and in key ids as ``%XX``.
+Names and message ids come from other people's clients: they may contain NUL characters, which JSONB refuses, or bytes
+that are not UTF-8 (read as surrogates). Neither may ever stop a company's journal, so such text is stored as a Buffer,
+and in key ids as ``%XX``.
 """
 
 from __future__ import annotations
@@ -19,7 +20,7 @@ _ESCAPED: Final = re.compile(rb"%([0-9A-F]{2})")
 
 
 def text_to_json(text: str | None) -> Any:
-    """A plain string where Postgres takes it, a Buffer object where it does not, None for None."""
+    """Return a plain string where PostgreSQL accepts it, a Buffer object where it does not, None for None."""
     if text is None or not ("\x00" in text or _has_surrogates(text)):
         return text
     return encode_buffer(_raw(text))
@@ -33,7 +34,7 @@ def text_from_json(value: object) -> str | None:
 
 
 def required_text(value: object, what: str) -> str:
-    """Text that must be there; ``what`` names it in the `CodecError`."""
+    """Return text that must be there; ``what`` names it in the `CodecError`."""
     text = text_from_json(value)
     if text is None:
         raise CodecError(f"{what} is missing")
@@ -41,12 +42,12 @@ def required_text(value: object, what: str) -> str:
 
 
 def join_id(parts: tuple[str, ...]) -> str:
-    """One key id of several texts; ordinary ids come out unchanged."""
+    """Return one key id of several texts; ordinary ids come out unchanged."""
     return SEPARATOR.join(_escape(part) for part in parts)
 
 
 def split_id(key_id: str, count: int) -> tuple[str, ...]:
-    """The ``count`` texts that `join_id` joined; `CodecError` when there are more or fewer."""
+    """Return the ``count`` texts that `join_id` joined; `CodecError` when there are more or fewer."""
     parts = key_id.split(SEPARATOR)
     if len(parts) != count:
         raise CodecError(f"a key id of {len(parts)} parts where {count} were expected")

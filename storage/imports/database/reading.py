@@ -1,4 +1,4 @@
-"""One company of another program's tables as the files of a Baileys directory, which is what an import knows how to convert."""
+"""Reads one company from another program's tables as the files of a Baileys directory, which an import can convert."""
 
 from __future__ import annotations
 
@@ -16,32 +16,32 @@ from storage.whatsmeow.codec import json_array, json_object
 from storage.whatsmeow.rows import LID_MAPPING, REVERSE
 
 SEALED_KEY: Final = "movedIntoWasup"
-"""In credentials that have moved: what they were replaced by begins with it."""
+"""The member that marks credentials which have moved."""
 
 _MAX_ENCODINGS: Final = 3
-"""How often a value may have been made a JSON string of; beyond it, it is broken."""
+"""How often a value may have been encoded as a JSON string; beyond it, the value counts as broken."""
 _MAX_DEPTH: Final = 64
 _TEXTS: Final = frozenset({"name", "notify", "verifiedName", "pushName", "platform"})
-"""What people wrote is never JSON."""
+"""Text written by people; never decoded as JSON."""
 _READ_ONLY: Final = "SET TRANSACTION ISOLATION LEVEL REPEATABLE READ, READ ONLY"
 _ALL_OR_REFUSED: Final = "SET LOCAL row_security = off"
-"""Where policies would hide rows from us, the server refuses instead of giving a part of them."""
+"""Where policies would hide rows, the server refuses instead of returning some of them."""
 
 
 async def begin_reading(connection: Connection) -> None:
-    """Make the transaction one snapshot that can change nothing. The first statement of it."""
+    """Make the transaction one read-only snapshot. Must be its first statement."""
     await connection.execute(_READ_ONLY)
     await connection.execute(_ALL_OR_REFUSED)
 
 
 async def list_companies(connection: Connection, shape: Shape) -> list[str]:
-    """Every company id of the tables, in order."""
+    """Return every company id of the tables, in order."""
     await begin_reading(connection)
     return [row["company_id"] for row in await connection.fetch(shape.list_companies())]
 
 
 async def read_snapshot(connection: Connection, shape: Shape, company_id: str, now_s: float) -> Source:
-    """The company at one moment. `ForeignError` when it is not there, sealed, twice there, or larger than any auth state."""
+    """Return the company at one moment. `ForeignError` when it is missing, sealed, there twice, or larger than any auth state."""
     await begin_reading(connection)
     return await read_company(connection, shape, company_id, now_s)
 
@@ -49,7 +49,7 @@ async def read_snapshot(connection: Connection, shape: Shape, company_id: str, n
 async def read_company(
     connection: Connection, shape: Shape, company_id: str, now_s: float, *, lock: bool = False
 ) -> Source:
-    """Like `read_snapshot`, in a transaction that may go on; ``lock`` keeps others from the credentials until its end."""
+    """Like `read_snapshot`, in a transaction that may go on; ``lock`` locks the credentials until its end."""
     rows = await connection.fetch(shape.read_creds(lock=lock), company_id)
     if len(rows) != 1 or rows[0]["value"] is None:
         what = "no credentials" if not rows or len(rows) == 1 else f"{len(rows)} rows of credentials"
@@ -74,7 +74,7 @@ def source_of(
     unreadable: Sequence[tuple[str, str]],
     expired: Sequence[str],
 ) -> Source:
-    """What an import takes."""
+    """Return the source of an import from its files."""
     whole = tuple(sorted((creds, *files), key=lambda file: file.name))
     digest = digest_of((file.name, file.data) for file in whole)
     return Source(
@@ -83,7 +83,7 @@ def source_of(
 
 
 def is_sealed(creds: bytes) -> bool:
-    """Whether these credentials say that they have moved into wasup."""
+    """Return whether these credentials say that they have moved into wasup."""
     try:
         return SEALED_KEY in (json_object(read_json(creds)) or {})
     except msgspec.DecodeError:
@@ -91,7 +91,7 @@ def is_sealed(creds: bytes) -> bool:
 
 
 def _keys(rows: Sequence[Row], now_s: float) -> tuple[list[SourceFile], list[tuple[str, str]], list[str]]:
-    """Files, what is none with the reason, and what has expired. What has no time counts as written at ``now_s``."""
+    """Return the files, the unreadable entries with reasons, and the expired ones. A row without a time counts as written at ``now_s``."""
     files: dict[str, SourceFile] = {}
     unreadable: list[tuple[str, str]] = []
     expired: list[str] = []
@@ -110,7 +110,8 @@ def _keys(rows: Sequence[Row], now_s: float) -> tuple[list[SourceFile], list[tup
 
 
 def _name(key_type: str | None, key_id: str | None) -> str:
-    """The file that Baileys' own store would keep this key in. Types are also part of ids, and the way back has one of its own."""
+    """Return the file that Baileys' own store would keep this key in. Some stores put the type into the id, or give
+    reverse LID mappings a type of their own."""
     kind, text = key_type or "", key_id or ""
     if kind in {f"{LID_MAPPING}-reverse", f"{LID_MAPPING}{REVERSE}"}:
         kind, text = LID_MAPPING, text.removesuffix(REVERSE) + REVERSE
@@ -127,17 +128,17 @@ def _file(name: str, text: str, written_at: float) -> SourceFile:
 
 
 def _unwrapped(text: str) -> bytes:
-    """The JSON of a value, also where a store made a JSON string of it first, as a whole or of what is in it."""
+    """Return the JSON of a value, also where a store encoded it, or parts of it, as a JSON string."""
     try:
         value: Any = read_json(text)
         plain = _plain(value, 0)
     except msgspec.DecodeError:
-        return text.encode("utf-8", "surrogateescape")  # the conversion says what is wrong with it
+        return text.encode("utf-8", "surrogateescape")  # the conversion reports what is wrong with it
     return text.encode() if plain is value else msgspec.json.encode(plain)
 
 
 def _plain(value: Any, depth: int) -> Any:
-    """``value`` with every string that is the text of an object, an array or a string in its place. The same object when there is none."""
+    """Return ``value`` with every string that is JSON of an object, array or string decoded; the same object when there is none."""
     if depth > _MAX_DEPTH:
         raise msgspec.DecodeError("it nests too deep")
     if isinstance(value, str):

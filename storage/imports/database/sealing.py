@@ -1,7 +1,8 @@
-"""Taking a company out of use in another program's tables, and putting it back.
+"""Takes a company out of use in another program's tables, and puts it back.
 
-Its credentials are replaced by an object that Baileys fails on at once, and that says where they went. The originals, and the keys as they
-were read, go into a table beside, in the same transaction: an import that was interrupted goes on from there, whatever became of the rest.
+Its credentials are replaced by an object on which Baileys fails at once and which says where they went. The originals,
+and the keys as read, go into an additional table in the same transaction, so that an interrupted import can always go
+on from there.
 """
 
 from __future__ import annotations
@@ -38,17 +39,17 @@ _NOTE: Final = (
 
 @final
 class Sealed(msgspec.Struct, frozen=True):
-    """A company that was taken out of use there."""
+    """A company that was taken out of use in the other program's tables."""
 
     source: Source
-    """As it was read before."""
+    """As read before the sealing."""
     moved_to: str
     is_done: bool
     """The company's state is stored in wasup."""
 
 
 async def find_sealed(connection: Connection, shape: Shape, company_id: str) -> Sealed | None:
-    """What an earlier run has sealed; None when none did."""
+    """Return what an earlier run has sealed; None when none did."""
     await begin_reading(connection)
     if not await connection.fetchval(_EXISTS, shape.schema_name):
         return None
@@ -70,7 +71,7 @@ async def find_sealed(connection: Connection, shape: Shape, company_id: str) -> 
 async def seal(
     connection: Connection, shape: Shape, company_id: str, source: Source, now_s: float, moved_to: str
 ) -> None:
-    """Archive and replace the credentials. `ForeignError` when the company is not ``source`` any more; the transaction is void then."""
+    """Archive and replace the credentials. `ForeignError` when the company is no longer as in ``source``; the transaction is void then."""
     await connection.execute("SET LOCAL row_security = off")
     present = await read_company(connection, shape, company_id, now_s, lock=True)
     if present.digest != source.digest:
@@ -104,12 +105,12 @@ async def unseal(connection: Connection, shape: Shape, company_id: str) -> None:
 
 
 async def mark_done(connection: Connection, shape: Shape, company_id: str) -> None:
-    """Note there that the company's state is stored."""
+    """Record in the archive that the company's state is stored."""
     await connection.execute(f"UPDATE {shape.schema}.wasup_moved SET is_done = true WHERE company_id = $1", company_id)
 
 
 async def _make_archive(connection: Connection, shape: Shape) -> None:
-    """Nobody but its owner may read it: some hosts hand out every table that has no row security."""
+    """Create the archive, readable by its owner alone: some hosts publish every table without row security."""
     if await connection.fetchval(_EXISTS, shape.schema_name):
         return
     await connection.execute(f"CREATE TABLE {shape.schema}.wasup_moved ({_COLUMNS})")

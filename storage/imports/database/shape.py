@@ -1,6 +1,6 @@
-"""Another program's ``whatsapp_auth`` and ``whatsapp_keys``: which of the forms they have, and the statements that read them.
+"""Another program's ``whatsapp_auth`` and ``whatsapp_keys``: detects which of the known forms they have, and builds the statements.
 
-Names of tables and columns are the few that are listed here; only the schema's is given from outside, and is quoted.
+Table and column names come from the lists here; only the schema's name is given from outside, and is quoted.
 """
 
 from __future__ import annotations
@@ -53,16 +53,16 @@ class Shape:
 
     schema_name: str
     schema: LiteralString
-    """Quoted."""
+    """The schema's name, quoted."""
     company: LiteralString
-    """The parameter ``$1``, of the type of ``company_id``."""
+    """The parameter ``$1``, cast to the type of ``company_id``."""
     creds: LiteralString
     """The column of the credentials."""
     creds_type: str
     value: LiteralString
     value_type: str
     key_type: LiteralString | None
-    """None: the id names the type too, as ``type-id``."""
+    """None: the id contains the type too, as ``type-id``."""
     key_id: LiteralString
     auth_time: LiteralString
     """When a row was written, in Unix seconds; NULL where the table does not say."""
@@ -72,25 +72,25 @@ class Shape:
     """Whether a key had expired at the Unix time ``$2``."""
 
     def list_companies(self) -> LiteralString:
-        """All company ids, in order."""
+        """Select all company ids, in order."""
         return f"SELECT DISTINCT company_id::text AS company_id FROM {self.schema}.whatsapp_auth ORDER BY 1"
 
     def read_creds(self, *, lock: bool = False) -> LiteralString:
-        """The rows of one company: value and time."""
+        """Select the credentials of one company: value and time."""
         return (
             f"SELECT {self.creds}::text AS value, {self.auth_time} AS written_at FROM {self.schema}.whatsapp_auth "
             f"WHERE company_id = {self.company}{' FOR UPDATE' if lock else ''}"
         )
 
     def measure_keys(self) -> LiteralString:
-        """How many keys, and the length of their text."""
+        """Select how many keys there are, and the length of their text."""
         return (
             f"SELECT count(*) AS keys, coalesce(sum(octet_length({self.value}::text)), 0)::bigint AS bytes "
             f"FROM {self.schema}.whatsapp_keys WHERE company_id = {self.company}"
         )
 
     def read_keys(self) -> LiteralString:
-        """Type, id, value, time of each key, and whether it had expired at the Unix time ``$2``."""
+        """Select type, id, value and time of each key, and whether it had expired at the Unix time ``$2``."""
         kind: LiteralString = "NULL" if self.key_type is None else self.key_type
         return (
             f"SELECT {kind}::text AS key_type, {self.key_id}::text AS key_id, {self.value}::text AS value, {self.key_time} AS written_at, "
@@ -99,7 +99,7 @@ class Shape:
 
 
 def quoted(name: str) -> LiteralString:
-    """An identifier of SQL."""
+    """Return an SQL identifier, quoted."""
     if "\x00" in name or not 0 < len(name.encode()) < 64:
         raise ForeignError("a schema's name is 1 to 63 bytes")
     escaped = name.replace('"', '""')
@@ -107,7 +107,7 @@ def quoted(name: str) -> LiteralString:
 
 
 async def find_shape(reader: Reader, schema: str) -> Shape:
-    """The form of the tables in this schema. `ForeignError` when they are not there, ours, views, or of no known form."""
+    """Return the form of the tables in this schema. `ForeignError` when they are missing, ours, views, or of no known form."""
     name = quoted(schema)
     if await reader.fetchval(_IS_OURS, schema):
         raise ForeignError(
@@ -143,7 +143,7 @@ def _time(columns: Mapping[str, str]) -> LiteralString:
 
 
 def _tables(rows: Sequence[Row], schema: str) -> dict[str, dict[str, str]]:
-    """The columns of both tables with their types."""
+    """Return the columns of both tables with their types."""
     tables: dict[str, dict[str, str]] = {}
     for row in rows:
         if row["kind"] not in {"r", "p"}:
