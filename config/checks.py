@@ -1,4 +1,4 @@
-"""What must hold between settings, and between a setting and this machine."""
+"""Checks between settings, and between a setting and this machine."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from config.secret import Secret
 from config.settings import Settings
 
 Where = Callable[[str], str]
-"""Where a key was set."""
+"""Returns the place where a key was set."""
 
 _ORDERED = (
     ("company.reconnect_min_s", "company.reconnect_max_s"),
@@ -29,13 +29,13 @@ _ORDERED = (
 )
 _RENEWALS_PER_LEASE = 3
 _ANSWERING_S = 2.0
-"""What a request takes beside the send itself."""
+"""The time a request takes in addition to the send itself."""
 
 
 def check(
     settings: Settings, where: Where, *, is_root: bool, environment: Mapping[str, str] | None = None
 ) -> Iterator[Problem]:
-    """Every contradiction, with the place where its key was set; ``environment`` may complete a database's URL."""
+    """Yield every contradiction, with the place where its key was set; ``environment`` may complete a database's URL."""
     yield from _check_order(settings, where)
     yield from _check_send_timeout(settings, where)
     yield from _check_lease(settings, where)
@@ -78,7 +78,7 @@ def _check_lease(settings: Settings, where: Where) -> Iterator[Problem]:
 
 def _check_webhook_lease(settings: Settings, where: Where) -> Iterator[Problem]:
     hooks = settings.webhooks
-    # A lease is renewed when a third of it is over, and a delivery is begun only if it ends within the lease.
+    # A lease is renewed when a third of its time is over, and a delivery begins only if it ends within the lease.
     needed = 2 * (hooks.timeout_s + hooks.survey_interval_s)
     if hooks.lease_ttl_s < needed:
         wrong = f"{hooks.lease_ttl_s:g} leaves no time for a delivery of webhooks.timeout_s, {hooks.timeout_s:g}"

@@ -1,7 +1,8 @@
-"""What a file system that takes no more writes says, how much room one has, and a probe that writes for real.
+"""Room on a file system: the errors of one that takes no more writes, how much room it has, and a probe that really writes.
 
-No space is one of several reasons: inodes run out, a quota is used up, the kernel remounts a file system read-only after an error, a
-device fails. To the daemon they are one condition, because each ends when a write succeeds again, and only then.
+Lack of space is one of several reasons: inodes run out, a quota is used up, the kernel remounts a file system read-only
+after an error, a device fails. The daemon treats them as one condition, because each ends when a write succeeds again,
+and only then.
 """
 
 from __future__ import annotations
@@ -26,7 +27,7 @@ REASONS: Final[Mapping[int, str]] = MappingProxyType(
         errno.EIO: "the device reports an input/output error",
     }
 )
-"""By error number: the errors of a write that mean that the file system takes none."""
+"""By error number: the errors of a write which mean that the file system takes no writes."""
 
 PROBE_BYTES: Final = 64 * 1024
 """More than SQLite's shared memory and its smallest transaction need."""
@@ -34,17 +35,17 @@ PROBE_BYTES: Final = 64 * 1024
 
 @dataclass(frozen=True, slots=True)
 class Room:
-    """What the file system of a directory has left for this user."""
+    """The room that a directory's file system has left for this user."""
 
     free_bytes: int
     total_bytes: int
     free_inodes: int | None
-    """None: the file system has no fixed number of them, as btrfs."""
+    """None: the file system has no fixed number of inodes, such as btrfs."""
     is_read_only: bool
 
 
 def room_of(directory: Path) -> Room:
-    """The room at ``directory``; OSError when it is not there."""
+    """Return the room at ``directory``; OSError when it does not exist."""
     found = os.statvfs(directory)
     return Room(
         free_bytes=found.f_bavail * found.f_frsize,
@@ -55,9 +56,9 @@ def room_of(directory: Path) -> Room:
 
 
 def write_fault(error: BaseException, directory: Path | None = None) -> str | None:
-    """Why the file system took no write, in words; None when ``error`` means something else.
+    """Return in words why the file system refused a write; None when ``error`` means something else.
 
-    ``directory`` is where it was written to: the kernel has one error number for blocks and for inodes.
+    ``directory`` is the directory of the write: the kernel has one error number for blocks and for inodes.
     """
     number = error.errno if isinstance(error, OSError) else None
     if number == errno.ENOSPC and directory is not None and _has_no_inodes(directory):
@@ -72,9 +73,9 @@ def _has_no_inodes(directory: Path) -> bool:
 
 
 def probe(directory: Path, size: int = PROBE_BYTES) -> str | None:
-    """Write, sync and remove a file of ``size`` bytes: the reason when that fails for the file system, None when it takes writes.
+    """Write, sync and remove a file of ``size`` bytes. Return None, or the reason when the file system refuses the write.
 
-    Any other error (no such directory, no right to it) is raised.
+    Any other error (no such directory, no permission) is raised.
     """
     path = directory / f".probe-{os.getpid()}-{secrets.token_hex(4)}"
     try:
@@ -90,7 +91,7 @@ def probe(directory: Path, size: int = PROBE_BYTES) -> str | None:
 
 
 def write_synced(path: Path, size: int) -> None:
-    """Make a file of ``size`` random bytes, on disk when this returns. Random, because zeros take no room where they are compressed."""
+    """Create a file of ``size`` random bytes, durable on return. Random, because zeros take no room where they are compressed."""
     piece = secrets.token_bytes(min(size, 1024 * 1024))
     with os.fdopen(
         os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600), "wb", buffering=0

@@ -1,6 +1,6 @@
-"""How long to wait before the next attempt: pauses that double. The caller brings the randomness.
+"""Pauses before the next attempt, which double. The caller adds the randomness.
 
-The supervision core has its own back-off (supervisor.Backoff): it must not depend on anything of ours.
+The supervision core has its own back-off (supervisor.Backoff): it must not depend on any other package of this project.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ def doubled(first_s: float, most_s: float, times: int) -> float:
 
 @final
 class Doubling:
-    """Pauses in seconds: ``first_s``, twice that, and so on up to ``most_s``; `reset` begins again."""
+    """Pauses in seconds: ``first_s``, twice that, and so on up to ``most_s``; `reset` starts again."""
 
     def __init__(self, first_s: float, most_s: float) -> None:
         self._first_s = first_s
@@ -30,5 +30,5 @@ class Doubling:
         return doubled(self._first_s, self._most_s, self._times - 1)
 
     def reset(self) -> None:
-        """Begin with ``first_s`` again: an attempt succeeded."""
+        """Start again with ``first_s``, after a successful attempt."""
         self._times = 0

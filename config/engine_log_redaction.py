@@ -1,4 +1,4 @@
-"""Nothing secret reaches a log: applied to every line an engine process prints, at the source and again by the daemon. Pure."""
+"""Keeps secrets out of logs: applied to every line that an engine process prints, at the source and again by the daemon. Pure."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import re
 from typing import Final
 
 MAX_CHARACTERS: Final = 600
-"""Longer lines are cut: the library prints whole protocol nodes."""
+"""Longer lines are cut, because the library prints whole protocol nodes."""
 
 _QR_BLOCKS: Final = re.compile("[\u2580-\u259f]")
 _QR_TEXT: Final = re.compile(r"https?://wa\.me/\S*|\b2@[A-Za-z0-9+/=_,-]{20,}")
@@ -26,7 +26,7 @@ _CHATTER: Final = frozenset({"Press Ctrl+C to exit"})
 
 
 def redact(line: str) -> str:
-    """The line as it may be logged: no QR or pairing codes, keys or message text, numbers shortened; empty when nothing is left."""
+    """Return the line without QR codes, pairing codes, keys and message text, numbers shortened; empty when nothing is left."""
     line = line.rstrip()
     if line.strip() in _CHATTER or _QR_BLOCKS.search(line):
         return ""
@@ -42,12 +42,12 @@ def redact(line: str) -> str:
 
 
 def shorten(number: str) -> str:
-    """A phone number or LID that operators can still tell apart: the first two and the last two digits."""
+    """Return the first two and the last two digits of a phone number or LID, enough for operators to tell numbers apart."""
     return f"{number[:2]}…{number[-2:]}" if len(number) > 6 else "…"
 
 
 def _describe_node(match: re.Match[str]) -> str:
-    """Of a protocol node only its tag and the attributes that say why something failed."""
+    """Return a protocol node's tag with only the attributes that say why something failed."""
     node = match.group()
     tag = re.match(r"<([a-z0-9:_-]+)", node)
     attributes = " ".join(f'{name}="{value}"' for name, value in _FAILURE_ATTRIBUTES.findall(node.partition(">")[0]))

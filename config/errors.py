@@ -1,4 +1,4 @@
-"""What can be wrong with the settings, always reported all at once."""
+"""Errors of the settings, always reported all at once."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from typing import final
 @final
 @dataclass(frozen=True, slots=True)
 class Problem:
-    """One wrong setting: where it was read, its name, what is wrong with it and what would be right."""
+    """One wrong setting: where it was read, its name, what is wrong and what would be right."""
 
     where: str
     """`wasup.toml:7`, `environment variable WASUP_BIND`, `credential database_url` or `defaults`."""
@@ -28,7 +28,7 @@ class ConfigError(Exception):
 
 @final
 class SettingsError(ConfigError):
-    """One or more settings are wrong; ``problems`` holds every one of them and nothing was applied."""
+    """One or more settings are wrong. ``problems`` holds all of them; no setting was applied."""
 
     def __init__(self, problems: Sequence[Problem]) -> None:
         self.problems = tuple(problems)

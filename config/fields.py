@@ -23,17 +23,17 @@ class Field:
     name: str
     env: str
     annotation: Any
-    """Its type with its `Meta`, as msgspec takes it."""
+    """Its type with its `Meta`, as msgspec takes them."""
     meta: Meta
     default: Any
     parse: Parse | None
     is_secret: bool
     credential_file: str | None
-    """The file in ``$CREDENTIALS_DIRECTORY`` that this setting, a path, is set to when it is there."""
+    """For a path setting: the file in ``$CREDENTIALS_DIRECTORY`` whose path it gets when that file exists."""
 
     @property
     def key(self) -> str:
-        """Its name in the settings file: ``bind`` or ``http.max_body_bytes``."""
+        """The name in the settings file: ``bind`` or ``http.max_body_bytes``."""
         return self.name if self.section is None else f"{self.section}.{self.name}"
 
     @property
@@ -44,13 +44,13 @@ class Field:
 
 @cache
 def all_fields() -> tuple[Field, ...]:
-    """Every setting, main knobs first, in the order of their declaration."""
+    """Return every setting, main knobs first, in the order of their declaration."""
     return tuple(_fields(Settings, None))
 
 
 @cache
 def section_names() -> tuple[str, ...]:
-    """The sections of the settings file."""
+    """Return the sections of the settings file."""
     return tuple(name for name, hint in _hints(Settings).items() if _is_section(hint))
 
 
@@ -102,8 +102,7 @@ _HIDDEN = frozenset({"WASUP_KEY", "WASUP_MASTER_KEY_FILE", "CREDENTIALS_DIRECTOR
 
 
 def environment_for_children(environment: Mapping[str, str]) -> dict[str, str]:
-    """A copy without the daemon's secrets, the way to its database and its service manager's socket; the host's proxy and CA settings
-    stay.
-    """
+    """Return a copy without the daemon's secrets, its database's address and its service manager's socket. The
+    host's proxy and CA settings stay."""
     hidden = _HIDDEN | {field.env for field in all_fields() if field.is_secret}
     return {name: value for name, value in environment.items() if name not in hidden and not name.startswith("PG")}

@@ -1,4 +1,4 @@
-"""Master keys as files hold them: 32 random bytes, raw or as text, one key a line."""
+"""Master keys in files: 32 random bytes each, raw or as text, one key a line."""
 
 from __future__ import annotations
 
@@ -17,13 +17,13 @@ _RIGHT: Final = "make one with `openssl rand -base64 32`"
 _HEX: Final = re.compile(rf"[0-9A-Fa-f]{{{2 * KEY_BYTES}}}")
 _URL_SAFE: Final = str.maketrans("-_", "+/")
 _DIFFERENT_BYTES: Final = 16
-"""Random keys have 30 of 32 on average; zeros, a word written again and again and the like have fewer than this."""
+"""Random keys have 30 of 32 on average; zeros, a repeated word and the like have fewer than this."""
 _PRINTABLE: Final = frozenset(string.printable.encode())
 
 
 def read_keys(path: Path) -> tuple[bytes, ...]:
-    """The keys in this file, the first one first. Raises ValueError of the form "what is wrong; what would be right", which never shows
-    what the file holds."""
+    """Return the keys in this file, in order. Raises ValueError of the form "what is wrong; what would be right",
+    which never shows the file's content."""
     try:
         with path.open("rb") as file:
             content = file.read(MAX_FILE_BYTES + 1)
@@ -37,7 +37,7 @@ def read_keys(path: Path) -> tuple[bytes, ...]:
 
 
 def parse_keys(content: bytes, where: str) -> tuple[bytes, ...]:
-    """Like `read_keys`, of what was read already: exactly 32 bytes that are no text, or a line of base64 or hex for each key."""
+    """Like `read_keys`, for content already read: exactly 32 bytes that are not text, or a line of base64 or hex for each key."""
     if len(content) == KEY_BYTES and not _PRINTABLE.issuperset(content):
         return (_random(content, where),)
     try:

@@ -1,7 +1,8 @@
-"""The connection parameters that libpq knows, and what wasup does with each: one table for the daemon and for PostgreSQL's own programs.
+"""The connection parameters of libpq, and how wasup treats each: one table for the daemon and for PostgreSQL's own programs.
 
-The source of the names, variables and values is chapter "Database Connection Control Functions" of PostgreSQL 18's documentation. What the
-daemon's driver cannot do is refused by name, unless the value asks for what is done anyway.
+The names, variables and values are from chapter "Database Connection Control Functions" of PostgreSQL 18's
+documentation. A parameter that the daemon's driver does not support is refused by name, unless its value asks for the
+driver's normal behaviour.
 """
 
 from __future__ import annotations
@@ -20,16 +21,16 @@ class Parameter:
     """One parameter of a connection string."""
 
     variable: str | None = None
-    """The environment variable by which PostgreSQL's programs and the daemon take it where the URL has none."""
+    """The environment variable from which PostgreSQL's programs and the daemon take the value when the URL has none."""
     values: tuple[str, ...] | None = None
-    """The values that can be kept; None: any."""
+    """The values that are supported; None: any."""
     pattern: str | None = None
-    """What a value looks like, where it is no word."""
+    """The form of a value that is not one of a few words."""
     instead: str = "leave it out"
     """What would be right."""
 
     def objection(self, value: str) -> str | None:
-        """What is wrong with a value, None when it can be kept. Values are named only where they are known words."""
+        """Return what is wrong with a value, None when it is supported. Values are quoted only where they are known words."""
         if self.pattern is not None:
             return None if re.fullmatch(self.pattern, value) else "is no number that it can be"
         if self.values is None or value in self.values:
@@ -76,7 +77,7 @@ PARAMETERS: Final[Mapping[str, Parameter]] = MappingProxyType(
         "keepalives_interval": Parameter(pattern=_NUMBER, instead="write seconds"),
         "keepalives_count": Parameter(pattern=_NUMBER, instead="write how many"),
         "tcp_user_timeout": Parameter(pattern=_NUMBER, instead="write milliseconds"),
-        # What is done anyway can be asked for.
+        # Values that ask for the driver's normal behaviour are accepted.
         "client_encoding": Parameter("PGCLIENTENCODING", ("utf8", "UTF8", "utf-8", "UTF-8", "auto")),
         "channel_binding": Parameter(
             "PGCHANNELBINDING",
@@ -92,7 +93,7 @@ PARAMETERS: Final[Mapping[str, Parameter]] = MappingProxyType(
         "load_balance_hosts": Parameter("PGLOADBALANCEHOSTS", ("disable",)),
         "min_protocol_version": Parameter("PGMINPROTOCOLVERSION", ("3.0",)),
         "max_protocol_version": Parameter("PGMAXPROTOCOLVERSION", ("3.0", "3.2", "latest")),
-        # What the driver has not.
+        # Not supported by the driver.
         "hostaddr": Parameter("PGHOSTADDR", (), instead="write the address as the host"),
         "service": Parameter("PGSERVICE", (), instead="write the service's host, user and database into the URL"),
         "servicefile": Parameter(
@@ -131,11 +132,11 @@ _OF_OTHERS: Final[Mapping[str, str]] = MappingProxyType(
         "currentSchema": "leave it out: the tables are in the schema public",
     }
 )
-"""Parameters of other libraries that are met in URLs."""
+"""Parameters of other libraries that occur in URLs."""
 
 
 def unknown(name: str) -> str:
-    """Why a parameter that libpq does not know is refused, and what would be right."""
+    """Return why a parameter that libpq does not know is refused, and what would be right."""
     if re.fullmatch("[A-Za-z_]{1,40}", name) is None:  # perhaps a piece of a password
         return "the URL has a parameter that PostgreSQL does not know; write a ? or & of the password as %3F or %26"
     near = get_close_matches(name, PARAMETERS, n=1)

@@ -1,4 +1,4 @@
-"""Lines for a descriptor that may stop taking them: written by a thread of their own, so that nothing else waits."""
+"""Writes lines to a descriptor that may block, in a thread of its own, so that no other thread waits."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from typing import Final, final
 
 _BATCH_BYTES: Final = 64 * 1024
 _FAILURES_MOST: Final = 3
-"""Errors in a row after which the rest of a batch is given up; the next batch is tried afresh."""
+"""After this many errors in a row the rest of a batch is given up; the next batch is tried again."""
 
 
 @final
@@ -36,16 +36,16 @@ class LineQueue:
         self._write = write
         self._changed = threading.Condition()
         self._items: deque[bytes | int] = deque()
-        """Lines with their ends, and how many lines were lost between them."""
+        """Lines with their line ends, and the number of lines lost between them."""
         self._bytes = 0
-        """Of all lines that are not written yet, those under way included."""
+        """Bytes of all unwritten lines, including those being written."""
         self._gap = 0
-        """Lines lost since the last one that was taken."""
+        """Lines lost since the last one that was queued."""
         self._is_torn = False
-        """Whether the last line that was written is not whole."""
+        """Whether the last written line is incomplete."""
         self._is_closing = False
         self.lost = 0
-        """Lines that were not written, from the beginning on."""
+        """Lines that were never written, since the start."""
         self._thread = threading.Thread(target=self._run, name="lines", daemon=True)
         self._thread.start()
 
@@ -55,7 +55,7 @@ class LineQueue:
         return self._bytes
 
     def put(self, line: bytes) -> None:
-        """Take one line, without its end, or count it as lost."""
+        """Queue one line, given without its line end, or count it as lost."""
         with self._changed:
             if self._is_closing or self._bytes + len(line) + 1 > self.max_bytes:
                 self._lose(1)
@@ -66,7 +66,7 @@ class LineQueue:
             self._changed.notify()
 
     def close(self, *, within_s: float) -> bool:
-        """Take no more lines; whether all that were taken are written within the time. What is left then is never written."""
+        """Refuse further lines. Return whether all queued lines were written within the time; the rest is never written."""
         with self._changed:
             self._is_closing = True
             self._changed.notify()
@@ -90,7 +90,7 @@ class LineQueue:
                 self._note_written(items, texts, written)
 
     def _next_items(self) -> list[bytes | int]:
-        """What waits, about `_BATCH_BYTES` of it and at least one line; empty at the end."""
+        """Return about `_BATCH_BYTES` of waiting lines, at least one line; empty at the end."""
         with self._changed:
             while not self._items and not self._is_closing:
                 self._changed.wait()
@@ -103,7 +103,7 @@ class LineQueue:
             return items
 
     def _note_written(self, items: list[bytes | int], texts: list[bytes], written: int) -> None:
-        """A line that was written in part is lost as a whole."""
+        """Update the counters. A line that was written in part counts as lost."""
         end = 0
         for item, text in zip(items, texts, strict=True):
             end += len(text)
@@ -119,7 +119,7 @@ class LineQueue:
             self._mark_gap()
 
     def _write_all(self, batch: bytes) -> int:
-        """How many bytes of it were written before an error that does not pass."""
+        """Return how many bytes of the batch were written before a permanent error."""
         written = failures = 0
         if self._is_torn and not self._end_torn_line():
             return 0
@@ -128,7 +128,7 @@ class LineQueue:
                 written += self._write(self._descriptor, batch[written:])
                 failures = 0
             except BlockingIOError:
-                # Another process made what we share with it non-blocking.
+                # Another process has made the shared descriptor non-blocking.
                 select.select([], [self._descriptor], [])
             except OSError:
                 failures += 1

@@ -1,4 +1,4 @@
-"""Reads the settings: every source, every check, all errors at once."""
+"""Reads the settings: all sources, all checks, all errors at once."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from config.settings import Settings
 from config.sources import Found, Sources, read_credentials, read_environment, read_file, read_toml
 
 DEFAULT_FILE = "wasup.toml"
-"""Read from the working directory when it is there and no other file is named."""
+"""Read from the working directory when it exists and no other file is named."""
 
 ROOT_STATE_DIR = Path("/var/lib/wasup")
 DEFAULT_ORIGIN = "default"
@@ -27,7 +27,7 @@ DEFAULT_ORIGIN = "default"
 @final
 @dataclass(frozen=True, slots=True)
 class Loaded:
-    """Settings, and for each key where it was set (``default`` when nowhere)."""
+    """Settings, and for each key where it was set (``default`` for none of the sources)."""
 
     settings: Settings
     origins: Mapping[str, str]
@@ -37,9 +37,9 @@ class Loaded:
 def load(
     *, config_file: Path | None = None, environment: Mapping[str, str] | None = None, is_root: bool | None = None
 ) -> Settings:
-    """The settings for this process. Raises SettingsError, which holds every problem there is.
+    """Return the settings for this process. Raises SettingsError, which holds every problem.
 
-    ``config_file`` must exist when it is given; else ``$WASUP_CONFIG`` or, when it exists, ``wasup.toml`` is read.
+    ``config_file`` must exist when it is given; otherwise ``$WASUP_CONFIG`` or, when it exists, ``wasup.toml`` is read.
     """
     return load_with_origins(config_file=config_file, environment=environment, is_root=is_root).settings
 
@@ -47,7 +47,7 @@ def load(
 def load_with_origins(
     *, config_file: Path | None = None, environment: Mapping[str, str] | None = None, is_root: bool | None = None
 ) -> Loaded:
-    """Like `load`, with where each setting came from."""
+    """Like `load`, with the origin of each setting."""
     environment = os.environ if environment is None else environment
     is_root = os.geteuid() == 0 if is_root is None else is_root
     sources = Sources()
@@ -63,7 +63,7 @@ def load_with_origins(
     }
     if settings is not None:
         failed = {problem.key for problem in sources.problems}
-        # A check that names a setting which could not be read was made against that setting's default.
+        # Such a check used the default of a setting that could not be read, so its result is dropped.
         sources.problems.extend(
             problem
             for problem in check(settings, origins.__getitem__, is_root=is_root, environment=environment)
@@ -75,11 +75,11 @@ def load_with_origins(
 
 
 def default_state_dir(environment: Mapping[str, str], *, is_root: bool) -> Path:
-    """Where state is kept when nothing says otherwise. Raises SettingsError when the user has no home directory."""
+    """Return the state directory used when no setting names one. Raises SettingsError when the user has no home directory."""
     if is_root:
         return ROOT_STATE_DIR
     xdg = environment.get("XDG_STATE_HOME", "")
-    # The XDG specification has relative values ignored.
+    # The XDG specification says that relative values are ignored.
     if xdg.startswith("/"):
         return Path(xdg) / "wasup"
     home = environment.get("HOME", "")
@@ -91,7 +91,7 @@ def default_state_dir(environment: Mapping[str, str], *, is_root: bool) -> Path:
 
 
 def _line(problem: Problem) -> tuple[bool, int]:
-    """Problems of the file come first, in its order."""
+    """Sort key: problems of the file come first, in the file's order."""
     line = re.search(r":(\d+)\Z", problem.where)
     return (line is None, 0 if line is None else int(line[1]))
 
@@ -111,7 +111,7 @@ def _read_file(sources: Sources, path: Path) -> None:
 
 
 def _build(sources: Sources, environment: Mapping[str, str], *, is_root: bool) -> Settings | None:
-    """The settings as far as their values can be read; None when there is no state directory to be had."""
+    """Return the settings, with defaults for values that cannot be read; None when there is no state directory."""
     values: dict[str | None, dict[str, Any]] = {None: {}, **{name: {} for name in section_names()}}
     for field in all_fields():
         found = sources.values.get(field.key)
@@ -149,7 +149,7 @@ class WrongValueError(Exception):
 
 
 def convert(field: Field, found: Found) -> object:
-    """The setting's value. Raises WrongValueError."""
+    """Return the setting's value. Raises WrongValueError."""
     try:
         if field.parse is not None:
             return _anchored(field.parse(found.value), found.directory)
@@ -162,7 +162,7 @@ def convert(field: Field, found: Found) -> object:
 
 
 def _anchored(value: object, directory: Path | None) -> object:
-    """Make a relative path absolute: what it means must not depend on where a later command is run."""
+    """Make a relative path absolute: its meaning must not depend on where a later command is run."""
     if isinstance(value, Path):
         return (directory or Path.cwd()) / value
     return value
@@ -190,7 +190,7 @@ def _right(field: Field) -> str:
 
 
 def describe_range(field: Field) -> str:
-    """The values a setting may have, in words: ``a whole number from 1 to 1000``."""
+    """Return the values a setting may have, in words: ``a whole number from 1 to 1000``."""
     word = _words(get_args(field.annotation)[0])
     meta = field.meta
     if meta.max_length is not None:

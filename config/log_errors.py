@@ -22,7 +22,8 @@ _OWN_DIR = str(Path(__file__).parent.parent)
 
 
 def describe_error(error: BaseException, max_chars: int, depth: int = 0) -> dict[str, Any]:
-    """Never holds values of variables. Texts of exceptions that are not ours lose what they quote."""
+    """Return the parts of an exception for a log. Never shows values of variables; quoted parts of foreign
+    exceptions' texts are left out."""
     kind = type(error)
     described: dict[str, Any] = {
         "type": printable(f"{kind.__module__}.{kind.__qualname__}", max_chars),
@@ -49,13 +50,13 @@ def _text(error: BaseException, max_chars: int) -> str:
 
 
 def frames_of(formatted: str) -> list[str]:
-    """The innermost frames that a formatted traceback names, in its order."""
+    """Return the innermost frames that a formatted traceback names, in its order."""
     frames = _FRAME.findall(formatted)[-_MAX_FRAMES:]
     return [_frame(filename, line, name) for filename, line, name in frames]
 
 
 def _frames(trace: TracebackType | None) -> list[str]:
-    """The innermost frames, outermost first: ``actors/root.py:12 serve``."""
+    """Return the innermost frames, outermost first: ``actors/root.py:12 serve``."""
     frames = traceback.extract_tb(trace)[-_MAX_FRAMES:]
     return [_frame(frame.filename, frame.lineno, frame.name) for frame in frames]
 

@@ -1,4 +1,4 @@
-"""Which fields a log line may have. A field that is not here is not logged; add yours to the list of its kind."""
+"""The fields that a log line may have. A field that is not listed is not logged; add a new one to the list of its kind."""
 
 from __future__ import annotations
 
@@ -12,18 +12,18 @@ class Kind(Enum):
     """How a field's text is treated. Numbers, booleans and None pass as they are in every kind."""
 
     NAME = auto()
-    """A name of ours (company, actor, file): made printable, never shortened, so that it can be searched for."""
+    """One of our own names (company, actor, file): made printable, never shortened, so that it can be searched for."""
     TEXT = auto()
     """Any other text: phone numbers, chat identifiers and long tokens are shortened."""
 
     ERROR = auto()
-    """What an exception says, perhaps a library's: like TEXT, the first line only and without what it quotes."""
+    """The text of an exception, perhaps a library's: like TEXT, but only the first line, without quoted parts."""
 
     TRACE = auto()
-    """A formatted traceback: only where each frame is, not the exceptions' texts."""
+    """A formatted traceback: only the position of each frame is kept, not the exceptions' texts."""
 
     NUMBER = auto()
-    """A number; text that comes instead is treated as TEXT."""
+    """A number; text in its place is treated as TEXT."""
 
 
 _NAMES = """

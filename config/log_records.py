@@ -1,4 +1,4 @@
-"""Brings the records of the standard library's logging, which libraries use, into our lines, repeats at intervals."""
+"""Writes records of the standard library's logging, which libraries use, as our log lines, limiting repeated ones."""
 
 from __future__ import annotations
 
@@ -17,10 +17,10 @@ _MAX_KINDS = 256
 
 @final
 class LibraryHandler(logging.Handler):
-    """Runs each record through ``processors`` (the last one renders) and gives the line to ``write``.
+    """Runs each record through ``processors`` (the last one renders) and passes the line to ``write``.
 
-    Of records with the same logger, level and template, one in ``repeat_interval_s`` is written; the next says how many
-    were left out in ``suppressed``. A database that is away would otherwise make a traceback for every attempt.
+    Of records with the same logger, level and template, one in ``repeat_interval_s`` is written; the next one has the
+    number left out in ``suppressed``. Otherwise an unavailable database would cause a traceback for every attempt.
     """
 
     def __init__(
@@ -37,7 +37,7 @@ class LibraryHandler(logging.Handler):
         self._repeats = _Repeats(repeat_interval_s, clock)
 
     def emit(self, record: logging.LogRecord) -> None:
-        """Called by logging, with its lock held."""
+        """Write the record. Called by logging, with its lock held."""
         suppressed = self._repeats.admit((record.name, record.levelno, str(record.msg)))
         if suppressed is None:
             return
@@ -47,7 +47,7 @@ class LibraryHandler(logging.Handler):
             self.handleError(record)
 
     def handleError(self, record: logging.LogRecord) -> None:  # noqa: N802  # logging's name
-        """A record that cannot be formatted is replaced by a line that says so; its arguments are not shown."""
+        """Write a line that reports a record which cannot be formatted; its arguments are not shown."""
         record = logging.LogRecord(
             record.name, record.levelno, "", 0, "[a record that cannot be formatted]", None, None
         )
@@ -67,7 +67,7 @@ class LibraryHandler(logging.Handler):
 
 @final
 class _Repeats:
-    """When each kind of record was last written; the kind that was written longest ago is forgotten first."""
+    """The time when each kind of record was last written. The kind written longest ago is forgotten first."""
 
     def __init__(self, interval_s: float, clock: Callable[[], float]) -> None:
         self._interval_s = interval_s
@@ -75,7 +75,7 @@ class _Repeats:
         self._written: OrderedDict[tuple[str, int, str], tuple[float, int]] = OrderedDict()
 
     def admit(self, kind: tuple[str, int, str]) -> int | None:
-        """How many were left out since the last of this kind that was written; None: leave this one out too."""
+        """Return how many of this kind were left out since the last written one; None when this one must be left out too."""
         now = self._clock()
         at, suppressed = self._written.get(kind, (float("-inf"), 0))
         if now - at < self._interval_s:

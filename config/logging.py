@@ -1,4 +1,4 @@
-"""Logs: one JSON object a line on standard output, redacted by an allow-list; libraries' records go the same way.
+"""Logs: one JSON object a line on standard output, redacted by an allow-list; libraries' records take the same path.
 
 Use ``log = logger(__name__)``, constant event texts and data in fields: ``log.info("connected", company_id=…)``.
 """
@@ -35,9 +35,10 @@ def configure(
 ) -> None:
     """Set up logging for the process; a later call replaces an earlier one. Without ``output`` lines go to standard output.
 
-    A stream is written to by the thread that logs, which waits as long as the stream does. A daemon has to give a `LineQueue`.
+    A stream is written by the logging thread, which waits as long as the stream does. A daemon must pass a `LineQueue`.
 
-    Libraries are heard from `warning` on at every level: what they say below that may hold the messages they carry.
+    Records of libraries are logged from `warning` on at every level: their lower levels may contain the messages they
+    carry.
     """
     limits = LogSettings() if limits is None else limits
     write = output.put if isinstance(output, LineQueue) else LineWriter(output or sys.stdout.buffer).msg
@@ -57,19 +58,19 @@ def configure(
 
 
 def logger(name: str) -> FilteringBoundLogger:
-    """A logger whose lines carry ``name``; follows `configure` even when that is called later."""
+    """Return a logger whose lines have ``name``; it follows `configure` even when that is called later."""
     return cast("FilteringBoundLogger", structlog.get_logger(name))
 
 
 def describe_loss(lines: int) -> bytes:
-    """The line that stands for ``lines`` that could not be written (`LineQueue`)."""
+    """Return the line that replaces ``lines`` lines which could not be written (`LineQueue`)."""
     event: EventDict = {"level": "warning", "logger": __name__, "event": "log_lines_lost", "count": lines}
     return _render(None, "warning", structlog.processors.TimeStamper(fmt="iso", utc=True)(None, "warning", event))
 
 
 @final
 class LineWriter:
-    """Writes lines from any thread. A log that cannot be written is no reason to stop: the line is counted and lost."""
+    """Writes lines from any thread. When writing fails, the line is lost and counted, and no error is raised."""
 
     def __init__(self, output: IO[bytes]) -> None:
         self._output = output
@@ -88,7 +89,7 @@ class LineWriter:
 
 @final
 class NamedWriter:
-    """What structlog takes for a logger: a name, which `Redactor` puts on the line, and where lines go."""
+    """A logger for structlog: a name, which `Redactor` puts on the line, and the function that writes lines."""
 
     def __init__(self, write: Callable[[bytes], None], name: str = "") -> None:
         self.name = name

@@ -1,4 +1,4 @@
-"""The limits of what goes to and comes from hosts that others name, and of files. Imported from config/sections.py."""
+"""The limits of connections to and from hosts named by others, and of files. Imported from config/sections.py."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from config.values import Network, parse_networks, parse_whatsapp_version
 
 
 class OutboundSettings(Section, frozen=True):
-    """Requests to hosts that others name: webhooks, media by URL."""
+    """Requests to hosts named by others: webhooks, media by URL."""
 
     allow_http: Annotated[
         bool, Meta(description="Whether http:// is allowed beside https://. Bodies are then readable on the way.")
@@ -107,7 +107,7 @@ class WebhookSettings(Section, frozen=True):
 
 
 class MediaSettings(Section, frozen=True):
-    """Files: sent from an upload or a URL, and fetched when they came with a message."""
+    """Files: sent from an upload or a URL, and fetched from incoming messages."""
 
     max_bytes: Annotated[int, Meta(ge=KIB, le=100 * MIB, description="Largest file, in either direction.")] = 16 * MIB
     max_transfers: Annotated[
@@ -128,7 +128,7 @@ class MediaSettings(Section, frozen=True):
 
 
 class WhatsAppSettings(Section, frozen=True):
-    """What WhatsApp is told of this client."""
+    """How this client presents itself to WhatsApp."""
 
     version: Annotated[
         str,

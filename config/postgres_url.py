@@ -1,8 +1,8 @@
-"""A database URL, read once for the daemon's driver and for PostgreSQL's own programs, so that both reach the same database.
+"""Reads a database URL once, for the daemon's driver and for PostgreSQL's own programs, so that both reach the same database.
 
-libpq's rules hold (PostgreSQL's documentation, "Connection URIs"). Where the driver, libpq or a hasty reader would understand a URL in two
-ways, it is refused: a part that is given twice with different values, a reserved character that is not percent-encoded. Errors never
-repeat a value.
+libpq's rules apply (PostgreSQL's documentation, "Connection URIs"). A URL that the driver, libpq or a quick reader
+could understand differently is refused: a part that is given twice with different values, a reserved character that is
+not percent-encoded. Errors never repeat a value.
 """
 
 from __future__ import annotations
@@ -25,13 +25,13 @@ _URL: Final = re.compile(r"(?P<scheme>[a-z]+)://(?P<authority>[^/?]*)(?:/(?P<pat
 _IS_POOLED: Final = {"true": True, "1": True, "false": False, "0": False}
 _FILES: Final = ("sslrootcert", "sslcert", "sslkey", "sslcrl", "passfile")
 SYSTEM: Final = "system"
-"""As ``sslrootcert``: the authorities that the operating system trusts."""
+"""As ``sslrootcert``: the operating system's trusted authorities."""
 
 
 @final
 @dataclass(frozen=True, slots=True)
 class PostgresUrl:
-    """Which database, and how it is reached. Made by `read`."""
+    """A database and how to reach it. Made by `read`."""
 
     hosts: tuple[tuple[str, int], ...]
     """Names, addresses or directories of sockets, tried in this order, with their ports."""
@@ -39,21 +39,21 @@ class PostgresUrl:
     database: str
     password: str | None = field(default=None, repr=False)
     parameters: Mapping[str, str] = field(default_factory=dict[str, str], repr=False)
-    """What else libpq knows, by its name there; checked against `config.libpq.PARAMETERS`."""
+    """The other libpq parameters, by their names; checked against `config.libpq.PARAMETERS`."""
     is_pooled: bool | None = None
-    """What the URL says of a pooler in transaction mode (``pgbouncer=true``, as other libraries write it); None: nothing."""
+    """Whether the URL names a pooler in transaction mode (``pgbouncer=true``, as other libraries write it); None: it does not say."""
 
     @property
     def has_only_sockets(self) -> bool:
-        """Whether no host is reached over a network: then there is no TLS."""
+        """Whether no host is reached over a network, so that TLS is not used."""
         return all(host.startswith("/") for host, _ in self.hosts)
 
     def on(self, database: str) -> PostgresUrl:
-        """Another database of the same server."""
+        """Return the URL of another database of the same server."""
         return replace(self, database=database)
 
     def reveal(self) -> str:
-        """The URL with every part in its own place, password included. Never log or print the result."""
+        """Return the complete URL, password included. Never log or print the result."""
         secret = "" if self.password is None else f":{quote(self.password, safe='')}"
         hosts = ",".join(f"{_bracketed(host)}:{port}" for host, port in self.hosts)
         asked = dict(self.parameters)
@@ -64,7 +64,7 @@ class PostgresUrl:
         return f"postgresql://{quote(self.user, safe='')}{secret}@{hosts}/{path}{'?' if query else ''}{query}"
 
     def unreadable_files(self) -> Iterator[tuple[str, str]]:
-        """Parameters that name a file which cannot be read, with that file."""
+        """Yield each parameter that names an unreadable file, with that file."""
         for name in _FILES:
             value = self.parameters.get(name)
             if value is not None and (name, value) != ("sslrootcert", SYSTEM) and not os.access(value, os.R_OK):
@@ -72,7 +72,7 @@ class PostgresUrl:
 
 
 def read(text: str, environment: Mapping[str, str] | None = None) -> PostgresUrl:
-    """Read a URL; what it leaves out is taken from libpq's variables in ``environment``, and else is libpq's default.
+    """Read a URL. Missing parts are taken from libpq's variables in ``environment``, otherwise from libpq's defaults.
 
     Raises ValueError with "what is wrong; what would be right".
     """
@@ -90,7 +90,7 @@ def read(text: str, environment: Mapping[str, str] | None = None) -> PostgresUrl
 
 
 def _given(text: str) -> Iterator[tuple[str, str]]:
-    """What the URL itself says, decoded, each name once; hosts and ports as lists with commas, as libpq has them."""
+    """Yield what the URL itself says, decoded, each name once; hosts and ports as comma-separated lists, as in libpq."""
     parts = _URL.fullmatch(text)
     if parts is None or parts["scheme"] not in {"postgres", "postgresql"}:
         raise ValueError(f"the URL does not start with postgres:// or postgresql://; {_RIGHT}")
@@ -118,7 +118,7 @@ def _of_authority(authority: str) -> Iterator[tuple[str, str]]:
 
 
 def _place(place: str) -> tuple[str, str]:
-    """Host and port of ``host``, ``host:port`` or ``[address]:port``."""
+    """Return host and port of ``host``, ``host:port`` or ``[address]:port``."""
     found = re.fullmatch(r"(?:\[(?P<address>[0-9A-Fa-f:.%]+)\]|(?P<host>[^:\[\]]*))(?::(?P<port>[0-9]*))?", place)
     if found is None:
         raise ValueError(
@@ -135,12 +135,12 @@ def _of_query(query: str) -> Iterator[tuple[str, str]]:
         name = ALIASES.get(_decoded(name), _decoded(name))
         if name not in PARAMETERS and name not in {"pgbouncer", "schema"}:
             raise ValueError(unknown(name))
-        if value:  # an empty one is none, as for libpq
+        if value:  # an empty value counts as absent, as for libpq
             yield name, _decoded(value)
 
 
 def _decoded(text: str) -> str:
-    """Percent-encoding undone as libpq does: a plus sign is a plus sign."""
+    """Decode percent-encoding as libpq does: a plus sign stays a plus sign."""
     if re.search(r"%(?![0-9A-Fa-f]{2})|%00", text):
         raise ValueError("the URL holds a % that begins no percent-encoding; write it as %25")
     try:
@@ -195,13 +195,13 @@ def _port(text: str) -> int:
 
 
 def _local(port: int) -> str:
-    """Where a server of this machine listens: the directory of its socket, which differs between packages, or localhost."""
+    """Return where a local server listens: its socket's directory, which differs between packages, or localhost."""
     directories = (one for one in _SOCKET_DIRECTORIES if (Path(one) / f".s.PGSQL.{port}").exists())
     return next(directories, "localhost")
 
 
 def _own_name() -> str:
-    """The user who runs this, as libpq has it; not the one who logged in."""
+    """Return the name of the effective user, as libpq does; not of the user who logged in."""
     try:
         return pwd.getpwuid(os.geteuid()).pw_name
     except KeyError:

@@ -1,4 +1,4 @@
-"""The step of logging that nothing passes without being looked at."""
+"""The redaction step that every log line passes."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ _MAX_ITEMS = 20
 
 @final
 class Redactor:
-    """A structlog processor that keeps listed fields, each made fit to print, and names what it left out."""
+    """A structlog processor that keeps listed fields, each made printable, and names those it left out."""
 
     def __init__(self, max_value_chars: int) -> None:
         self._max_chars = max_value_chars
@@ -71,7 +71,7 @@ class Redactor:
 
 
 def _exception(exc_info: object) -> BaseException | None:
-    """What ``exc_info`` means in its three forms."""
+    """Return the exception from any of the three forms of ``exc_info``."""
     if isinstance(exc_info, BaseException):
         return exc_info
     if isinstance(exc_info, tuple):

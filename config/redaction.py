@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 
-# A run of seven digits or more, whatever stands around it, and the usual ways to group a phone number's digits.
+# A run of seven digits or more in any surroundings, and the usual groupings of a phone number's digits.
 _DIGITS = re.compile(r"\+?\d{7,}")
 _GROUPED = re.compile(r"(?<![\w.])\+?\d{1,3}[ -]?\(?\d{3}\)?[ -]?\d{3}[ -]?\d{2}[ -]?\d{2}(?!\w)")
 _TOKEN = re.compile(r"(?=[A-Za-z0-9+/_=-]*[a-z])(?=[A-Za-z0-9+/_=-]*[A-Z])(?=[A-Za-z0-9+/_=-]*\d)[A-Za-z0-9+/_=-]{20,}")
@@ -18,8 +18,9 @@ _TAIL_DIGITS = 2
 
 
 def scrub(text: str, max_chars: int) -> str:
-    """``text`` with phone numbers, identifiers of chats and long tokens shortened; see `printable` for the rest."""
-    # Cut before the patterns run, whose time grows with the length; twice the room, so a number at the cut is whole.
+    """Return ``text`` with phone numbers, chat ids and long tokens shortened; see `printable` for the rest."""
+    # Cut before the patterns run, since their time grows with the length. Twice the room keeps a number at the cut
+    # whole.
     is_long = len(text) > 2 * max_chars
     text = text[: 2 * max_chars]
     text = _USER_INFORMATION.sub("…@", text)
@@ -32,25 +33,25 @@ def scrub(text: str, max_chars: int) -> str:
 
 
 def printable(text: str, max_chars: int) -> str:
-    """``text`` on one line, characters that steer a terminal or reorder text escaped, cut at ``max_chars``."""
+    """Return ``text`` on one line, with terminal control and reordering characters escaped, cut at ``max_chars``."""
     cut = text[:max_chars]
     cut = _UNSAFE.sub(lambda found: f"\\u{ord(found[0]):04x}", cut)
     return cut if len(text) <= max_chars else f"{cut}…"
 
 
 def shorten_phone(text: str) -> str:
-    """A phone number as logs show it: ``7900…01``."""
+    """Return a phone number as logs show it: ``7900…01``."""
     digits = [character for character in text if character.isdigit()]
     return f"{''.join(digits[:_HEAD_DIGITS])}…{''.join(digits[-_TAIL_DIGITS:])}"
 
 
 def scrub_foreign_error(text: str, max_chars: int) -> str:
-    """The first line of a library's error text without what it quotes: libraries quote the data they stumbled over."""
+    """Return the first line of a library's error text without quoted parts, since libraries quote the data that caused the error."""
     return scrub(without_quotes(text), max_chars)
 
 
 def without_quotes(text: str) -> str:
-    """The first line of ``text``, everything between its first and last quotation mark of a kind left out."""
+    """Return the first line of ``text``, without everything between the first and last quotation mark of each kind."""
     return _QUOTED.sub("'…'", text.partition("\n")[0])
 
 

@@ -50,7 +50,7 @@ _CLIENT = """\
 
 
 def reference() -> str:
-    """The page."""
+    """Return the page."""
     parts = [_INTRODUCTION, *_table(None, "Main settings")]
     for section in section_names():
         parts += _table(section, f"[{section}]")

@@ -1,4 +1,4 @@
-"""A file that keeps some room free, so that an end in order has it when the disk is full."""
+"""A file that reserves some room on a disk, so that an orderly shutdown still has room when the disk is full."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from typing import Final, final
 from config.disk import room_of, write_fault, write_synced
 
 SHARE: Final = 16
-"""The reserve takes at most this part (one in so many) of a small file system."""
+"""The reserve takes at most this part (1/SHARE) of a small file system."""
 
 NAME: Final = "reserve"
 LEAST_BEYOND: Final = 256 * 1024
@@ -18,7 +18,7 @@ LEAST_BEYOND: Final = 256 * 1024
 
 @final
 class Reserve:
-    """The reserve of one directory. Any process that meets a full disk there may release it; the daemon makes it again."""
+    """The reserve of one directory. Any process that meets a full disk there may release it; the daemon restores it."""
 
     def __init__(self, directory: Path, size: int = 0) -> None:
         """``size`` in bytes, for `restore`."""
@@ -28,15 +28,15 @@ class Reserve:
 
     @property
     def directory(self) -> Path:
-        """Where it is."""
+        """The directory of the reserve."""
         return self._directory
 
     def is_there(self) -> bool:
-        """Whether the reserve has not been released; True for one of no size."""
+        """Return whether the reserve has not been released; True for one of size 0."""
         return self._size == 0 or self._path.exists()
 
     def release(self) -> bool:
-        """Give its room to those who have to finish; False when there was none."""
+        """Free its room for work that must finish. Return False when there was no reserve."""
         try:
             self._path.unlink()
         except OSError:
@@ -44,7 +44,7 @@ class Reserve:
         return True
 
     def restore(self) -> str | None:
-        """Make it again by a real write: the reason when the file system does not take that, and then nothing is left of it."""
+        """Restore it by a real write. Return None, or the reason when the file system refuses; then no part of it remains."""
         fresh = self._path.with_name(NAME + ".new")
         try:
             fresh.unlink(missing_ok=True)
@@ -61,9 +61,9 @@ class Reserve:
         return None
 
     def bytes_wanted(self) -> int:
-        """Its size on this file system."""
+        """Return its size on this file system."""
         return min(self._size, room_of(self._directory).total_bytes // SHARE)
 
     def bytes_beyond(self) -> int:
-        """So much more has to be free before it is made again."""
+        """Return how many more bytes must be free before it is restored."""
         return max(LEAST_BEYOND, self.bytes_wanted() // 4)

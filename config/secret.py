@@ -1,4 +1,4 @@
-"""Values that must not be seen: they have no readable form until `reveal` is called."""
+"""Secret values: they have no readable form until `reveal` is called."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ class Secret:
         self._text = text
 
     def reveal(self) -> str:
-        """The text itself. Never log or print the result."""
+        """Return the text itself. Never log or print the result."""
         return self._text
 
     def __repr__(self) -> str:
@@ -49,7 +49,7 @@ class Secret:
 
 
 def describe_url(secret: Secret) -> str:
-    """What may be shown of a URL with credentials: scheme, host, port and path, never user information or query."""
+    """Return the parts of a URL that may be shown: scheme, host, port and path, never user information or query."""
     try:
         parts = urlsplit(secret.reveal())
     except ValueError:

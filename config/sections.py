@@ -21,7 +21,7 @@ PoolerMode = Literal["auto", "transaction", "none"]
 
 
 class HttpSettings(Section, frozen=True):
-    """The listening side."""
+    """The HTTP server."""
 
     tls_certificate_file: Annotated[
         Path | None,
@@ -168,7 +168,7 @@ class EngineSettings(Section, frozen=True):
 
 
 class CompanySettings(Section, frozen=True):
-    """One company's session: deadlines, back-off, the circuit breaker."""
+    """The session of one company: deadlines, back-off, the circuit breaker."""
 
     pairing_timeout_s: Annotated[
         float, Meta(gt=0, le=3600, description="Time a QR or pairing code is on offer in all.")
@@ -253,7 +253,7 @@ class CompanySettings(Section, frozen=True):
 
 
 class LeaseSettings(Section, frozen=True):
-    """Who owns a company, across daemons."""
+    """Ownership of companies, across daemons."""
 
     ttl_s: Annotated[
         float,
@@ -274,7 +274,7 @@ class LeaseSettings(Section, frozen=True):
 
 
 class StorageSettings(Section, frozen=True):
-    """Postgres, and the one writer in front of it."""
+    """PostgreSQL, and the single writer in front of it."""
 
     pool_connections: Annotated[int, Meta(ge=2, le=1000, description="Connections to Postgres.")] = 10
     acquire_timeout_s: Annotated[
@@ -366,8 +366,8 @@ class EventSettings(Section, frozen=True):
 
 
 class RateLimitSettings(Section, frozen=True):
-    """How much one company may send, how many numbers it may look up, since WhatsApp bans for too much of either, and how often its session
-    is begun and ended, since each time leaves something behind in an engine process."""
+    """How much one company may send, how many numbers it may look up, since WhatsApp bans for too much of either,
+    and how often its session may begin and end, since each time leaves memory in use in an engine process."""
 
     max_requests: Annotated[
         int,
@@ -417,7 +417,7 @@ class RateLimitSettings(Section, frozen=True):
 
 
 class HealthSettings(Section, frozen=True):
-    """The regular round trips."""
+    """The regular round trips that check sessions."""
 
     interval_ms: Annotated[
         int,
@@ -436,7 +436,7 @@ class HealthSettings(Section, frozen=True):
 
 
 class DiskSettings(Section, frozen=True):
-    """Room in the state directory."""
+    """Reserved room in the state directory."""
 
     reserve_bytes: Annotated[
         int,
@@ -471,7 +471,7 @@ class JanitorSettings(Section, frozen=True):
 
 
 class LogSettings(Section, frozen=True):
-    """What a log line may be."""
+    """Limits of log lines."""
 
     max_value_chars: Annotated[
         int, Meta(ge=80, le=100_000, description="Longest text value in a log line; the rest is cut.")

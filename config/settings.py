@@ -47,7 +47,7 @@ Linker = Literal["engine", "python"]
 
 
 class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """Everything an operator can set. Only ``state_dir`` has no default here: it depends on who runs the daemon."""
+    """Everything an operator can set. Only ``state_dir`` has no default here: it depends on the user of the daemon."""
 
     state_dir: Annotated[
         Path,
@@ -163,26 +163,26 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     log: LogSettings = LogSettings()
 
     def proxy_for(self, company_id: str) -> str | None:
-        """The proxy URL for this company's WhatsApp traffic, readable: hand it on, never log it."""
+        """Return the proxy URL for this company's WhatsApp traffic, readable: pass it on, never log it."""
         secret = self.proxies.get(company_id, self.proxy)
         return None if secret is None else secret.reveal()
 
     @property
     def admin_key_file(self) -> Path:
-        """Where the first start writes the admin key (mode 0600)."""
+        """The file where the first start writes the admin key (mode 0600)."""
         return self.state_dir / "admin.key"
 
     @property
     def devices_dir(self) -> Path:
-        """Where the companies' device files are."""
+        """The directory of the companies' device files."""
         return self.state_dir / "devices"
 
     @property
     def postgres_account(self) -> str | None:
-        """The account the embedded server is to run as; None unless this is root: nobody else can choose."""
+        """The account for the embedded server; None unless this is root, since only root can choose one."""
         return self.postgres_user if os.geteuid() == 0 else None
 
     @property
     def postgres_dir(self) -> Path:
-        """What belongs to the embedded Postgres."""
+        """The directory of the embedded Postgres."""
         return self.state_dir / "postgres"

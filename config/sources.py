@@ -1,7 +1,6 @@
-"""Where settings come from: the settings file, systemd credentials, the environment; each overrides the one before.
+"""The sources of settings: the settings file, systemd credentials, the environment; each overrides the one before.
 
-This module finds the raw values, with the line of each key in a TOML file, and refuses names it does not know; config/load.py reads the
-values.
+This module finds the raw values, with the line of each key in a TOML file, and refuses unknown names; config/load.py reads the values.
 """
 
 from __future__ import annotations
@@ -18,7 +17,7 @@ from config.errors import Problem, SettingsError
 from config.fields import Field, all_fields, section_names
 
 CLIENT_VARIABLES = frozenset({"WASUP_CONFIG", "WASUP_KEY", "WASUP_URL"})
-"""Read by the command line, not settings of the daemon."""
+"""Read by the command line; they are not settings of the daemon."""
 
 MAX_CREDENTIAL_BYTES = 64 * 1024
 
@@ -31,15 +30,15 @@ class Found:
     value: Any
     where: str
     is_text: bool
-    """True for what the environment or a credential says: numbers and booleans are text there."""
+    """True for values of the environment or a credential, where numbers and booleans are text."""
     directory: Path | None = None
-    """What a relative path is relative to; None: the working directory."""
+    """The base of a relative path; None: the working directory."""
 
 
 @final
 @dataclass(slots=True)
 class Sources:
-    """The raw values by key, the last source winning, and what was wrong while they were collected."""
+    """The raw values by key (the last source wins), and the problems found while collecting them."""
 
     values: dict[str, Found] = field(default_factory=dict[str, Found])
     problems: list[Problem] = field(default_factory=list[Problem])
@@ -74,7 +73,7 @@ def _take(sources: Sources, file: TomlFile, key: str, value: object, known: Mapp
 
 
 def read_credentials(sources: Sources, directory: str | None) -> None:
-    """Take secrets, and paths of secret files, from systemd's credentials directory; files with other names are left alone."""
+    """Take secrets, and paths of secret files, from systemd's credentials directory; files with other names are ignored."""
     if not directory:
         return
     try:
@@ -110,7 +109,7 @@ def _read_credential(sources: Sources, each: Field, path: Path) -> None:
 
 
 def read_environment(sources: Sources, environment: Mapping[str, str]) -> None:
-    """Take every setting the environment names; empty ones are ignored, unknown ``WASUP_…`` ones refused."""
+    """Take every setting in the environment. Empty ones are ignored, unknown ``WASUP_…`` names are problems."""
     by_name = {each.env: each for each in all_fields()}
     for name, value in sorted(environment.items()):
         if name in by_name:
@@ -127,7 +126,7 @@ def _nearest(name: str, names: Iterable[str], otherwise: str) -> str:
 
 
 MAX_FILE_BYTES = 256 * 1024
-"""A larger settings file is refused: finding the lines takes time with the square of a value's length."""
+"""A larger settings file is refused: finding the lines takes time quadratic in a value's length."""
 
 _AT_LINE = re.compile(r"\s*\(at (?:line (\d+), column \d+|end of document)\)\Z")
 
@@ -135,15 +134,15 @@ _AT_LINE = re.compile(r"\s*\(at (?:line (\d+), column \d+|end of document)\)\Z")
 @final
 @dataclass(frozen=True, slots=True)
 class TomlFile:
-    """What a settings file holds."""
+    """The content of a settings file."""
 
     path: Path
     values: Mapping[str, Any]
     lines: Mapping[str, int]
-    """1-based line of every dotted key, sections included."""
+    """The 1-based line of every dotted key, sections included."""
 
     def where(self, key: str) -> str:
-        """``wasup.toml:7``; without a line when the key is not in the file."""
+        """Return ``wasup.toml:7``; without a line when the key is not in the file."""
         line = self.lines.get(key)
         return str(self.path) if line is None else f"{self.path}:{line}"
 
@@ -186,10 +185,10 @@ def _syntax_problem(path: Path, message: str, text: str) -> Problem:
 
 
 def _lines(text: str) -> Iterator[tuple[str, int]]:
-    """Split valid TOML into its statements: the shortest run of lines that is TOML by itself is one."""
+    """Split valid TOML into its statements: the shortest run of lines that is valid TOML is one statement."""
     table: tuple[str, ...] = ()
     pending: list[str] = []
-    # Only line feeds end a TOML line; splitlines() would also split at characters that a string may hold.
+    # Only line feeds end a TOML line; splitlines() would also split at characters that a string may contain.
     for number, line in enumerate(text.split("\n"), start=1):
         pending.append(line)
         try:

@@ -1,4 +1,4 @@
-"""The state directory: made safely, and held by one daemon at a time."""
+"""The state directory: created safely, and held by one daemon at a time."""
 
 from __future__ import annotations
 
@@ -30,25 +30,25 @@ _OTHERS_WRITE = stat.S_IWGRP | stat.S_IWOTH
 
 @final
 class Running(msgspec.Struct, frozen=True, kw_only=True):
-    """What a running daemon says of itself in ``daemon.json``."""
+    """A running daemon's description of itself, in ``daemon.json``."""
 
     pid: int
     url: str
-    """Where it serves HTTP, with the port it really got: ``http://127.0.0.1:3003``."""
+    """The URL of its HTTP, with the port in use: ``http://127.0.0.1:3003``."""
     socket: str
-    """The Unix socket where it serves HTTP for its own user: absolute, or relative to the state directory."""
+    """The Unix socket of its HTTP for its own user: absolute, or relative to the state directory."""
 
 
 def prepare_state_dir(path: Path) -> None:
-    """Make the directory for this user alone (others may pass through root's, never list it).
+    """Create the directory for this user alone (others may pass through root's, never list it).
 
-    Raises StateDirectoryError when it cannot be made, is no directory, is someone else's or others may write to it. An
+    Raises StateDirectoryError when it cannot be made, is no directory, is another user's or others may write to it. An
     existing directory keeps its mode.
     """
     is_root = os.geteuid() == 0
     mode = _ROOT_MODE if is_root else _OWNER_MODE
     try:
-        # With root's umask at 077, parents that had to be made would shut the embedded server's user out.
+        # With root's umask at 077, newly made parents would shut the embedded server's user out.
         _make_parents(path.parent, 0o755 if is_root else _OWNER_MODE)
         if not path.exists():
             path.mkdir(mode=_OWNER_MODE)
@@ -85,7 +85,7 @@ def _check(path: Path, status: os.stat_result) -> None:
 
 @contextmanager
 def hold_state_dir(path: Path) -> Generator[None]:
-    """Prepare the directory and own it until the block ends or the process dies, however it dies.
+    """Prepare the directory and own it until the block ends or the process dies, in whatever way.
 
     Raises StateDirectoryBusyError when another process owns it, StateDirectoryError when it cannot be used.
     """
@@ -95,9 +95,7 @@ def hold_state_dir(path: Path) -> Generator[None]:
     try:
         _lock(descriptor, path)
         withdraw(path)
-        with suppress(
-            OSError
-        ):  # a full disk: the pid is only information for others, the lock is what excludes them
+        with suppress(OSError):  # a full disk: the pid is only information for others, the lock is what excludes them
             os.ftruncate(descriptor, 0)
             os.pwrite(descriptor, str(os.getpid()).encode(), 0)
         try:
@@ -115,7 +113,7 @@ def _lock(descriptor: int, path: Path, tries: int = _LOCK_TRIES) -> None:
         if error.errno not in {errno.EWOULDBLOCK, errno.EACCES}:
             raise StateDirectoryError(f"{path / _LOCK_FILE} cannot be locked ({error.strerror})") from None
         if tries > 1:
-            # `is_held` of another command has the lock for a moment.
+            # `is_held` in another command holds the lock for a moment.
             time.sleep(_LOCK_RETRY_S)
             _lock(descriptor, path, tries - 1)
             return
@@ -124,7 +122,7 @@ def _lock(descriptor: int, path: Path, tries: int = _LOCK_TRIES) -> None:
 
 
 def is_held(path: Path) -> bool:
-    """Whether a daemon runs on this state directory now."""
+    """Return whether a daemon runs on this state directory now."""
     try:
         descriptor = os.open(path / _LOCK_FILE, os.O_RDONLY | os.O_CLOEXEC)
     except OSError:
@@ -139,10 +137,10 @@ def is_held(path: Path) -> bool:
 
 
 def private_socket(path: Path, running: Running) -> Path | None:
-    """The socket of the daemon that runs on this state directory; None when another user could have put it there.
+    """Return the socket of the daemon on this state directory; None when another user could have put it there.
 
-    A port says nothing of who listens on it. A file in a directory that only the daemon's user may write to was made by that user, who
-    can read the state directory anyway.
+    A port does not show which user listens on it. A file in a directory that only the daemon's user may write to was
+    made by that user, who can read the state directory anyway.
     """
     socket = path / running.socket
     try:
@@ -156,7 +154,7 @@ def private_socket(path: Path, running: Running) -> Path | None:
 
 
 def announce(path: Path, running: Running) -> None:
-    """Let the command line find this daemon. To be called once HTTP accepts connections."""
+    """Let the command line find this daemon. Call it once HTTP accepts connections."""
     temporary = path / f".{_RUNNING_FILE}"
     temporary.unlink(missing_ok=True)
     with os.fdopen(os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "wb") as file:
@@ -165,13 +163,13 @@ def announce(path: Path, running: Running) -> None:
 
 
 def withdraw(path: Path) -> None:
-    """Take the announcement back; nothing happens when there is none."""
+    """Remove the announcement, if there is one."""
     with suppress(OSError):
         (path / _RUNNING_FILE).unlink()
 
 
 def find_running(path: Path) -> Running | None:
-    """The daemon that runs on this state directory; None when there is none or it is not yet ready."""
+    """Return the daemon that runs on this state directory; None when there is none or it is not ready yet."""
     if not is_held(path):
         return None
     try:

@@ -1,7 +1,7 @@
-"""The value types of settings and how each is read from text.
+"""The value types of settings, and how each is read from text.
 
-Every ``parse_…`` function takes what the settings file or the environment holds and raises ValueError with a message of
-the form "what is wrong; what would be right". No message repeats a secret.
+Every ``parse_…`` function takes a raw value of the settings file or the environment and raises ValueError with a
+message of the form "what is wrong; what would be right". No message repeats a secret.
 """
 
 from __future__ import annotations
@@ -61,7 +61,7 @@ class Bind:
 
 
 def parse_bind(raw: object) -> Bind:
-    """``host:port``; an IPv6 host stands in brackets."""
+    """Read ``host:port``; an IPv6 host is in brackets."""
     right = "write host:port, for example 127.0.0.1:3003 or [::1]:3003"
     text = _text(raw, right)
     host, colon, port_text = text.rpartition(":")
@@ -84,7 +84,7 @@ def _host(host: str, text: str, right: str) -> str:
 
 
 def parse_path(raw: object) -> Path:
-    """A path; ``~`` is expanded. Relative ones are made absolute by the loader, which knows where they were written."""
+    """Read a path; ``~`` is expanded. The loader, which knows where a relative path was written, makes it absolute."""
     right = "write a path, for example /var/lib/wasup"
     text = _text(raw, right)
     if "\0" in text:
@@ -98,7 +98,7 @@ def parse_path(raw: object) -> Path:
 
 
 def parse_postgres_url(raw: object) -> Secret:
-    """A libpq URL (config.postgres_url), kept secret because it usually carries a password."""
+    """Read a libpq URL (config.postgres_url). Secret, because it usually has a password."""
     right = "write postgresql://user:password@host:5432/database"
     text = _text(raw, right)
     _refuse_spaces(text, right)
@@ -107,7 +107,7 @@ def parse_postgres_url(raw: object) -> Secret:
 
 
 def parse_redis_url(raw: object) -> Secret:
-    """A Redis URL, kept secret because it may carry a password, whose reserved characters are percent-encoded."""
+    """Read a Redis URL. Secret, because it may have a password, whose reserved characters are percent-encoded."""
     right = "write redis://:password@host:6379/0, / : @ ? # of the password as %2F %3A %40 %3F %23"
     secret = _parse_url(raw, {"redis", "rediss", "unix"}, right, needs_host=False)
     parts = urlsplit(secret.reveal())
@@ -126,7 +126,7 @@ def parse_redis_url(raw: object) -> Secret:
 
 
 def parse_proxy(raw: object) -> Secret:
-    """A proxy for WhatsApp traffic, kept secret because it may carry a password."""
+    """Read the URL of a proxy for WhatsApp traffic. Secret, because it may have a password."""
     right = "write http://host:port or socks5://host:port"
     secret = _parse_url(raw, {"http", "https", "socks5"}, right, needs_host=True)
     if urlsplit(secret.reveal()).port is None:
@@ -135,7 +135,7 @@ def parse_proxy(raw: object) -> Secret:
 
 
 def parse_proxies(raw: object) -> Mapping[str, Secret]:
-    """Proxies by company: a table in the file, ``company=url,company=url`` in the environment."""
+    """Read proxies by company: a table in the file, ``company=url,company=url`` in the environment."""
     right = "write companyId = url pairs, for example 962302=http://127.0.0.1:3128"
     pairs = _pairs(raw, right)
     parsed: dict[str, Secret] = {}
@@ -161,7 +161,7 @@ def _pairs(raw: object, right: str) -> list[tuple[str, object]]:
 
 
 def parse_networks(raw: object) -> tuple[Network, ...]:
-    """Addresses or CIDR networks: a list in the file, separated by commas in the environment."""
+    """Read addresses or CIDR networks: a list in the file, separated by commas in the environment."""
     right = "write addresses or networks, for example 10.0.0.5 or 10.0.0.0/24"
     entries: list[object]
     if isinstance(raw, str):
@@ -181,7 +181,7 @@ def _network(entry: object, right: str) -> Network:
 
 
 def parse_region(raw: object) -> str:
-    """A country by its two letters, one that phone numbers are known for."""
+    """Read a country's two letters; the phone number library must know the country."""
     right = "write an ISO 3166 country code, for example RU"
     text = _text(raw, right)
     # Imported here: nothing else in this package needs the 30 ms it takes.
@@ -210,7 +210,7 @@ def _split(text: str, right: str) -> SplitResult:
         parts = urlsplit(text)
         _ = parts.port
     except ValueError:
-        # Not the library's words: they may quote the URL, password included.
+        # Do not repeat the library's text: it may quote the URL, password included.
         raise ValueError(f"the URL cannot be read; {right}") from None
     return parts
 
@@ -238,12 +238,12 @@ Parse = Callable[[object], object]
 
 
 def parse_whatsapp_version(value: object) -> str:
-    """`auto`, `library`, or a version of WhatsApp Web."""
+    """Read `auto`, `library`, or a version of WhatsApp Web."""
     if isinstance(value, str) and (value in ("auto", "library") or _WHATSAPP_VERSION.fullmatch(value)):
         return value
     raise ValueError(f"{value!r} is no version of WhatsApp Web; use auto, library, or a version like 2.3000.1047769893")
 
 
 def revision_of(version: str) -> int:
-    """The N of a version ``2.3000.N``."""
+    """Return the N of a version ``2.3000.N``."""
     return int(version.rpartition(".")[2])
