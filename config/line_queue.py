@@ -18,8 +18,9 @@ _FAILURES_MOST: Final = 3
 class LineQueue:
     """Takes lines from any thread without ever waiting, and writes them in order.
 
-    What exceeds ``max_bytes`` waiting is not written: the newest lines are left out and counted in `lost`, and ``describe_loss`` of their
-    number is written in their place once there is room again. A write that fails (disk full, reader gone) loses its lines in the same way.
+    At most ``max_bytes`` wait. When they do, new lines are dropped and counted in `lost`; once there is room again,
+    ``describe_loss`` of their number is written in their place. A write that fails (disk full, reader gone) loses its
+    lines in the same way.
     """
 
     def __init__(

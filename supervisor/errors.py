@@ -1,4 +1,4 @@
-"""Every error the supervision core raises, in one tree; fields are kept so that callers need not parse text."""
+"""Every error that the supervision core raises, in one tree. They have fields, so that callers need not parse text."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ class SupervisorError(Exception):
 
 
 class SpecError(SupervisorError, ValueError):
-    """A specification is wrong; ``field`` names what, the text says what would be right."""
+    """A specification is wrong; ``field`` names the field, the text says what would be right."""
 
     def __init__(self, field: str, text: str) -> None:
         super().__init__(f"{field}: {text}")
@@ -22,7 +22,7 @@ class SpecError(SupervisorError, ValueError):
 
 
 class NoSuchActor(SupervisorError, LookupError):
-    """There is nothing at ``path`` (or nothing under that name or id)."""
+    """There is no actor at ``path`` (or under that name or id)."""
 
     def __init__(self, path: str) -> None:
         super().__init__(f"no such actor: {path}")
@@ -30,7 +30,7 @@ class NoSuchActor(SupervisorError, LookupError):
 
 
 class ActorCrashed(SupervisorError):
-    """The incarnation that held the request ended abnormally before it answered; ``report`` says how."""
+    """The incarnation that held the request ended abnormally before it replied; ``report`` says how."""
 
     def __init__(self, path: str, report: CrashReport) -> None:
         super().__init__(f"{path} crashed: {report.type}: {report.text}")
@@ -47,7 +47,7 @@ class ActorStopped(SupervisorError):
 
 
 class AskTimeout(SupervisorError):
-    """No answer came within ``timeout`` seconds. Whether the request was or will be handled is unknown."""
+    """No reply came within ``timeout`` seconds. Whether the request was or will be handled is unknown."""
 
     def __init__(self, path: str, request: str, timeout: float) -> None:
         super().__init__(f"{path} did not answer {request} within {timeout:g} s")
@@ -57,7 +57,7 @@ class AskTimeout(SupervisorError):
 
 
 class WouldDeadlock(SupervisorError):
-    """An actor asked itself from its own handler, which could never be answered."""
+    """An actor asked itself from its own handler, so the reply could never come."""
 
     def __init__(self, path: str) -> None:
         super().__init__(f"{path} asks itself while it handles a message; the answer could never come")
@@ -83,7 +83,7 @@ class StashFull(SupervisorError):
 
 
 class StartFailed(SupervisorError):
-    """A child did not start; ``path`` is the one that failed, ``reason`` why (with the crash report, if it crashed)."""
+    """A child did not start; ``path`` is the one that failed, ``reason`` says why (with the crash report, if it crashed)."""
 
     def __init__(self, path: str, reason: ExitReason) -> None:
         super().__init__(f"{path} did not start: {reason}")
@@ -125,7 +125,7 @@ class ChildRestarting(SupervisorError):
 
 
 class ChildStuck(SupervisorError):
-    """The child was cancelled and yet has not ended; its task cannot be killed and lives on."""
+    """The child was cancelled and has not ended; its task cannot be killed and still runs."""
 
     def __init__(self, path: str) -> None:
         super().__init__(f"{path} was cancelled and still has not ended")
@@ -142,7 +142,7 @@ class TooManyChildren(SupervisorError):
 
 
 class NotSupported(SupervisorError):
-    """This kind of child or supervisor does not do that."""
+    """This kind of child or supervisor does not support the operation."""
 
 
 class NameTaken(SupervisorError):

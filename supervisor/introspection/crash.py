@@ -1,4 +1,4 @@
-"""From an exception to a `CrashReport`: the text is made at once, so that nothing keeps frames or exceptions alive."""
+"""Converts an exception to a `CrashReport`. The text is made at once, so that no frame or exception is kept alive."""
 
 from __future__ import annotations
 
@@ -22,9 +22,10 @@ _MAX_CHAIN: Final = 5
 def crash_report(
     exc: BaseException, *, message_type: str | None, caller: str | None, at: float, skip: int = 0
 ) -> CrashReport:
-    """Report an exception that was caught; ``skip`` innermost-last frames of this package are left out at the top.
+    """Report a caught exception; the ``skip`` outermost frames, which are this package's, are left out.
 
-    Clears the locals of the frames it passed through and drops its traceback: the exception keeps nothing alive.
+    Clears the locals of the frames it passed through and drops its traceback, so that the exception keeps no other
+    object alive.
     """
     report = CrashReport(
         type=type(exc).__qualname__,
@@ -39,12 +40,12 @@ def crash_report(
 
 
 def killed(why: str, node: Node, kind: str = "Killed") -> ExitReason:
-    """The reason of an incarnation that is cancelled from outside and gets no `stopping`."""
+    """Return the reason of an incarnation that is cancelled from outside, without a call of `stopping`."""
     return ended_by_force("killed", kind, why, node)
 
 
 def ended_by_force(reason: Literal["killed", "crashed"], kind: str, why: str, node: Node) -> ExitReason:
-    """The reason of an incarnation that is ended by something else than its own exception."""
+    """Return the reason of an incarnation whose end has another cause than its own exception."""
     report = CrashReport(
         type=kind,
         text=why,
@@ -57,7 +58,7 @@ def ended_by_force(reason: Literal["killed", "crashed"], kind: str, why: str, no
 
 
 def render(exc: BaseException, skip: int = 0) -> str:
-    """As Python prints a traceback, causes first, cut to `MAX_TRACEBACK` characters."""
+    """Return the traceback as Python prints it, causes first, cut to `MAX_TRACEBACK` characters."""
     parts = [_one(exc, skip)]
     current, why = _before(exc)
     while current is not None and len(parts) < 2 * _MAX_CHAIN:
@@ -68,7 +69,7 @@ def render(exc: BaseException, skip: int = 0) -> str:
 
 
 def _before(exc: BaseException) -> tuple[BaseException | None, str]:
-    """The exception that led to this one, and how."""
+    """Return the exception that led to this one, and how."""
     if exc.__cause__ is not None:
         return exc.__cause__, "The above exception was the direct cause of the following exception"
     if exc.__context__ is not None and not exc.__suppress_context__:

@@ -1,4 +1,4 @@
-"""Telling subscribers what happens to incarnations."""
+"""Reports what happens to incarnations to subscribers."""
 
 from __future__ import annotations
 
@@ -20,18 +20,18 @@ _NOTABLE: Final = frozenset({"crashed", "gave_up", "stuck", "escalated"})
 
 @final
 class Events:
-    """Subscribers are called at once, in the task in which it happened; they must not block. Nobody there: trouble is logged."""
+    """Calls subscribers at once, in the task of the event; they must not block. Without subscribers, failures are logged."""
 
     __slots__ = ("_now", "_offset", "_subscribers")
 
     def __init__(self, now: Callable[[], float], offset: float) -> None:
         self._now = now
         self._offset = offset
-        """What leads from ``now`` to trio's time."""
+        """Difference between trio's time and ``now``."""
         self._subscribers: list[Subscriber] = []
 
     def subscribe(self, subscriber: Subscriber) -> Callable[[], None]:
-        """Have ``subscriber`` called with each event; returns the function that ends this."""
+        """Have ``subscriber`` called with each event. Returns the function that ends this."""
         if len(self._subscribers) >= MAX_SUBSCRIBERS:
             raise TooMany("/", "event subscribers", MAX_SUBSCRIBERS)
         self._subscribers.append(subscriber)
@@ -43,7 +43,7 @@ class Events:
         return unsubscribe
 
     def emit(self, kind: EventKind, node: Node, reason: ExitReason | None, delay: float | None) -> None:
-        """Tell everyone. A subscriber that raises is logged and goes on being called."""
+        """Call every subscriber. One that raises is logged and stays subscribed."""
         if not self._subscribers:
             if kind in _NOTABLE:
                 _LOG.error("%s %s: %s%s", node.path, kind, reason, _traceback(reason))

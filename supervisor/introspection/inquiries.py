@@ -1,4 +1,4 @@
-"""Looking at an actor while it runs: inquiries, traces, and the description of its crash."""
+"""Introspection of a running actor: inquiries, traces, and the description of its crash."""
 
 from __future__ import annotations
 
@@ -17,17 +17,17 @@ _LOG: Final = logging.getLogger("supervisor")
 
 
 def answer_inquiries(cell: ActorCell, actor: Actor) -> None:
-    """Call what was asked to be called between two messages."""
+    """Call the functions that wait to be called between two messages."""
     inquiries, cell.inquiries = cell.inquiries, None
     for function, future in inquiries or ():
         try:
             future.resolve(function(actor))
-        except Exception as exc:  # noqa: BLE001 - it is the inquirer's, not the actor's
+        except Exception as exc:  # noqa: BLE001 - the error is the inquirer's, not the actor's
             future.fail(exc)
 
 
 def trace(cell: ActorCell, message: object, waited: float | None, seconds: float, *, crashed: bool = False) -> None:
-    """Tell the tracer of a message. A tracer that raises is taken off."""
+    """Report a message to the tracer. A tracer that raises is removed."""
     outcome = "crashed" if crashed else "refused" if cell.was_refused else "done"
     cell.was_refused = False
     if cell.tracer is None:
@@ -40,7 +40,7 @@ def trace(cell: ActorCell, message: object, waited: float | None, seconds: float
 
 
 def describe_crash(cell: ActorCell, exc: BaseException, *, skip: int) -> CrashReport:
-    """Report what an actor raised; ``skip`` frames of this package stand above its own."""
+    """Report an exception of an actor; ``skip`` frames of this package precede its own."""
     if cell.tracer is not None and cell.current is not None:
         trace(cell, cell.current, None, cell.runtime.now() - cell.turn_started, crashed=True)
     call = cell.call

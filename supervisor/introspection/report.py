@@ -1,4 +1,4 @@
-"""Why an incarnation ended, as immutable records that msgspec can encode. Text and numbers all the way down: no cycles to collect."""
+"""Why an incarnation ended, as immutable records that msgspec can encode. They hold only text and numbers, so they form no cycles."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ import msgspec
 
 
 class CrashReport(msgspec.Struct, frozen=True, kw_only=True, gc=False):
-    """One crash. Holds text only: no exception, no frame, nothing of the message but the name of its type."""
+    """One crash. Holds text only: no exception, no frame, and of the message only the name of its type."""
 
     type: str
     """Name of the exception's class, or `Killed`, `HandlerTimeout`, `StartTimeout`."""
@@ -19,7 +19,7 @@ class CrashReport(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     message_type: str | None
     """Class name of the message in hand, None outside of a handler."""
     caller: str | None
-    """Name of the task that asked (the path, for an actor); None unless the message in hand was an ask."""
+    """Name of the task that asked (the path, for an actor); None unless the current message was an ask."""
     at: float
     """Unix seconds."""
 
@@ -43,7 +43,7 @@ class ExitReason(msgspec.Struct, frozen=True, gc=False):
 NORMAL: Final = ExitReason("normal")
 SHUTDOWN: Final = ExitReason("shutdown")
 CYCLED: Final = ExitReason("shutdown", "to be started again")
-"""An orderly stop that `System.restart` asked for: the next incarnation follows at once."""
+"""An orderly stop that `System.restart` requested; the next incarnation follows at once."""
 KILLED: Final = ExitReason("killed")
 NOPROC: Final = ExitReason("noproc")
 """In a `Down` message: there was no incarnation to monitor."""
@@ -57,10 +57,11 @@ EventKind = Literal[
 class LifecycleEvent(msgspec.Struct, frozen=True, gc=False):
     """Something happened to an incarnation.
 
-    ``started``/``restarted``: it is ready. ``crashed``: it ended abnormally, or did not start. ``stopped``: it ended in order,
-    by itself. ``terminated``: its supervisor ended it. ``restarting``: it will be started again in ``delay`` seconds.
-    ``gave_up``: it spent its own intensity and stays down. ``escalated``: a supervisor's intensity was spent; it ends.
-    ``stuck``: it was cancelled and has not ended since; its task cannot be killed.
+    ``started``/``restarted``: it is ready. ``crashed``: it ended abnormally, or did not start. ``stopped``: it ended by
+    itself, in an orderly way. ``terminated``: its supervisor ended it. ``restarting``: it will be started again in
+    ``delay`` seconds. ``gave_up``: it exceeded its own intensity and stays down. ``escalated``: a supervisor's
+    intensity was exceeded, and the supervisor ends. ``stuck``: it was cancelled and has not ended since; its task
+    cannot be killed.
     """
 
     kind: EventKind
@@ -77,7 +78,7 @@ class LifecycleEvent(msgspec.Struct, frozen=True, gc=False):
 
 
 class ActorSnapshot(msgspec.Struct, frozen=True, kw_only=True):
-    """One place in the tree at one moment, with what is below it. Times are ages in seconds."""
+    """One place in the tree at one moment, with everything below it. Times are ages in seconds."""
 
     path: str
     id: str
@@ -99,7 +100,7 @@ class ActorSnapshot(msgspec.Struct, frozen=True, kw_only=True):
     stashed: int
     handled: int
     refused: int
-    """Messages answered with (or ended by) a `Refusal`."""
+    """Messages that ended with a `Refusal`."""
     handler_seconds: float
     current_message: str | None
     """Type of the message in hand."""
@@ -121,7 +122,7 @@ class ChildInfo(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class ChildCounts(msgspec.Struct, frozen=True, kw_only=True):
-    """Answer of `count_children`."""
+    """Result of `count_children`."""
 
     specs: int
     active: int

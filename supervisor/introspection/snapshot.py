@@ -1,4 +1,4 @@
-"""Making snapshots: plain reading of what is there, so that no actor is asked and none can hold it up."""
+"""Makes snapshots by reading the data directly: actors are not asked, so none can delay a snapshot."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ State = Literal["starting", "running", "restarting", "suspended", "stopping", "s
 
 
 def state_of(node: Node) -> State:
-    """The state as snapshots show it."""
+    """Return the state that snapshots show."""
     match node.phase:
         case Phase.PENDING:
             return "starting" if node.is_new else "restarting"
@@ -34,14 +34,14 @@ def state_of(node: Node) -> State:
 
 
 def child_info(node: Node) -> ChildInfo:
-    """One line of `which_children`."""
+    """Return one line of `which_children`."""
     return ChildInfo(
         id=node.spec.id, path=node.path, kind=node.kind, state=state_of(node), incarnation=node.incarnation
     )
 
 
 def snapshot(node: Node, *, with_children: bool = True) -> ActorSnapshot:
-    """The place and what is below it."""
+    """Return a snapshot of the place and everything below it."""
     now = node.runtime.now()
     cell = node if isinstance(node, ActorCell) else None
     in_hand = cell is not None and cell.current is not None

@@ -1,4 +1,4 @@
-"""What a traced actor tells about each message it handled."""
+"""The report of a traced actor about each message it handled."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ import msgspec
 
 
 class TraceEvent(msgspec.Struct, frozen=True, gc=False):
-    """One message, handled. Tells of the message nothing but its type."""
+    """One handled message. Of the message itself it holds only the type."""
 
     path: str
     incarnation: int

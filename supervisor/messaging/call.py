@@ -1,4 +1,4 @@
-"""An ask on its way: the request, who waits for the answer, and the place of the answer."""
+"""An ask in flight: the request, the task that waits for the reply, and the place for it."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ R = TypeVar("R")
 
 @final
 class Call(Envelope):
-    """Answered once. ``task`` is None when it is answered or its caller has given up; answers after that are dropped."""
+    """Gets one reply. ``task`` is None once it has one or its caller has given up; later replies are dropped."""
 
     __slots__ = ("due", "error", "on_settled", "path", "request", "task", "timeout", "value")
     is_droppable = True
@@ -28,7 +28,7 @@ class Call(Envelope):
         self.timeout = timeout
         self.due: float | None = None
         self.on_settled: Callable[[Call], object] | None = None
-        """Called when an answer that was put off has come, or is no longer waited for."""
+        """Called when a deferred reply has come, or is no longer awaited."""
 
     def reply(self, value: object) -> None:
         task = self.task
@@ -53,7 +53,7 @@ class Call(Envelope):
 
     @property
     def is_abandoned(self) -> bool:
-        """Whether nobody waits for the answer any more."""
+        """Whether no task waits for the reply any more."""
         return self.task is None
 
     def reject(self, error: Exception) -> None:
@@ -80,7 +80,7 @@ class Call(Envelope):
 
 @final
 class ReplyTo(Generic[R]):
-    """The right to answer one ask later, from `Context.defer`. The first answer counts; answers that come too late are dropped."""
+    """The right to reply to one ask later, from `Context.defer`. Only the first reply counts; replies that come too late are dropped."""
 
     __slots__ = ("_call",)
 
@@ -89,11 +89,11 @@ class ReplyTo(Generic[R]):
 
     @property
     def is_open(self) -> bool:
-        """Whether somebody still waits for the answer."""
+        """Whether the caller still waits for the reply."""
         return self._call.task is not None
 
     def reply(self, value: R) -> None:
-        """Answer the ask."""
+        """Reply to the ask."""
         self._call.reply(value)
 
     def fail(self, error: Exception) -> None:
@@ -102,5 +102,5 @@ class ReplyTo(Generic[R]):
 
 
 def stopped(path: str) -> ActorStopped:
-    """The error of a caller whose request will not be handled."""
+    """Return the error for a caller whose request will not be handled."""
     return ActorStopped(path, "stopped before it answered")

@@ -1,4 +1,4 @@
-"""`Context`: what one incarnation of an actor can do besides answering."""
+"""`Context`: the operations of one incarnation of an actor."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
 @final
 class Context:
-    """Belongs to one incarnation: timers, helpers, monitors and answers put off end with it."""
+    """Belongs to one incarnation: its timers, helpers, monitors and deferred replies end with it."""
 
     __slots__ = ("_cell", "incarnation")
 
@@ -52,11 +52,11 @@ class Context:
         return self._cell.runtime.system
 
     def ref_to(self, path: str) -> ActorRef:
-        """The actor at an absolute path, which need not be started yet. Raises `NoSuchActor`."""
+        """Return the actor at an absolute path; it may not be started yet. Raises `NoSuchActor`."""
         return self._cell.runtime.system.ref(path)
 
     def supervisor(self, path: str) -> SupervisorRef:
-        """The supervisor at an absolute path. Raises `NoSuchActor`."""
+        """Return the supervisor at an absolute path. Raises `NoSuchActor`."""
         return self._cell.runtime.system.supervisor(path)
 
     def after(self, seconds: float, message: Any) -> Timer:
@@ -66,7 +66,7 @@ class Context:
         return self._start_timer(Timer(self._cell, message, None), seconds)
 
     def every(self, seconds: float, message: Any) -> Timer:
-        """Receive ``message`` every ``seconds``, first ``seconds`` from now; never more than one of them is queued."""
+        """Receive ``message`` every ``seconds``, first ``seconds`` from now; at most one of them is queued at a time."""
         if not 0 < seconds < inf:
             raise SpecError("seconds", f"must be a finite number above 0, not {seconds!r}")
         return self._start_timer(Timer(self._cell, message, seconds), seconds)
@@ -82,10 +82,10 @@ class Context:
         return helper
 
     def defer(self) -> ReplyTo[Any]:
-        """Answer the ask in hand later: what `receive` returns for it is ignored.
+        """Reply to the current ask later: the value that `receive` returns for it is ignored.
 
-        When the incarnation ends first, the ask fails with `ActorCrashed` or `ActorStopped`. Raises `SupervisorError` when the
-        message in hand was told, not asked.
+        When the incarnation ends first, the ask fails with `ActorCrashed` or `ActorStopped`. Raises `SupervisorError`
+        when the current message was not an ask.
         """
         call = self._live().call
         if call is None:
@@ -98,10 +98,10 @@ class Context:
         return begin_monitor(self._live(), cell_of(ref))
 
     def link(self, ref: ActorRef) -> Link:
-        """Share the fate of the present incarnation of ``ref``: an abnormal end of either crashes the other.
+        """Link to the present incarnation of ``ref``: an abnormal end of either crashes the other.
 
-        An actor that `trap_exits` receives a `Down` instead, after an end in order too. Raises `ActorStopped` when the other
-        does not run, `NotSupported` for a supervisor.
+        An actor that `trap_exits` receives a `Down` instead, also after an orderly end. Raises `ActorStopped` when the
+        other does not run, `NotSupported` for a supervisor.
         """
         node = cell_of(ref)
         if node.kind != "actor":
@@ -111,31 +111,32 @@ class Context:
         return begin_link(self._live(), cast("ActorCell", node))
 
     def trap_exits(self, *, on: bool = True) -> None:
-        """Whether the end of a linked incarnation arrives as a `Down` message; False for a new incarnation."""
+        """Set whether the end of a linked incarnation arrives as a `Down` message. Off in a new incarnation."""
         self._live().traps_exits = on
 
     def stash(self) -> None:
-        """Put the message in hand aside, with the right to answer it, until `unstash_all` or the next incarnation.
+        """Put the current message aside, with the right to reply to it, until `unstash_all` or the next incarnation.
 
-        What `receive` returns for it is ignored. Raises `StashFull`, `SupervisorError` when there is no message in hand.
+        The value that `receive` returns for it is ignored. Raises `StashFull`, `SupervisorError` when there is no
+        current message.
         """
         self._live().put_aside()
 
     def unstash_all(self) -> None:
-        """Handle what was stashed next, before what is queued, in the order in which it was stashed."""
+        """Handle the stashed messages next, before the queued ones, in the order in which they were stashed."""
         self._live().unstash()
 
     def continue_with(self, message: Any) -> None:
-        """Receive ``message`` next, before anything that is queued. Called in `started`, it completes a start in two steps.
+        """Receive ``message`` next, before any queued message. Called in `started`, it completes a start in two steps.
 
-        It is gone when the incarnation ends first.
+        The message is lost when the incarnation ends first.
         """
         timer = Timer(self._live(), message, None)
         self._hold(timer)
         timer.queue_first()
 
     def stop(self, reason: ExitReason = NORMAL) -> None:
-        """End this incarnation after the message in hand."""
+        """End this incarnation after the current message."""
         if self._cell.context is self:
             self._cell.ask_to_stop(reason)
 
@@ -148,7 +149,7 @@ class Context:
         self._live().hold().add_timer(timer)
 
     def _live(self) -> ActorCell:
-        """The cell, while this is the context of its present incarnation."""
+        """Return the cell. Raises `ActorStopped` unless this is the context of its present incarnation."""
         if self._cell.context is not self:
             raise ActorStopped(self.path, f"has ended its incarnation {self.incarnation}")
         return self._cell

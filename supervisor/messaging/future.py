@@ -1,4 +1,4 @@
-"""A place for one answer to one waiting task, without a channel or an event: the task is rescheduled with it."""
+"""A place for one result that one task waits for, without a channel or an event: the task is rescheduled with it."""
 
 from __future__ import annotations
 
@@ -11,12 +11,12 @@ from trio.lowlevel import Abort, RaiseCancelT, Task, current_task, wait_task_res
 T = TypeVar("T")
 
 reschedule: Final = cast("Callable[[Task, object], None]", trio.lowlevel.reschedule)
-"""trio calls nothing of what it is given but ``unwrap()``; its own Outcome classes are used up by one use and slow to make."""
+"""trio calls only ``unwrap()`` on the given object; its own Outcome classes can be used only once and are slow to make."""
 
 
 @final
 class Woken:
-    """What a task that only waits for a nudge is rescheduled with."""
+    """The object with which a task that only waits to be woken is rescheduled."""
 
     __slots__ = ()
 
@@ -29,7 +29,7 @@ WOKEN: Final = Woken()
 
 @final
 class Future(Generic[T]):
-    """Settled once, by `resolve` or `fail`; settling a future that is settled, or that nobody waits for any more, does nothing."""
+    """Settled once, by `resolve` or `fail`. Settling has no effect once it is settled or its waiter was cancelled."""
 
     __slots__ = ("_error", "_settled", "_task", "_value")
 
@@ -54,7 +54,7 @@ class Future(Generic[T]):
             self._settle()
 
     async def wait(self) -> T:
-        """The value, or raise the error. One task may wait, once."""
+        """Return the value or raise the error. One task may wait, once."""
         if self._settled:
             return self.unwrap()
         self._task = current_task()

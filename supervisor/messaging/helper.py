@@ -1,4 +1,4 @@
-"""Tasks that work for one incarnation beside its message loop: `Context.spawn`."""
+"""Helper tasks, which run for one incarnation beside its message loop: `Context.spawn`."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 @final
 class Helper:
-    """One helper task. What it raises is a crash of its actor; it is cancelled and awaited when the actor ends."""
+    """One helper task. An exception of it is a crash of its actor; it is cancelled and awaited when the actor ends."""
 
     __slots__ = ("_cell", "_scope", "name")
 
@@ -25,7 +25,7 @@ class Helper:
         self.name = name
 
     def cancel(self) -> None:
-        """Cancel the task. It ends at its next checkpoint; there is nothing to wait for."""
+        """Cancel the task. It ends at its next checkpoint; its end cannot be awaited."""
         self._scope.cancel()
 
     async def run(self, async_fn: Callable[..., Awaitable[object]], args: tuple[Any, ...]) -> None:

@@ -1,4 +1,4 @@
-"""The queue of one actor: it outlives incarnations, is bounded, and wakes at most one waiting consumer."""
+"""The queue of one actor. It outlives incarnations, is bounded, and wakes at most one waiting consumer."""
 
 from __future__ import annotations
 
@@ -16,24 +16,24 @@ from supervisor.tree.spec import MailboxSpec
 MAX_SENDERS: Final = 10_000
 """Tasks that may wait for room in one mailbox."""
 Pool = list[tuple[deque[Any], deque[float]]]
-"""Empty queues to be used again: most actors have something queued only for moments."""
+"""Empty queues to be reused: most actors have messages queued only for moments."""
 MAX_SPARE: Final = 64
 _NO_STAMPS: Final[deque[float]] = deque(maxlen=0)
 
 
 class Envelope:
-    """Base of what stands in a queue for a message: a call, a timer's tick, a monitor's notice."""
+    """Base of the objects that are queued in place of a message: a call, a timer's tick, a monitor's notice."""
 
     __slots__ = ()
     is_droppable = False
 
     def reject(self, error: Exception) -> None:
-        """It will not be handled, because of ``error``."""
+        """Called when it will not be handled, because of ``error``."""
 
 
 @final
 class Mailbox:
-    """``queue`` is None, and ``stamps`` (when each message was queued) shared, until first used: an idle actor owns no deque."""
+    """``queue`` is None and ``stamps`` (the time when each message was queued) shared until first used: an idle actor owns no deque."""
 
     __slots__ = (
         "capacity",
@@ -60,14 +60,14 @@ class Mailbox:
         self.waiter: Task | None = None
         self.senders: deque[tuple[Any, Future[None] | None]] | None = None
         self.closed: str | None = None
-        """Why nothing is taken any more, in words that follow the path; None while open."""
+        """Why no messages are accepted, in words that follow the path; None while open."""
         self.dropped = 0
 
     def __len__(self) -> int:
         return len(self.queue) if self.queue is not None else 0
 
     def oldest_age(self) -> float | None:
-        """Seconds the oldest queued message has waited."""
+        """Return for how many seconds the oldest queued message has waited."""
         return self.now() - self.stamps[0] if self.stamps else None
 
     def put(self, item: Any) -> None:
@@ -79,7 +79,7 @@ class Mailbox:
         self.deliver(item)
 
     def deliver(self, item: Any) -> None:
-        """Queue without regard to the capacity (the core's own notices, which are bounded where they arise)."""
+        """Queue regardless of the capacity (for the core's own notices, which are bounded at their origin)."""
         if self.closed is not None:
             return
         queue = self.queue if self.queue is not None else self.open_queue()
@@ -88,7 +88,7 @@ class Mailbox:
         self.wake()
 
     def release(self) -> None:
-        """The queue is empty: hold no memory for it. Two empty deques take as much as the task that waits beside them."""
+        """Free the memory of the empty queue. Two empty deques take as much as the task that waits beside them."""
         queue, stamps = self.queue, self.stamps
         if queue is not None:
             self.queue = None
@@ -105,7 +105,7 @@ class Mailbox:
         return queue
 
     def put_back(self, items: list[Any]) -> None:
-        """Queue ahead of everything else, in the order given."""
+        """Queue ahead of all others, in the given order."""
         queue = self.queue if self.queue is not None else self.open_queue()
         queue.extendleft(reversed(items))
         now = self.now()
@@ -113,7 +113,7 @@ class Mailbox:
         self.wake()
 
     async def wait_for_room(self, item: Any) -> None:
-        """Queue the message once there is room. FIFO among those who wait; cancelled, the message is not queued."""
+        """Queue the message once there is room, first come, first served. When cancelled, the message is not queued."""
         future: Future[None] = Future()
         self.enqueue_sender(item, future)
         try:
@@ -160,7 +160,7 @@ class Mailbox:
         return Abort.SUCCEEDED
 
     def close(self, why: str) -> None:
-        """Take nothing any more; whoever waits for an answer or for room gets `ActorStopped`. ``why`` follows the path."""
+        """Accept no more messages; callers that wait for a reply or for room get `ActorStopped`. ``why`` follows the path."""
         self.closed = why
         queue, self.queue, self.stamps = self.queue, None, _NO_STAMPS
         senders, self.senders = self.senders, None
@@ -179,7 +179,7 @@ class Mailbox:
         self.senders = deque(entry for entry in self.senders or () if entry[1] is not future) or None
 
     def _make_room(self, item: Any) -> bool:
-        """Apply the overflow policy to a full mailbox; whether ``item`` may be queued."""
+        """Apply the overflow policy to a full mailbox. Return whether ``item`` may be queued."""
         if self.overflow is Overflow.DROP_OLDEST and self._drop_oldest():
             return True
         if self.overflow is Overflow.DROP_NEWEST and not isinstance(item, Envelope):
@@ -198,7 +198,7 @@ class Mailbox:
         return False
 
     def discard(self, item: Any, error: Exception) -> None:
-        """A message will not be handled."""
+        """Drop a message that will not be handled."""
         self.dropped += 1
         if isinstance(item, Envelope):
             item.reject(error)

@@ -1,4 +1,4 @@
-"""Watching an incarnation: a `Down` message when it ends, or a common fate."""
+"""Monitors and links: a `Down` message when an incarnation ends, or a shared crash."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ class Down:
 
 
 class Watch(Envelope):
-    """Held by the watching incarnation, known to the watched one; ends with either."""
+    """Held by the watching incarnation and known to the watched one; ends with either."""
 
     __slots__ = ("_down", "node", "watcher")
 
@@ -37,18 +37,18 @@ class Watch(Envelope):
         self._down: Down | None = None
 
     def notify(self, reason: ExitReason) -> None:
-        """The watched incarnation has ended."""
+        """Called when the watched incarnation has ended."""
         raise NotImplementedError
 
     def end(self) -> None:
-        """Watch no more; a `Down` that is queued already is not delivered either."""
+        """End the watch; a `Down` that is queued already is not delivered either."""
         self._down = None
         if self.node.watchers is not None:
             self.node.watchers.pop(self, None)
         self.watcher.hold().watches.pop(self, None)
 
     def take(self) -> object:
-        """What the actor receives; `NOTHING` when the watch has ended in the meantime."""
+        """Return the message for the actor; `NOTHING` when the watch has ended in the meantime."""
         down, self._down = self._down, None
         self.watcher.hold().watches.pop(self, None)
         return NOTHING if down is None else down
@@ -60,12 +60,12 @@ class Watch(Envelope):
 
 @final
 class Monitor(Watch):
-    """One watch over one incarnation, from `Context.monitor`. Ends with the incarnation that made it."""
+    """A watch over one incarnation, from `Context.monitor`. Ends with the incarnation that made it."""
 
     __slots__ = ()
 
     def cancel(self) -> None:
-        """Watch no more; a `Down` that is queued already is not delivered either."""
+        """End the watch; a `Down` that is queued already is not delivered either."""
         self.end()
 
     def notify(self, reason: ExitReason) -> None:
@@ -75,7 +75,7 @@ class Monitor(Watch):
 
 @final
 class Link(Watch):
-    """One end of a link, from `Context.link`: an abnormal end of the one incarnation crashes the other."""
+    """One end of a link, from `Context.link`: an abnormal end of one incarnation crashes the other."""
 
     __slots__ = ("peer",)
 
@@ -103,7 +103,7 @@ class Link(Watch):
 
 
 def begin_monitor(watcher: ActorCell, node: Node) -> Monitor:
-    """Watch the present incarnation of ``node``; tell at once when there is none."""
+    """Monitor the present incarnation of ``node``; notify at once when there is none."""
     monitor = Monitor(watcher, node)
     watcher.hold().add_watch(monitor)
     if node.is_live:
@@ -114,7 +114,7 @@ def begin_monitor(watcher: ActorCell, node: Node) -> Monitor:
 
 
 def begin_link(watcher: ActorCell, other: ActorCell) -> Link:
-    """Tie two live incarnations together."""
+    """Link two live incarnations."""
     mine, theirs = Link(watcher, other), Link(other, watcher)
     mine.peer, theirs.peer = theirs, mine
     for link in (mine, theirs):

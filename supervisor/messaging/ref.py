@@ -1,4 +1,4 @@
-"""`ActorRef`: the address of an actor, good through its restarts."""
+"""`ActorRef`: the address of an actor, valid across its restarts."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ R = TypeVar("R")
 
 @final
 class ActorRef:
-    """Points at an actor's place in the tree, not at one incarnation. There is one ref object per place."""
+    """The address of an actor's place in the tree, not of one incarnation. There is one ref object per place."""
 
     __slots__ = ("__weakref__", "_box", "_cell")
 
@@ -36,7 +36,7 @@ class ActorRef:
         return self._box.path
 
     def tell(self, message: Any) -> None:
-        """Queue a message. Raises `ActorStopped`, or `MailboxFull` unless the mailbox drops what is too much."""
+        """Queue a message. Raises `ActorStopped`, or `MailboxFull` unless the mailbox drops excess messages."""
         box = self._box
         queue = box.queue
         if queue is None:
@@ -61,11 +61,11 @@ class ActorRef:
             self.tell(message)
 
     async def ask(self, request: Request[R], *, timeout: float = 5.0) -> R:
-        """The actor's answer.
+        """Return the actor's reply.
 
-        Raises `AskTimeout` after ``timeout`` seconds (`math.inf`: never), `ActorCrashed` when the incarnation that held the
-        request crashed, `ActorStopped`, `MailboxFull`, or the actor's own `Refusal`. A request whose caller has given up
-        before the actor came to it is not handled. `SpecError`: the timeout makes no sense, nothing was sent.
+        Raises `AskTimeout` after ``timeout`` seconds (`math.inf`: never), `ActorCrashed` when the incarnation that held
+        the request crashed, `ActorStopped`, `MailboxFull`, or the actor's own `Refusal`. A request whose caller gives
+        up before the actor takes it is not handled. `SpecError`: the timeout is invalid, nothing was sent.
         """
         if not timeout >= 0:
             raise SpecError("timeout", f"must be a number of seconds of at least 0, or inf, not {timeout!r}")
@@ -87,5 +87,5 @@ class ActorRef:
 
 
 def cell_of(ref: ActorRef) -> Node:
-    """The cell behind a ref, for the rest of this package."""
-    return ref._cell  # noqa: SLF001  # pyright: ignore[reportPrivateUsage]  # the one way in, so that users have none
+    """Return the cell behind a ref, for the rest of this package."""
+    return ref._cell  # noqa: SLF001  # pyright: ignore[reportPrivateUsage]  # private, so that users have no access

@@ -1,4 +1,4 @@
-"""Messages an actor sends itself later: `Context.after` and `Context.every`."""
+"""Messages that an actor sends itself later: `Context.after` and `Context.every`."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ NOTHING: Final = object()
 
 @final
 class Timer(Envelope):
-    """A message to come. Dies with the incarnation that made it; at most one of its messages is queued."""
+    """A future message. Ends with the incarnation that made it; at most one of its messages is queued."""
 
     __slots__ = ("_cell", "_interval", "_is_queued", "_message", "due")
 
@@ -26,13 +26,13 @@ class Timer(Envelope):
         self.due: float | None = None
 
     def queue_first(self) -> None:
-        """Be received before anything else."""
+        """Queue the message before all others."""
         self._is_queued = True
         if self._cell is not None:
             self._cell.box.put_back([self])
 
     def cancel(self) -> None:
-        """Send nothing any more; a message that is queued already is not delivered either."""
+        """Send no further messages; one that is queued already is not delivered either."""
         cell, self._cell = self._cell, None
         self._message = NOTHING
         self.due = None
@@ -40,7 +40,7 @@ class Timer(Envelope):
             cell.hold().timers.pop(self, None)
 
     def expire(self) -> None:
-        """Queue the message; for the heap of timers, not for users."""
+        """Queue the message. Called by `Timers`, not by users."""
         cell = self._cell
         if cell is None:
             return
@@ -51,7 +51,7 @@ class Timer(Envelope):
             cell.runtime.timers.arm(self, cell.runtime.now() + self._interval)
 
     def take(self) -> Any:
-        """What the actor receives; `NOTHING` when the timer was cancelled in the meantime."""
+        """Return the message for the actor; `NOTHING` when the timer was cancelled in the meantime."""
         self._is_queued = False
         message = self._message
         if self._interval is None:

@@ -1,4 +1,4 @@
-"""`ActorCell`: one actor's place in the tree, with its mailbox, counters and what its incarnation holds."""
+"""`ActorCell`: one actor's place in the tree, with its mailbox, its counters and its incarnation's resources."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ MAX_INQUIRIES: Final = 1_000
 
 
 class ActorCell(Node):
-    """Drives one incarnation at a time (see supervisor.running.incarnation) and keeps what outlives it."""
+    """Drives one incarnation at a time (see supervisor.running.incarnation) and keeps the state that outlives it."""
 
     __slots__ = (
         "attention",
@@ -69,19 +69,19 @@ class ActorCell(Node):
         self.context: Context | None = None
         self.scope: trio.CancelScope | None = None
         self.attention = False
-        """Whether something overtakes the queued messages: a kill_reason, a stop, a suspension, an inquiry."""
+        """Whether something comes before the queued messages: a kill_reason, a stop, a suspension, an inquiry."""
         self.kill_reason: ExitReason | None = None
         self.stop_reason: ExitReason | None = None
         self.suspended = False
         self.inquiries: list[tuple[Callable[[Actor], Any], Future[Any]]] | None = None
         self.joining = False
-        """Whether the incarnation only waits for its helpers."""
+        """Whether the incarnation is only waiting for its helpers to end."""
         self.current: Any = None
-        """The message in hand."""
+        """The message being handled."""
         self.call: Call | None = None
-        """The ask in hand."""
+        """The ask being handled."""
         self.turn_started = 0.0
-        """When the message in hand was taken."""
+        """When handling of the current message began."""
         self.watchdog: Watchdog | None = None
         self.handled = 0
         self.refused = 0
@@ -134,7 +134,7 @@ class ActorCell(Node):
             future.fail(ActorStopped(self.path, why))
 
     def suspend(self) -> None:
-        """Take no message until `resume`; they queue up meanwhile."""
+        """Handle no message until `resume`; messages queue up meanwhile."""
         self.suspended = self.attention = True
         self.box.wake()
 
@@ -155,7 +155,7 @@ class ActorCell(Node):
     # --- for the message loop -------------------------------------------------------------------------------------------
 
     def begin_turn(self) -> tuple[float, list[type | None]]:
-        """The end of the turn that begins now, and where the types of messages are noted."""
+        """Return the end of the turn that begins now, and the list that records types of messages."""
         self.turn_started = now = self.runtime.now()
         if self.watchdog is not None:
             self.watchdog.watch()
@@ -168,14 +168,14 @@ class ActorCell(Node):
         return self.kill_reason is not None or self.stop_reason is not None
 
     def may_rest(self, task: Task) -> bool:
-        """Whether there is nothing to do yet; then the task is to wait for the first thing, and needs no cancel scope for that."""
+        """Return whether there is nothing to do yet; the task must then wait for the first event, and needs no cancel scope for that."""
         if self.attention or self.box.queue or self.box.senders is not None:
             return False
         self.box.waiter = task
         return True
 
     def goes_to_rest(self, task: Task) -> bool:
-        """The queue is empty: make ready to wait, unless there are senders to let in."""
+        """Prepare to wait, since the queue is empty. Return False when there were waiting senders to admit instead."""
         self.current = None
         if self.box.senders is not None:
             self.box.admit()
@@ -185,13 +185,13 @@ class ActorCell(Node):
         return True
 
     def pause(self) -> None:
-        """The turn is over."""
+        """End the turn."""
         self.current = None
         if self.box.senders is not None:
             self.box.admit()
 
     def unwrap(self, envelope: Call | Timer | Monitor | Link) -> Any:
-        """The message in an envelope, or `NOTHING` when it has lapsed."""
+        """Return the message in an envelope, or `NOTHING` when the envelope is no longer valid."""
         if not isinstance(envelope, Call):
             return envelope.take()
         if envelope.task is None:
@@ -212,7 +212,7 @@ class ActorCell(Node):
             call.fail(refusal.with_traceback(None))
 
     def finish(self, reason: ExitReason) -> None:
-        """The incarnation is over: nothing it made outlives it."""
+        """End the incarnation; nothing that it made outlives it."""
         self.context = None
         self.current = None
         self.fail_calls(reason)
@@ -224,7 +224,7 @@ class ActorCell(Node):
         self.ended(reason)
 
     def fail_calls(self, reason: ExitReason) -> None:
-        """Fail the ask in hand and those whose answer was put off."""
+        """Fail the current ask and all deferred ones."""
         if self.call is None and self.resources is None:
             return
         call, self.call = self.call, None
@@ -235,18 +235,18 @@ class ActorCell(Node):
             lost.fail(self._lost(reason))
 
     def hold(self) -> Resources:
-        """Where what the incarnation makes is kept."""
+        """Return the incarnation's resources."""
         if self.resources is None:
             self.resources = Resources(self.path)
         return self.resources
 
     def put_off(self, call: Call) -> None:
-        """The ask in hand will be answered later."""
+        """Defer the reply to the current ask."""
         self.hold().add_deferred(call)
         self.call = None
 
     def helper_ended(self, helper: Helper, crash: CrashReport | None) -> None:
-        """A helper task is over; its crash is this actor's."""
+        """Handle the end of a helper task; its crash is this actor's."""
         helpers = self.hold().helpers
         helpers.pop(helper, None)
         if crash is not None:
@@ -262,7 +262,7 @@ class ActorCell(Node):
             reschedule(self.task, WOKEN)
 
     def put_aside(self) -> None:
-        """Stash the message in hand."""
+        """Stash the current message."""
         item = self.call if self.call is not None else self.current
         if item is None:
             raise SupervisorError(f"{self.path}: there is no message in hand to stash")
@@ -277,13 +277,13 @@ class ActorCell(Node):
         self.call = None
 
     def unstash(self) -> None:
-        """Queue what was stashed ahead of everything else."""
+        """Queue the stashed messages ahead of all others."""
         stash, self.stash = self.stash, None
         if stash:
             self.box.put_back(stash)
 
     def exceeded_handler_time(self, limit: float) -> None:
-        """The message in hand takes too long: that is a crash."""
+        """Crash the incarnation, since the current message takes too long."""
         why = f"did not handle {self.message_in_hand} within {limit:g} s"
         self.kill(ended_by_force("crashed", "HandlerTimeout", why, self))
 

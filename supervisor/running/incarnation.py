@@ -1,4 +1,4 @@
-"""One incarnation of an actor from its construction to its end; what it raises stays within its task."""
+"""One incarnation of an actor from its construction to its end; its exceptions stay within its task."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ def begin(cell: ActorCell) -> None:
 
 
 async def run_incarnation(cell: ActorCell, actor: Actor | None, crash: CrashReport | None) -> None:
-    """The task. `BaseException`s that are not `Exception`s pass: they are not the actor's to survive."""
+    """Run the task. `BaseException`s that are not `Exception`s pass through: an actor must not survive them."""
     cell.task = current_task()
     if actor is not None:
         if cell.is_up and cell.may_rest(cell.task):
@@ -98,7 +98,7 @@ def _checked(made: object, path: str) -> Actor:
 
 
 def _reason(cell: ActorCell, crash: CrashReport | None) -> ExitReason:
-    """Why the incarnation ends. A kill_reason comes before what was raised while it was carried out."""
+    """Return why the incarnation ends. A kill_reason takes precedence over an exception raised during the kill."""
     if cell.kill_reason is not None:
         reason, cell.kill_reason = cell.kill_reason, None
         cell.clear_alarm()
@@ -112,7 +112,7 @@ def _reason(cell: ActorCell, crash: CrashReport | None) -> ExitReason:
 
 
 async def _close(cell: ActorCell, actor: Actor, reason: ExitReason) -> ExitReason:
-    """Let the actor clean up; a failure of that becomes the reason of an end that was in order so far."""
+    """Let the actor clean up. A failure of this becomes the reason of an otherwise orderly end."""
     if reason.kind == "killed" or type(actor).stopping is Actor.stopping:
         return reason
     cell.current = None

@@ -1,4 +1,4 @@
-"""The message loop of one incarnation: the hottest code of the package."""
+"""The message loop of one incarnation: the most frequently executed code of the package."""
 
 from __future__ import annotations
 
@@ -16,12 +16,12 @@ if TYPE_CHECKING:
     from supervisor.running.cell import ActorCell
 
 RECENT: Final = 8
-"""How many types of recent messages are kept."""
+"""The number of recent messages whose types are kept."""
 _ENVELOPES: Final[frozenset[Any]] = frozenset({Call, Timer, Monitor, Link})
 
 
 async def receive_messages(cell: ActorCell, actor: Actor) -> None:
-    """Handle messages until the incarnation is to end, without a checkpoint until the queue is empty or the turn is over.
+    """Handle messages until the incarnation must end, without a checkpoint until the queue is empty or the turn is over.
 
     One reading of the clock per message serves the turn, the handler's time and its deadline.
     """
@@ -64,7 +64,7 @@ async def receive_messages(cell: ActorCell, actor: Actor) -> None:
 
 
 async def attend(cell: ActorCell, actor: Actor) -> bool:
-    """Deal with what overtakes messages; whether the incarnation is to end."""
+    """Handle what comes before messages. Return whether the incarnation must end."""
     cell.current = None
     while not cell.is_to_end:
         answer_inquiries(cell, actor)

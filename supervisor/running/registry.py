@@ -1,4 +1,4 @@
-"""Names for actors, with the way back from the actor to its names: an end costs only its own names."""
+"""Names for actors, with an index from actors to names, so that an end costs only the actor's own names."""
 
 from __future__ import annotations
 
@@ -12,12 +12,12 @@ if TYPE_CHECKING:
     from supervisor.tree.node import Node
 
 MAX_NAMES: Final = 100
-"""Names one actor may have."""
+"""The most names that one actor may have."""
 
 
 @final
 class Registry:
-    """A name belongs to one place in the tree, through restarts, until it is unregistered or the place is forgotten."""
+    """A name belongs to one place in the tree, across restarts, until it is unregistered or the place is forgotten."""
 
     __slots__ = ("_names", "_nodes")
 
@@ -26,7 +26,7 @@ class Registry:
         self._names: dict[Node, set[str]] = {}
 
     def register(self, name: str, ref: ActorRef) -> None:
-        """Name an actor. Repeating it is no error. Raises `NameTaken`, `ActorStopped` (it is gone), `TooMany`."""
+        """Name an actor. Repeating it is no error. Raises `NameTaken`, `ActorStopped` (the actor is gone), `TooMany`."""
         node = cell_of(ref)
         holder = self._nodes.get(name, node)
         if holder is not node:
@@ -39,7 +39,7 @@ class Registry:
         self._names.setdefault(node, set()).add(name)
 
     def unregister(self, name: str) -> None:
-        """Free a name. Raises `NoSuchActor` when nobody has it."""
+        """Free a name. Raises `NoSuchActor` when it is not registered."""
         node = self._nodes.pop(name, None)
         if node is None:
             raise NoSuchActor(f"(name) {name}")
@@ -49,7 +49,7 @@ class Registry:
             del self._names[node]
 
     def whereis(self, name: str) -> ActorRef | None:
-        """The actor of that name, None when nobody has it."""
+        """Return the actor of that name, None when it is not registered."""
         node = self._nodes.get(name)
         return node.ref if node is not None else None
 

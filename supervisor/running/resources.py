@@ -1,4 +1,4 @@
-"""What one incarnation holds and takes with it when it ends: helpers, timers, watches, answers put off."""
+"""The resources that one incarnation holds, which end with it: helpers, timers, watches, deferred replies."""
 
 from __future__ import annotations
 
@@ -13,12 +13,12 @@ if TYPE_CHECKING:
     from supervisor.messaging.timer import Timer
 
 MAX_HELD: Final = 10_000
-"""Helpers, timers, watches (monitors and links) and answers put off one incarnation may hold, of each."""
+"""The limit for one incarnation, for each of: helpers, timers, watches (monitors and links) and deferred replies."""
 
 
 @final
 class Resources:
-    """Made when the first thing is held: most incarnations hold nothing."""
+    """Created with the first resource: most incarnations hold none."""
 
     __slots__ = ("_path", "deferred", "helpers", "timers", "watches")
 
@@ -47,7 +47,7 @@ class Resources:
         call.on_settled = self._forget_call
 
     def take_deferred(self) -> tuple[Call, ...]:
-        """The asks whose answer was put off, which are forgotten."""
+        """Remove and return the asks with deferred replies."""
         calls = tuple(self.deferred)
         self.deferred.clear()
         for call in calls:

@@ -1,4 +1,4 @@
-"""`Runtime`: what all places of one tree share. Internal; users have `System`."""
+"""`Runtime`: the state that all places of one tree share. Internal; users have `System`."""
 
 from __future__ import annotations
 
@@ -47,7 +47,7 @@ class Runtime:
     ) -> None:
         self.system = system
         self.now = fast_clock(trio.lowlevel.current_clock())
-        """The clock of all deadlines and ages; only differences mean something."""
+        """The clock of all deadlines and ages; only differences are meaningful."""
         self.spare_queues: Pool = []
         self.quantum = turn_seconds(trio.lowlevel.current_clock())
         self.stuck_after = stuck_after
@@ -79,20 +79,20 @@ class Runtime:
         return ActorCell(self, parent, spec, path)
 
     def unix(self, moment: float) -> float:
-        """The Unix seconds of a moment of `now`."""
+        """Return the Unix seconds of a moment of `now`."""
         return moment + self._unix_offset
 
     def unix_now(self) -> float:
-        """The present Unix seconds."""
+        """Return the present Unix seconds."""
         return self.unix(self.now())
 
     def is_time_to_yield(self) -> bool:
-        """Count a request that was served without a checkpoint; True each time there have been enough of them."""
+        """Count a request that was served without a checkpoint. Return True after every so many of them."""
         self._served_at_once += 1
         return self._served_at_once % _REQUESTS_PER_CHECKPOINT == 0
 
     def start_task(self, async_fn: Callable[..., Awaitable[object]], *args: Any, name: str) -> None:
-        """Start a task of the tree. It sees the context variables of the task that opened the system, not those of its cause."""
+        """Start a task of the tree. It sees the context variables of the task that opened the system, not of the task that caused it."""
         self._context.run(self.nursery.start_soon, async_fn, *args, name=name)
 
     def root_started(self) -> None:
@@ -108,7 +108,7 @@ class Runtime:
         self.terminated.set()
 
     async def run(self, task_status: trio.TaskStatus[None]) -> None:
-        """Run the tree until its root has ended, shielded from cancellation: it ends in order or not at all."""
+        """Run the tree until its root has ended, shielded from cancellation, so that it always ends in an orderly way."""
         try:
             with trio.CancelScope(shield=True):
                 async with trio.open_nursery() as self.nursery:
@@ -122,7 +122,7 @@ class Runtime:
             self._up.set()
 
     async def wait_started(self) -> None:
-        """Return once everything is started. Raises `StartFailed`, also when the tree is stopped before."""
+        """Return once every child is started. Raises `StartFailed`, also when the tree is stopped before."""
         await self._up.wait()
         if not self.root.is_up and not self.root.was_ignored:
             raise start_failure(self.root, self.reason)

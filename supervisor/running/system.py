@@ -52,11 +52,11 @@ class System:
     # --- addressing ---------------------------------------------------------------------------------------------------
 
     def ref(self, path: str) -> ActorRef:
-        """The actor at ``path``, which need not run yet. Raises `NoSuchActor`."""
+        """Return the actor at ``path``; it may not run yet. Raises `NoSuchActor`."""
         return self._node(path).ref
 
     def supervisor(self, path: str = "/") -> SupervisorRef:
-        """The supervisor at ``path``. Raises `NoSuchActor`, also when an actor is there."""
+        """Return the supervisor at ``path``. Raises `NoSuchActor`, also for an actor's path."""
         node = self._node(path)
         if not isinstance(node, RestartingSupervisor):
             raise NoSuchActor(f"(supervisor) {path}")
@@ -71,21 +71,21 @@ class System:
         self._runtime.registry.unregister(name)
 
     def whereis(self, name: str) -> ActorRef | None:
-        """The actor of that name."""
+        """Return the actor of that name, None when it is not registered."""
         return self._runtime.registry.whereis(name)
 
     # --- watching -----------------------------------------------------------------------------------------------------
 
     def snapshot(self, path: str = "/") -> ActorSnapshot:
-        """What is at ``path`` and below it, as of now. Reads only; asks no actor. Raises `NoSuchActor`."""
+        """Return the place at ``path`` and everything below it, as of now. Reads only; asks no actor. Raises `NoSuchActor`."""
         return snapshot(self._node(path))
 
     def subscribe(self, callback: Subscriber) -> Callable[[], None]:
-        """Have ``callback`` called with each `LifecycleEvent`, at once; it must not block. Returns what ends it."""
+        """Have ``callback`` called with each `LifecycleEvent`, at once; it must not block. Returns the function that ends this."""
         return self._runtime.events.subscribe(callback)
 
     def unix_now(self) -> float:
-        """The present Unix seconds by the tree's own clock: trio's, so a test's clock moves it."""
+        """Return the present Unix seconds by the tree's own clock: trio's, so a test's clock moves it."""
         return self._runtime.unix_now()
 
     # --- intervening --------------------------------------------------------------------------------------------------
@@ -93,7 +93,8 @@ class System:
     def kill(self, path: str, why: str = "killed") -> bool:
         """Have the incarnation at ``path`` crash now, whatever it is doing; its supervisor reacts as to any crash.
 
-        False when there is no incarnation. Of a supervisor, all that is below it is killed too. Raises `NoSuchActor`.
+        Return False when there is no incarnation. For a supervisor, everything below it is killed too. Raises
+        `NoSuchActor`.
         """
         node = self._node(path)
         was_live = node.is_live
@@ -101,7 +102,7 @@ class System:
         return was_live
 
     async def restart(self, path: str) -> None:
-        """Stop what is at ``path`` in order and start it again, not counted against the intensity.
+        """Stop the place at ``path`` in an orderly way and start it again, without counting that against the intensity.
 
         Raises `NoSuchActor`, `StartFailed`, `NotSupported` (the root), `ActorStopped` (its supervisor is stopping).
         """
@@ -111,7 +112,7 @@ class System:
         await self.supervisor(node.parent.path).cycle_child(node.spec.id)
 
     def suspend(self, path: str) -> None:
-        """Have the actor take no messages until `resume` (or its restart). Raises `NoSuchActor`, `NotSupported`."""
+        """Have the actor handle no messages until `resume` (or its restart). Raises `NoSuchActor`, `NotSupported`."""
         self._cell(path).suspend()
 
     def resume(self, path: str) -> None:
@@ -119,28 +120,29 @@ class System:
         self._cell(path).resume()
 
     async def wait_started(self) -> None:
-        """Return once everything is started. Raises `StartFailed`, also when the tree is stopped before."""
+        """Return once every child is started. Raises `StartFailed`, also when the tree is stopped before."""
         await self._runtime.wait_started()
 
     async def wait_terminated(self) -> ExitReason:
-        """Wait for the end of the root supervisor and return its reason: its intensity was spent, or it was stopped."""
+        """Wait for the end of the root supervisor and return its reason: its intensity was exceeded, or it was stopped."""
         await self._runtime.terminated.wait()
         return self._runtime.reason
 
     async def stop(self, reason: ExitReason = SHUTDOWN) -> None:
-        """Stop the whole tree in order and wait until it has ended."""
+        """Stop the whole tree in an orderly way and wait until it has ended."""
         self._runtime.root.halt(reason, returning=False)
         await self._runtime.terminated.wait()
 
     async def get_state(self, path: str, *, timeout: float = 5.0) -> Any:
-        """What `Actor.state` returns, taken between two messages, also while suspended.
+        """Return the result of `Actor.state`, called between two messages, also while suspended.
 
-        Raises `NoSuchActor`, `NotSupported`, `ActorStopped`, `AskTimeout` (it is busy), and what `state` raises.
+        Raises `NoSuchActor`, `NotSupported`, `ActorStopped`, `AskTimeout` (the actor is busy), and the errors of
+        `state`.
         """
         return await self.inquire(path, lambda actor: actor.state(), timeout=timeout)
 
     async def inquire(self, path: str, function: Callable[[Actor], T], *, timeout: float = 5.0) -> T:
-        """``function(actor)``, called between two messages, ahead of all that are queued; also while suspended. Raises as `get_state`."""
+        """Return ``function(actor)``, called between two messages, before all queued ones, also while suspended. Raises as `get_state`."""
         cell = self._cell(path)
         future: Future[T] = Future()
         if cell.phase in (Phase.IDLE, Phase.FAILED, Phase.GONE):
@@ -164,7 +166,7 @@ class System:
         return node
 
     def _node(self, path: str) -> Node:
-        """The place at ``path``. Raises `NoSuchActor`."""
+        """Return the place at ``path``. Raises `NoSuchActor`."""
         node: Node | None = self._runtime.root if path.startswith("/") else None
         for part in path.split("/")[1:] if path != "/" else ():
             node = node.children.get(part) if isinstance(node, SupervisorCell) else None
@@ -184,13 +186,15 @@ def open_system(
 ) -> AbstractAsyncContextManager[System]:
     """Run a tree within an ``async with`` block.
 
-    The block is entered once everything is started, in order (`StartFailed` otherwise). With ``wait_started`` False it is entered at
-    once: the body awaits `System.wait_started`, and can stop a tree that does not come up. Leaving the block, by whatever
-    way, stops the tree in order: that is shielded from cancellation, and ``shutdown_timeout`` seconds bound it, after which
-    all is killed.
-    The body's own exception leaves the block as it is, not in a group. The tree's end does not end the body: see
-    `System.wait_terminated`. ``seed`` makes the jitter of back-offs repeatable. An incarnation that has been cancelled and has
-    not ended ``stuck_after`` seconds later is reported as ``stuck``; the block cannot be left before its task has ended.
+    The block is entered once every child is started, in order (`StartFailed` otherwise). With ``wait_started`` False it
+    is entered at once: the body awaits `System.wait_started`, and can stop a tree that does not come up. Leaving the
+    block, in any way, stops the tree in order. The stop is shielded from cancellation and bounded by
+    ``shutdown_timeout`` seconds, after which all actors are killed.
+
+    The body's own exception leaves the block unchanged, not in a group. The tree's end does not end the body: see
+    `System.wait_terminated`. ``seed`` makes the jitter of back-offs repeatable. An incarnation that has not ended
+    ``stuck_after`` seconds after its cancellation is reported as ``stuck``; the block cannot be left before its task
+    has ended.
     """
     if not stuck_after >= 0:
         raise SpecError("stuck_after", f"must be a number of seconds of at least 0, or inf, not {stuck_after!r}")
@@ -230,7 +234,7 @@ class _OpenSystem(AbstractAsyncContextManager[System]):
         await self._leave()
 
     async def _leave(self) -> None:
-        """Stop the tree and leave the nursery, which is told nothing of the body's exception lest it wrap it in a group."""
+        """Stop the tree and leave the nursery. The nursery does not get the body's exception, since it would wrap it in a group."""
         with trio.CancelScope(shield=True):
             await self._system.stop()
         await self._nursery_block.__aexit__(None, None, None)

@@ -17,19 +17,19 @@ _SMALL: Final = 64
 
 
 class Expiring(Protocol):
-    """Something with at most one deadline at a time."""
+    """An object with at most one deadline at a time."""
 
     due: float | None
-    """Set by `Timers.arm`; set to None (or another time) to disarm what is in the heap."""
+    """Set by `Timers.arm`; set it to None (or another time) to disarm the heap's entry."""
 
     def expire(self) -> None:
-        """The deadline has come. Must not raise; ``due`` is None already."""
+        """Called at the deadline. Must not raise; ``due`` is None already."""
         ...
 
 
 @final
 class Timers:
-    """Deadlines in the time of ``now``. Disarmed entries are swept out when they make up half of the heap."""
+    """Deadlines in the time of ``now``. Disarmed entries are removed when they make up half of the heap."""
 
     def __init__(self, now: Callable[[], float]) -> None:
         self._now = now
@@ -40,7 +40,7 @@ class Timers:
         self._task: Task | None = None
 
     def arm(self, item: Expiring, due: float) -> None:
-        """Have ``item.expire()`` called at ``due``; forgets an earlier deadline of the item."""
+        """Have ``item.expire()`` called at ``due``; replaces an earlier deadline of the item."""
         item.due = due
         heap = self._heap
         heappush(heap, (due, next(self._number), item))
@@ -54,7 +54,7 @@ class Timers:
         return len(self._heap)
 
     def next_due(self) -> float | None:
-        """The earliest deadline that is armed."""
+        """Return the earliest armed deadline, None without one."""
         heap = self._heap
         while heap and heap[0][2].due != heap[0][0]:
             heappop(heap)

@@ -10,7 +10,7 @@ if TYPE_CHECKING:
 
 @final
 class Watchdog:
-    """Armed while its actor is busy; looks, when it fires, at how long the message in hand has taken."""
+    """Armed while its actor is busy; when it expires, it checks how long the current message has taken."""
 
     __slots__ = ("_cell", "_limit", "due")
 
@@ -20,7 +20,7 @@ class Watchdog:
         self.due: float | None = None
 
     def watch(self) -> None:
-        """The actor begins a turn."""
+        """Begin to watch a turn of the actor."""
         if self.due is None:
             self._arm()
 

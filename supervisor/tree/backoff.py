@@ -1,4 +1,4 @@
-"""How long to wait before the next restart. Pure: the caller brings the randomness."""
+"""The wait before the next restart. Pure: the caller passes the random source."""
 
 from __future__ import annotations
 
@@ -13,9 +13,10 @@ from supervisor.errors import SpecError
 class Backoff:
     """Delays between the restarts of one child, in seconds.
 
-    The first restart after a quiet time waits ``initial``; those that follow wait ``minimum``, ``minimum * factor``,
-    ``minimum * factor ** 2`` … up to ``maximum``. With ``jitter`` each wait is drawn evenly from 0 to that number, so that
-    children which crashed together do not come back together. A child that ran for ``reset_after`` begins anew.
+    The first restart after a quiet time waits ``initial``; the following ones wait ``minimum``, ``minimum * factor``,
+    ``minimum * factor ** 2`` … up to ``maximum``. With ``jitter`` each wait is drawn evenly from 0 to that number, so
+    that children which crashed together do not restart together. After a child has run for ``reset_after``, the delays
+    start again.
     """
 
     initial: float = 0.0
@@ -36,7 +37,7 @@ class Backoff:
             raise SpecError("backoff.factor", f"must be at least 1, not {self.factor!r}")
 
     def ceiling(self, attempt: int) -> float:
-        """The wait before restart number ``attempt`` in a row (1 is the first), without jitter."""
+        """Return the wait before restart number ``attempt`` in a row (1 is the first), without jitter."""
         if attempt <= 1:
             return min(self.initial, self.maximum)
         try:
@@ -45,6 +46,6 @@ class Backoff:
             return self.maximum
 
     def delay(self, attempt: int, random: Random) -> float:
-        """The wait before restart number ``attempt`` in a row."""
+        """Return the wait before restart number ``attempt`` in a row."""
         ceiling = self.ceiling(attempt)
         return random.uniform(0.0, ceiling) if self.jitter else ceiling

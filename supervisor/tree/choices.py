@@ -1,4 +1,4 @@
-"""The choices a specification offers."""
+"""The options of a specification."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ class Restart(Enum):
 
 
 class Strategy(Enum):
-    """Whom a restart concerns besides the child that ended."""
+    """Which children are restarted besides the one that ended."""
 
     ONE_FOR_ONE = "one_for_one"
     ONE_FOR_ALL = "one_for_all"
@@ -40,9 +40,9 @@ class Overflow(Enum):
     REJECT = "reject"
     """`tell` and `ask` raise `MailboxFull`."""
     DROP_NEWEST = "drop_newest"
-    """A told message is dropped silently (and counted); `ask` raises `MailboxFull`."""
+    """A message sent by `tell` is dropped silently (and counted); `ask` raises `MailboxFull`."""
     DROP_OLDEST = "drop_oldest"
-    """The oldest queued message makes room; if it was asked, its caller gets `MailboxFull`."""
+    """The oldest queued message is dropped; if it was an ask, its caller gets `MailboxFull`."""
     WAIT = "wait"
     """`ask` waits for room within its timeout; `tell`, which cannot wait, raises `MailboxFull`."""
 
@@ -64,4 +64,4 @@ BRUTAL_KILL: Final = BrutalKill.BRUTAL_KILL
 INFINITY: Final = math.inf
 """As ``shutdown``: wait for as long as it takes."""
 IGNORE: Final = Ignored.IGNORE
-"""Returned by a ``start`` function: there is nothing to run, and that is no failure."""
+"""Returned by a ``start`` function when there is nothing to run. This is not a failure."""

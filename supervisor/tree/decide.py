@@ -1,4 +1,4 @@
-"""What a supervisor does about a child whose incarnation has ended. Pure: facts in, a decision out."""
+"""Decides about a child whose incarnation has ended. Pure: facts in, a decision out."""
 
 from __future__ import annotations
 
@@ -8,27 +8,27 @@ from supervisor.tree.choices import Restart
 
 
 class Stop(Enum):
-    """Whether the supervisor stops the present incarnation, and what is to follow."""
+    """Whether the supervisor stops the present incarnation, and what follows."""
 
     NONE = auto()
-    """It does not: an end is the child's own, and the supervisor reacts to it."""
+    """It does not stop it. An end is the child's own, and the supervisor reacts to it."""
     FOR_GOOD = auto()
-    """It does, and the child is to stay down: its mailbox is closed."""
+    """It stops it, and the child stays down: its mailbox is closed."""
     TO_RETURN = auto()
-    """It does, and the child will be started again: its mailbox stays open."""
+    """It stops it, and the child will be started again: its mailbox stays open."""
 
 
 class Decision(Enum):
-    """What becomes of a child whose incarnation has ended."""
+    """What happens to a child whose incarnation has ended."""
 
     RELAUNCH = auto()
-    """Start the next incarnation at once, without counting a restart: `cycle_child` asked for that."""
+    """Start the next incarnation at once, without counting a restart, as `cycle_child` requested."""
     WAIT_FOR_TURN = auto()
     """The supervisor stopped it and will start it again in its turn."""
     STAY_STOPPED = auto()
     """The supervisor stopped it: leave it stopped, or forget it."""
     LEAVE_IGNORED = auto()
-    """It found nothing to run, which is no failure: leave it stopped, or forget it."""
+    """It had nothing to run, which is no failure: leave it stopped, or forget it."""
     REJECT_NEW = auto()
     """It did not start and never ran: report that to the caller that asked for the start, and forget it."""
     REJECT_KNOWN = auto()
@@ -59,10 +59,11 @@ def after_end(
 ) -> Decision:
     """Decide about a child whose incarnation has ended.
 
-    ``restart`` is the child's spec's. Of the incarnation: ``is_expected`` (the reason is an orderly end), ``was_ready``, ``was_ignored``,
-    ``is_new`` (no incarnation of the child has been ready), ``is_awaited`` (a caller waits for the start), ``is_to_relaunch``,
-    ``is_next_to_stop`` (an ordered restart was about to stop it), ``keeps_place`` (it may be started again in the supervisor's
-    present or next incarnation). The supervisor's end comes before what was asked of the child; a stop comes before the restart.
+    ``restart`` is from the child's spec. Facts of the incarnation: ``is_expected`` (the reason is an orderly end),
+    ``was_ready``, ``was_ignored``, ``is_new`` (no incarnation of the child has been ready), ``is_awaited`` (a caller
+    waits for the start), ``is_to_relaunch``, ``is_next_to_stop`` (an ordered restart was about to stop it),
+    ``keeps_place`` (it may be started again in the supervisor's present or next incarnation). The supervisor's end
+    takes precedence over requests for the child; a stop takes precedence over the restart.
     """
     if is_to_relaunch and not supervisor_ends:
         return Decision.RELAUNCH

@@ -1,4 +1,4 @@
-"""The places of the children that a spec declares, made and changed."""
+"""Makes and changes the places of the children that a spec declares."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 
 def declared_children(tree_spec: SupervisorSpec) -> Sequence[ChildSpec] | None:
-    """The children to start, None for "nothing to run". Raises what the spec's function raises, and `SpecError`."""
+    """Return the children to start, None for "nothing to run". Raises the errors of the spec's function, and `SpecError`."""
     if not callable(tree_spec.children):
         return tree_spec.children
     specs = tree_spec.children()
@@ -28,7 +28,7 @@ def declared_children(tree_spec: SupervisorSpec) -> Sequence[ChildSpec] | None:
 
 
 def declare(supervisor: OrderedSupervisor, specs: Sequence[ChildSpec]) -> None:
-    """Make places for the children of a spec, in its order; those that are there are kept, others are forgotten."""
+    """Make places for the children of a spec, in its order; existing places are kept, others are forgotten."""
     present = dict(supervisor.children)
     supervisor.children.clear()
     for spec in specs:
@@ -39,11 +39,11 @@ def declare(supervisor: OrderedSupervisor, specs: Sequence[ChildSpec]) -> None:
 
 
 def redeclare(supervisor: OrderedSupervisor, tree_spec: SupervisorSpec) -> bool:
-    """Change the spec of a running supervisor, as OTP's code change does it; whether there was something to change.
+    """Change the spec of a running supervisor, as OTP's code change does. Return whether there was anything to change.
 
-    Children that run go on and take their new spec at their next start; new children are added without being started; children
-    that the spec no longer names stay until the supervisor restarts. Raises `SpecError` with nothing changed, and what the
-    spec's function raises.
+    Running children go on and take their new spec at their next start; new children are added without being started;
+    children that the spec no longer names stay until the supervisor restarts. Raises `SpecError` with nothing changed,
+    and the errors of the spec's function.
     """
     specs = declared_children(tree_spec)
     if specs is None:

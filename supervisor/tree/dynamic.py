@@ -1,4 +1,4 @@
-"""Supervisors whose children come and go: no order, each restarts alone, all stop together."""
+"""Supervisors with children added and removed at run time: no order, each restarts alone, all stop together."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""How many restarts in how long are too many. Pure: the caller brings the time."""
+"""How many restarts in which time are too many. Pure: the caller passes the time."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ class Window:
         self._times: deque[float] = deque()
 
     def record(self, now: float) -> bool:
-        """Note a restart at ``now``; False when it is one too many."""
+        """Record a restart at ``now``. Return False when it is one too many."""
         times = self._times
         times.append(now)
         self._trim(now)
@@ -44,11 +44,11 @@ class Window:
         return False
 
     def change(self, intensity: Intensity) -> None:
-        """Go on with another intensity; what was counted stays counted."""
+        """Change to another intensity; recorded restarts still count."""
         self._intensity = intensity
 
     def count(self, now: float) -> int:
-        """Restarts that are still within the window at ``now``."""
+        """Return how many restarts are within the window at ``now``."""
         self._trim(now)
         return len(self._times)
 

@@ -1,4 +1,4 @@
-"""What a supervisor keeps of a child, be it an actor or a supervisor, and what outlives the child's incarnations."""
+"""A supervisor's record of a child, actor or supervisor, with the state that outlives the child's incarnations."""
 
 from __future__ import annotations
 
@@ -30,7 +30,8 @@ _FORGOTTEN: Final = ChildSpec("forgotten", start=lambda _: IGNORE)
 class Node:
     """One place in the tree.
 
-    Its supervisor drives it with `launch`, `halt` and `kill`; the node tells the supervisor of each ack and each end.
+    Its supervisor drives it with `launch`, `halt` and `kill`; the node reports each ready incarnation and each end to
+    the supervisor.
     """
 
     __slots__ = (
@@ -85,17 +86,17 @@ class Node:
         """Why the last incarnation ended."""
         self.stop = Stop.NONE
         self.relaunch = False
-        """Whether it is to be launched as soon as its stuck incarnation has ended."""
+        """Whether to launch it as soon as its stuck incarnation has ended."""
         self.is_stuck = False
         self.successor: Node | None = None
-        """Who waits for the end of this stuck and forgotten one, to take its path."""
+        """The node that waits for the end of this stuck and forgotten one, to take its path."""
         self.is_up = False
-        """Whether the present (or last) incarnation got as far as being ready."""
+        """Whether the present (or last) incarnation became ready."""
         self.up_since = 0.0
         self.is_new = True
-        """Whether no incarnation has been ready, nor ignored its start, yet."""
+        """Whether no incarnation has yet been ready or ignored its start."""
         self.was_ignored = False
-        """Whether the last incarnation found nothing to run."""
+        """Whether the last incarnation had nothing to run."""
         self.due: float | None = None
         self.alarm: Callable[[], object] | None = None
         self.start_futures: list[Future[ActorRef]] | None = None
@@ -111,7 +112,7 @@ class Node:
         self.since = self.runtime.now()
 
     def launch(self) -> None:
-        """Start a new incarnation (once the old one has ended, if that is stuck)."""
+        """Start a new incarnation; if the old one is stuck, once it has ended."""
         predecessor = self.runtime.stuck_forgotten.get(self.path)
         if self.task is not None or predecessor is not None:
             self.relaunch = True
@@ -131,10 +132,10 @@ class Node:
             self.set_alarm(self.spec.start_timeout, self._start_took_too_long)
 
     def halt(self, reason: ExitReason, *, returning: bool) -> None:
-        """Stop the incarnation: ask it to, cancel it when its shutdown time is up, report it when that does not help either."""
+        """Stop the incarnation: ask it to stop, cancel it when its shutdown time is over, report it if it still does not end."""
         stop = Stop.TO_RETURN if returning else Stop.FOR_GOOD
         if not returning and self.kind == "actor":
-            self.retire("is stopping")  # nothing that is queued will be handled: tell now those who wait for it
+            self.retire("is stopping")  # queued messages will not be handled: fail their callers now
         if self.stop is not Stop.NONE:
             self.stop = stop
             return
@@ -157,12 +158,12 @@ class Node:
         """Cancel the incarnation, which then ends with ``reason``."""
         if self.is_live:
             self.clear_alarm()
-            if self.kind == "actor":  # of what hangs in a supervisor, its children tell
+            if self.kind == "actor":  # a supervisor's children report for themselves
                 self.report_if_stuck()
             self.cancel(reason)
 
     def limit_stop(self) -> None:
-        """The incarnation stops by itself: cancel it when its shutdown time is up."""
+        """Limit the time of an incarnation that stops by itself: cancel it when its shutdown time is over."""
         shutdown = self.spec.shutdown
         if isinstance(shutdown, BrutalKill) or shutdown is None:
             shutdown = DEFAULT_SHUTDOWN
@@ -170,11 +171,11 @@ class Node:
             self.set_alarm(shutdown, self._stop_took_too_long)
 
     def report_if_stuck(self) -> None:
-        """The incarnation has been cancelled: tell if it does not end."""
+        """Report the cancelled incarnation if it does not end."""
         self.set_alarm(self.runtime.stuck_after, self._is_stuck)
 
     def back_off(self, delay: float) -> None:
-        """Wait, then tell the parent."""
+        """Wait, then notify the parent."""
         self.enter(Phase.BACKOFF)
         self.set_alarm(delay, self._backed_off)
 
@@ -192,7 +193,7 @@ class Node:
             alarm()
 
     def acked(self) -> None:
-        """The incarnation is ready."""
+        """Record that the incarnation is ready, and tell the parent."""
         self.clear_alarm()
         self.enter(Phase.RUNNING)
         self.up_since = self.since
@@ -204,7 +205,7 @@ class Node:
             self.runtime.root_started()
 
     def ended(self, reason: ExitReason) -> None:
-        """The incarnation's task is over."""
+        """Record that the incarnation's task has ended, and tell its watchers and the parent."""
         self.clear_alarm()
         self.task = None
         self.reason = reason
@@ -222,33 +223,33 @@ class Node:
             self.runtime.root_ended(reason)
 
     def _make_way(self) -> None:
-        """It was forgotten while it was stuck: its path is free now, perhaps awaited."""
+        """Free the path of a place that was forgotten while stuck, and launch the successor if there is one."""
         self.runtime.stuck_forgotten.pop(self.path, None)
         successor, self.successor = self.successor, None
         if successor is not None and successor.phase is Phase.PENDING and successor.parent is not None:
             successor.parent.post(successor.launch)
 
     def adopt(self, spec: ChildSpec) -> None:
-        """Take a changed spec of the same id; what concerns the start counts from the next one."""
+        """Take a changed spec of the same id; fields that concern the start take effect with the next one."""
         self.spec = spec
         self.box.capacity = spec.mailbox.capacity
         self.box.overflow = spec.mailbox.overflow
 
     def expect(self) -> None:
-        """It will be started in its turn; messages may be queued until then."""
+        """Mark it as waiting for its turn to start; messages may be queued until then."""
         self.enter(Phase.PENDING)
         self.reopen()
 
     def reopen(self) -> None:
-        """Take messages again."""
+        """Accept messages again."""
         self.box.reopen()
 
     def retire(self, why: str = "is stopped") -> None:
-        """It will not run again by itself: whoever waits for it is told so."""
+        """Mark it as not running again by itself, and fail all that wait for it."""
         self.box.close(why)
 
     def forget(self) -> None:
-        """It is forgotten: only old refs hold this node, which must hold nothing dear."""
+        """Forget the place: only old refs still hold this node, so it must not hold large objects."""
         self.phase = Phase.GONE
         self.clear_alarm()
         if self.task is not None:
@@ -258,7 +259,7 @@ class Node:
         self.spec = _FORGOTTEN
 
     def count_restart(self, intensity: Intensity, now: float) -> bool:
-        """Count a restart in the child's own window; False when it is one too many for it alone."""
+        """Record a restart in the child's own window. Return False when it is one too many for the child alone."""
         if self.window is None:
             self.window = Window(intensity)
         return self.window.record(now)
@@ -273,7 +274,7 @@ class Node:
         raise NotImplementedError
 
     def ask_to_stop(self, reason: ExitReason) -> None:
-        """Have the incarnation end in its own time."""
+        """Have the incarnation end in an orderly way."""
         raise NotImplementedError
 
     def cancel(self, reason: ExitReason) -> None:

@@ -33,7 +33,7 @@ class Sweep:
         self.current: Node | None = None
         """The child whose start or end is awaited."""
         self.waits_for: Node | None = None
-        """The child whose back-off must be over before anything is started."""
+        """The child whose back-off must be over before any start."""
 
     def members(self) -> set[Node]:
         return {node for node in (*self.halts, *self.starts, self.current, self.waits_for) if node is not None}
@@ -52,7 +52,7 @@ class OrderedSupervisor(RestartingSupervisor):
         self.sweep: Sweep | None = None
         super().__init__(runtime, parent, spec, path)
         self.declared: frozenset[str] = frozenset()
-        """Ids of the children of the spec; their places outlive this supervisor's incarnations."""
+        """Ids of the spec's children; their places outlive this supervisor's incarnations."""
         if not callable(tree_spec.children):
             declare(self, tree_spec.children)
 
@@ -63,7 +63,7 @@ class OrderedSupervisor(RestartingSupervisor):
     def boot(self) -> None:
         try:
             specs = declared_children(self.tree_spec)
-        except Exception as exc:  # noqa: BLE001 - what the user's function raises is a failed start
+        except Exception as exc:  # noqa: BLE001 - an exception of the user's function is a failed start
             report = crash_report(exc, message_type=None, caller=None, at=self.runtime.unix_now(), skip=2)
             self.finish(ExitReason("crashed", f"{report.type}: {report.text}", report))
             return
@@ -125,7 +125,7 @@ class OrderedSupervisor(RestartingSupervisor):
         self.post(self.advance)
 
     def start_added(self, node: Node) -> None:
-        """Start a child that was added, or stood still: after those of the sweep that is under way, if they are a group."""
+        """Start a child that was added or was not running. If the children are a group, it follows those of the running sweep."""
         if self.sweep is None or self.tree_spec.strategy is Strategy.ONE_FOR_ONE:
             node.launch()
         else:
@@ -143,7 +143,7 @@ class OrderedSupervisor(RestartingSupervisor):
         self.finish(ExitReason("shutdown", f"significant child {node.path} ended"))
 
     def advance(self) -> None:
-        """Take the next step of the sweep, if none is under way."""
+        """Take the next step of the sweep, unless a step is in progress."""
         sweep = self.sweep
         if sweep is None or sweep.current is not None or self._halt_next(sweep):
             return
@@ -172,7 +172,7 @@ class OrderedSupervisor(RestartingSupervisor):
         return False
 
     def _restart_group(self, node: Node) -> None:
-        """Stop and start again ``node`` and whom the strategy names, together with what a sweep under way still has to do."""
+        """Restart ``node`` and the children that the strategy names, including the remaining work of a running sweep."""
         order = list(self.children.values())
         first = 0
         if self.tree_spec.strategy is Strategy.REST_FOR_ONE:

@@ -1,4 +1,4 @@
-"""Where a place is in its life."""
+"""The phases of a place in the tree."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from typing import Final
 
 
 class Phase(IntEnum):
-    """Where a child is in its life. Integers, because those hash at once; the order means nothing."""
+    """The phase of a child. Integers, because those hash fast; the order has no meaning."""
 
     PENDING = auto()
     """Waits for its turn in an ordered start or restart."""
@@ -19,10 +19,10 @@ class Phase(IntEnum):
     IDLE = auto()
     """Does not run; its spec is kept."""
     FAILED = auto()
-    """Given up: it spent the intensity it has to itself."""
+    """Given up: it exceeded the intensity of its own."""
     GONE = auto()
     """Forgotten: only old refs hold the node."""
 
 
 LIVE: Final = frozenset({Phase.STARTING, Phase.RUNNING, Phase.STOPPING})
-"""There is a task."""
+"""The phases with a task."""

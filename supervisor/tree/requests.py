@@ -1,4 +1,4 @@
-"""What a supervisor can be asked for. Each function runs in the supervisor's task; it settles the future, now or later, or raises."""
+"""The requests to a supervisor. Each function runs in the supervisor's task; it settles the future, now or later, or raises."""
 
 from __future__ import annotations
 
@@ -122,7 +122,7 @@ def reconfigure(supervisor: RestartingSupervisor, tree_spec: TreeSpec, future: F
 
 
 def find(supervisor: RestartingSupervisor, child_id: str) -> Node:
-    """The child of that id. Raises `NoSuchActor`."""
+    """Return the child of that id. Raises `NoSuchActor`."""
     node = supervisor.children.get(child_id)
     if node is None:
         raise NoSuchActor(supervisor.path_of(child_id))
@@ -130,7 +130,7 @@ def find(supervisor: RestartingSupervisor, child_id: str) -> Node:
 
 
 def _standing(supervisor: RestartingSupervisor, child_id: str) -> Node:
-    """The child, if it stands still."""
+    """Return the child. Raises unless it does not run and is not about to be restarted."""
     node = find(supervisor, child_id)
     if node.is_live:
         raise ChildRunning(node.path)

@@ -1,4 +1,4 @@
-"""How a supervisor reacts to what its children report: which child is started again, given up, forgotten or held against it."""
+"""A supervisor's reactions to reports of its children: which child is restarted, given up or forgotten, and what counts against it."""
 
 from __future__ import annotations
 
@@ -11,36 +11,36 @@ from supervisor.tree.supervisor import SupervisorCell
 
 
 class RestartingSupervisor(SupervisorCell):
-    """Decides whether; the two kinds of supervisors decide how."""
+    """Decides whether to restart; the two kinds of supervisors decide how."""
 
     __slots__ = ()
 
     def schedule(self, node: Node, delay: float) -> None:
-        """Restart a child, and whom the strategy names besides, after ``delay`` seconds."""
+        """Restart a child, and the others that the strategy names, after ``delay`` seconds."""
         raise NotImplementedError
 
     def settled(self, node: Node) -> None:
-        """A child that was to start or to end has done so, one way or another."""
+        """Called when an awaited start or end of a child has happened, successfully or not."""
         raise NotImplementedError
 
     def child_left(self, node: Node, *, significant: bool) -> None:
-        """A child ended by itself and stays down (``node`` is forgotten already if it was temporary)."""
+        """Called when a child ended by itself and stays down (``node`` is forgotten already if it was temporary)."""
 
     def expects_end(self, node: Node) -> bool:
-        """Whether the child is about to be stopped in any case."""
+        """Return whether the child is about to be stopped in any case."""
         return False
 
     def start_added(self, node: Node) -> None:
-        """Start a child that was added, or stood still."""
+        """Start a child that was added or was not running."""
         node.launch()
 
     def spend(self, node: Node, now: float) -> bool:
-        """Count a restart; False when it is one too many."""
+        """Count a restart. Return False when it is one too many."""
         node.count_restart(self.intensity, now)
         return self.budget.record(now)
 
     def overspent(self, node: Node, reason: ExitReason) -> None:
-        """The restart that was counted is one too many."""
+        """Handle a counted restart that is one too many."""
         node.enter(Phase.PENDING)
         self.emit("escalated", self, reason=reason)
         self.finish(ExitReason("shutdown", f"{node.path} spent the restart intensity"))
@@ -54,7 +54,7 @@ class RestartingSupervisor(SupervisorCell):
         self.settled(node)
 
     def child_ended(self, node: Node, incarnation: int) -> None:
-        """The child's task is over; ``node.reason`` says why."""
+        """Handle the end of the child's task; ``node.reason`` says why."""
         reason = node.reason
         if incarnation != node.incarnation or reason is None or node.phase is Phase.GONE:
             return
@@ -108,7 +108,7 @@ class RestartingSupervisor(SupervisorCell):
         )
 
     def child_stuck(self, node: Node, incarnation: int) -> None:
-        """The child was cancelled and does not end."""
+        """Handle a child that was cancelled and does not end."""
         if incarnation != node.incarnation or not node.is_live or node.is_stuck:
             return
         node.is_stuck = True
@@ -125,12 +125,12 @@ class RestartingSupervisor(SupervisorCell):
             self.settled(node)
 
     def child_backed_off(self, node: Node, incarnation: int) -> None:
-        """The child's delay is over."""
+        """Handle the end of the child's delay."""
         if incarnation == node.incarnation and node.phase is Phase.BACKOFF and self.ending is None:
             self.resume(node)
 
     def resume(self, node: Node) -> None:
-        """Go on with a restart that was put off."""
+        """Continue a delayed restart."""
         node.launch()
 
     def _child_halted(self, node: Node, reason: ExitReason, *, returns: bool) -> None:
@@ -161,7 +161,7 @@ class RestartingSupervisor(SupervisorCell):
         self.settled(node)
 
     def restart(self, node: Node, reason: ExitReason) -> None:
-        """Have the child started again, unless the intensity is spent."""
+        """Have the child started again, unless the intensity is exceeded."""
         now = self.runtime.now()
         backoff = node.spec.backoff
         if backoff is not None and node.is_up and now - node.up_since >= backoff.reset_after:
@@ -177,7 +177,7 @@ class RestartingSupervisor(SupervisorCell):
 
 
 def start_failure(node: Node, reason: ExitReason) -> StartFailed:
-    """The error of whoever asked for a start: it names the child that failed, however deep it lies."""
+    """Return the error for the caller of a start. It names the child that failed, at any depth."""
     while isinstance(node, SupervisorCell) and node.failed_child is not None and node.failed_child.reason is not None:
         node = node.failed_child
         reason = node.reason or reason

@@ -1,4 +1,4 @@
-"""What a tree is made of: specifications of children and supervisors, checked when they are made."""
+"""Specifications of children and supervisors, which make up a tree. They are checked when they are made."""
 
 from __future__ import annotations
 
@@ -87,10 +87,11 @@ class SupervisorSpec:
 
 @dataclass(frozen=True, slots=True)
 class DynamicSupervisorSpec:
-    """A supervisor whose children come and go, in no order; each restarts alone, and all stop together.
+    """A supervisor with children added and removed at run time, in no order; each restarts alone, and all stop together.
 
-    With ``intensity_per_child`` each child has the intensity to itself, and one that spends it is given up (state `failed`)
-    while the others go on; without, the children share it and spending it ends the supervisor. Raises `SpecError`.
+    With ``intensity_per_child`` the intensity applies to each child alone, and a child that exceeds it is given up
+    (state `failed`) while the others go on; without it the children share it, and exceeding it ends the supervisor.
+    Raises `SpecError`.
     """
 
     _: KW_ONLY

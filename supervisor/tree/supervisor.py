@@ -1,4 +1,4 @@
-"""What all supervisors do: one task that serves a queue of ended children and requests, and never waits for anything else."""
+"""The common part of all supervisors: one task that serves a queue of ended children and requests, and never waits for anything else."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ MAX_REQUESTS: Final = 100_000
 
 
 class SupervisorCell(Node):
-    """Level-triggered: the queue says which child to look at, the child's own state says what happened to it."""
+    """Level-triggered: the queue names the child to look at, the child's own state says what happened."""
 
     __slots__ = ("budget", "children", "ending", "failed_child", "inbox", "is_acting", "live", "requests", "waiter")
     kind = "supervisor"
@@ -37,17 +37,17 @@ class SupervisorCell(Node):
         super().__init__(runtime, parent, spec, path)
         self.children: dict[str, Node] = {}
         self.live = 0
-        """Children with a task, those reported as stuck left out."""
+        """Children with a task, except those reported as stuck."""
         self.inbox: deque[tuple[Callable[..., object], tuple[Any, ...]]] = deque()
-        """What concerns the present incarnation."""
+        """Actions for the present incarnation."""
         self.requests: deque[tuple[Request, Any, Future[Any]]] = deque()
-        """What is asked of the supervisor, whichever incarnation comes to it."""
+        """Requests to the supervisor, served by any incarnation."""
         self.waiter: Task | None = None
         self.is_acting = False
-        """Whether something is being done in another task, on behalf of this one, which rests."""
+        """Whether another task is acting on behalf of this one, which is waiting."""
         self.ending: ExitReason | None = None
         self.failed_child: Node | None = None
-        """The child that kept it from starting."""
+        """The child whose failure kept the supervisor from starting."""
         self.budget = Window(self.intensity)
         self.box.close("is a supervisor and takes no messages")
 
@@ -58,19 +58,19 @@ class SupervisorCell(Node):
         raise NotImplementedError
 
     def boot(self) -> None:
-        """Begin to start the children that are declared; call `acked` when they are ready."""
+        """Begin to start the declared children; call `acked` when they are ready."""
         raise NotImplementedError
 
     def wind_down(self) -> None:
-        """``ending`` is set: have all live children end."""
+        """Have all live children end; ``ending`` is set."""
         raise NotImplementedError
 
     def forgets(self, node: Node) -> bool:
-        """Whether a child that stays down is forgotten."""
+        """Return whether a child that stays down is forgotten."""
         return node.spec.restart is Restart.TEMPORARY
 
     def outlives(self, node: Node) -> bool:
-        """Whether the child's place survives the end of this supervisor's incarnation."""
+        """Return whether the child's place survives the end of this supervisor's incarnation."""
         raise NotImplementedError
 
     def child_started(self, node: Node) -> None:
@@ -78,15 +78,15 @@ class SupervisorCell(Node):
         raise NotImplementedError
 
     def child_ended(self, node: Node, incarnation: int) -> None:
-        """The child's task is over; ``node.reason`` says why."""
+        """Handle the end of the child's task; ``node.reason`` says why."""
         raise NotImplementedError
 
     def child_stuck(self, node: Node, incarnation: int) -> None:
-        """The child was cancelled and does not end."""
+        """Handle a child that was cancelled and does not end."""
         raise NotImplementedError
 
     def child_backed_off(self, node: Node, incarnation: int) -> None:
-        """The child's delay is over."""
+        """Handle the end of the child's delay."""
         raise NotImplementedError
 
     # --- the task ---------------------------------------------------------------------------------------------------
@@ -98,7 +98,8 @@ class SupervisorCell(Node):
         self.runtime.start_task(self.run, name=self.path)
 
     def post(self, action: Callable[..., object], *args: Any) -> None:
-        """Have ``action(*args)`` called: at once, in the caller's task, if the supervisor rests; by its own task, in turn, if not."""
+        """Have ``action(*args)`` called: at once, in the caller's task, if the supervisor is waiting; otherwise by
+        its own task, in turn."""
         if self._is_at_rest():
             self._act(action, args)
         else:
@@ -119,7 +120,7 @@ class SupervisorCell(Node):
                 self.wake()
 
     def request(self, action: Request, what: Any, future: Future[Any]) -> None:
-        """Have ``action(self, what, future)`` called as soon as there is an incarnation to do it. Raises `ActorStopped`, `TooMany`."""
+        """Have ``action(self, what, future)`` called as soon as an incarnation can serve it. Raises `ActorStopped`, `TooMany`."""
         if self.phase in (Phase.IDLE, Phase.FAILED, Phase.GONE):
             raise ActorStopped(self.path)
         if self.ending is not None and not self.returns:
@@ -140,7 +141,7 @@ class SupervisorCell(Node):
             reschedule(task, WOKEN)
 
     async def run(self) -> None:
-        """The task of one incarnation."""
+        """Run the task of one incarnation."""
         task = self.task = current_task()
         inbox, now, quantum = self.inbox, self.runtime.now, self.runtime.quantum
         if self.ending is None:
@@ -158,7 +159,7 @@ class SupervisorCell(Node):
         self._finish()
 
     def _serve_next(self) -> None:
-        """On its own, so that no local of the task keeps what was asked for alive."""
+        """Serve the next action or request. A separate method, so that no local variable of the task keeps a request alive."""
         if self.inbox:
             action, args = self.inbox.popleft()
             action(*args)
@@ -168,7 +169,7 @@ class SupervisorCell(Node):
     def _serve_request(self, action: Request, what: Any, future: Future[Any]) -> None:
         try:
             action(self, what, future)
-        except Exception as error:  # noqa: BLE001 - what is refused, and what a spec's function raises, is the caller's
+        except Exception as error:  # noqa: BLE001 - a refusal, or an error of a spec's function, is the caller's
             future.fail(error)
 
     def _is_over(self) -> bool:
@@ -179,7 +180,7 @@ class SupervisorCell(Node):
         return Abort.SUCCEEDED
 
     def change_intensity(self) -> None:
-        """The spec has changed."""
+        """Apply the changed spec's intensity."""
         self.budget.change(self.intensity)
         for node in self.children.values():
             if node.window is not None:
@@ -203,7 +204,7 @@ class SupervisorCell(Node):
 
     @property
     def returns(self) -> bool:
-        """Whether, as far as is known, it will be started again once it has ended."""
+        """Whether it will be started again after its end, as far as is known."""
         return self.parent is not None and self.stop is not Stop.FOR_GOOD
 
     # --- ending -----------------------------------------------------------------------------------------------------
@@ -213,11 +214,11 @@ class SupervisorCell(Node):
 
     def cancel(self, reason: ExitReason) -> None:
         self.post(self._kill_all, reason)
-        for node in self.children.values():  # not one message more, even before this task comes to its queue
+        for node in self.children.values():  # no further message, even before this task serves its queue
             node.kill(reason)
 
     def finish(self, reason: ExitReason) -> None:
-        """End, with all children, in order."""
+        """End, with all children, in an orderly way."""
         if self.ending is None:
             self.ending = reason
             self.enter(Phase.STOPPING)
@@ -257,11 +258,11 @@ class SupervisorCell(Node):
     # --- the places of children ---------------------------------------------------------------------------------------
 
     def path_of(self, child_id: str) -> str:
-        """The path of a child of this id."""
+        """Return the path of a child of this id."""
         return f"/{child_id}" if self.parent is None else f"{self.path}/{child_id}"
 
     def leave_stopped(self, node: Node) -> None:
-        """The child stays down."""
+        """Leave the child down."""
         if self.forgets(node):
             self.drop(node)
         else:
@@ -275,7 +276,7 @@ class SupervisorCell(Node):
         node.forget()
 
     def fail_starters(self, node: Node, error: SupervisorError) -> None:
-        """Tell those who asked for the start that it has come to nothing."""
+        """Fail the futures of callers that wait for the child's start."""
         futures, node.start_futures = node.start_futures, None
         for future in futures or ():
             future.fail(error)

@@ -1,4 +1,4 @@
-"""`SupervisorRef`: the handle of a supervisor, good through its restarts."""
+"""`SupervisorRef`: the handle of a supervisor, valid across its restarts."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ T = TypeVar("T")
 
 @final
 class SupervisorRef:
-    """What can be asked of a supervisor. While it is being restarted, requests wait until it is back."""
+    """The operations of a supervisor. While it is being restarted, requests wait until it is back."""
 
     __slots__ = ("_cell",)
 
@@ -37,23 +37,24 @@ class SupervisorRef:
         return self._cell.path
 
     def child(self, child_id: str) -> ActorRef:
-        """The child of this id. Raises `NoSuchActor`."""
+        """Return the child of this id. Raises `NoSuchActor`."""
         return requests.find(self._cell, child_id).ref
 
     async def start_child(self, spec: ChildSpec) -> ActorRef:
-        """Add a child and wait until it is ready; it is added last.
+        """Add a child, as the last one, and wait until it is ready.
 
-        A child that ignores its start is no failure: its ref is that of an actor which does not run. Raises `AlreadyStarted`,
-        `AlreadyPresent`, `TooManyChildren`, `SpecError`, `StartFailed` (the child is not kept), `ActorStopped`.
+        A child that ignores its start is no failure: the ref is then of an actor which does not run. Raises
+        `AlreadyStarted`, `AlreadyPresent`, `TooManyChildren`, `SpecError`, `StartFailed` (the child is not kept),
+        `ActorStopped`.
         """
         check_instance("spec", spec, ChildSpec)
         return await self._request(requests.start_child, spec)
 
     async def terminate_child(self, child_id: str) -> None:
-        """Stop a child, or its restart, and wait until it has ended; one that does not run is left alone.
+        """Stop a child, or its restart, and wait until it has ended. Has no effect on a child that does not run.
 
-        An ordered supervisor keeps the spec (`restart_child` starts it again) unless the child is temporary; a dynamic one
-        forgets the child. Raises `NoSuchActor`, `ChildStuck`, `ActorStopped`.
+        An ordered supervisor keeps the spec (`restart_child` starts it again) unless the child is temporary; a dynamic
+        one forgets the child. Raises `NoSuchActor`, `ChildStuck`, `ActorStopped`.
         """
         await self._request(requests.terminate_child, child_id)
 
@@ -78,26 +79,26 @@ class SupervisorRef:
     async def reconfigure(self, spec: SupervisorSpec | DynamicSupervisorSpec) -> None:
         """Change the supervisor's own spec while it runs: strategy, intensity, auto_shutdown, children.
 
-        Children that run go on, and take their new spec when they are started next; new ones are added but not started
-        (`restart_child` does that); those the spec no longer names stay until the supervisor restarts. A spec whose function
-        returns `IGNORE` changes nothing. Raises `SpecError`, or what the spec's function raises, with nothing changed;
-        `ActorStopped`.
+        Running children go on and take their new spec at their next start; new ones are added but not started
+        (`restart_child` does that); those that the spec no longer names stay until the supervisor restarts. A spec
+        whose function returns `IGNORE` changes nothing. Raises `SpecError`, or the errors of the spec's function, with
+        nothing changed; `ActorStopped`.
         """
         await self._request(requests.reconfigure, spec)
 
     def which_children(self) -> tuple[ChildInfo, ...]:
-        """All children, in start order."""
+        """Return all children, in start order."""
         return tuple(child_info(node) for node in self._cell.children.values())
 
     def count_children(self) -> ChildCounts:
-        """How many children there are, and of what kind."""
+        """Return how many children there are, by kind."""
         nodes = self._cell.children.values()
         supervisors = sum(node.kind == "supervisor" for node in nodes)
         active = sum(node.is_live for node in nodes)
         return ChildCounts(specs=len(nodes), active=active, supervisors=supervisors, workers=len(nodes) - supervisors)
 
     def get_childspec(self, child_id: str) -> ChildSpec:
-        """The spec of a child. Raises `NoSuchActor`."""
+        """Return the spec of a child. Raises `NoSuchActor`."""
         return requests.find(self._cell, child_id).spec
 
     def __repr__(self) -> str:

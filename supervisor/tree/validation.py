@@ -1,4 +1,4 @@
-"""Checks of specifications: each message names the field, what was given and what would be right."""
+"""Checks of specifications. Each message names the field, the given value and what would be right."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ MAX_CAPACITY: Final = 1_000_000
 
 
 def is_id(value: object) -> bool:
-    """Whether ``value`` can be a child's id. `.` and `..` cannot: paths appear in URLs."""
+    """Return whether ``value`` can be a child's id. `.` and `..` cannot: paths appear in URLs."""
     return isinstance(value, str) and _ID.fullmatch(value) is not None and value not in (".", "..")
 
 
@@ -60,7 +60,7 @@ def check_mailbox(spec: MailboxSpec) -> None:
 
 
 def check_child(spec: ChildSpec, mailbox_type: type[MailboxSpec]) -> None:
-    """Raise `SpecError` for the first field that is wrong. The sound spec is told quickly: it is made for every dynamic child."""
+    """Raise `SpecError` for the first wrong field. The usual spec passes a fast check, since one is made for every dynamic child."""
     if not is_id(spec.id):
         raise SpecError("id", f"must be 1 to 64 of A-Z a-z 0-9 _ . - (and neither '.' nor '..'), not {spec.id!r}")
     if not (
@@ -101,7 +101,7 @@ def check_supervisor(spec: SupervisorSpec, child_type: type[ChildSpec]) -> None:
 
 
 def check_children(children: object, auto_shutdown: AutoShutdown, child_type: type[ChildSpec]) -> None:
-    """Check the children of an ordered supervisor, each and together."""
+    """Check the children of an ordered supervisor, each one and together."""
     if not isinstance(children, (tuple, list)):
         raise SpecError("children", f"must be a sequence of ChildSpec, not {children!r}")
     seen: set[str] = set()
@@ -138,5 +138,5 @@ def _check_shutdown(field: str, value: object) -> None:
 
 
 def _number(value: object) -> float:
-    """The value, if it is a number; NaN, which compares as False with everything, if not."""
+    """Return the value if it is a number; otherwise NaN, for which every comparison is False."""
     return value if isinstance(value, (int, float)) and not isinstance(value, bool) else math.nan
