@@ -10,7 +10,7 @@ from typing import Final, final
 from config.disk import room_of, write_fault, write_synced
 
 SHARE: Final = 16
-"""The reserve takes at most this part (1/SHARE) of a small file system."""
+"""On a small file system the reserve takes at most one part in this many."""
 
 NAME: Final = "reserve"
 LEAST_BEYOND: Final = 256 * 1024

@@ -36,12 +36,12 @@ class Identity:
 
     @property
     def user(self) -> str:
-        """The own phone number's user."""
+        """The user part of our own phone number's JID."""
         return self.jid.partition("@")[0].partition(":")[0]
 
     @property
     def lid_user(self) -> str | None:
-        """The own LID's user."""
+        """The user part of our own LID."""
         return None if self.lid is None else self.lid.partition("@")[0].partition(":")[0]
 
 

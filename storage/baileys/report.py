@@ -15,7 +15,7 @@ MAX_LISTED: Final = 1000
 
 @final
 class Left(msgspec.Struct, frozen=True, rename="camel"):
-    """A file or key that stays behind."""
+    """A file or key that is left behind."""
 
     name: str
     verdict: Verdict
@@ -24,7 +24,7 @@ class Left(msgspec.Struct, frozen=True, rename="camel"):
 
 @final
 class Ambiguous(msgspec.Struct, frozen=True, rename="camel"):
-    """A session whose file name does not say whether it is a phone number's or a LID's."""
+    """A session whose file name does not say whether its owner is a phone number or a LID."""
 
     name: str
     taken_as: Literal["pn", "lid"]

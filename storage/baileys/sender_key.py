@@ -59,7 +59,7 @@ def to_baileys(record: bytes) -> dict[str, str]:
     if found is None:
         raise CodecError("a sender key record was expected")
     states = [_object(state, "state") for state in json_array(found.get("SenderKeyStates")) or []]
-    # Of two states with one id each library uses the first in Go's order, which is the last here.
+    # Of two states with one id Go uses the first, and so does Baileys, whose order is the reverse: keep only Go's.
     states = list(reversed(_once(states, _go_id)))
     if not states:
         raise CodecError("it holds no key yet")

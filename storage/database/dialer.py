@@ -21,7 +21,7 @@ from storage.database.dialing import arguments, keep_alive, startup_settings
 LISTENER_NAME: Final = "wasup (listens)"
 _SERVER_PID: Final = "SELECT pg_backend_pid()"
 _UNSUPPORTED: Final = (asyncpg.ProtocolViolationError, asyncpg.FeatureNotSupportedError)
-"""What poolers answer to settings that they do not know in the start-up message."""
+"""What poolers answer to unknown settings in the start-up message."""
 
 
 @final

@@ -93,8 +93,7 @@ def _verifying(url: PostgresUrl) -> ssl.SSLContext:
 
 
 def _tls_dsn(url: PostgresUrl) -> str:
-    """Return a URL with the TLS settings that asyncpg takes only from one. A root certificate of ``system`` is left
-    out: `_tls` handles it."""
+    """Return a URL with the TLS settings, which asyncpg takes only this way. `_tls` handles a root certificate of ``system``."""
     asked = {"sslnegotiation": "postgres"} if url.has_only_sockets else {"sslnegotiation": "postgres", **url.parameters}
     names = ["sslnegotiation", *_TLS]
     if asked.get("sslrootcert") != SYSTEM:

@@ -1,4 +1,4 @@
-"""Whether two URLs lead to one database, by way of a pooler or not."""
+"""Checks that two URLs lead to one database, through a pooler or not."""
 
 from __future__ import annotations
 

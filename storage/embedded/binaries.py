@@ -33,7 +33,7 @@ class Account(msgspec.Struct, frozen=True):
 
 
 def resolve_account(user: str | None) -> Account:
-    """Return the account for the server: ``user``, or by default `nobody` for root and the own account otherwise.
+    """Return the account for the server: ``user``, or by default `nobody` for root and this process's own otherwise.
 
     Raises `EmbeddedPostgresError` for an account that does not exist, for root, and when a caller other than root asks
     for another account.

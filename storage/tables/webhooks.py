@@ -79,7 +79,7 @@ class Webhook(msgspec.Struct, frozen=True, kw_only=True):
     version: int
     cursor: int
     previous_until: datetime | None
-    """Until when deliveries are signed with the secret before the current one too."""
+    """Until then deliveries are also signed with the secret before the current one."""
     delivered_at: datetime | None
     failed_at: datetime | None
     failure: str | None
@@ -103,7 +103,7 @@ class Change(msgspec.Struct, frozen=True, kw_only=True):
 
 @final
 class Limits(msgspec.Struct, frozen=True):
-    """How many webhooks there may be."""
+    """Limits on the number of webhooks."""
 
     in_all: int
     of_a_company: int

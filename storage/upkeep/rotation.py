@@ -61,12 +61,12 @@ _MASTERS: LiteralString = """
 
 @final
 class Rotated(msgspec.Struct):
-    """What a rotation did."""
+    """The result of a rotation."""
 
     rewrapped: int = 0
-    """Data keys that are wrapped by the new master key now."""
+    """Data keys newly wrapped by the new master key."""
     webhooks: int = 0
-    """Webhooks whose secrets are wrapped by it now, and were not before."""
+    """Webhooks whose secrets are newly wrapped by it."""
     sealed_companies: int = 0
     sealed_values: int = 0
     sealed_archives: int = 0

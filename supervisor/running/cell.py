@@ -97,7 +97,7 @@ class ActorCell(Node):
     def message_in_hand(self) -> str | None:
         return None if self.current is None else type(self.current).__qualname__
 
-    # --- what the supervisor and the system do to it -------------------------------------------------------------------
+    # --- for the supervisor and the system --------------------------------------------------------------------------
 
     def spawn(self) -> None:
         self.kill_reason = self.stop_reason = None

@@ -51,7 +51,7 @@ class SupervisorCell(Node):
         self.budget = Window(self.intensity)
         self.box.close("is a supervisor and takes no messages")
 
-    # --- what the kinds of supervisors do each in its own way ------------------------------------------------------------
+    # --- for each kind of supervisor to define ----------------------------------------------------------------------
 
     @property
     def intensity(self) -> Intensity:
