@@ -1,4 +1,4 @@
-"""The company actor: one loop, one condition; effects through its session and its ports."""
+"""The company actor: one loop, one state record; it acts through its session and its ports."""
 
 from __future__ import annotations
 
@@ -64,9 +64,9 @@ LINK_RETRY_FIRST_S = 0.2
 LINK_RETRY_MOST_S = 10.0
 STORAGE_FULL = "storage_full"
 _NOT_OURS = frozenset({"owned_elsewhere", "lease_lost", "lease_expired", "not_wanted"})
-"""Why a session ends without a lease that could be given back."""
+"""Codes of sessions that ended without a lease to give back."""
 STABLE_S = 10.0
-"""A connection that held for so long was a good one; one that is dropped at once counts as another failure in a row."""
+"""A connection that held this long resets the count of failures; one that is dropped sooner adds to it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,7 +75,7 @@ class RestingLease:
 
     lease: Lease
     has_left: bool
-    """WhatsApp has certainly been left: another daemon may come at once."""
+    """The company has certainly left WhatsApp: another daemon may take it over at once."""
 
 
 @final
@@ -93,7 +93,7 @@ class CompanyActor(Actor):
         self.announcer = Announcer(company_id, ports.events, ports.wall_clock)
         self.session: Session | None = None
         self.resting: RestingLease | None = None
-        """Held without a session: between two of them, or without a phone, which needs no place in an engine process."""
+        """The lease held without a session: between two sessions, or while no phone is linked and no slot is needed."""
         self.linking: Linking | None = None
         self.phone_number: str | None = None
         self.lid: str | None = None
@@ -102,9 +102,9 @@ class CompanyActor(Actor):
         self.sends_in_flight = 0
         self.inquiries_in_flight = 0
         self.archiving: list[ReplyTo[Any]] | None = None
-        """Who waits for the identity to be archived; None when it is not being archived."""
+        """The callers that wait for the identity to be archived; None when it is not being archived."""
         self.will_start = False
-        """It is about to take up its session for the first time, or again after a crash."""
+        """A session is about to be opened, for the first time or after a crash."""
         self._running = running
         self._session_number = 0
         self._session_task: Helper | None = None
@@ -114,8 +114,8 @@ class CompanyActor(Actor):
         self._pairing_pending: protocol.Connected | bool = False
 
     async def started(self) -> None:
-        """Begins at once; being started says nothing about being connected. After a crash the record says whether to run, as at any
-        time: who takes the lease is told."""
+        """Begin at once; "started" does not mean "connected". After a crash the session opens in any case: taking the lease tells
+        whether the company is to run."""
         self.ports.metrics.status_changed(self.company_id, self.condition.state)
         if self.context.incarnation > 1:
             self.bring_up_within(0.0)
@@ -123,12 +123,12 @@ class CompanyActor(Actor):
             self.bring_up_within(self.ports.settings.start_jitter_s)
 
     def bring_up_within(self, seconds: float) -> None:
-        """Open a new session at a random moment, unless an order comes in between."""
+        """Open a new session at a random moment within ``seconds``, unless an order comes first."""
         self.will_start = True
         self.context.after(self.ports.random.uniform(0.0, seconds), notices.BringUp(self._session_number))
 
     async def stopping(self, reason: ExitReason) -> None:
-        """Ship what the engine still has, so that another daemon may go on from here, unless this one does at once."""
+        """Ship what the engine still has, and give the lease back unless this daemon restarts the company at once."""
         await self.close_session(drain=True, give_back=reason.is_expected and reason != CYCLED)
 
     async def receive(self, message: Any) -> Any:
@@ -221,9 +221,9 @@ class CompanyActor(Actor):
                 await self.close_session(drain=False)
                 await self._on_session_ended("lease_lost" if elsewhere else "lease_expired", why, None)
             case _:
-                return  # news of an earlier session or condition
+                return  # news of an earlier session or state
 
-    # --- the condition ---
+    # --- the state ---
 
     def enter(self, state: CompanyState, reason: str, code: str | None = None) -> None:
         """Go to ``state``; every transition is an event, a metric and a notice to the directory. ``code``: see `StateRecord.code`."""
@@ -247,10 +247,10 @@ class CompanyActor(Actor):
         try:
             self.ports.directory.tell(StatusChanged(self.company_id, state, state is S.CONNECTED))
         except (MailboxFull, ActorStopped):
-            return  # the directory asks for the status itself when it was away
+            return  # after a restart the directory asks for the status itself
 
     def set_deadline(self, seconds: float) -> None:
-        """This condition may last ``seconds``."""
+        """Limit the present state to ``seconds``."""
         self._timer = self.context.after(seconds, notices.DeadlineReached(self.condition.serial))
 
     def wait_for_retry(self, state: CompanyState, reason: str, seconds: float, code: str | None = None) -> None:
@@ -260,7 +260,7 @@ class CompanyActor(Actor):
         self._timer = self.context.after(seconds, notices.RetryDue(self.condition.serial))
 
     def watch_versions(self, refused: str) -> None:
-        """Have this condition end when it is decided what to do about a refused version."""
+        """Leave the present state once it is decided what to do about the version ``refused``."""
         if self._version_watch is not None:
             self._version_watch.cancel()
         self._version_watch = self.context.spawn(outdated.watch, self, refused, self.condition.serial, name="version")
@@ -268,7 +268,7 @@ class CompanyActor(Actor):
     # --- the disk ---
 
     async def _on_disk_failed(self, reason: str) -> None:
-        """Nothing that arrives could be kept: leave WhatsApp, which keeps it."""
+        """Leave WhatsApp, which keeps new messages until the disk takes writes again."""
         if self.condition.state not in (*LINKING, S.CONNECTING, S.CONNECTED, S.RECONNECTING):
             return
         if self.session is not None:
@@ -303,22 +303,21 @@ class CompanyActor(Actor):
         assert self.session is None
         self.will_start = False
         self._session_number += 1
-        self._pairing_pending = False  # what an earlier session did not live to announce
+        self._pairing_pending = False  # an earlier session ended before its pairing was announced
         self.enter(S.CONNECTING, reason)
         self.session = Session(
             self.company_id, self._session_number, ports=self.ports, actor=self.context.ref, discard=discard
         )
-        if (
-            self.resting is not None
-        ):  # the session takes it once more; till then it is to be given back with the session
+        if self.resting is not None:  # the session acquires it again; if it ends before, it gives this one back
             self.session.lease, self.resting = self.resting.lease, None
         self._session_task = self.context.spawn(self.session.run, name="session")
 
     async def close_session(self, *, drain: bool, give_back: bool = True, keep_lease: bool = False) -> None:
-        """End the session: with ``drain``, after everything it had to ship is committed (bounded).
+        """End the session; with ``drain``, wait (bounded) until everything it had to ship is committed.
 
-        The lease is given back only when WhatsApp has certainly been left: else another daemon could come too early; and only with
-        ``give_back``: what comes back at once keeps it, since other daemons wait for it. With ``keep_lease`` it is renewed on.
+        The lease is given back only when the company has certainly left WhatsApp, since another daemon could take over too early
+        otherwise, and only with ``give_back``: a company that comes back at once keeps its lease, for which other daemons wait.
+        With ``keep_lease`` the lease is renewed further.
         """
         session, task = self.session, self._session_task
         self.session = self._session_task = None
@@ -337,17 +336,17 @@ class CompanyActor(Actor):
             await orders.release(resting.lease, self.ports, give_back=resting.has_left and give_back)
 
     async def move(self, reason: str) -> None:
-        """Open the session anew, in an engine process that placement chooses; the company stays ours meanwhile."""
+        """Open the session anew in an engine process that placement chooses; the lease is kept meanwhile."""
         await self.close_session(drain=True, keep_lease=True)
         self.bring_up(reason)
 
     async def _rest_unlinked(self, reason: str) -> None:
-        """Hold no engine process without a phone: what an attempt to link left behind there can only be given back with the process."""
+        """Leave the engine process while no phone is linked: only the end of that process frees what the attempt to link left behind."""
         self.enter(S.UNLINKED, reason)
         await self.close_session(drain=True, keep_lease=True)
 
     async def _leave_engine(self) -> None:
-        """The engine process is worn. A company that is just logging in, or being linked, is asked again soon."""
+        """Leave a worn engine process. A company that is logging in or being linked stays: it is asked again soon."""
         if self.session is None:
             with contextlib.suppress(SupervisorError):
                 self.ports.placement.tell(ReleaseEngine(self.company_id))
@@ -372,7 +371,7 @@ class CompanyActor(Actor):
         lease = self.session.lease if self.session is not None else None
         if lease is not None and code not in _NOT_OURS:
             self.resting = RestingLease(lease, has_left=False)
-        elif lease is not None:  # kept from the session before: nobody is to renew it
+        elif lease is not None:  # taken over from the session before: stop renewing it
             await orders.release(lease, self.ports, give_back=False)
         self.session = self._session_task = None
         self._session_number += 1
@@ -392,7 +391,7 @@ class CompanyActor(Actor):
             return
         self.ports.metrics.error(code, self.company_id)
         if code == "auth_unreadable":
-            # Not a state to hurry in: an operator has to look (promise 4: it is not "no credentials").
+            # No quick retry: an operator has to look (promise 4: it is not "no credentials").
             self.announcer.announce("error", code=code)
             self.wait_for_retry(S.SUSPENDED, why, self.ports.settings.circuit_min_s)
             return
@@ -469,7 +468,7 @@ class CompanyActor(Actor):
         elif verdict.credentials is Credentials.ARCHIVE:
             orders.forget_identity(self, verdict.reason)
         elif was_pairing and self.session is not None and self.session.has_shipped:
-            # A device that nobody accepted in the end: what was stored of it must not be taken for a linked one.
+            # The device was not accepted in the end: its stored state must not be taken for that of a linked device.
             orders.forget_identity(self, verdict.reason)
         elif was_pairing or (verdict.state is S.UNLINKED and self.phone_number is None):
             await self._rest_unlinked(verdict.reason)
@@ -501,7 +500,7 @@ class CompanyActor(Actor):
             self.retry.succeeded()
 
     async def try_again(self, reason: str) -> None:
-        """Log in again, in a new session when there is none, or none where a linked company may be."""
+        """Log in again; in a new session when there is none, or when its engine process is for pairing or announces an old version."""
         self.ports.metrics.reconnect_attempted(self.company_id)
         if self.session is not None and (self.session.is_among_pairings or outdated.is_stale(self)):
             await self.close_session(drain=True, keep_lease=True)

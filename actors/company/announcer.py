@@ -1,4 +1,4 @@
-"""A company's own events: what it tells the event log about itself."""
+"""A company's own events for the event log."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from supervisor.errors import ActorStopped, MailboxFull
 class Announcer:
     """Builds events and hands them to the events actor without waiting.
 
-    While Postgres is away the events actor keeps a bounded number; what it cannot take is counted there, and the company goes on.
+    While Postgres is away the events actor keeps a bounded number of events; it counts those it drops, and the company goes on.
     """
 
     def __init__(self, company_id: str, events: ActorRef, wall_clock: Callable[[], float]) -> None:
@@ -23,7 +23,7 @@ class Announcer:
         self._wall_clock = wall_clock
 
     def announce(self, type_: str, **payload: Any) -> None:
-        """One event of ``type_`` (spec: Events) with ``payload``."""
+        """Announce an event of ``type_`` (spec: Events) with ``payload``."""
         event = new_event(type_, self._company_id, self._wall_clock(), payload)
         try:
             self._events.tell(Announce((event,)))
@@ -31,7 +31,7 @@ class Announcer:
             return
 
     def transition(self, before: CompanyState, after: CompanyState, reason: str) -> None:
-        """The `status` event of a transition, and the one that names it where there is one."""
+        """Announce the `status` event of a transition, and the event that names this transition if there is one."""
         self.announce("status", status=after.value, previous=before.value, reason=reason)
         if before is CompanyState.CONNECTED and after is not CompanyState.CONNECTED:
             self.announce("disconnected", reason=reason, status=after.value)

@@ -1,4 +1,4 @@
-"""What applications and operators order a company to do."""
+"""The commands that applications and operators give a company."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ STALE_ROUND_TRIP_S = 1.0
 
 
 def send(actor: CompanyActor, request: SendText | SendContent) -> None:
-    """Begin a send; its caller is answered when it is durable. Refused at once when not connected or when too many are under way."""
+    """Begin a send; reply when it is durable. Refuse at once when not connected or when too many sends are under way."""
     if actor.condition.state is not S.CONNECTED or actor.session is None:
         raise away(actor)
     if actor.sends_in_flight >= actor.ports.settings.max_pending_sends:
@@ -67,7 +67,7 @@ async def _send(actor: CompanyActor, session: Session, request: SendText | SendC
 
 
 def check_health(actor: CompanyActor) -> None:
-    """Answer with a real round trip, at most one a second."""
+    """Reply with the result of a real round trip to WhatsApp, at most one a second."""
     actor.context.spawn(_check_health, actor, actor.context.defer(), name="ping")
 
 
@@ -95,7 +95,7 @@ async def _ping(actor: CompanyActor) -> bool:
 
 
 async def initialize(actor: CompanyActor, request: Initialize) -> None:
-    """Offer a QR code or a pairing code. Answered with the first offer. A new request replaces an attempt of another kind."""
+    """Offer a QR code or a pairing code; reply with the first offer. A new request replaces an attempt of another kind."""
     if actor.archiving is not None:
         raise Refused("pairing_failed", "the old identity is being archived", retry_after_s=ARCHIVE_RETRY_S)
     if actor.phone_number is not None:
@@ -123,7 +123,7 @@ async def _begin_linking(actor: CompanyActor, phone: str | None) -> None:
 
 
 def offer(actor: CompanyActor) -> None:
-    """The device file is open and not linked: have WhatsApp offer codes."""
+    """Have WhatsApp offer codes; the device file is open and not linked."""
     assert actor.session is not None
     actor.enter(S.PAIRING, "waiting for the phone")
     actor.set_deadline(actor.ports.settings.pairing_timeout_s)
@@ -131,7 +131,7 @@ def offer(actor: CompanyActor) -> None:
 
 
 def show_qr(actor: CompanyActor, shown: protocol.Qr) -> None:
-    """WhatsApp gave a QR code: show it, or ask for the pairing code instead."""
+    """Show the QR code that WhatsApp gave, or ask for a pairing code instead."""
     linking, session = actor.linking, actor.session
     if linking is None or session is None:
         return
@@ -160,7 +160,7 @@ async def _request_code(actor: CompanyActor, session: Session, linking: Linking,
 
 
 def current_offer(actor: CompanyActor) -> Offer:
-    """The QR code that is valid now."""
+    """Return the code that is valid now."""
     found = actor.linking.offer() if actor.linking is not None else None
     if found is None or found.qr is None:
         raise Refused("no_qr", "no QR code is on offer; initialize the company first")
@@ -173,7 +173,7 @@ async def announce_pairing(session: Session, position: int, actor: ActorRef) -> 
     try:
         await session.shipment.wait_committed(position)
     except ShippingStopped:
-        return  # the session ended; its end is told separately
+        return  # the session ended; the actor hears of that separately
     await actor.send(notices.PairingDurable(session.number))
 
 
@@ -181,21 +181,21 @@ async def announce_pairing(session: Session, position: int, actor: ActorRef) -> 
 
 
 async def start(actor: CompanyActor) -> Any:
-    """Take up the session unless it is up already; one that waits or rests tries again now."""
+    """Open the session unless it is up already; a company that waits or rests tries again now."""
     if actor.session is None or actor.condition.state in _WAITING:
         await actor.try_again("started by an operator")
     return status_of(actor)
 
 
 async def stop(actor: CompanyActor, *, give_back: bool = True) -> None:
-    """Leave WhatsApp, keep the link; without ``give_back`` the lease as well."""
+    """Leave WhatsApp and keep the link; without ``give_back``, keep the lease as well."""
     await actor.close_session(drain=True, give_back=give_back)
     if actor.condition.state is not S.STOPPED:
         actor.enter(S.STOPPED, "stopped by an operator")
 
 
 async def release(lease: Lease, ports: CompanyPorts, *, give_back: bool) -> None:
-    """Renew the lease no more, and give it back if wanted; bounded, and harmless when storage is away (it runs out by itself)."""
+    """Stop renewing the lease, and give it back if wanted; bounded. If storage is away the lease runs out by itself."""
     with contextlib.suppress(SupervisorError):  # at shutdown the directory is gone before the companies
         ports.directory.tell(LeaseDropped(lease.company_id))
     if not give_back:
@@ -207,9 +207,9 @@ async def release(lease: Lease, ports: CompanyPorts, *, give_back: bool) -> None
 
 
 def log_out(actor: CompanyActor) -> None:
-    """Unlink at WhatsApp, archive the credentials. Answered with the new status.
+    """Unlink at WhatsApp, archive the credentials, and reply with the new status.
 
-    Refused with `not_linked` only when there is certainly nothing to unlink: a company that is stopped, or on its way back, may be linked.
+    Refuse with `not_linked` only when there is certainly nothing to unlink: a stopped or reconnecting company may be linked.
     """
     if actor.condition.state in _WITHOUT_CREDENTIALS:
         raise Refused("not_linked", "the company is not linked")
@@ -229,7 +229,7 @@ async def _log_out(actor: CompanyActor, link: EngineLink, reply: ReplyTo[Any]) -
 
 
 def forget_identity(actor: CompanyActor, reason: str, reply: ReplyTo[Any] | None = None) -> None:
-    """The device is not linked any more: archive what is stored, and rest until an operator initializes anew."""
+    """Archive the identity, which is not linked any more, and rest until an operator initializes anew."""
     if actor.archiving is None:
         actor.archiving = []
         actor.enter(S.LOGGED_OUT, reason)
@@ -239,7 +239,7 @@ def forget_identity(actor: CompanyActor, reason: str, reply: ReplyTo[Any] | None
 
 
 async def _archive(actor: CompanyActor, session: Session | None, reason: str) -> None:
-    """Archive, however long Postgres is away: first what the engine had shipped already, then the whole."""
+    """Commit what the engine has shipped (bounded), then archive the identity, retrying for as long as Postgres is away."""
     if session is not None and session.shipment is not None:
         with trio.move_on_after(actor.ports.storage_timeout_s), contextlib.suppress(ShippingStopped):
             await session.shipment.wait_all_committed()
@@ -253,14 +253,14 @@ async def _archived(actor: CompanyActor, request: ArchiveAuth) -> bool:
     try:
         await actor.ports.storage.ask(request, timeout=actor.ports.storage_timeout_s)
     except Refused as refused:
-        return refused.code in ("lease_lost", "owned_elsewhere")  # another daemon's identity to keep or to archive
+        return refused.code in ("lease_lost", "owned_elsewhere")  # the identity is another daemon's to keep or archive
     except SupervisorError:
         return False
     return True
 
 
 async def identity_archived(actor: CompanyActor) -> None:
-    """No identity is left: end the session, answer who waited."""
+    """End the session, since no identity is left, and reply to the waiting callers."""
     waiting, actor.archiving = actor.archiving or [], None
     actor.phone_number = actor.lid = None
     await actor.close_session(drain=False)

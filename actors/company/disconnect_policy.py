@@ -1,6 +1,6 @@
-"""What it means when WhatsApp ends or refuses a connection: one table, pure.
+"""What follows when WhatsApp ends or refuses a connection: one table, pure.
 
-Codes are whatsmeow's `ConnectFailureReason` and stream error codes. Anything unknown is treated as trouble that passes: the company
+Codes are whatsmeow's `ConnectFailureReason` and stream error codes. An unknown code is treated as a temporary fault: the company
 reconnects with back-off, and the circuit breaker bounds the attempts.
 """
 
@@ -19,7 +19,7 @@ class Credentials(Enum):
 
     KEEP = "keep"
     ARCHIVE = "archive"
-    """WhatsApp says this device is not linked any more: move the auth state to the archive, never destroy it."""
+    """WhatsApp says this device is no longer linked: move the auth state to the archive, never destroy it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,7 +30,7 @@ class Outcome:
     reason: str
     credentials: Credentials = Credentials.KEEP
     retry: bool = False
-    """Another attempt follows by itself, after the back-off that belongs to ``state``."""
+    """Another attempt follows without an order, after the back-off that belongs to ``state``."""
 
 
 _LOGGED_OUT = {
@@ -45,7 +45,7 @@ _OUTDATED = {405: "this WhatsApp client version is too old", 409: "WhatsApp refu
 
 
 def classify(closed: Closed) -> Outcome:
-    """The verdict on one closing, for a company that is linked or about to be."""
+    """Return the outcome of one disconnect, for a company that is linked or being linked."""
     match closed.kind:
         case "replaced":
             return Outcome(CompanyState.CONFLICT, "another client took over this session", retry=True)

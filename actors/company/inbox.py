@@ -24,7 +24,7 @@ from supervisor import ActorRef
 from supervisor.errors import SupervisorError
 
 CAPACITY = 256
-"""EventSpool events held here; the engine keeps the rest in its event spool until these are stored."""
+"""The most events held here; the engine keeps the rest in its event spool until these are stored."""
 BATCH = 64
 RETRY_S = 0.5
 STORE_TIMEOUT_S = 10.0
@@ -49,11 +49,12 @@ class _Message(msgspec.Struct):
 
 @final
 class Inbox:
-    """Publishes event spool events in order, each after the ratchet step it belongs to is committed, then lets the engine forget them.
+    """Publishes event spool events in order, each after its ratchet step is committed; then the engine may delete them.
 
-    An event's id is derived from the company, the device file and its event spool number: after a crash in between it is
-    stored once all the same. That of a message is derived from the message's own: a daemon may be stopped when it has kept one and told
-    nobody, and WhatsApp delivers it to the daemon that takes the company over; both tell it, and it is stored once.
+    An event's id is derived from the company, the device file and its event spool number, so an event that is published again after a
+    crash is stored once. A message's event id is derived from the message's id and sender instead: a daemon may stop after it
+    has spooled a message and before it has published it, and WhatsApp then delivers the message to the next daemon as well. Both publish
+    it, and it is stored once.
     """
 
     def __init__(
@@ -76,11 +77,11 @@ class Inbox:
         self._reported: OrderedDict[str, float] = OrderedDict()
 
     async def put(self, event: OutboxEvent) -> None:
-        """Take one event; waits while `CAPACITY` are waiting."""
+        """Take one event; wait while `CAPACITY` events are held."""
         await self._send.send(event)
 
     async def run(self) -> None:
-        """Publish what comes, for ever."""
+        """Publish events for ever."""
         async for first in self._receive:
             batch = [first]
             while len(batch) < BATCH and self._receive.statistics().current_buffer_used:
@@ -99,7 +100,7 @@ class Inbox:
             await self._actor.send(MessagesStored(messages))
 
     async def _keep_media(self, batch: list[OutboxEvent]) -> None:
-        """Before the messages that announce them are told of: who hears of a file can fetch it."""
+        """Store the files' records before the messages that announce them are published: an announced file can always be fetched."""
         arrived = [read_json(event.payload, MediaArrived) for event in batch]
         media = tuple(
             NewMedia(self._company_id, one.media_id, one.message_id, msgspec.json.encode(one.file)) for one in arrived
@@ -114,7 +115,7 @@ class Inbox:
         except Refused as refused:
             if refused.code != "storage_rejected":
                 return False
-            # It never will be kept: the message is told of all the same.
+            # Another attempt would be rejected too: publish the message without its file.
             structlog.get_logger("wasup.company").error(
                 "media_not_kept", company_id=self._company_id, reason=refused.text
             )
@@ -140,11 +141,11 @@ class Inbox:
         )
 
     def _name(self, event: OutboxEvent) -> str:
-        """What makes it the same event when it is told once more."""
+        """Return a name that is the same each time this event is published."""
         return (event.type == "message" and _message_name(event.payload)) or f"{self._file_id}/{event.number}"
 
     def _is_news(self, event: OutboxEvent) -> bool:
-        """Messages that cannot be decrypted are normal after linking: all are counted, one a sender and hour is reported."""
+        """Whether to publish the event. Undecryptable ones are normal after linking: all are counted, one per sender and hour published."""
         if event.type != "undecryptable":
             return True
         self._ports.metrics.error("undecryptable", self._company_id)
@@ -160,7 +161,7 @@ class Inbox:
 
 
 def _message_name(payload: bytes) -> str | None:
-    """With its sender: an id is the sender's choice, and must not stand in the way of anybody else's message."""
+    """Name a message by its sender and id: the sender chooses the id, and must not be able to suppress another sender's message."""
     try:
         message = read_json(payload, _Message)
     except msgspec.DecodeError:
@@ -169,7 +170,7 @@ def _message_name(payload: bytes) -> str | None:
 
 
 def _sender_of(payload: bytes) -> str:
-    """Who sent it. What an engine keeps until it is stored must never be able to stop its company: unreadable is nobody."""
+    """Return the sender's id, empty when the payload cannot be read: a malformed spooled event must never stop its company."""
     try:
         return read_json(payload, _Undecryptable).sender.id or ""
     except msgspec.DecodeError:

@@ -1,4 +1,4 @@
-"""What a company actor's own helper tasks and timers tell it. ``session`` numbers engine connections: news of an old one is ignored."""
+"""Messages to a company actor from its own tasks and timers. ``session`` numbers engine connections: those of an old one are ignored."""
 
 from __future__ import annotations
 
@@ -11,15 +11,15 @@ from supervisor import ReplyTo
 
 @dataclass(frozen=True, slots=True)
 class BringUp:
-    """Take the lease, open the engine connection, connect if linked; unless an order has come in between."""
+    """Take the lease, open the engine connection, and connect if linked; unless an order came first."""
 
     session: int
-    """The number of the last session before."""
+    """The number of the session before."""
 
 
 @dataclass(frozen=True, slots=True)
 class TurnCame:
-    """The session may open, or log in again, now; until then it waited for others to be done."""
+    """It is this session's turn to open or to log in again."""
 
     session: int
 

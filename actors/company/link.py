@@ -1,4 +1,4 @@
-"""A company's connection to its engine process: calls with their answers, and everything else the engine says."""
+"""A company's connection to its engine process: calls with their answers, and the messages the engine sends unasked."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ Look = Callable[[], Awaitable[None]]
 
 
 class LinkLost(Exception):
-    """The connection to the engine process is gone (the process died, or closed it); nothing more can be asked of it."""
+    """The connection to the engine process is gone: the process died or closed it."""
 
 
 class EngineRefused(Exception):
@@ -70,14 +70,14 @@ class EngineLink:
         self._lost = False
 
     async def tell(self, message: protocol.Message) -> None:
-        """Send one message; LinkLost when the connection is gone."""
+        """Send one message. Raise LinkLost when the connection is gone."""
         try:
             await self._socket.send_message(protocol.encode(message))
         except (trio_websocket.ConnectionClosed, trio.BrokenResourceError, trio.ClosedResourceError) as error:
             raise LinkLost("the engine connection is closed") from error
 
     async def receive(self) -> protocol.FromEngine:
-        """The next message, answers to calls included: for the opening dialogue, before `run`."""
+        """Return the next message, answers to calls included: for the opening dialogue, before `run`."""
         try:
             frame = await self._socket.get_message()
         except (trio_websocket.ConnectionClosed, trio.BrokenResourceError, trio.ClosedResourceError) as error:
@@ -99,8 +99,8 @@ class EngineLink:
     ) -> Answer:
         """Send the call that ``make`` builds from its number; wait for its answer.
 
-        Raises EngineRefused (the engine said no, or ``timeout`` when it said nothing in time) and LinkLost. ``look`` is called again
-        and again while there is no answer; what it raises ends the waiting.
+        Raise EngineRefused (with code ``timeout`` when no answer came in time) or LinkLost. ``look`` is called every
+        ``look_every_s`` until the answer comes; what it raises ends the wait.
         """
         self._last_call += 1
         number = self._last_call
@@ -128,7 +128,7 @@ class EngineLink:
         """Read until the connection ends (then LinkLost): answers go to their callers, everything else to ``handle``, in order."""
         try:
             while True:
-                # Never held in a variable here: the last message would stay in memory until the next one.
+                # Not held in a variable: the last message would stay in memory until the next one.
                 await self._handle(await self.receive(), handle)
         finally:
             self._lost = True
@@ -145,17 +145,17 @@ class EngineLink:
 
     def _resolve(self, answer: Answer) -> None:
         waiting = self._calls.get(answer.call)
-        if waiting is not None:  # a late answer to a call that timed out hurts nobody
+        if waiting is not None:  # a late answer to a call that timed out is dropped
             self._answers[answer.call] = answer
             waiting.set()
 
 
 async def _wait(answered: trio.Event, begin: Look, look: Look, *, timeout_s: float, look_every_s: float) -> None:
-    """``begin``, then wait until ``answered``, with a ``look`` now and then; return when ``timeout_s`` is over all the same."""
+    """Run ``begin``, then wait until ``answered``, calling ``look`` every ``look_every_s``; return after ``timeout_s`` in any case."""
     gives_up_at = trio.current_time() + timeout_s
     step = begin
     while True:
-        # What is begun may last as long as all of it: a message must not be given up half written because it is time to look.
+        # ``begin`` may take the whole time: a ``look`` that is due must not cut off a half-written message.
         with trio.CancelScope(deadline=gives_up_at) as limit:
             await step()
             limit.deadline = min(gives_up_at, trio.current_time() + look_every_s)
@@ -169,7 +169,7 @@ async def _wait(answered: trio.Event, begin: Look, look: Look, *, timeout_s: flo
 async def open_link(socket_path: str, company_id: str) -> AsyncGenerator[EngineLink, None]:
     """Connect to the engine process at ``socket_path``; leaving the block closes the connection and with it the WhatsApp client.
 
-    Raises LinkLost when nobody listens there.
+    Raise LinkLost when no process listens there.
     """
     try:
         stream = await trio.open_unix_socket(socket_path)

@@ -1,4 +1,4 @@
-"""Linking a company to a phone: what is on offer and who waits for it."""
+"""Linking a company to a phone: the present offer and the callers that wait for it."""
 
 from __future__ import annotations
 
@@ -21,13 +21,13 @@ _CODES: Final[Mapping[str, str]] = MappingProxyType(
 
 
 def linking_refusal(code: str) -> str:
-    """The problem that a linking ends in when its session ends by ``code`` (`notices.SessionEnded`) before WhatsApp offered anything."""
+    """Return the problem's code for a linking whose session ended with ``code`` (`notices.SessionEnded`) before WhatsApp made an offer."""
     return code if code in _SAID_AS_IT_IS else _CODES.get(code, "engine_unavailable")
 
 
 @final
 class Linking:
-    """One attempt to link. Who waits gets the first offer; later ones are read with `offer`."""
+    """One attempt to link. Waiting callers get the first offer; later ones are read with `offer`."""
 
     def __init__(self, company_id: str, phone: str | None, wall_clock: Callable[[], float]) -> None:
         self.phone = phone
@@ -38,32 +38,32 @@ class Linking:
         self._qr: Code | None = None
         self._pairing_code: Code | None = None
         self.passkey: PasskeyWalk | None = None
-        """Where WhatsApp has asked for one."""
+        """Set once WhatsApp has asked for a passkey."""
         self._waiting: list[ReplyTo[Any]] = []
 
     def wait(self, reply: ReplyTo[Any]) -> None:
-        """Answer ``reply`` with the offer, now or when there is one."""
+        """Send the offer to ``reply``, now or when there is one."""
         self._waiting.append(reply)
         self._answer()
 
     def show_qr(self, code: str, valid_s: float) -> None:
-        """WhatsApp gave a QR code; it replaces the one before."""
+        """Offer a QR code that WhatsApp gave; it replaces the one before."""
         self._qr = Code(code, trio.current_time() + valid_s)
         self._answer()
 
     def show_code(self, code: str) -> None:
-        """WhatsApp gave a pairing code."""
+        """Offer a pairing code that WhatsApp gave."""
         self._pairing_code = Code(code, trio.current_time() + PAIRING_CODE_S)
         self._answer()
 
     def fail(self, why: Refused) -> None:
-        """No offer will come any more."""
+        """Refuse the waiting callers: no offer will come any more."""
         for reply in self._waiting:
             reply.fail(why)
         self._waiting.clear()
 
     def offer(self) -> Offer | None:
-        """What is valid now; None when nothing is."""
+        """Return the offer that is valid now; None when there is none."""
         shown = self._qr if self.phone is None else self._pairing_code
         if shown is None or shown.expires_at <= trio.current_time():
             return None

@@ -1,4 +1,4 @@
-"""What is on offer for linking: a QR code or a pairing code, each with its end."""
+"""Offers for linking: a QR code or a pairing code, each with its expiry."""
 
 from __future__ import annotations
 
@@ -6,12 +6,12 @@ from dataclasses import dataclass
 from typing import Literal
 
 PAIRING_CODE_S = 160.0
-"""A pairing code dies with the connection it was made on, which WhatsApp ends after this time."""
+"""A pairing code is valid until its connection ends, which WhatsApp ends after this time."""
 
 
 @dataclass(frozen=True, slots=True)
 class Code:
-    """A code and when (trio time) it stops being valid."""
+    """A code and when (trio time) it expires."""
 
     text: str
     expires_at: float

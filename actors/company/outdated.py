@@ -12,30 +12,30 @@ if TYPE_CHECKING:
 
 S = CompanyState
 DECIDED_WITHIN_S: Final = 60.0
-"""The look-up has a shorter limit of its own."""
+"""The most a company waits for the decision; the look-up behind it has a shorter limit."""
 LOOKING: Final = "WhatsApp refuses this version; another one is looked for"
 NO_OTHER: Final = "WhatsApp refuses this version and no newer one is known"
 
 
 def version_of(actor: CompanyActor) -> str:
-    """What this company's clients announce."""
+    """Return the version that this company's clients announce."""
     place = actor.session.place if actor.session is not None else None
     return "" if place is None else place.version
 
 
 def is_stale(actor: CompanyActor) -> bool:
-    """Whether its engine process announces another version than new ones do."""
+    """Whether the company's engine process announces another version than new engine processes do."""
     return version_of(actor) not in ("", actor.ports.versions.current.text)
 
 
 async def refused(actor: CompanyActor, version: str) -> None:
-    """Leave the engine process, and wait for another version; without one, for the time of the next attempt."""
+    """Leave the engine process and wait for another version, or for the next attempt when there is none."""
     await actor.close_session(drain=True, keep_lease=True)
     wait(actor, version)
 
 
 def wait(actor: CompanyActor, version: str) -> None:
-    """Until it is decided, or until the next attempt when it is and there is no other."""
+    """Wait until another version is chosen, or until the next attempt when there is no other version."""
     versions = actor.ports.versions
     if versions.current.text != version:
         actor.wait_for_retry(S.RECONNECTING, LOOKING, 0.0)
@@ -49,13 +49,13 @@ def wait(actor: CompanyActor, version: str) -> None:
 
 
 async def watch(actor: CompanyActor, version: str, serial: int) -> None:
-    """Tell the actor when something was decided about versions."""
+    """Tell the actor about the next decision on versions."""
     await actor.ports.versions.changed.wait()
     await actor.context.ref.send(VersionDecided(serial, version))
 
 
 async def decided(actor: CompanyActor, version: str) -> None:
-    """Another version is announced, or this one is taken again: log in. Or there is no other: wait."""
+    """Log in when another version is announced or ``version`` is accepted again; wait when there is no other."""
     versions = actor.ports.versions
     if versions.current.text == version and versions.is_exhausted:
         wait(actor, version)

@@ -1,4 +1,4 @@
-"""What a company does while another daemon owns it, and when nobody does any more."""
+"""What a company does while another daemon owns it, and once its lease is free again."""
 
 from __future__ import annotations
 
@@ -10,14 +10,14 @@ if TYPE_CHECKING:
     from actors.company.actor import CompanyActor
 
 TAKE_UP_WITHIN_S: Final = 0.25
-"""Several daemons hear of a free lease in the same moment: each company is taken up a little later, at random, so that each daemon gets
-some of them."""
+"""Several daemons hear of a free lease at the same moment: each waits a random time up to this, so that every daemon gets some
+companies."""
 
 S = CompanyState
 
 
 def take_up(actor: CompanyActor, *, is_linked: bool) -> None:
-    """Nobody owns the company, which is to run. Only one that rests for another daemon's sake takes it up."""
+    """Take over a company that is to run and that no daemon owns. Do nothing unless its state is `elsewhere` or `stopped`."""
     if actor.session is not None or actor.will_start or actor.condition.state not in (S.ELSEWHERE, S.STOPPED):
         return
     if is_linked:
@@ -27,6 +27,6 @@ def take_up(actor: CompanyActor, *, is_linked: bool) -> None:
 
 
 def stand_down(actor: CompanyActor) -> None:
-    """The company was stopped at the daemon that owned it."""
+    """Enter `stopped`: the daemon that owned the company has stopped it."""
     if actor.condition.state is S.ELSEWHERE:
         actor.enter(S.STOPPED, "stopped at another daemon")

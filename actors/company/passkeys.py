@@ -1,4 +1,4 @@
-"""A company whose account wants a passkey before it links a device: what is told of it, and what is done about it."""
+"""Linking a company whose account wants a passkey: the linker's news and the callers' requests."""
 
 from __future__ import annotations
 
@@ -20,12 +20,12 @@ if TYPE_CHECKING:
 S = CompanyState
 ORIGIN: Final = "https://web.whatsapp.com"
 STEP_S: Final = 50.0
-"""A step asks WhatsApp twice."""
+"""Time for one step, which asks WhatsApp twice."""
 _CODES: Final = frozenset({"no_passkey_wanted", "invalid_passkey_response", "passkey_rejected"})
 
 
 def take(actor: CompanyActor, said: protocol.PasskeyWanted | protocol.PasskeyCode | protocol.PasskeyFailed) -> None:
-    """What the linker tells."""
+    """Handle what the linker says about the passkey."""
     linking = actor.linking
     if linking is None or actor.condition.state not in (S.PAIRING, S.PASSKEY):
         return
@@ -46,7 +46,7 @@ def take(actor: CompanyActor, said: protocol.PasskeyWanted | protocol.PasskeyCod
 
 
 def order(actor: CompanyActor, request: GetPasskey | AnswerPasskey | ConfirmPasskey) -> Passkey | None:
-    """Answer at once, or when WhatsApp has answered."""
+    """Return the reply, or None when it follows once WhatsApp has answered."""
     walk = _walk(actor)
     match request:
         case GetPasskey():
@@ -92,7 +92,7 @@ async def _ask(
         reply.fail(Refused("no_passkey_wanted", "the process that links this company is gone"))
         return
     try:
-        # At once: the phone's half may come before the answer.
+        # Before the call: the phone's half may come before the answer.
         walk.step, walk.error = then, None
         await link.call(make, timeout_s=STEP_S)
     except (EngineRefused, LinkLost) as error:

@@ -1,4 +1,4 @@
-"""What a company actor is given: its collaborators and its bounds."""
+"""A company actor's collaborators and limits."""
 
 from __future__ import annotations
 
@@ -42,23 +42,23 @@ class CompanyPorts:
     open_link: Callable[[str, str], AbstractAsyncContextManager[EngineLink]]
     """``(socket_path, company_id)`` -> the engine connection (actors.company.link.open_link)."""
     load_auth: Callable[[str], Awaitable[AuthState]]
-    """Reads a company's auth state beside the storage actor; raises storage.errors.StorageUnavailable,
-    and UnreadableState when what is stored cannot be trusted or read."""
+    """Read a company's auth state without the storage actor. Raise storage.errors.StorageUnavailable,
+    or UnreadableState when the stored state cannot be trusted or read."""
     connect_gate: trio.CapacityLimiter
-    """Bounds how many companies take up their session, or log in again, at once."""
+    """Bounds how many companies open a session or log in again at once."""
     metrics: CompanyMetrics
     disk: DiskState
     versions: VersionState
-    """Which version of WhatsApp Web is announced; hears what WhatsApp says to it."""
+    """Which version of WhatsApp Web is announced; learns whether WhatsApp accepts it."""
     settings: CompanySettings
     storage_timeout_s: float
-    """How long a commit or a lease may take before it is asked for again, or a caller is told that storage is away."""
+    """How long a commit or a lease may take before it is asked for again, or the caller is refused because storage is away."""
     engine_timeout_s: float
-    """How long to wait for a place in a running engine process."""
+    """How long to wait for a slot in a running engine process."""
     file_timeout_s: float
     """Time for a file to or from WhatsApp."""
     media_retention_s: float
-    """How long what it takes to fetch a file is kept."""
+    """How long the data needed to fetch a file is kept."""
     random: Random
     wall_clock: Callable[[], float]
     owner: str

@@ -1,4 +1,4 @@
-"""A company's questions to WhatsApp: one call to the engine each, beside the sends, a bounded number at once."""
+"""A company's queries to WhatsApp: one call to the engine each, concurrent with sends, a bounded number at once."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ _CODES: Final = {
 
 
 def inquire(actor: CompanyActor, request: Inquiry) -> None:
-    """Begin; the caller is answered when WhatsApp has. Refused at once when not connected or when too many are under way."""
+    """Begin a query; reply when WhatsApp has answered. Refuse at once when not connected or when too many are under way."""
     link = actor.session.link if actor.session is not None else None
     if actor.condition.state is not CompanyState.CONNECTED or link is None:
         raise away(actor)
@@ -59,7 +59,7 @@ async def _inquire(actor: CompanyActor, link: EngineLink, request: Inquiry, repl
     is_file = isinstance(request, UploadFile | DownloadFile)
     timeout_s = actor.ports.file_timeout_s if is_file else actor.ports.settings.inquiry_timeout_s
     try:
-        # The engine gives up a moment earlier, so that its reason is heard.
+        # The engine gives up a moment earlier, so that its reason still arrives.
         answer = await link.call(_call_of(request, timeout_s), timeout_s=timeout_s + 1.0)
     except EngineRefused as error:
         code = _CODES.get(error.code, "engine_unavailable")

@@ -1,4 +1,4 @@
-"""When to try again: pure, seeded. Full jitter (a random part of the bound) spreads companies that lost WhatsApp together."""
+"""When to try again: pure, seeded. Full jitter (a random part of the bound) spreads companies that lost WhatsApp at once."""
 
 from __future__ import annotations
 
@@ -10,12 +10,12 @@ from config.doubling import doubled
 from config.sections import CompanySettings
 
 DISK_FIRST_S: Final = 4.0
-"""Often enough for a company to be back within 15 s of room."""
+"""Short enough for a company to be back within 15 s after the disk has room again."""
 DISK_MOST_S: Final = 300.0
 
 
 class Retry:
-    """Counts a company's failures in a row and says which state they lead to and how long to wait there."""
+    """Counts a company's consecutive failures and says which state they lead to and how long to wait there."""
 
     def __init__(self, settings: CompanySettings, random: Random) -> None:
         self._settings = settings
@@ -27,11 +27,11 @@ class Retry:
         self._outdated = 0
 
     def succeeded(self) -> None:
-        """Connected: everything starts anew."""
+        """Reset every count: the company is connected."""
         self.failures = self._suspensions = self._conflicts = self._full_disks = self._outdated = 0
 
     def after_failure(self) -> tuple[CompanyState, float]:
-        """One more failed attempt or lost connection: the state to wait in and the seconds to wait."""
+        """Count a failed attempt or lost connection; return the state to wait in and the seconds to wait."""
         self.failures += 1
         settings = self._settings
         if self.failures < settings.circuit_failures:
@@ -42,22 +42,22 @@ class Retry:
         return CompanyState.SUSPENDED, wait
 
     def after_full_disk(self) -> float:
-        """A write was not taken by the file system: seconds until it is looked at again. Doubled for each time in a row that the company
-        was with WhatsApp in between, as where the disk takes the probe's writes and not this company's."""
+        """Return the seconds until the disk is checked again after a failed write. They double each time in a row that the company was
+        connected in between, as when the disk takes the probe's writes but not this company's."""
         wait = doubled(DISK_FIRST_S, DISK_MOST_S, self._full_disks)
         self._full_disks += 1
         return wait
 
     def after_outdated(self) -> float:
-        """WhatsApp refuses the announced version and there is no other: seconds until the next attempt."""
+        """Return the seconds until the next attempt when WhatsApp refuses the announced version and there is no other."""
         wait = doubled(self._settings.outdated_min_s, self._settings.outdated_max_s, self._outdated)
         self._outdated += 1
         return wait
 
     def after_conflict(self) -> float:
-        """Another client took the session: seconds until the next attempt.
+        """Return the seconds until the next attempt after another client took the session.
 
-        No jitter below the bound: taking it back at once starts a fight.
+        No jitter below the bound: taking the session back at once would make the clients replace each other in turn.
         """
         wait = doubled(self._settings.conflict_min_s, self._settings.conflict_max_s, self._conflicts)
         self._conflicts += 1

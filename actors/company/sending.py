@@ -65,7 +65,7 @@ async def _require_storage(company_id: str, ports: CompanyPorts, within_s: float
 async def _ask_engine(
     session: Session, request: SendText | SendContent, ports: CompanyPorts, gives_up_at: float
 ) -> protocol.Sent:
-    """The engine's answer. A message waits there for its key to be in Postgres: when Postgres is away for long, its caller is told that."""
+    """Return the engine's answer. The message waits there until its key is in Postgres; if that takes long, `storage_unavailable`."""
 
     async def look() -> None:
         try:
@@ -92,7 +92,7 @@ async def _ask_engine(
 
 
 def _refused(error: EngineRefused) -> Refused:
-    """The engine's refusal as a problem of the catalogue."""
+    """Return the engine's refusal as a problem of the catalogue."""
     if error.code == "timeout":
         return Refused("send_timeout", _NOT_CONFIRMED)
     if error.code == "rejected" and (match := _RESTRICTED.search(error.text)) is not None:

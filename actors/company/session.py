@@ -1,4 +1,4 @@
-"""One engine connection of a company, from the lease to the last message: runs as a helper task of the company actor."""
+"""One engine connection of a company, from the lease to the last message; runs as a helper task of the company actor."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ COMMIT_RETRY_S = 0.5
 AUTH_CHUNK_KEYS = 500
 TELL_LEASE_S = 1.0
 TURN_S = 10.0
-"""The longest that a log-in keeps others waiting for their turn; it goes on beside them then."""
+"""The longest that a log-in delays the next company's turn; after that it continues concurrently."""
 
 
 class Ended(Exception):
@@ -51,9 +51,9 @@ class Ended(Exception):
 
 @final
 class Session:
-    """Takes the lease and a place in an engine process, has the device file made ready, connects when it is linked.
+    """Takes the lease and a slot in an engine process, has the device file made ready, connects when it is linked.
 
-    Tells the actor: one `SessionOpened`, then a `FromEngineNotice` for each message, at the end one `SessionEnded`.
+    Sends the actor one `SessionOpened`, then a `FromEngineNotice` for each message, at the end one `SessionEnded`.
     """
 
     def __init__(self, company_id: str, number: int, *, ports: CompanyPorts, actor: ActorRef, discard: bool) -> None:
@@ -69,13 +69,13 @@ class Session:
         self.settled = trio.Event()
         """Set by the actor when the present attempt to log in has succeeded or failed."""
         self.is_ending = False
-        """Set by the actor before it ends the session: whoever waits for a turn to log in lets it pass."""
+        """Set by the actor before it ends the session: a log-in that waits for its turn is then dropped."""
         self.lease_until = 0.0
         """On trio's clock."""
         self._file_id = ""
 
     async def run(self) -> None:
-        """Live until the connection ends; never raises for expected trouble."""
+        """Run until the connection ends; expected failures are reported to the actor, not raised."""
         ended = Ended("engine_lost", "the engine connection ended")
         try:
             await self._live()
@@ -107,11 +107,11 @@ class Session:
             await self._actor.send(TurnCame(self.number))
             state = await self._ports.load_auth(self.company_id)
             hosts: Hosts = "pairing" if state.creds is None else "linked"
-            if not await self._stay(hosts, state, gate):  # the record and the device file do not agree: the file knows
+            if not await self._stay(hosts, state, gate):  # the record and the device file disagree: the file is right
                 await self._stay("linked" if hosts == "pairing" else "pairing", state, gate)
 
     async def _stay(self, hosts: Hosts, state: AuthState, gate: AsyncExitStack) -> bool:
-        """Live in an engine process of that kind until the connection ends; False at once when the device belongs in one of the other."""
+        """Stay in an engine process of that kind until the connection ends; return False at once when the device needs the other kind."""
         self.place = await self._take_place(hosts)
         opening = self._ports.open_link(self.place.socket_path, self.company_id)
         async with opening as link, trio.open_nursery() as nursery:
@@ -124,25 +124,25 @@ class Session:
 
     @property
     def is_among_pairings(self) -> bool:
-        """Its engine process is one for companies that are being linked: once it is linked it must leave."""
+        """Whether its engine process is for companies that are being linked, which the company must leave once it is linked."""
         return self.place is not None and self.place.hosts == "pairing"
 
     async def _begin(self, link: EngineLink, opened: protocol.Opened, nursery: trio.Nursery) -> None:
-        """Read and, when the device is linked, wait (for a time) until the first attempt to log in is decided."""
+        """Start reading; when the device is linked, wait (bounded) until the first attempt to log in has succeeded or failed."""
         self.link = link
         nursery.start_soon(self._read, link)
-        await self.extend_lease(self.lease_until)  # it may have been renewed while the device was made ready
+        await self.extend_lease(self.lease_until)  # the lease may have been renewed while the device was made ready
         await self._actor.send(SessionOpened(self.number, opened))
         if opened.jid is not None:
             await self._log_in()
 
     @property
     def has_shipped(self) -> bool:
-        """Whether any auth state of this session was to be stored."""
+        """Whether this session has had any auth state to store."""
         return self.shipment is not None and self.shipment.has_taken
 
     async def reconnect(self) -> None:
-        """Log in again when it is this company's turn: those who lost WhatsApp together would only keep each other from coming back."""
+        """Log in again when it is this company's turn: companies that lost WhatsApp together would slow each other down."""
         self.settled = trio.Event()
         async with self._ports.connect_gate:
             if self.link is None or self.is_ending:
@@ -159,7 +159,7 @@ class Session:
             await self.settled.wait()
 
     async def connect(self) -> None:
-        """Have the engine log in or offer QR codes; a refusal is told to the actor as `AttemptFailed`."""
+        """Have the engine log in or offer QR codes; a refusal reaches the actor as `AttemptFailed`."""
         if self.link is None:
             return
         try:
@@ -169,7 +169,7 @@ class Session:
         except EngineRefused as error:
             await self._actor.send(AttemptFailed(self.number, error.text, error.code))
         except LinkLost:
-            return  # the session's end is told by `run`
+            return  # `run` reports the session's end
 
     async def disconnect(self) -> None:
         """Have the engine leave WhatsApp; the connection to the engine stays."""
@@ -181,7 +181,7 @@ class Session:
             )
 
     async def extend_lease(self, until: float) -> None:
-        """The company is ours until then: the engine, which leaves WhatsApp by itself when that time is over, is told."""
+        """Extend the lease deadline to ``until`` here and in the engine, which leaves WhatsApp by itself when it passes."""
         self.lease_until = max(self.lease_until, until)
         if self.link is not None:
             with contextlib.suppress(LinkLost), trio.move_on_after(TELL_LEASE_S):
@@ -216,7 +216,7 @@ class Session:
             discard_file=self._discard,
             lease_until=_monotonic(self.lease_until),
         )
-        # A full engine refuses unasked and closes. Its answer is there to be read all the same, and placement must hear of it
+        # A full engine refuses before it is asked and closes. Its answer can still be read, and placement must hear of it
         # (tests/actors/company/test_connecting.py).
         with contextlib.suppress(LinkLost):
             await link.tell(request)
@@ -252,7 +252,7 @@ class Session:
     async def _take(self, message: protocol.FromEngine, inbox: Inbox) -> None:
         assert self.shipment is not None
         match message:
-            case protocol.OpenRefused(code, text):  # it was open, and cannot stay so
+            case protocol.OpenRefused(code, text):  # it was open and cannot stay open
                 raise Ended(code, text)
             case protocol.JournalDelta():
                 await self.shipment.put(message)
@@ -262,7 +262,7 @@ class Session:
                 await self._actor.send(FromEngineNotice(self.number, message))
 
     async def _commit(self, journal: protocol.JournalDelta) -> None:
-        """Have one delta committed, however long Postgres is away; the lease's end is the bound."""
+        """Commit one delta, retrying while Postgres is away until the lease ends."""
         assert self.lease is not None
         assert self.shipment is not None
         delta = Delta(
@@ -293,9 +293,9 @@ class Session:
         return True
 
     async def drain(self) -> bool:
-        """Leave WhatsApp and wait until everything the engine had to ship is committed. Bounded; raises nothing for a lost engine.
+        """Leave WhatsApp and wait (bounded) until everything the engine had to ship is committed. A lost engine raises nothing.
 
-        True when the company has certainly left WhatsApp.
+        Return True when the company has certainly left WhatsApp.
         """
         if self.place is None:
             return True
@@ -315,16 +315,16 @@ class Session:
         return has_left
 
     def leave_place(self) -> None:
-        """Give the place in the engine process back."""
+        """Give the slot in the engine process back."""
         self._tell_placement(ReleaseEngine(self.company_id))
 
     def _tell_placement(self, notice: ReleaseEngine | EngineFull) -> None:
-        with contextlib.suppress(SupervisorError):  # full or gone: placement only learns a little later
+        with contextlib.suppress(SupervisorError):  # full or gone: placement learns it a little later
             self._ports.placement.tell(notice)
 
 
 def _monotonic(at: float) -> float:
-    """A time on trio's clock as the machine's monotonic clock, which other processes share."""
+    """Convert a time on trio's clock to the machine's monotonic clock, which other processes share."""
     return time.monotonic() + (at - trio.current_time())
 
 

@@ -1,4 +1,4 @@
-"""Journal deltas on their way from the engine to Postgres, in order, and those who wait for them to be there."""
+"""Journal deltas on their way from the engine to Postgres, in order, and the tasks that wait for them to be committed."""
 
 from __future__ import annotations
 
@@ -10,8 +10,8 @@ import trio
 from actors.engine.protocol.messages import JournalDelta, KeyRow
 
 MAX_WAITING_KEYS = 5_000
-"""Distinct keys held while Postgres is away; a freshly paired device has about 820. Above it the engine is not read any more, and
-keeps its journal itself."""
+"""Distinct keys held while Postgres is away; a freshly paired device has about 820. Above this the engine is not read any more and
+keeps the rest in its journal."""
 
 Commit = Callable[[JournalDelta], Awaitable[None]]
 
@@ -22,9 +22,9 @@ class ShippingStopped(Exception):
 
 @final
 class Shipment:
-    """Merges the deltas that wait into one (last value of a key wins) and commits them one after another.
+    """Merges waiting deltas into one (the last value of a key wins) and commits the merged deltas one after another.
 
-    ``commit`` gets each merged delta and returns once it is durable; what it raises ends `run`.
+    ``commit`` gets each merged delta and returns once it is durable; an exception from it ends `run`.
     """
 
     def __init__(self, commit: Commit, committed: int) -> None:
@@ -39,7 +39,7 @@ class Shipment:
 
     @property
     def has_taken(self) -> bool:
-        """Whether there was anything to commit."""
+        """Whether it was ever given anything to commit."""
         return self._position > self._from
 
     @property
@@ -48,7 +48,7 @@ class Shipment:
         return self._committed
 
     async def put(self, delta: JournalDelta) -> None:
-        """Take a delta; waits while `MAX_WAITING_KEYS` are waiting already."""
+        """Take a delta; wait while `MAX_WAITING_KEYS` keys are held already."""
         async with self._changed:
             while len(self._keys) >= MAX_WAITING_KEYS and self._stopped is None:
                 await self._changed.wait()
@@ -60,7 +60,7 @@ class Shipment:
             self._changed.notify_all()
 
     async def wait_committed(self, position: int) -> None:
-        """Return once ``position`` is in Postgres; ShippingStopped when it will not get there any more."""
+        """Return once ``position`` is in Postgres. Raise ShippingStopped when it cannot get there any more."""
         async with self._changed:
             while self._committed < position:
                 if self._stopped is not None:
@@ -68,21 +68,21 @@ class Shipment:
                 await self._changed.wait()
 
     async def wait_all_committed(self) -> None:
-        """Return once everything taken so far is in Postgres; ShippingStopped as for `wait_committed`."""
+        """Return once everything taken so far is in Postgres. Raise ShippingStopped as `wait_committed` does."""
         await self.wait_committed(self._position)
 
     async def run(self) -> None:
-        """Commit what comes, for ever; whatever ends it fails those who wait."""
+        """Commit deltas for ever; when this ends, every waiting task gets ShippingStopped."""
         try:
             while True:
-                # Never held in a variable here: all keys of a fresh device would stay in memory until the next delta.
+                # Not held in a variable: all keys of a fresh device would stay in memory until the next delta.
                 await self._commit_one(await self._next())
         finally:
             with trio.CancelScope(shield=True):
                 await self.stop("the auth state is not being shipped any more")
 
     async def stop(self, why: str) -> None:
-        """Fail those who wait, now and later."""
+        """Raise ShippingStopped in every task that waits, now or later."""
         async with self._changed:
             self._stopped = self._stopped or why
             self._changed.notify_all()

@@ -1,4 +1,4 @@
-"""The condition a company is in, and the evidence it rests on."""
+"""The state a company is in, and the evidence for it."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from actors.messages import CompanyState, Evidence
 
 @dataclass(frozen=True, slots=True)
 class StateRecord:
-    """A state with its reason; ``serial`` grows with each, so that a timer can tell whether it still means this one."""
+    """A state with its reason; ``serial`` grows with each record, so that a timer can tell whether its record is still the present one."""
 
     state: CompanyState
     reason: str
@@ -23,14 +23,14 @@ class StateRecord:
     """As `CompanyStatus.reason_code`."""
 
     def followed_by(self, state: CompanyState, reason: str, now: float, code: str | None = None) -> StateRecord:
-        """The next condition; ImpossibleTransition when the table forbids it."""
+        """Return the next record. Raise ImpossibleTransition when the table forbids the transition."""
         check_transition(self.state, state)
         since = self.since if state is self.state else now
         return StateRecord(state, reason, since, self.serial + 1, code)
 
 
 class EvidenceLog:
-    """When (trio time) things were last seen to work."""
+    """When (trio time) each part was last seen to work."""
 
     def __init__(self) -> None:
         self._connected: float | None = None
@@ -53,7 +53,7 @@ class EvidenceLog:
         self._commit = trio.current_time()
 
     def ages(self) -> Evidence:
-        """The ages now."""
+        """Return the present ages."""
         return Evidence(
             connected_age_s=_age(self._connected),
             round_trip_age_s=_age(self._round_trip),

@@ -7,11 +7,11 @@ from actors.messages import CompanyState
 S = CompanyState
 
 OFFER_EXPIRED = "the code was not used in time"
-"""Why a company is `unlinked` whose code no phone used."""
+"""The reason of a company that is `unlinked` because no phone used its code."""
 PASSKEY_EXPIRED = "the passkey was not given in time"
 
 LINKING = frozenset({S.PAIRING, S.PASSKEY})
-"""A phone is to accept the device."""
+"""The states in which a phone is to accept the device."""
 
 _LOSSES = frozenset({S.RECONNECTING, S.SUSPENDED, S.CONFLICT, S.LOGGED_OUT, S.BANNED, S.OUTDATED})
 _RESTS = frozenset({S.STOPPED, S.CONFLICT, S.ELSEWHERE, S.FAILED})

@@ -1,4 +1,4 @@
-"""What a company says about itself."""
+"""A company's status and health report."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ if TYPE_CHECKING:
 
 
 def phone_number_of(jid: str | None) -> str | None:
-    """E.164 of a phone-number JID such as ``79000000001:3@s.whatsapp.net``; None for anything else."""
+    """Return the E.164 number of a JID such as ``79000000001:3@s.whatsapp.net``; None for any other JID."""
     if jid is None:
         return None
     user, _, server = jid.partition("@")
@@ -20,7 +20,7 @@ def phone_number_of(jid: str | None) -> str | None:
 
 
 def status_of(actor: CompanyActor) -> CompanyStatus:
-    """The status with its evidence, as of now."""
+    """Return the present status with its evidence."""
     condition, session = actor.condition, actor.session
     lease = session.lease if session is not None else actor.resting.lease if actor.resting is not None else None
     return CompanyStatus(
@@ -42,7 +42,7 @@ def status_of(actor: CompanyActor) -> CompanyStatus:
 
 
 def health_report(actor: CompanyActor, *, round_trip: bool) -> HealthReport:
-    """Healthy: connected, and WhatsApp answered a round trip just now."""
+    """Return the health report; healthy means connected and a round trip that WhatsApp has just answered."""
     session = actor.session
     checks = {
         "lease": session is not None and session.lease is not None,

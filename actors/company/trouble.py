@@ -1,4 +1,4 @@
-"""The library's and the network's error texts in words for people: what is wrong and what to check, with the text itself in brackets."""
+"""Error texts of the library and the network, explained: what is wrong and what to check, with the original text in brackets."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ def _trouble(signs: str, words: str) -> _Trouble:
     return _Trouble(re.compile(signs, re.IGNORECASE), words)
 
 
-# The first that fits counts. A look-up that failed for want of a network names both: the network is what is missing.
+# The first match counts. The text of a look-up that failed without a network names both: the network is the cause.
 _TROUBLES: Final = (
     _trouble(
         r"socks|proxyconnect|proxy",
@@ -54,7 +54,7 @@ _TROUBLES: Final = (
 
 
 def in_words(raw: str) -> str:
-    """``what: what to check [raw]`` for a network error; any other text as it is."""
+    """Return ``what: what to check [raw]`` for a network error, any other text unchanged."""
     for trouble in _TROUBLES:
         if trouble.signs.search(raw):
             return f"{trouble.words} [{raw[:_MOST_RAW]}]"

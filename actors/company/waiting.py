@@ -1,5 +1,5 @@
-"""Sends and questions that come while a company is on its way back: they wait a little, a bounded number at once, or are refused with
-when to come again."""
+"""Sends and queries that arrive while a company is reconnecting: a bounded number wait for a short time, the others are refused with
+the time to try again."""
 
 from __future__ import annotations
 
@@ -17,25 +17,25 @@ S = CompanyState
 RETRY_AFTER_S: Final = 2.0
 _ON_ITS_WAY: Final = frozenset({S.CONNECTING, S.RECONNECTING})
 _COMES_BACK: Final = frozenset({S.SUSPENDED, S.CONFLICT, S.BANNED})
-"""With a next attempt they end by themselves, later than anything waits for."""
+"""States that end by themselves when a next attempt is set, but later than any caller waits."""
 
 
 @final
 class Waiters:
-    """Those who wait for one company, and the news that they wait for."""
+    """The callers that wait for one company, and the news they wait for."""
 
     def __init__(self) -> None:
         self.count = 0
         self.changed = trio.Event()
 
     def tell(self) -> None:
-        """The company's condition is another."""
+        """Wake the waiting callers: the company's state has changed."""
         self.changed.set()
         self.changed = trio.Event()
 
 
 def wait_connected(actor: CompanyActor, within_s: float) -> None:
-    """Answer once the company is connected; refused with `away` when that is not to be expected within the time, or has not come."""
+    """Reply once the company is connected; refuse with `away` when that cannot be expected, or has not happened, within ``within_s``."""
     if actor.condition.state is S.CONNECTED:
         actor.context.defer().reply(None)
         return
@@ -62,7 +62,7 @@ async def _wait(actor: CompanyActor, until: float, reply: ReplyTo[Any]) -> None:
 
 
 def _may_come(actor: CompanyActor, until: float) -> bool:
-    """Whether it is on its way, and its next attempt is not too late."""
+    """Whether the company is reconnecting and its next attempt comes before ``until``."""
     left_s = _next_attempt_in_s(actor)
     return (
         _is_on_its_way(actor)
@@ -80,7 +80,7 @@ def _next_attempt_in_s(actor: CompanyActor) -> float | None:
 
 
 def away(actor: CompanyActor) -> Refused:
-    """Why nothing can be sent now: the condition's own code, or `no_active_session` for what only an operator can end."""
+    """Return why nothing can be sent now: the state record's code, or `no_active_session` for a state that only an operator can end."""
     state = actor.condition.state
     text = f"the company is {state.value}: {actor.condition.reason}"
     left_s = _next_attempt_in_s(actor)

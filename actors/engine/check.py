@@ -1,7 +1,7 @@
-"""Whether an engine process could start: ``python -m actors.engine.check`` loads what one loads, and ends.
+"""Check that an engine process could start: ``python -m actors.engine.check`` loads what an engine loads, and ends.
 
-Exit status 0, or `CANNOT_START` with a sentence on standard error. A process of its own, since what is loaded takes 70 MB, stays, and may
-end the process that loads it.
+Exit status 0, or `CANNOT_START` with a sentence on standard error. It is a process of its own: what it loads takes 70 MB, cannot be
+unloaded, and may end the process.
 """
 
 from __future__ import annotations
@@ -17,10 +17,10 @@ from actors.child_process.setup import die_with_parent, silence_stdout
 
 
 def main() -> int:
-    """Load it; the exit status."""
+    """Load the library; return the exit status."""
     die_with_parent(None)
     silence_stdout()
-    # Not before: loading takes a third of a second.
+    # Imported here: loading takes a third of a second.
     from actors.engine.errors import EngineError, UnknownSchema
     from actors.engine.running import make_host
 

@@ -14,7 +14,7 @@ class EngineError(Exception):
 
 
 class SqliteError(EngineError):
-    """SQLite refused something; ``code`` is its extended result code."""
+    """SQLite refused an operation; ``code`` is its extended result code."""
 
     def __init__(self, code: int, text: str) -> None:
         super().__init__(f"SQLite error {code}: {text}")
@@ -22,11 +22,11 @@ class SqliteError(EngineError):
 
 
 class WriteFault(SqliteError):
-    """The file system did not take a write of SQLite's: it is full, read-only or broken. Nothing of the statement was written."""
+    """The file system refused a write of SQLite's: it is full, read-only or broken. Nothing of the statement was written."""
 
 
 class UnknownSchema(EngineError):
-    """A file or the library has a schema this version does not know; nothing was touched."""
+    """A file or the library has a schema this version does not know; nothing was changed."""
 
     def __init__(self, found: tuple[int, int] | None, expected: tuple[int, int]) -> None:
         super().__init__(f"whatsmeow schema {found} where {expected} was expected")
@@ -39,9 +39,9 @@ class EventSpoolFull(EngineError):
 
 
 class DamagedFile(EngineError):
-    """What lies at a device file's place is no device file that can be used: broken, unfinished, or no file at all.
+    """What lies at a device file's path cannot be used as one: it is broken, unfinished, or not a file.
 
-    ``event_spool`` holds the events that could be read from it all the same (`actors.engine.device.event_spool.Item`).
+    ``event_spool`` holds the events that could still be read from it (`actors.engine.device.event_spool.Item`).
     """
 
     def __init__(self, text: str, event_spool: Sequence[Item] = ()) -> None:
@@ -62,7 +62,7 @@ class LibraryError(EngineError):
 
 
 class CallRefused(EngineError):
-    """A call that cannot be made or did not work out; ``code`` is one of `protocol.Failed`'s."""
+    """A call that cannot be made or that failed; ``code`` is one of `protocol.Failed`'s."""
 
     def __init__(self, code: str, text: str) -> None:
         super().__init__(text)

@@ -1,4 +1,4 @@
-"""The daemon's questions to a company's client: files, numbers, groups, receipts, typing."""
+"""The daemon's queries to a company's client: files, numbers, groups, receipts, typing."""
 
 from __future__ import annotations
 
@@ -21,13 +21,13 @@ from config.disk import write_fault
 Inquiry = q.Upload | q.Download | q.CheckNumber | q.ListGroups | q.GetGroup | q.MarkRead | q.SetTyping
 
 _FILES_AT_ONCE: Final = 2
-"""Of one company: a file lies in memory three times while the library has it."""
+"""Files of one company under way at once: a file is in memory three times while the library handles it."""
 _GONE: Final = ("404", "410", "403")
 
 
 @final
 class Asking:
-    """Asks the library. `CallRefused` for whatever goes wrong."""
+    """Asks the library. Every failure is raised as `CallRefused`."""
 
     def __init__(self, library: InquiryLibrary, naming: Naming) -> None:
         self._library = library
@@ -35,7 +35,7 @@ class Asking:
         self._files = trio.CapacityLimiter(_FILES_AT_ONCE)
 
     async def answer(self, client: Client, inquiry: Inquiry) -> FromEngine:
-        """Ask through ``client``, which is logged in."""
+        """Return the answer to a query, asked through ``client``, which is logged in."""
         library = self._library
         match inquiry:
             case q.Upload():
@@ -102,5 +102,5 @@ async def _read(path: Path) -> bytes:
 
 
 def _as(refused: CallRefused, code: str) -> CallRefused:
-    """The same refusal under ``code``, unless it says that there is no connection or no answer."""
+    """Return the refusal under ``code``, unless it means that there is no connection or no answer."""
     return refused if refused.code in {"not_connected", "not_linked", "timeout"} else CallRefused(code, refused.text)

@@ -1,4 +1,4 @@
-"""Who a message goes to, for the library's send call. Pure."""
+"""The recipient of a message, for the library's send call. Pure."""
 
 from __future__ import annotations
 
@@ -13,13 +13,13 @@ _SERVERS: Final = frozenset({"s.whatsapp.net", "lid", "g.us", "broadcast", "news
 
 
 def build(protobufs: Any, e2e: Any, request: SendText | SendContent, timer: Timer | None) -> tuple[bytes, bytes]:
-    """The serialised recipient and message; `CallRefused` with `no_such_recipient` when the JID is none."""
+    """Return the serialised recipient and message. Raise `CallRefused` with `no_such_recipient` when the recipient is not a JID."""
     message = build_message(e2e, request, timer)
     return parse_jid(protobufs, request.to).SerializeToString(), message.SerializeToString()
 
 
 def parse_jid(protobufs: Any, text: str) -> Any:
-    """The library's JID for ``user@server``; a device part is dropped, since one sends to people."""
+    """Return the library's JID for ``user@server``; a device part is dropped, since messages go to people."""
     user, at, server = text.partition("@")
     user = user.partition(":")[0]
     if server == "c.us":

@@ -1,11 +1,11 @@
-"""Which version of WhatsApp Web this process announces: read from the loaded library's memory, and another one written there.
+"""Reads the version of WhatsApp Web that this process announces from the loaded library's memory, and writes another one there.
 
 whatsmeow keeps three 32-bit numbers (2, 3000, N; `store.waVersion`). When it is loaded it derives two things from them: the digest that a
 registration carries (`waVersionHash`, the MD5 of "2.3000.N") and a copy of the numbers in every log-in (`BaseClientPayload`). Its
 `SetWAVersion` changes all three and is not exported by the bridge. Each is found by its content, in the library's writable data, in its
 zeroed data right behind it, and in other memory; each must be there exactly once, else nothing is written.
 
-It is the only memory of the library that is ever written. Call before the process's first client.
+No other memory of the library is ever written. Call before the process's first client.
 """
 
 from __future__ import annotations
@@ -51,7 +51,7 @@ class Announced:
     _digest: int
 
     def change(self, version: str) -> Announced:
-        """Announce ``version`` (``2.3000.N``) from now on; EngineError for what is no version."""
+        """Announce ``version`` (``2.3000.N``) from now on. Raise EngineError when it is not a version."""
         packed = struct.pack("<III", *FAMILY, _number(version))
         digest = hashlib.md5(version.encode(), usedforsecurity=False).digest()
         for address in self._numbers:
@@ -61,8 +61,8 @@ class Announced:
 
 
 def announce(library: str, version: str) -> str:
-    """Have the library loaded from the file ``library`` announce ``version``, or, where that is empty, what it has of its own; what it
-    announces now. EngineError, and nothing was written, when it is no version or the library's own is not where it is expected.
+    """Have the library loaded from the file ``library`` announce ``version``, or its own version where that is empty; return what it
+    announces now. Raise EngineError, with nothing written, when ``version`` is not one or the library's own is not found.
     """
     own = own_version(library)
     if version in ("", own):
@@ -71,12 +71,12 @@ def announce(library: str, version: str) -> str:
 
 
 def own_version(library: str) -> str:
-    """What the loaded library says of itself; `VersionNotFound`."""
+    """Return the version that the loaded library announces. Raise `VersionNotFound`."""
     return f"2.3000.{_original(library, _writable())[1]}"
 
 
 def find_announced(library: str) -> Announced:
-    """Every place where the loaded library holds its version; `VersionNotFound` says what is not as expected."""
+    """Return every place where the loaded library holds its version. Raise `VersionNotFound`, which says what is not as expected."""
     maps = _writable()
     original, number = _original(library, maps)
     rest = _behind([mapping for mapping in maps if mapping.name == library], maps)
@@ -92,7 +92,7 @@ def find_announced(library: str) -> Announced:
 
 
 def _original(library: str, maps: Sequence[_Mapping]) -> tuple[int, int]:
-    """Address of the version in the library's data, and its N."""
+    """Return the address of the version in the library's data, and its N."""
     found = [found for mapping in maps if mapping.name == library for found in _numbers_in(mapping)]
     if len(found) != 1:
         raise VersionNotFound(f"the library's data holds {len(found)} versions where one was expected")
@@ -107,7 +107,7 @@ def _number(version: str) -> int:
 
 
 def _writable() -> list[_Mapping]:
-    """This process's private writable memory, without the C heap and the stack of its first thread."""
+    """Return this process's private writable memory, without the C heap and the stack of its first thread."""
     found: list[_Mapping] = []
     for line in _MAPS.read_text().splitlines():
         span, mode, _, _, _, *name = line.split(None, 5)
@@ -118,7 +118,7 @@ def _writable() -> list[_Mapping]:
 
 
 def _numbers_in(mapping: _Mapping) -> list[tuple[int, int]]:
-    """Address and N of every version in the mapping."""
+    """Return the address and N of every version in the mapping."""
     memory = (ctypes.c_char * mapping.size).from_address(mapping.start)
     found: list[tuple[int, int]] = []
     for match in _NUMBERS.finditer(memory):
@@ -130,13 +130,13 @@ def _numbers_in(mapping: _Mapping) -> list[tuple[int, int]]:
 
 
 def _behind(data: Sequence[_Mapping], maps: Sequence[_Mapping]) -> list[_Mapping]:
-    """The zeroed data: no file's, and it begins where the data ends."""
+    """Return the zeroed data: mapped from no file, beginning where the data ends."""
     end = data[-1].start + data[-1].size
     return [mapping for mapping in maps if mapping.start == end and not mapping.name]
 
 
 def _occurrences(maps: Sequence[_Mapping], wanted: ctypes.Array[Any]) -> list[int]:
-    """Addresses of ``wanted``, itself left out."""
+    """Return the addresses of ``wanted``, except its own."""
     search = ctypes.CDLL(None).memmem
     search.restype, search.argtypes = (
         ctypes.c_void_p,

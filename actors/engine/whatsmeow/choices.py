@@ -1,4 +1,4 @@
-"""What businesses' clients send beside text: choices to make, the answers to them, and the ad that a conversation began at.
+"""What businesses' clients send beside text: choices, the answers to them, and the ad that a conversation began at.
 
 Pure; reads protobuf objects. Texts come as they are; the caller cleans and cuts them.
 """
@@ -9,7 +9,7 @@ from typing import Any, Final
 
 MAX_CONTACTS: Final = 64
 _SECRET_EDITS: Final = {1: "event_edited", 2: "edited", 4: "poll_edited", 5: "poll_option_added"}
-"""By the kind of what is encrypted under a message's secret."""
+"""Payload kinds by the kind of the change that is encrypted under a message's secret."""
 
 FIELDS: Final = {
     "buttonsResponseMessage": "buttons_response",
@@ -22,11 +22,11 @@ FIELDS: Final = {
     "encCommentMessage": "comment",
     "encEventResponseMessage": "event_response",
 }
-"""Fields of the Message protobuf that this module describes, and what kind each becomes."""
+"""Fields of the Message protobuf that this module describes, with the payload kind of each."""
 
 
 def described(kind: str, content: Any) -> dict[str, Any] | None:
-    """The payload's part for a field of `FIELDS`; None where it is nothing an application could use."""
+    """Return the payload's part for a field of `FIELDS`; None where an application could use nothing of it."""
     match kind:
         case "buttons_response":
             chosen = getattr(content, "selectedButtonID", "") or getattr(content, "selectedID", "")
@@ -49,12 +49,12 @@ def described(kind: str, content: Any) -> dict[str, Any] | None:
 
 
 def contacts(content: Any) -> list[dict[str, str]]:
-    """Name and vcard of each of several contacts."""
+    """Return the name and vcard of each contact."""
     return [{"name": each.displayName, "vcard": each.vcard} for each in content.contacts[:MAX_CONTACTS]]
 
 
 def ad_referral(context: Any) -> dict[str, str] | None:
-    """The ad, or other entry point, that the conversation began at; None for an ordinary message."""
+    """Return the ad, or other entry point, that the conversation began at; None for an ordinary message."""
     ad = context.externalAdReply
     found = {
         "title": ad.title,
@@ -71,6 +71,6 @@ def ad_referral(context: Any) -> dict[str, str] | None:
 
 
 def _encrypted(content: Any) -> dict[str, Any] | None:
-    """A change under the original's secret: what was changed is in the clear, what it became is not."""
+    """Describe a change that is encrypted under the original's secret: only which message was changed is in the clear."""
     kind = _SECRET_EDITS.get(content.secretEncType)
     return None if kind is None else {"kind": kind, "editedId": content.targetMessageKey.ID, "undecryptable": True}

@@ -1,4 +1,4 @@
-"""One client of the WhatsApp library: a thread that lives in it, what it reports, and how it is stopped."""
+"""One client of the WhatsApp library: its thread in the library, what it reports, and how it is stopped."""
 
 from __future__ import annotations
 
@@ -27,25 +27,25 @@ from actors.engine.whatsmeow.write_faults import failed_write
 T = TypeVar("T")
 
 NOTED_WITHIN_S: Final = 1.0
-"""How long others wait at most until the library has noted a new client in its maps: it opens and reads the file before, 5 to 7 ms."""
+"""The longest that others wait until the library has a new client in its maps; it opens and reads the file first, 5 to 7 ms."""
 
 DISCONNECT_S: Final = 8.0
 RETURN_S: Final = 3.0
 QUIET_S: Final = 0.05
-"""No event for so long after the socket is closed: the library has delivered what it had."""
+"""Once the socket is closed and no event has come for this long, the library has delivered everything."""
 DRAIN_S: Final = 2.0
 CALLS_AT_ONCE: Final = 4
 """Threads one client's calls may hold, stuck ones included."""
 SIGNALS_QUEUED: Final = 64
 STORE_RETRY_S: Final = 0.5
 UNSAVED: Final = 1_000
-"""The library keeps a hundred events at most for a client; what is beyond its channel, WhatsApp has."""
+"""The library holds a hundred events at most for a client; WhatsApp keeps those beyond its channel."""
 STOPPED_EVERY_S: Final = 0.25
-"""How often a message that waits for its key to be in Postgres looks whether its client is being stopped. It waits no longer than the
+"""How often a message that waits for its key to be in Postgres checks whether its client is being stopped. It waits no longer than the
 company's lease lasts, which needs Postgres too."""
 
 REDELIVER_S: Final = 1.0
-"""After the first lost message, so that others which were lost with it are seen before the log-in that brings them all."""
+"""The delay after the first lost message, so that others lost with it are noticed before the log-in that redelivers them all."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,7 +67,7 @@ class RunEnded:
 
 @dataclass(frozen=True, slots=True)
 class Stored:
-    """Something lies in the event spool or the journal."""
+    """There is something new in the event spool or the journal."""
 
 
 Signal = (
@@ -88,17 +88,17 @@ Signal = (
 @dataclass(frozen=True, slots=True)
 class ClientSettings:
     name: str
-    """Unique in the process for ever: the library may still hold a stopped client of an earlier name."""
+    """Never used again in the process: the library may still hold a stopped client of an earlier name."""
     file: Path
     proxy: str | None
     device_name: str
     linked: bool
-    """The file holds a device; without one the library waits for a scan and never returns if none comes."""
+    """The file holds a device. Without one the library waits for a scan, and never returns if none comes."""
 
 
 @final
 class Client:
-    """Made, started once, stopped once."""
+    """A client of the library; start it once, stop it once."""
 
     def __init__(
         self,
@@ -111,9 +111,9 @@ class Client:
         make_room: Callable[[str], str] = str,
         make_durable: Callable[[threading.Event], None] = threading.Event.set,
     ) -> None:
-        """``store`` keeps an event on disk; ``is_lost`` says whether a message that was passed over has to be sent again;
-        ``make_room`` is called once when something could not be written, and puts SQLite's text into words;
-        ``make_durable`` sets the event when everything the library has written by now is in Postgres."""
+        """``store`` writes an event to disk; ``is_lost`` says whether a message whose key was used already has to be delivered again;
+        ``make_room`` is called once when a write has failed, and turns SQLite's text into plain words;
+        ``make_durable`` sets the event when everything the library has written so far is in Postgres."""
         self.settings = settings
         self.signals: ThreadQueue[Signal] = ThreadQueue(SIGNALS_QUEUED)
         self.unsaved: list[events.Incoming] = []
@@ -128,7 +128,7 @@ class Client:
         self._redelivery: threading.Timer | None = None
         self._log = log
         self._limiter = trio.CapacityLimiter(CALLS_AT_ONCE)
-        # Never the process's own limiter: a few stuck dials would take all its threads, and with them every company's.
+        # Not the process's own limiter: a few stuck dials would take all its threads, which every company needs.
         self._life_limiter = trio.CapacityLimiter(2)
         self._token = trio.lowlevel.current_trio_token()
         self._noted = threading.Event()
@@ -146,27 +146,27 @@ class Client:
 
     @property
     def is_usable(self) -> bool:
-        """Calls are possible: the library has shown that it knows the client, and it was not stopped."""
+        """Whether calls are possible: the library knows the client, and the client was not stopped."""
         return self._seen.is_set() and not self._stopping
 
     @property
     def has_returned(self) -> bool:
-        """Its thread is out of the library."""
+        """Whether its thread has returned from the library."""
         return self._returned.is_set()
 
     @property
     def has_left(self) -> bool:
-        """Its socket is closed for good."""
+        """Whether its socket is closed for good."""
         return self._left or self.has_returned
 
     async def start(self) -> None:
-        """Have the library connect; everything else comes as a signal."""
+        """Have the library connect; everything that follows comes as a signal."""
         await trio.to_thread.run_sync(self._make, limiter=self._life_limiter)
 
     async def call(self, function: Callable[..., T], *arguments: object, deadline_s: float) -> T:
         """Call the library on a thread.
 
-        `CallRefused`: `not_connected`, `timeout` (the call goes on without us), or what the library's error means.
+        Raise `CallRefused` with `not_connected`, `timeout` (the call continues in the library), or the code for the library's error.
         """
         if not self.is_usable:
             raise CallRefused("not_connected", "there is no connection to WhatsApp")
@@ -180,10 +180,10 @@ class Client:
         raise CallRefused("timeout", f"the library did not answer within {deadline_s:.0f} s")
 
     async def stop(self) -> bool:
-        """Leave WhatsApp and let the library forget the client. False: it is stuck in a dial, and may still log in one day.
+        """Leave WhatsApp and have the library forget the client. Return False when it is stuck in a dial and may still log in later.
 
-        First the socket is closed, then what the library still has to deliver is taken, then the client goes. Its thread may stay behind
-        even so (`has_returned`), without a socket: the library never returns from waiting for a device that no phone linked.
+        First the socket is closed, then the events that the library still holds are taken, then the client is forgotten. Its thread may
+        still remain (`has_returned`), without a socket: the library never returns from waiting for a device that no phone linked.
         """
         self._stopping = True
         self._receipts.let_go()
@@ -219,9 +219,9 @@ class Client:
                 await trio.sleep(QUIET_S / 2)
 
     def write_failed(self, said: str) -> None:
-        """Something of this company could not be written: leave WhatsApp, which hears of nothing more meanwhile.
+        """Leave WhatsApp, because a write of this company failed; until then no message is acknowledged.
 
-        May be called by any thread but trio's.
+        May be called on any thread but trio's.
         """
         if self._has_no_room:
             return
@@ -250,7 +250,7 @@ class Client:
     def _leave(self) -> None:
         self._enter(self._library.disconnect)
         self._left = True
-        if self._given_up:  # the dial ended after all, and nobody waits any more
+        if self._given_up:  # the dial ended after `stop` had given up waiting for it
             self._unmake()
 
     def _unmake(self) -> None:
@@ -260,7 +260,7 @@ class Client:
     def _run(self) -> None:
         settings = self.settings
         callbacks = Callbacks(self._on_qr, self._on_status, self._on_event, self._on_log)
-        # The library makes a URI of the name: what has a meaning there is quoted.
+        # The library makes a URI of the name: characters with a meaning there are quoted.
         file = quote(str(settings.file))
         try:
             error = self._library.run(
@@ -299,7 +299,7 @@ class Client:
     def _take_event(self, number: int, data: bytes) -> None:
         event = events.decode(self._library.protobufs, number, data)
         if isinstance(event, events.Incoming):
-            # What the library could not store, it takes for undecryptable; it is delivered again.
+            # The library reports a message that it could not store as undecryptable; WhatsApp delivers the message again.
             if not (self._has_no_room and event.type == "undecryptable"):
                 self._keep(event)
             event = None
@@ -311,7 +311,7 @@ class Client:
         self.signals.put(Stored() if event is None else event)
 
     def _keep(self, event: events.Incoming) -> None:
-        """Until it is on disk: WhatsApp has been told that we have it. Meanwhile the library's channel fills, and WhatsApp waits."""
+        """Store the event, retrying until it is on disk. Meanwhile the library's channel fills, and WhatsApp waits."""
         while True:
             try:
                 return self._store(event)
@@ -324,7 +324,7 @@ class Client:
             time.sleep(STORE_RETRY_S)
 
     def _put_aside(self, event: events.Incoming) -> None:
-        """In memory: it is written before the next log-in. Should this process end before, WhatsApp delivers the message again."""
+        """Hold the event in memory; it is written before the next log-in. If the process ends first, WhatsApp delivers it again."""
         if len(self.unsaved) >= UNSAVED:
             return self._log.failure(f"a {event.type} could not be written, and is lost")
         self.unsaved.append(event)
@@ -334,20 +334,20 @@ class Client:
         try:
             if is_noted(logger):
                 self._noted.set()
-            if level == "DEBUG":  # whole nodes: nothing else may look at them
+            if level == "DEBUG":  # whole nodes: no other code may see them
                 return self._note_node(logger, text)
             if (passed := passed_from_log(text)) is not None:
                 self._pass(passed)
             if is_restarting(text):
                 self._would_redial = False
-            self._parked = self._parked or is_fatal(text)  # before the signal: whoever handles it asks
+            self._parked = self._parked or is_fatal(text)  # before the signal, whose handler reads it
             found = closing_from_log(text)
             if found is not None:
                 self.signals.put(found)
             if level != "INFO":
                 if (
                     said := failed_write(text)
-                ) is not None:  # the library acknowledges on this thread what it could not store
+                ) is not None:  # the library would acknowledge, on this thread, a message it could not store
                     self.write_failed(said)
                 self._log.library(level, logger, text)
             if self._parked:
@@ -363,16 +363,16 @@ class Client:
             self._hold_until_stopped()
 
     def _hold_until_stopped(self) -> None:
-        """Return when the library cannot dial any more (actors/engine/whatsmeow/reconnect_hold.py), or when it will not do so by itself."""
+        """Return when the library would not dial by itself, or cannot any more (actors/engine/whatsmeow/reconnect_hold.py)."""
         if self._would_redial and not self._stopping:
-            # What WhatsApp said last may still be on its way through the library, and tells more than an end.
+            # WhatsApp's last message may still be on its way through the library, and says more than the loss of the socket.
             time.sleep(QUIET_S)
             if self._would_redial and not self._stopping:
                 self.signals.put(Closing("disconnected", text="the connection to WhatsApp was lost"))
                 self._receipts.wait_closed()
 
     def _hold_until_durable(self) -> None:
-        """Return when the message may leave. It never does when anything goes wrong here."""
+        """Return when the message may leave. On any failure, wait until the socket is closed, so that it never leaves."""
         is_durable = False
         try:
             is_durable = self._is_durable()
@@ -382,7 +382,7 @@ class Client:
                 self._receipts.wait_closed()
 
     def _is_durable(self) -> bool:
-        """Wait until what the message was encrypted with is in Postgres. Were it sent before and then lost with this machine, the next
+        """Wait until the message's ratchet step is in Postgres. If the message left earlier and this machine were then lost, the next
         message would be encrypted with the same key, and its recipient would drop it."""
         durable = threading.Event()
         self._make_durable(durable)
@@ -392,7 +392,7 @@ class Client:
         return True
 
     def _pass(self, passed: Passed) -> None:
-        """Have WhatsApp deliver it again if it was lost here; only another log-in makes it do so."""
+        """Have WhatsApp deliver the message again if it was lost here; that takes another log-in."""
         try:
             if not self._is_lost(passed):
                 return self._receipts.kept(passed.message_id)
@@ -407,23 +407,23 @@ class Client:
         return None
 
     def _park(self) -> None:
-        """Keep this thread of the library's for ever: its next instruction would end the process, with all the other companies in it.
+        """Block this thread of the library for ever: its next instruction would end the process, with all other companies in it.
 
-        It holds the client's socket lock, so the client can never connect again, and must not be asked to disconnect.
+        The thread holds the client's socket lock: the client can never connect again, and must not be asked to disconnect.
         """
         self._log.failure("the library was about to end the process over this refusal: this client stays where it is")
         threading.Event().wait()
 
 
 def _code_of(text: str) -> str:
-    """`protocol.Failed`'s code for the library's error text."""
+    """Return `protocol.Failed`'s code for the library's error text."""
     lowered = text.lower()
     if failed_write(text) is not None:
         return "storage_full"
     if "not connected" in lowered:
         return "not_connected"
     if "websocket disconnected" in lowered:
-        return "timeout"  # while it waited for an answer: what was asked for may have been done
+        return "timeout"  # it waited for an answer: the request may have been carried out
     if "doesn't contain a device" in lowered or "not logged in" in lowered:
         return "not_linked"
     if "not participating in that group" in lowered:

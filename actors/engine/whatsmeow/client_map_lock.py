@@ -1,10 +1,10 @@
 """Keeps the library's unlocked maps safe.
 
-The library finds its clients in Go maps without a lock: making or stopping a client writes them, every other call reads them first of
-all, and Go ends the process when a read and a write meet. So makers take turns, one at a time in the process; no call begins while one
-works, and none works within `SETTLE_S` of a call's beginning. Calls that have begun run on beside everything.
+The library finds its clients in Go maps without a lock: making or stopping a client writes them, every other call begins by reading
+them, and Go ends the process when a read and a write coincide. So clients are made and stopped one at a time in the process; meanwhile no
+call begins, and no client is made or stopped within `SETTLE_S` of a call's beginning. Calls that have begun are not affected.
 
-Left open is one look-up of the library's own: when a client's first dial is over, it looks up the channel of its events.
+Not covered is one look-up of the library's own: after a client's first dial it looks up the channel of the client's events.
 """
 
 from __future__ import annotations
@@ -16,18 +16,18 @@ from threading import Lock
 from typing import Final, final
 
 SETTLE_S: Final = 0.01
-"""A call has long passed the map by then: its look-up is its first instruction."""
+"""By then a call has read the map: the look-up is its first instruction."""
 
 
 def is_noted(logger: str) -> bool:
-    """Whether a line of this logger shows that the library has its client in the maps: the client's loggers are made just before, and its
-    first line says that it dials (tests/engine/whatsmeow/test_client_map_lock.py)."""
+    """Whether a line of this logger shows that the library has put its client into the maps: it makes the client's loggers just before, and
+    the first line says that the client dials (tests/engine/whatsmeow/test_client_map_lock.py)."""
     return logger.startswith("Client")
 
 
 @final
 class ClientMapLock:
-    """One for the process; for worker threads only, since it blocks."""
+    """One for the process. Use it on worker threads only, since it blocks."""
 
     def __init__(
         self, *, clock: Callable[[], float] = time.monotonic, sleep: Callable[[float], None] = time.sleep
@@ -39,7 +39,7 @@ class ClientMapLock:
 
     @contextmanager
     def making(self) -> Generator[None]:
-        """Hold while a client is made or stopped; what is done inside must be short."""
+        """Hold while a client is made or stopped; the body must be short."""
         with self._lock:
             wait = self._last_call + SETTLE_S - self._clock()
             if wait > 0:
@@ -47,6 +47,6 @@ class ClientMapLock:
             yield
 
     def begin_call(self) -> None:
-        """Pass just before a call."""
+        """Wait until a call may begin; call this just before the call."""
         with self._lock:
             self._last_call = self._clock()

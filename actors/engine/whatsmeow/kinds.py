@@ -1,7 +1,7 @@
-"""What becomes of each field of the Message protobuf. docs/messages.md has the same as a table; a test holds the three together.
+"""How each field of the Message protobuf is described. docs/messages.md has the same as a table; a test holds the three together.
 
-A wrapper is unwrapped. What is between devices is no message to an application. Fields of `NAMED` have a kind of their own, a ``text``
-where people see one, and ``details``. The others are described by actors/engine/whatsmeow/payloads.py and choices.py.
+A wrapper is unwrapped. Fields for devices alone make no message to an application. Fields of `NAMED` have a kind of their own, a ``text``
+where people see one, and ``details``. actors/engine/whatsmeow/payloads.py and choices.py describe the others.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ PROTOCOL: Final = frozenset({
     "senderKeyDistributionMessage", "fastRatchetKeySenderKeyDistributionMessage", "messageContextInfo", "stickerSyncRmrMessage",
     "messageHistoryBundle", "groupRootKeyShare", "rootSecretDistributeMessage", "statusLinkPreviewMetadata",
 })  # fmt: skip
-"""Fields that are for devices alone. Without any other field a message is none."""
+"""Fields that are for devices alone. A message with no other field is not reported."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,14 +34,14 @@ class Named:
 
     kind: str
     text: str = ""
-    """Where its text is (`shapes.text_at`); empty: it has none."""
+    """The path of its text (`shapes.text_at`); empty when it has none."""
     fields: Fields | None = None
-    """Its ``details``."""
+    """The fields of its ``details``."""
     file: tuple[str, ...] = ()
-    """Paths of pictures, films and documents in it, of which it has one at most."""
+    """Paths of pictures, films and documents in it; it has one at most."""
 
     def describe(self, content: Any) -> dict[str, Any]:
-        """The payload's part for the field's ``content``."""
+        """Return the payload's part for the field's ``content``."""
         text = text_at(content, self.text) if self.text else ""
         details = described(content, self.fields) if self.fields else {}
         return {"kind": self.kind} | ({"text": text} if text else {}) | ({"details": details} if details else {})
@@ -72,7 +72,7 @@ def _either(path: str) -> str:
 
 
 def _money(path: str) -> dict[str, str]:
-    """WhatsApp counts in parts of a unit: ``value / offset``."""
+    """Return the fields of an amount of money, which WhatsApp gives in parts of a unit: ``value / offset``."""
     return {"value": f"{path}.value", "offset": f"{path}.offset", "currency": f"{path}.currencyCode"}
 
 
@@ -192,7 +192,7 @@ NAMED: Final[dict[str, Named]] = {
 
 
 def file_in(field: str, content: Any) -> Any | None:
-    """The picture, film or document at the head of a `NAMED` field; None when it has none."""
+    """Return the picture, film or document at the head of a `NAMED` field; None when it has none."""
     for path in NAMED[field].file:
         owner = content
         *parents, last = path.split(".")

@@ -1,4 +1,4 @@
-"""The WhatsApp library (neonize 0.5.2, Go) behind typed calls: the one module that touches it.
+"""The WhatsApp library (neonize 0.5.2, Go) behind typed calls: the only module that calls it.
 
 Only the shared library and the generated protobuf classes are loaded, not the Python package around them: that costs 27 MB more, needs
 libmagic, prints QR codes, and takes two threads a client where one is enough. Every method here blocks and may be called from any
@@ -27,7 +27,7 @@ from actors.engine.whatsmeow.library_queries import Inquiries, InquiryLibrary
 VERSION: Final = "0.5.2"
 
 _LOG_LEVEL: Final = b"DEBUG"
-"""Every node before it is read or sent (actors/engine/whatsmeow/receipts.py). Nothing of this level may reach a log."""
+"""Shows every node before it is read or sent (actors/engine/whatsmeow/receipts.py). No line of this level may reach a log."""
 
 _FILE_OPTIONS: Final = f"?_foreign_keys=on&_cache_size=-{CACHE_KIB}&ignored="
 """The library appends its own ``?_foreign_keys=on`` to the file's name, which thereby becomes the value of the last option."""
@@ -35,7 +35,7 @@ _FILE_OPTIONS: Final = f"?_foreign_keys=on&_cache_size=-{CACHE_KIB}&ignored="
 
 @dataclass(frozen=True, slots=True)
 class Callbacks:
-    """What the library calls, on threads of its own; none may raise."""
+    """Functions that the library calls on threads of its own; none may raise."""
 
     qr: Callable[[str], None]
     login_status: Callable[[str], None]
@@ -47,7 +47,7 @@ class Callbacks:
 
 
 class WhatsAppLibrary(InquiryLibrary, Protocol):
-    """What the engine asks of a library; `Library` has the contracts."""
+    """The calls that the engine needs of a library; `Library` has the contracts."""
 
     @property
     def protobufs(self) -> Any: ...
@@ -65,7 +65,7 @@ class WhatsAppLibrary(InquiryLibrary, Protocol):
 
 
 def package_directory() -> Path:
-    """Where neonize is installed; found without importing it."""
+    """Return where neonize is installed, found without importing it."""
     spec = importlib.util.find_spec("neonize")
     if spec is None or not spec.submodule_search_locations:
         raise EngineError("neonize is not installed: the engine needs version " + VERSION)
@@ -73,7 +73,7 @@ def package_directory() -> Path:
 
 
 def load_protobufs() -> Any:
-    """The generated classes, imported below a bare `neonize` package so that its ``__init__`` does not run."""
+    """Return the generated classes, imported below a bare `neonize` package so that its ``__init__`` does not run."""
     if "neonize" not in sys.modules:
         bare = types.ModuleType("neonize")
         bare.__path__ = [str(package_directory())]
@@ -84,10 +84,10 @@ def load_protobufs() -> Any:
 
 
 def _load_messages(module: str) -> Any:
-    """Generated classes; they refuse a protobuf that is older than what generated them."""
+    """Import generated classes; they refuse a protobuf package older than the one that generated them."""
     try:
         return importlib.import_module(module)
-    except Exception as error:  # whatever it is, it is said in words: nothing else tells an operator what to install
+    except Exception as error:  # any failure becomes a sentence that tells an operator what to install
         found = importlib.metadata.version("protobuf") if importlib.util.find_spec("google.protobuf") else "none"
         raise EngineError(
             f"neonize {VERSION} cannot be used with protobuf {found}: install the packages again that constraints.txt names "
@@ -96,7 +96,7 @@ def _load_messages(module: str) -> Any:
 
 
 def library_path() -> Path:
-    """The shared library for this machine; EngineError when the package has none."""
+    """Return the path of the shared library for this machine. Raise EngineError when the package has none."""
     machine = {"x86_64": "amd64", "aarch64": "arm64"}.get(platform.machine(), platform.machine())
     path = package_directory() / f"neonize-linux-{machine}.so"
     if not path.exists():
@@ -125,9 +125,9 @@ class Library(Inquiries):
     def run(
         self, client: str, file: str, proxy: str | None, device_name: str, subscribed: bytes, callbacks: Callbacks
     ) -> str:
-        """Connect and deliver events until `stop`. Returns the library's error text, empty when there was none.
+        """Connect and deliver events until `stop`. Return the library's error text, empty when there was none.
 
-        A client that never got a device (nobody scanned the QR) does not return at all: the library waits for a JID for ever.
+        For a client that never got a device (no phone scanned the QR code) this never returns: the library waits for a JID for ever.
         """
         listener = _Listener(callbacks)
         functions = _wrap(listener, self.protobufs)
@@ -145,7 +145,7 @@ class Library(Inquiries):
         return self.take_text(result)
 
     def stop(self, client: str) -> None:
-        """Disconnect and forget the client; harmless for one it does not know."""
+        """Disconnect and forget the client; does nothing for a client that the library does not know."""
         self.take_text(self._go.Stop(client.encode()))
 
     def disconnect(self, client: str) -> None:
@@ -155,12 +155,12 @@ class Library(Inquiries):
     # --- calls --------------------------------------------------------------------------------------------------------
 
     def send_message(self, client: str, to: bytes, message: bytes) -> Any:
-        """Send a message (serialised JID and message); the response protobuf, or LibraryError."""
+        """Send a message (serialised JID and message); return the response protobuf. Raise LibraryError."""
         pointer = self._go.SendMessage(client.encode(), to, len(to), message, len(message))
         return self.take_answer(self.protobufs.SendMessageReturnFunction(), pointer).SendResponse
 
     def pair_phone(self, client: str, phone: str) -> str:
-        """The code for ``phone`` (digits), as the phone asks for it; LibraryError when WhatsApp refuses."""
+        """Return the code for ``phone`` (digits) in the form the phone asks for. Raise LibraryError when WhatsApp refuses."""
         # WhatsApp accepts only a browser and an operating system it knows as the display name.
         parameters = self.protobufs.PairPhoneParams(
             phone=phone, showPushNotification=True, clientType=1, clientDisplayName="Chrome (Linux)"
@@ -169,7 +169,7 @@ class Library(Inquiries):
         return str(self.take_answer(self.protobufs.PairPhoneReturnFunction(), pointer).Code)
 
     def round_trip(self, client: str) -> None:
-        """One iq there and back: ``<iq xmlns="passive"><active/>``, which only restates what log-in already said."""
+        """Send one iq and wait for the result: ``<iq xmlns="passive"><active/>``, which only repeats what log-in already said."""
         raise_error(self.take_text(self._go.SetPassive(client.encode(), False)))
 
     def logout(self, client: str) -> None:
@@ -177,7 +177,7 @@ class Library(Inquiries):
         raise_error(self.take_text(self._go.Logout(client.encode())))
 
     def make_database(self, path: Path) -> None:
-        """Make a database with the library's present schema. Its handle is never closed by the library: use it once a process."""
+        """Make a database with the library's present schema. The library never closes its handle: call this once per process."""
         text = self.take_text(self._go.GetAllDevices(str(path).encode(), self._silent))
         if text.startswith("error:"):
             raise EngineError(f"the library cannot make a database: {text}")
@@ -196,7 +196,7 @@ def _ignore(_data: int, _size: int) -> None:
 
 @final
 class _Listener:
-    """Whom the library's calls of one client go to; None once the client has ended."""
+    """The receiver of the library's calls for one client; None once the client has ended."""
 
     __slots__ = ("callbacks",)
 
@@ -205,7 +205,7 @@ class _Listener:
 
 
 def _wrap(listener: _Listener, protobufs: Any) -> tuple[Any, Any, Any, Any]:
-    """C function pointers; the caller keeps them for as long as the library may call."""
+    """Return C function pointers; the caller keeps them for as long as the library may call them."""
 
     def qr(_client: int | None, code: int) -> None:
         if (callbacks := listener.callbacks) is not None:

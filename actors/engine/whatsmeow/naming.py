@@ -1,4 +1,4 @@
-"""Which account answers to a phone number. WhatsApp names it, and the account may have another number than the one that was dialled:
+"""Which account belongs to a phone number. WhatsApp names it, and the account may have another number than the one that was dialled:
 Brazil and Argentina (an inserted 9), Mexico (a dropped 1), Benin and the Ivory Coast (new plans) keep their accounts' earlier numbers.
 """
 
@@ -16,33 +16,33 @@ from actors.engine.whatsmeow.library_queries import InquiryLibrary
 from actors.engine.whatsmeow.payloads import jid_text
 
 _VALID_S: Final = 7 * 86_400.0
-"""How long an answer of WhatsApp's is used: as long as the record keeps the mapping of numbers to hidden ids. Numbers change hands."""
+"""How long WhatsApp's answer is used, since numbers change owners: as long as the record keeps the mapping of numbers to LIDs."""
 _PHONE: Final = "@s.whatsapp.net"
 
 
 @dataclass(frozen=True, slots=True)
 class Account:
-    """An account by the ids that WhatsApp gave; at least one of them."""
+    """An account by the ids that WhatsApp gave; at least one is set."""
 
     pn: str | None
     lid: str | None
 
     @property
     def jid(self) -> str:
-        """How to write to it."""
+        """The JID to send to."""
         return self.lid or self.pn or ""
 
 
 @final
 class Naming:
-    """Of one company. `known` costs a look into memory; `find` asks WhatsApp."""
+    """The accounts that one company has looked up. `known` reads memory; `find` asks WhatsApp."""
 
     def __init__(self, library: InquiryLibrary, named: Remembered) -> None:
         self._library = library
         self._named = named
 
     def known(self, jid: str) -> str:
-        """``jid``, or the id that WhatsApp has named for its number."""
+        """Return the id that WhatsApp has named for the number of ``jid``, or ``jid`` itself."""
         number = number_of(jid)
         return jid if number is None else self._named.get(number, since=time.time() - _VALID_S) or jid
 
@@ -57,7 +57,7 @@ class Naming:
         return await self.find(client, parsed.User, deadline_s=deadline_s)
 
     async def find(self, client: Client, number: str, *, deadline_s: float) -> Account | None:
-        """Ask WhatsApp for the account of a number (digits); None when it has none. `CallRefused`."""
+        """Ask WhatsApp for the account of a number (digits); None when it has none. Failures raise `CallRefused`."""
         account = await client.call(self._find, number, deadline_s=deadline_s)
         if account is None:
             self.forget(number)
@@ -66,18 +66,18 @@ class Naming:
         return account
 
     async def require(self, client: Client, number: str, *, deadline_s: float) -> Account:
-        """The account of a number; `CallRefused` with `no_such_recipient` when it has none."""
+        """Return the account of a number. Raise `CallRefused` with `no_such_recipient` when it has none."""
         account = await self.find(client, number, deadline_s=deadline_s)
         if account is None:
             raise CallRefused("no_such_recipient", "WhatsApp was asked twice and names no account for this number")
         return account
 
     def forget(self, number: str) -> None:
-        """WhatsApp takes nothing for what it had named."""
+        """Forget the account of a number: WhatsApp refuses messages to the id it had named."""
         self._named.drop([number])
 
     def _find(self, client: str, number: str) -> Account | None:
-        """On a thread."""
+        """Runs on a worker thread."""
         try:
             found = self._library.is_on_whatsapp(client, number)
         except LibraryError as error:
@@ -87,12 +87,12 @@ class Naming:
         return self._account(client, found.JID) if found.IsIn else None
 
     def _account(self, client: str, jid: Any) -> Account:
-        """The library learns the other id from the same answer."""
+        """Return the account of ``jid``. The library learns the other id from the same answer."""
         if jid.Server == "lid":
             return Account(jid_text(self._library.pn_of(client, jid.SerializeToString())), jid_text(jid))
         return Account(jid_text(jid), jid_text(self._library.lid_of(client, jid.SerializeToString())))
 
 
 def number_of(jid: str) -> str | None:
-    """The digits of a JID with a phone number; None for any other."""
+    """Return the digits of a JID with a phone number; None for any other JID."""
     return jid.removesuffix(_PHONE) if jid.endswith(_PHONE) else None

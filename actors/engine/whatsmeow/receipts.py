@@ -1,11 +1,11 @@
-"""Keeps WhatsApp from hearing that a message has arrived before it lies in the event spool.
+"""Withholds the receipt of a message until the message is in the event spool.
 
-The library decrypts a message, tells WhatsApp that it has it, and hands it over later, through a queue of a hundred. A process that is
-killed in between has lost it: WhatsApp will not send it again. The library says at its DEBUG level what it is about to read and to send,
-on the very thread that does it, and that thread waits for our callback: so receipts can be withheld here until the message is kept, and
-the next ones be read only when few are under way. What was not acknowledged, WhatsApp delivers again after the next log-in. Once the
-library could not store something (actors/engine/whatsmeow/write_faults.py) nothing at all is acknowledged: it takes that for a message
-that it cannot decrypt, and would have WhatsApp forget it.
+The library decrypts a message, acknowledges it to WhatsApp, and hands it over later, through a queue of a hundred. A process that is
+killed in between loses the message: WhatsApp will not send it again. At its DEBUG level the library logs what it is about to read and to
+send, on the thread that does it, and that thread waits for our callback. So this module can withhold a receipt until the message is
+spooled, and let the library read the next message only when few are under way. WhatsApp delivers unacknowledged messages again
+after the next log-in. Once the library has failed to store something (actors/engine/whatsmeow/write_faults.py) nothing at all is
+acknowledged: it takes such a message for undecryptable, and its acknowledgement would make WhatsApp forget the message.
 docs/adr/0011-what-the-library-would-lose.md has the measurements.
 """
 
@@ -17,10 +17,10 @@ from dataclasses import dataclass
 from typing import Final, final
 
 HOLD_S: Final = 10.0
-"""The longest that a thread of the library's is held: some messages are nobody's business, and are never handed over."""
+"""The longest that a thread of the library is held: some messages are not for applications, and are never handed over."""
 
 AHEAD: Final = 4
-"""Messages between WhatsApp and the event spool; each holds a thread."""
+"""The most messages between WhatsApp and the event spool; each holds a thread."""
 
 _MESSAGE: Final = re.compile(r'<message\s[^>]*?\bid="([^"]+)"')
 _SENT: Final = re.compile(r"<message\s")
@@ -35,13 +35,13 @@ _IGNORED: Final = re.compile(
 
 @dataclass(frozen=True, slots=True)
 class Passed:
-    """A message that came when its key had been used already: either it came before, or it was lost on the way to the event spool."""
+    """A message whose key had been used already: it came before, or it was lost on the way to the event spool."""
 
     message_id: str
     sender: str
     chat: str
     index: int | None
-    """Where the sender's chain was, and which key of it the message needs; None for messages of groups."""
+    """The index of the sender's chain and the counter of the key that the message needs; None for messages of groups."""
     counter: int | None
 
 
@@ -51,7 +51,7 @@ def is_message_leaving(logger: str, text: str) -> bool:
 
 
 def passed_from_log(text: str) -> Passed | None:
-    """What the library says when it drops a message whose key was used already."""
+    """Return the message that the library dropped because its key was used already; None for any other line."""
     found = _IGNORED.search(text)
     if found is None:
         return None
@@ -62,7 +62,7 @@ def passed_from_log(text: str) -> Passed | None:
 
 @final
 class Receipts:
-    """For one client; every method is called on the library's threads, except `let_go` and `close`."""
+    """The receipts of one client; every method is called on the library's threads, except `let_go` and `close`."""
 
     def __init__(self, *, hold_s: float = HOLD_S, ahead: int = AHEAD) -> None:
         self._hold_s = hold_s
@@ -75,7 +75,7 @@ class Receipts:
         self._closed = False
 
     def note(self, logger: str, text: str) -> None:
-        """One line of the library's, before it does what the line says. Returns when it may be done."""
+        """Take a line that the library logs before it does what the line says. Return when it may do that."""
         if logger.endswith("/Recv"):
             if (found := _MESSAGE.match(text)) is not None:
                 self._arrive(found.group(1))
@@ -85,27 +85,27 @@ class Receipts:
             self._hold_if_all_are_held()
 
     def kept(self, message_id: str) -> None:
-        """The message lies in the event spool, or is nobody's business: WhatsApp may hear of it."""
+        """Let the message be acknowledged: it is in the event spool, or it is not for applications."""
         with self._changed:
             self._underway.discard(message_id)
             self._changed.notify_all()
 
     def refuse(self, message_id: str) -> None:
-        """WhatsApp must not hear that this one has arrived, on this connection."""
+        """Never acknowledge this message on this connection."""
         with self._changed:
             self._underway.discard(message_id)
             self._refused.add(message_id)
             self._changed.notify_all()
 
     def hold_all(self) -> None:
-        """WhatsApp must not hear of anything more that has arrived, on this connection: receipts and acknowledgements of every kind wait
-        until it is closed. What waits for its own message does not leave when its time is over."""
+        """Acknowledge nothing more on this connection: receipts and acknowledgements of every kind wait until it is closed, those that
+        wait for their own message included, even after `HOLD_S`."""
         with self._changed:
             self._holds_all = True
             self._changed.notify_all()
 
     def let_go(self) -> None:
-        """The client is about to be stopped: nothing is read any more, so no reader need wait."""
+        """Release the threads that wait to read: the client is about to be stopped."""
         with self._changed:
             self._reading_freely = True
             self._changed.notify_all()
@@ -116,7 +116,7 @@ class Receipts:
             self._changed.wait_for(lambda: self._closed)
 
     def close(self) -> None:
-        """The client's socket is closed: nobody need wait any more, and nothing can be sent."""
+        """Release every waiting thread: the client's socket is closed, and nothing can be sent."""
         with self._changed:
             self._closed = self._reading_freely = True
             self._changed.notify_all()
@@ -127,7 +127,7 @@ class Receipts:
                 lambda: self._reading_freely or len(self._underway) < self._ahead, timeout=self._hold_s
             )
             if not free:
-                self._underway.clear()  # they will not be handed over at all
+                self._underway.clear()  # these messages will never be handed over
             self._underway.add(message_id)
 
     def _acknowledge(self, message_id: str) -> None:

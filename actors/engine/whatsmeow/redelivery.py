@@ -1,8 +1,8 @@
-"""What becomes of a message that comes when its key has been used already.
+"""Recovers messages that arrive when their key has been used already.
 
-Mostly it came before. But when this process was killed after the library decrypted it and before it was in the event spool, it is
-lost here, and the library drops every repetition. Then its key is replaced by one that does not fit: delivered once more, the message
-cannot be decrypted, the library asks its sender for it, and the sender's phone encrypts it again.
+Mostly such a message is a repetition. But when this process was killed after the library decrypted a message and before it was in
+the event spool, the message is lost here, and the library drops every repetition. Then its key is replaced by one that does not fit:
+the library cannot decrypt the next delivery, asks the sender for the message, and the sender's phone encrypts it again.
 """
 
 from __future__ import annotations
@@ -27,15 +27,15 @@ if TYPE_CHECKING:
     from actors.engine.device.file import DeviceFile
 
 AGAIN_EVERY_S: Final = 30.0
-"""Each time costs a log-in; what is found lost sooner is only reported."""
+"""The least time between two redeliveries: each costs a log-in. Messages found lost sooner are only reported."""
 TOGETHER_S: Final = 5.0
-"""What is found lost within so long is asked for by the same log-in."""
+"""Messages found lost within this time are redelivered by the same log-in."""
 ASKED_FOR: Final = 500
 
 
 @final
 class Redelivery:
-    """For one open device file. Called on the library's threads, one at a time."""
+    """For one open device file. Its methods are called on the library's threads, one at a time."""
 
     def __init__(
         self,
@@ -53,7 +53,7 @@ class Redelivery:
         self._asked_at = float("-inf")
 
     def is_lost(self, passed: Passed) -> bool:
-        """Whether WhatsApp has to deliver this message again, for which everything is prepared then. One that is lost for good is
+        """Whether WhatsApp has to deliver this message again; if so, its key is replaced already. A message that is lost for good is
         reported as undecryptable."""
         if self._file.event_spool.has_kept(passed.message_id):
             return False
@@ -77,7 +77,7 @@ class Redelivery:
 
 
 def invalidate_message_key(connection: Connection, passed: Passed) -> bool:
-    """Put a key that fits nothing where the message's key was; False when there is no such session or chain."""
+    """Replace the message's key by a random one; return False when there is no such session or chain."""
     if passed.index is None or passed.counter is None:
         return False
     with connection.transaction():
@@ -98,7 +98,7 @@ def _spoil(session: dict[str, Any], index: int, counter: int) -> bool:
     chains = [chain for chain in every if chain["ChainKey"]["Index"] == index]
     if not chains or counter >= index:
         return False
-    for chain in chains:  # more than one may have come as far; a key that fits nothing does no harm in the others
+    for chain in chains:  # several chains may be at this index; a random key does no harm in the others
         keys: list[dict[str, Any]] = chain.get("MessageKeys") or []
         chain["MessageKeys"] = keys
         if all(key["Index"] != counter for key in keys):
@@ -111,7 +111,7 @@ def _random(size: int) -> str:
 
 
 def _addresses(connection: Connection, jid: str) -> list[str]:
-    """The names that a device's session may have: the library prefers its LID."""
+    """Return the names that a device's session may have: the library prefers its LID."""
     user, _, server = jid.partition("@")
     user, _, device = user.partition(":")
     device = device or "0"

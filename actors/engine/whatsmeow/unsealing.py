@@ -1,4 +1,4 @@
-"""Opens what a message holds under another's secret, with what the company's device file knows."""
+"""Decrypts what a message holds under an earlier message's secret, with the secrets in the company's device file."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from actors.engine.whatsmeow.polls import Polls
 
 
 class KnownSecrets(Protocol):
-    """What is asked of a device file."""
+    """What this module needs of a device file."""
 
     @property
     def polls(self) -> Polls: ...
@@ -19,8 +19,8 @@ class KnownSecrets(Protocol):
 
 
 def note_secrets(e2e: Any, file: KnownSecrets, event: Incoming) -> None:
-    """Learn a poll's options, and put what is sealed into the payload in clear. Where its secret is not known, or what is inside cannot be
-    read, the payload stays as it is. ``event`` names its chat and sender by all addresses that are known."""
+    """Keep a poll's options, and put the decrypted content of a sealed event into its payload. The payload stays unchanged when the
+    secret is not known or the content cannot be read. ``event`` names its chat and sender by all known addresses."""
     if event.payload["kind"] == "poll":
         file.polls.note(event.payload, addresses(event.payload["chat"]))
     if event.sealed is None:
@@ -38,7 +38,7 @@ def note_secrets(e2e: Any, file: KnownSecrets, event: Incoming) -> None:
 
 
 def addresses(party: dict[str, Any]) -> list[str]:
-    """Every address of a chat or person that is known."""
+    """Return every known address of a chat or person."""
     return sorted({party[name] for name in ("id", "pn", "lid") if party[name] is not None})
 
 
@@ -49,7 +49,7 @@ def _opened(file: KnownSecrets, event: Incoming, sealed: Sealed) -> bytes | None
 
 
 def _authors(file: KnownSecrets, author: str) -> tuple[str, ...]:
-    """The number and the LID of who wrote a message."""
+    """Return the number and the LID of a message's author."""
     party: dict[str, Any] = {"id": author, "pn": None, "lid": None}
     party["lid" if author.endswith("@lid") else "pn"] = author
     file.complete(party)
