@@ -1,4 +1,4 @@
-"""How the engine process ends: its exit statuses, and how long an end in order may take."""
+"""How the engine process ends: its exit statuses, and how long an orderly end may take."""
 
 from __future__ import annotations
 
@@ -10,4 +10,4 @@ CONTROL_LOST: Final = 4
 NEVER_CONTROLLED: Final = 5
 
 SHUTDOWN_S: Final = 3.0
-"""Everything an end in order may take; then the process ends anyhow. What was not shipped lies in the device files."""
+"""The most an orderly end may take in all; then the process ends anyway. Unshipped changes stay in the device files."""

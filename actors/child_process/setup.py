@@ -16,7 +16,7 @@ from actors.child_process.exits import CONTROL_LOST
 
 _PR_SET_PDEATHSIG: Final = 1
 STDERR_BYTES: Final = 1024 * 1024
-"""What the daemon may leave unread of the log before lines are left out."""
+"""How much of the log the daemon may leave unread before lines are dropped."""
 
 
 def die_with_parent(parent: int | None) -> None:
@@ -27,23 +27,23 @@ def die_with_parent(parent: int | None) -> None:
 
 
 def silence_stdout() -> None:
-    """The library prints QR codes' endings and send errors there, unasked and unredacted."""
+    """Discard standard output, where the library prints the endings of QR codes and send errors unredacted."""
     null = os.open(os.devnull, os.O_WRONLY)
     os.dup2(null, sys.stdout.fileno())
     os.close(null)
 
 
 def unblock_stderr() -> None:
-    """Have a line that the daemon does not read in time be left out instead of waited for: what prints may hold one of the library's locks,
-    and a process that panics is to end. A terminal or file, with which others share that mode, stays as it is."""
+    """Drop a line that the daemon does not read in time, instead of waiting: the printing thread may hold one of the library's locks,
+    and a panicking process has to end. A terminal or file is left as it is, since other processes share its mode."""
     if not stat.S_ISFIFO(os.fstat(sys.stderr.fileno()).st_mode):
         return
-    with suppress(OSError):  # more than one user may have: the usual 64 KiB have to do
+    with suppress(OSError):  # above the user's limit: the usual 64 KiB have to do
         fcntl.fcntl(sys.stderr.fileno(), fcntl.F_SETPIPE_SZ, STDERR_BYTES)
     os.set_blocking(sys.stderr.fileno(), False)
 
 
 def raise_file_limit() -> None:
-    """Every client holds some five descriptors, and every client that ended two for ever."""
+    """Raise the limit of descriptors: every client holds about five, and every client that ended keeps two for ever."""
     _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))

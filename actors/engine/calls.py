@@ -44,10 +44,10 @@ PAIRING_CODE_S: Final = 20.0
 CALLS_AT_ONCE: Final = 16
 SENDS_WAITING: Final = 64
 SEND_ATTEMPTS: Final = 10
-"""How often a send is tried that the session guard refuses: each time something of the same session was received meanwhile."""
+"""How often a send is tried that the session guard refuses because a message of the same Signal session was received meanwhile."""
 
 ANSWERS_WAITING: Final = 16
-"""Messages that WhatsApp has and that the daemon has not been told of."""
+"""The most messages that WhatsApp has acknowledged and the daemon has not yet heard of."""
 
 M = TypeVar("M")
 R = TypeVar("R")
@@ -61,14 +61,14 @@ class Handed:
 
     call: int
     answer: Any
-    """The library's."""
+    """The library's answer."""
     reached: int
-    """Where the journal was after it."""
+    """The journal position after the send."""
 
 
 @final
 class Calls:
-    """Messages are sent one after another, in the order they came; everything else runs beside."""
+    """Handles the daemon's calls: sends one after another in the order they came, all others concurrently."""
 
     def __init__(
         self, host: Host, session: Session, send: Callable[[FromEngine], Awaitable[None]], log: EngineLog
@@ -91,11 +91,11 @@ class Calls:
             async for request in self._messages_waiting:
                 outcome = await self._outcome(request.call, self._send_message, request)
                 await self._answering.acquire()  # bounded: the daemon may not be reading
-                # The library has nothing to do with it, so the next message need not wait.
+                # Answering does not use the library, so the next message need not wait.
                 nursery.start_soon(self._tell, outcome)
 
     async def take(self, message: ToEngine) -> None:
-        """One message of the daemon; returns without waiting for the work."""
+        """Take one message of the daemon; return without waiting for the work."""
         match message:
             case Committed(position=position):
                 self._session.shipper.committed(position)
@@ -217,7 +217,7 @@ class Calls:
                 self._naming.forget(number)
             if not number or refused.code != "no_such_recipient":
                 raise
-        # Nothing has left. The number may be another form of an account's: WhatsApp says which account answers to it.
+        # Nothing was sent. The number may be another form of an account's number: WhatsApp names the account.
         account = await self._naming.require(client, number, deadline_s=deadline - trio.current_time())
         return await self._send_to(client, account.jid, request, deadline)
 
@@ -236,9 +236,9 @@ class Calls:
         return Handed(request.call, answer, reached)
 
     async def _hand_over(self, client: Client, to: bytes, message: bytes, *, deadline: float) -> tuple[Any, int]:
-        """Have the library send; again when the session guard refused it, for then nothing has left this machine.
+        """Have the library send; repeat a send that the session guard refused, since nothing has left this machine then.
 
-        Its answer, and where the journal was after it.
+        Return the library's answer and the journal position after the send.
         """
         attempts = SEND_ATTEMPTS
         while True:
@@ -261,7 +261,7 @@ class Calls:
 
 
 def _refused_by_group(refused: CallRefused) -> CallRefused:
-    """The library may not have heard yet that this account was taken out of the group, or that the group is gone."""
+    """Return the refusal of a send to a group; the library may not know yet that this account was removed or the group is gone."""
     codes = {"403": "not_in_group", "404": "no_such_group"}
     if refused.code == "rejected" and (code := codes.get(refused.text.rpartition(" ")[2])):
         return CallRefused(code, refused.text)

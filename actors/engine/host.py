@@ -1,4 +1,4 @@
-"""What the company sessions of one engine process share."""
+"""State that the company sessions of one engine process share."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ _BOOT_ID: Final = Path("/proc/sys/kernel/random/boot_id")
 
 
 def boot_of_this_machine(path: Path = _BOOT_ID) -> str:
-    """Another one after each start of the machine; after each call where the kernel does not say."""
+    """Return an id of the machine's present boot; a new one at each call when the kernel gives none."""
     try:
         return path.read_text().strip()
     except OSError:
@@ -28,7 +28,7 @@ def boot_of_this_machine(path: Path = _BOOT_ID) -> str:
 @final
 @dataclass(slots=True, kw_only=True)
 class Host:
-    """The loaded library and the process's books."""
+    """The loaded library and the process's accounts of its clients."""
 
     library: WhatsAppLibrary
     sqlite: Sqlite
@@ -36,26 +36,26 @@ class Host:
     devices: Path
     max_companies: int
     reserve: Reserve
-    """Room for those who have to finish when there is none."""
+    """Disk space that is released when the disk is full, so that clients can finish their writes."""
     whatsapp_version: str = ""
-    """What its clients announce; empty when the library does not say."""
+    """The version its clients announce; empty when the library does not say."""
     version_fault: str = ""
-    """Why that is not what the daemon wanted."""
+    """Why that is not the version the daemon wanted."""
     client_map_lock: ClientMapLock = field(default_factory=ClientMapLock)
     boot: str = field(default_factory=boot_of_this_machine)
     companies: set[str] = field(default_factory=set[str])
     clients_made: int = 0
     clients_ended: int = 0
     stuck_clients: list[tuple[str, Client]] = field(default_factory=list[tuple[str, Client]])
-    """Clients whose thread is still in the library though they were stopped, with their companies."""
+    """Stopped clients whose thread is still in the library, with their companies."""
 
     def next_client_name(self, company_id: str) -> str:
-        """A name the library has never had."""
+        """Return a client name that this process has not used before."""
         self.clients_made += 1
         return f"{company_id}#{self.clients_made}"
 
     def note_ended(self, company_id: str, client: Client) -> None:
-        """A client was stopped, or is stuck."""
+        """Note that a client was stopped or is stuck."""
         self.clients_ended += 1
         if not client.has_returned:
             self.stuck_clients.append((company_id, client))
@@ -71,5 +71,5 @@ class Host:
         return any(company == company_id and not client.has_left for company, client in self.stuck_clients)
 
     def path_of(self, company_id: str) -> Path:
-        """The company's device file."""
+        """Return the path of the company's device file."""
         return self.devices / f"{company_id}.db"

@@ -1,7 +1,7 @@
 """How long a company may stay with WhatsApp without a word from its daemon.
 
-A daemon that is stopped or hangs cannot drop its sockets before another one may take its companies over; this process, which holds
-them, can.
+A daemon that is stopped or hangs cannot close its sockets before another daemon may take its companies over. This process holds the
+sockets, and can.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ import trio
 
 @final
 class LeaseDeadline:
-    """Counts by the machine's monotonic clock, which the daemon shares."""
+    """A deadline on the machine's monotonic clock, which the daemon shares."""
 
     def __init__(self, until: float | None, *, clock: Callable[[], float] = time.monotonic) -> None:
         self._until = float("inf") if until is None else until
@@ -23,12 +23,12 @@ class LeaseDeadline:
         self._extended = trio.Event()
 
     def extend(self, until: float) -> None:
-        """The company is ours until then; never shortens."""
+        """Move the deadline to ``until``; an earlier time changes nothing."""
         self._until = max(self._until, until)
         self._extended.set()
 
     async def wait_expired(self) -> None:
-        """Return when the time is over."""
+        """Return when the deadline has passed."""
         while (left_s := self._until - self._clock()) > 0:
             self._extended = trio.Event()
             with trio.move_on_after(left_s):

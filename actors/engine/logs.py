@@ -1,4 +1,4 @@
-"""What the engine process says on its standard error: one redacted JSON object a line, ``{"level", "company", "logger", "text"}``."""
+"""The engine process's standard error: one redacted JSON object per line, ``{"level", "company", "logger", "text"}``."""
 
 from __future__ import annotations
 
@@ -15,12 +15,12 @@ STDERR: Final = 2
 
 WINDOW_S: Final = 60.0
 LINES_A_WINDOW: Final = 120
-"""A company's lines a minute; a peer that provokes warnings must not fill the log."""
+"""The most lines of a company per minute: a peer that provokes warnings must not fill the log."""
 
 
 @final
 class EngineLog:
-    """For one company, or (``company`` empty) for the process. Any thread may use it."""
+    """The log of one company, or (``company`` empty) of the process. Any thread may use it."""
 
     def __init__(self, company: str = "", *, clock: Callable[[], float] = time.monotonic) -> None:
         self._company = company
@@ -40,7 +40,7 @@ class EngineLog:
         self._write("error", "engine", text)
 
     def library(self, level: str, logger: str, text: str) -> None:
-        """A line of whatsmeow's own log."""
+        """Print a line of whatsmeow's own log."""
         self._write("error" if level == "ERROR" else "warning", f"whatsmeow/{logger}", text)
 
     def _write(self, level: str, logger: str, text: str) -> None:
@@ -62,10 +62,10 @@ class EngineLog:
             self._lost += 1
 
     def _print(self, level: str, logger: str, text: str, **facts: int) -> bool:
-        """Whether it was printed; the daemon may not read (`actors.engine.process.unblock_stderr`)."""
+        """Print a line; return False when it was dropped because the daemon does not read (`actors.engine.process.unblock_stderr`)."""
         line = msgspec.json.encode({"level": level, "company": self._company, "logger": logger, "text": text, **facts})
         try:
-            # One write a line: lines of different threads do not mix, and nothing waits in a buffer when the process ends.
+            # One write per line: lines of different threads do not mix, and nothing is left in a buffer when the process ends.
             os.write(STDERR, line + b"\n")
         except OSError:
             return False

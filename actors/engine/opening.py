@@ -38,7 +38,7 @@ class Refusal(Exception):
 
 @dataclass(slots=True)
 class AuthState:
-    """What the daemon sent."""
+    """The auth state that the daemon sent."""
 
     creds: bytes | None
     keys: list[tuple[str, str, bytes]]
@@ -46,7 +46,7 @@ class AuthState:
 
 @dataclass(frozen=True, slots=True)
 class Ready:
-    """An open device file and where shipping goes on."""
+    """An open device file and the position from which shipping continues."""
 
     file: DeviceFile
     position: int
@@ -55,18 +55,18 @@ class Ready:
 
 @dataclass(frozen=True, slots=True)
 class _Found:
-    """What lies at the device file's place."""
+    """What is at the device file's path."""
 
     file: DeviceFile | None
     fault: Fault | None
-    """Why it cannot be used as it is; None when it can."""
+    """Why the file cannot be used as it is; None when it can."""
     why: str = ""
     event_spool: Sequence[Item] = ()
-    """Of a damaged file: the events that could be read."""
+    """For a damaged file, the events that could be read from it."""
 
 
 async def open_device(host: Host, request: Open, send: Send, receive: Receive, log: EngineLog) -> Ready:
-    """Lead the dialogue up to and including `Opened`; `Refusal` when it cannot end well."""
+    """Conduct the dialogue up to and including `Opened`. Raise `Refusal` when the company cannot be opened."""
     try:
         ready = await _prepare(host, request, send, receive, log)
     except UnknownSchema as error:
@@ -85,7 +85,7 @@ async def open_device(host: Host, request: Open, send: Send, receive: Receive, l
 
 
 def refusal_of(error: BaseException, devices: Path) -> Refusal:
-    """For a file in ``devices`` that could not be made, written or removed."""
+    """Return the refusal for a file in ``devices`` that could not be made, written or removed."""
     if (reason := reason_of(error, devices)) is not None:
         return Refusal("storage_full", reason)
     return Refusal("device_unusable", f"the device file cannot be made: {error}")
@@ -145,7 +145,7 @@ def _inspect(host: Host, request: Open) -> _Found:
 
 
 def _keep(file: DeviceFile, fault: Fault, request: Open, state: AuthState, log: EngineLog) -> Ready | None:
-    """The file that is there, when it knows more than the record does and Postgres is to learn it."""
+    """Keep the existing file when it knows more than the record, so that Postgres learns it; None when the file must be rebuilt."""
     if _is_unrecorded(file, fault, state):
         log.caution(
             "Postgres knows nothing of this company, but the device file holds a device it never heard of: keeping the file"
@@ -161,7 +161,7 @@ def _keep(file: DeviceFile, fault: Fault, request: Open, state: AuthState, log: 
 
 
 def _is_unrecorded(file: DeviceFile, fault: Fault, state: AuthState) -> bool:
-    """A device was linked while Postgres was away, and the daemon ended before anything of this file was committed."""
+    """Whether a device was linked while Postgres was away, and the daemon ended before anything of this file was committed."""
     return fault == "foreign" and state.creds is None and not file.is_announced() and file.identity() is not None
 
 

@@ -19,12 +19,13 @@ _M_ARENA_MAX: Final = -8
 
 
 def share_arenas() -> None:
-    """The C library would give each of hundreds of threads a heap of its own, and none gives back what another one freed."""
+    """Have all threads share few heaps: the C library would give each of hundreds of threads its own, and memory that another thread
+    freed would not be returned."""
     ctypes.CDLL(None).mallopt(_M_ARENA_MAX, 2)
 
 
 def parse(arguments: Sequence[str] | None) -> argparse.Namespace:
-    """The command line."""
+    """Read the command line."""
     parser = argparse.ArgumentParser(
         prog="python -m actors.engine.process", description="wasup's engine process; started by the daemon."
     )
@@ -44,16 +45,16 @@ def parse(arguments: Sequence[str] | None) -> argparse.Namespace:
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Run until told to end; the exit status."""
+    """Run until ordered to end; return the exit status."""
     options = parse(arguments)
-    os.umask(0o077)  # SQLite makes its files, and those beside them, for all to read
+    os.umask(0o077)  # else SQLite makes its files readable for all users
     die_with_parent(options.parent)
     silence_stdout()
     unblock_stderr()
     raise_file_limit()
     share_arenas()
 
-    # Not before: loading takes a third of a second and the parent may be gone by then.
+    # Imported here: loading takes a third of a second, and the parent may be gone by then.
     from actors.engine.running import run
 
     return run(options)

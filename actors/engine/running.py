@@ -22,7 +22,7 @@ from config.reserve import Reserve
 
 
 def run(options: argparse.Namespace) -> int:
-    """Serve until told to end; the exit status."""
+    """Serve until ordered to end; return the exit status."""
     log = EngineLog()
     try:
         host = make_host(options)
@@ -33,7 +33,7 @@ def run(options: argparse.Namespace) -> int:
 
 
 def make_host(options: argparse.Namespace) -> Host:
-    """Load the library and see that its schema is the one we know."""
+    """Load the library and check that its schema is the one we know."""
     options.devices.mkdir(mode=0o700, parents=True, exist_ok=True)
     library = Library()
     sqlite = Sqlite(library.path)
@@ -52,7 +52,7 @@ def make_host(options: argparse.Namespace) -> Host:
 
 
 def _announced(library: Library, wanted: str) -> tuple[str, str]:
-    """Have the library announce the wanted version; what it announces, and why it is another one."""
+    """Have the library announce the wanted version. Return what it announces, and why that is another version (or empty)."""
     try:
         return announce(library.path, wanted), ""
     except EngineError as error:
@@ -60,7 +60,7 @@ def _announced(library: Library, wanted: str) -> tuple[str, str]:
 
 
 def _own_version(library: Library) -> str:
-    """What the library announces by itself; empty where it is not found."""
+    """Return the version that the library announces by itself; empty when it is not found."""
     try:
         return own_version(library.path)
     except EngineError:
@@ -86,7 +86,7 @@ class Running:
             await self._ending.asked.wait()
             await self._end_in_order(server)
             if self._host.companies:
-                os._exit(self._ending.status)  # the library holds somebody up; everything that matters is on disk
+                os._exit(self._ending.status)  # a thread is stuck in the library; everything that matters is on disk
             nursery.cancel_scope.cancel()
         return self._ending.status
 

@@ -1,4 +1,4 @@
-"""The WebSocket connections an engine process serves: one for control, one a company."""
+"""The WebSocket connections an engine process serves: one for control, one per company."""
 
 from __future__ import annotations
 
@@ -45,14 +45,14 @@ from config.company_id import is_company_id
 HANDSHAKE_S: Final = 10.0
 OPEN_WITHIN_S: Final = 30.0
 TAKE_OVER_S: Final = 15.0
-"""How long a new connection for a company waits for the earlier one to be taken down."""
+"""How long a new connection for a company waits for the earlier one to be closed."""
 LOCK_EVERY_S: Final = 0.1
 OUTGOING: Final = 32
 FINISH_S: Final = 1.0
 
 
 class ConnectionEnded(Exception):
-    """The other side is gone, or sent what is no message."""
+    """The other side is gone, or sent something that is not a message."""
 
 
 _GONE: Final = (
@@ -77,7 +77,7 @@ class Socket:
         await self._outgoing.send(message)
 
     async def receive(self) -> ToEngine:
-        """The next message; `ConnectionEnded` when there will be none."""
+        """Return the next message. Raise `ConnectionEnded` when there will be none."""
         try:
             frame = await self._websocket.get_message()
             return decode_to_engine(frame if isinstance(frame, bytes) else frame.encode())
@@ -87,7 +87,7 @@ class Socket:
             raise ConnectionEnded(f"not a message: {error}") from error
 
     async def write(self) -> None:
-        """The writer's task; ends after `finish`."""
+        """Write queued messages until `finish`; this is the writer's task."""
         try:
             async for message in self._waiting:
                 await self._websocket.send_message(encode(message))
@@ -98,7 +98,7 @@ class Socket:
             self._written.set()
 
     async def finish(self) -> None:
-        """Write what is queued, then close; sending is an error from here on. Bounded."""
+        """Write what is queued, then close; bounded. Sending is an error from here on."""
         with trio.move_on_after(FINISH_S):
             await self._outgoing.aclose()
             await self._written.wait()
@@ -119,7 +119,7 @@ class Server:
         self._log = EngineLog()
 
     async def serve(self, *, task_status: trio.TaskStatus[None]) -> None:
-        """Listen at the path, whose directory the parent made for nobody else."""
+        """Listen at the path; the parent made its directory for this user alone."""
         listener = await listen_at(self._path)
         task_status.started()
         await trio.serve_listeners(self._handle, [listener])
@@ -132,7 +132,7 @@ class Server:
                 finally:
                     nursery.cancel_scope.cancel()
         except* _GONE:
-            pass  # the other side went away: everything of this connection has been taken down
+            pass  # the other side went away: everything of this connection has been closed
         except* Exception as group:  # noqa: BLE001 - one company's fault must not reach the others; the daemon sees its connection end
             self._log.failure(f"a connection failed: {_describe(group)}")
         finally:
@@ -210,7 +210,7 @@ class Server:
             await socket.finish()
 
     async def _serve_while_writable(self, socket: Socket, request: Open, ready: Ready, log: EngineLog) -> None:
-        """Where a write that failed ends the connection, the daemon hears why: `Refusal`."""
+        """Serve the company. Raise `Refusal`, whose reason the daemon gets, when a failed write ends the connection."""
         fault: BaseException | None = None
         try:
             await self._serve_company(socket, request, ready, log)
@@ -245,7 +245,7 @@ class Server:
 
     @asynccontextmanager
     async def _place(self, company_id: str) -> AsyncGenerator[None]:
-        """One connection a company; the next waits for the one before it to be taken down."""
+        """Hold the company's only connection; wait (bounded) for the one before to be closed."""
         with trio.move_on_after(TAKE_OVER_S):
             while company_id in self._closed:
                 await self._closed[company_id].wait()
@@ -284,7 +284,7 @@ async def _take(lock: FileLock, company_id: str) -> None:
 
 
 def _describe(group: BaseExceptionGroup[Exception]) -> str:
-    """Type, text and place of the first error, for the log."""
+    """Return type, text and place of the first error, for the log."""
     error: BaseException = group
     while isinstance(error, BaseExceptionGroup):
         error = error.exceptions[0]

@@ -31,17 +31,17 @@ NEXT_CODE_S: Final = 20.0
 OFFER_WITHIN_S: Final = 30.0
 LOGIN_WITHIN_S: Final = 50.0
 LOGIN_AFTER_PAIRING_S: Final = 30.0
-"""The library restarts its socket after linking by itself; when that fails it says nothing, ever."""
+"""After linking, the library restarts its socket by itself; when that fails it never reports it."""
 
 KEEP_ALIVE_LOST_S: Final = 100.0
-"""Unanswered for so long, the connection counts as lost: before the library would begin to reconnect by itself, at 180 s."""
+"""A connection whose keep-alives stay unanswered this long counts as lost, before the library reconnects by itself at 180 s."""
 
 _KEPT_WHILE_UNLINKED: Final = frozenset({"outdated", "temporary_ban", "storage_full"})
 
 
 @final
 class Session:
-    """`run` is its task; the methods for the daemon's calls (actors/engine/calls.py) may be used beside it."""
+    """`run` is its task; the methods for the daemon's calls (actors/engine/calls.py) may be used while it runs."""
 
     def __init__(
         self,
@@ -90,7 +90,7 @@ class Session:
     # --- for the calls ------------------------------------------------------------------------------------------------
 
     async def connect(self) -> None:
-        """Start a client, unless one runs; `CallRefused` when an earlier one never let go."""
+        """Start a client unless one runs. Raise `CallRefused` when an earlier client is stuck in the library."""
         async with self._life:
             if self._client is not None:
                 return
@@ -102,24 +102,24 @@ class Session:
             await self._start_client()
 
     async def disconnect(self) -> None:
-        """Stop the client, if one runs, and ship what it left."""
+        """Stop the client, if one runs, and ship what remains."""
         async with self._life:
             await self._stop_client()
         await self.shipper.ship()
 
     async def logged_out(self) -> None:
-        """This device was unlinked on request: nothing of the file is shipped any more."""
+        """Note that this device was unlinked on request: nothing of the file is shipped any more."""
         async with self._life:
             await self._stop_client()
             await self._end_file(Ending("logged_out", 401, "logged out on request"))
 
     def write_failed(self, fault: WriteFault) -> None:
-        """The file could not be written beside the client: it leaves WhatsApp, if it is there."""
+        """Have the client leave WhatsApp, if it is connected, because a write of ours to the file failed."""
         if self._client is not None and self._nursery is not None:
             self._nursery.start_soon(trio.to_thread.run_sync, self._client.write_failed, str(fault))
 
     def client(self) -> Client:
-        """The running client; `CallRefused` with `not_connected` when there is none."""
+        """Return the running client. Raise `CallRefused` with `not_connected` when there is none."""
         if self._client is None or self._ending is not None:
             raise CallRefused("not_connected", "there is no connection to WhatsApp")
         return self._client
@@ -128,17 +128,17 @@ class Session:
         return await trio.to_thread.run_sync(self.file.identity) is not None
 
     async def note_round_trip(self) -> None:
-        """A ping came back: whatsmeow's own keep-alives count as working again."""
+        """Count whatsmeow's own keep-alives as working again, because a ping came back."""
         if self._keep_alive_failed:
             self._keep_alive_failed = False
             await self._send(KeepAlive(ok=True))
 
     async def words_for(self, fault: WriteFault) -> str:
-        """Why the file system took no write."""
+        """Return in plain words why the file system took no write."""
         return await trio.to_thread.run_sync(words_for, str(fault), self._host.devices)
 
     async def _require_room(self) -> None:
-        """Write what could not be written before, and see that the file can be; `CallRefused` with `storage_full` when it cannot."""
+        """Write the unsaved events and check that the file takes writes. Raise `CallRefused` with `storage_full` when it does not."""
         try:
             await trio.to_thread.run_sync(self._save)
             await trio.to_thread.run_sync(self.file.require_writable)
@@ -153,7 +153,7 @@ class Session:
             del self._unsaved[0]
 
     async def _end_file(self, ending: Ending) -> None:
-        """Note that the device is gone. Without room for that the daemon's record, which is archived, says so alone."""
+        """Note in the file that the device is gone. When the disk is full, only the daemon's archived record shows it."""
         with contextlib.suppress(WriteFault):
             await trio.to_thread.run_sync(self.file.end, ending)
 
@@ -204,12 +204,10 @@ class Session:
     async def _close(self) -> None:
         await self._stop_client()
         if self._unsaved:
-            # Where it fails, WhatsApp, which has heard of none of it, delivers it again.
+            # When this fails, WhatsApp delivers the events again, since they were never acknowledged.
             with contextlib.suppress(WriteFault, OSError):
                 await trio.to_thread.run_sync(self._save)
-        if not self._host.has_stuck_client(
-            self._request.company_id
-        ):  # a stuck client may still want to write its events
+        if not self._host.has_stuck_client(self._request.company_id):  # a stuck client may still write its events
             await trio.to_thread.run_sync(self.file.close)
 
     def _store(self, event: events.Incoming) -> None:
@@ -230,10 +228,10 @@ class Session:
         return reason
 
     def _make_durable(self, durable: threading.Event) -> None:
-        """On the library's thread; whoever waits does not wait for ever."""
+        """Runs on the library's thread, which waits for ``durable`` only until its client is stopped."""
         seen: Load | None = None
-        with contextlib.suppress(SqliteError):  # then it is looked for again
-            # Here, where it may block: going to another thread for it costs more than the look.
+        with contextlib.suppress(SqliteError):  # `ship` reads the file again
+            # On this thread, which may block: changing threads costs more than the read.
             seen = self.shipper.look()
             if self.shipper.pass_reserved(seen):
                 durable.set()
@@ -263,7 +261,7 @@ class Session:
                     self._finish_soon(client)
 
     async def _next_signal(self, client: Client) -> Signal:
-        """What the client says next, or that it has said nothing for too long."""
+        """Return the client's next signal, or a `Closing` when none has come by the deadline."""
         with trio.move_on_at(self._deadline):
             return await client.signals.get()
         self._deadline = float("inf")
@@ -273,7 +271,7 @@ class Session:
         return self._hint.code if self._hint is not None else 0
 
     def _note_ending(self, signal: Signal) -> bool:
-        """Whether the signal is about the connection's end; if so it is kept as far as it says more than what was known."""
+        """Whether the signal is about the connection's end; if so, the more specific of it and the earlier ones is kept."""
         closing: Closing | None
         match signal:
             case Hint():
@@ -348,7 +346,7 @@ class Session:
         self._nursery.start_soon(partial(self._finish, client))
 
     async def _finish(self, client: Client) -> None:
-        """The connection ended: stop the client before the library reconnects by itself, and report the most telling reason."""
+        """Stop the client before the library reconnects by itself, and report the most specific reason for the connection's end."""
         async with self._life:
             if self._client is not client or self._ending is None:
                 return

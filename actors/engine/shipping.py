@@ -1,8 +1,8 @@
-"""Takes a device file's journal and event spool to the daemon, in the order that keeps its promises.
+"""Sends a device file's journal and event spool to the daemon, in the order that durability needs.
 
-Changed keys go before anything that rests on them: an `OutboxEvent` follows the deltas up to its position, and whoever answers a call
-or reports a pairing calls `ship` first and names the position it returned. What is reserved in the record already is not sent again
-(actors/engine/device/reservations.py): the daemon never hears of those positions.
+Changed keys go before anything that depends on them: an `OutboxEvent` follows the deltas up to its position. Code that answers a call
+or reports a pairing calls `ship` first and names the position it returned. Keys that are reserved in the record are not sent again
+(actors/engine/device/reservations.py): the daemon never hears of their positions.
 """
 
 from __future__ import annotations
@@ -24,38 +24,38 @@ from actors.engine.logs import EngineLog
 from actors.engine.protocol.messages import FromEngine, JournalDelta, KeyRow, OutboxEvent
 
 SWEEP_S: Final = 10.0
-"""The library may write at any time without an event of ours: so the journal is looked at this often anyhow."""
+"""The journal is read at least this often, since the library may write without an event of ours."""
 
 DELTAS_AHEAD: Final = 64
-"""So many deltas may be on their way uncommitted; then new changes wait in the journal, where they cost nothing."""
+"""The most uncommitted deltas on their way; beyond this, changes wait in the journal, where they cost nothing."""
 
 EVENTS_AHEAD: Final = 500
 
 CUT_AGAIN_S: Final = 5.0
-"""After a cut that the file system did not take."""
+"""The pause after a cut that the file system refused."""
 
 CUT_EVERY_S: Final = 0.5
-"""What Postgres has may stay in the journal for so long: cutting takes the file's write lock, which the library wants for its messages."""
+"""The least time between two cuts: cutting takes the file's write lock, which the library needs for its messages."""
 
 
 @dataclass(frozen=True, slots=True)
 class Load:
-    """What one look at the file found."""
+    """What one read of the file found."""
 
     batch: Batch | None
-    """Without what is reserved already."""
+    """The changed keys without those that are reserved already."""
     reserved: dict[str, Reservation]
-    """What the batch reserves."""
+    """The reservations that the batch makes."""
     position: int
-    """What lies beyond it was looked for."""
+    """The journal was read beyond this position."""
     number: int
-    """The same for events."""
+    """The event spool was read beyond this number."""
     events: list[Item]
 
 
 @final
 class Shipper:
-    """One for an open device file; `run` is its task."""
+    """Ships one open device file; `run` is its task."""
 
     def __init__(
         self,
@@ -89,7 +89,7 @@ class Shipper:
     async def run(self, write_failed: Callable[[WriteFault], None] = lambda fault: None) -> None:
         """Ship whenever `wake` is called, and every `SWEEP_S`; cut what was acknowledged.
 
-        A cut that the file system does not take is told to ``write_failed`` and tried again: shipping goes on without it.
+        A cut that the file system refuses is reported to ``write_failed`` and tried again; shipping goes on meanwhile.
         """
         self._write_failed = write_failed
         while True:
@@ -104,14 +104,14 @@ class Shipper:
                 await self._tidy()
 
     def wake(self) -> None:
-        """Something may have changed."""
+        """Have `run` look for changes."""
         self._has_changed = True
         self._wanted.set()
 
     async def ship(self, seen: Load | None = None) -> int:
-        """Send everything that is there by now; the journal position up to which the daemon has been told: all beyond it is reserved.
+        """Send everything written so far. Return the journal position of the last delta sent; everything beyond it is reserved.
 
-        ``seen`` is what `look` found: then what came after it may stay behind.
+        ``seen`` is what `look` found: then later changes may be left for the next time.
         """
         async with self._turn:
             await self._ship_base()
@@ -120,7 +120,7 @@ class Shipper:
                 load = seen if seen is not None and is_fresh else await trio.to_thread.run_sync(self.look)
                 seen = None
                 if load.batch is not None and load.batch.is_needed and len(self._underway) >= DELTAS_AHEAD:
-                    await self._acknowledged.wait()  # and look again: what changed meanwhile becomes one delta
+                    await self._acknowledged.wait()  # then read again: all changes since become one delta
                     continue
                 if load.batch is not None:
                     await self._ship_batch(load.batch, load.reserved)
@@ -129,13 +129,13 @@ class Shipper:
                     return self._told
 
     async def ship_to(self, position: int) -> int:
-        """Send everything up to ``position`` of the journal, which is often done already; a position up to which the daemon was told."""
+        """Send the journal up to ``position`` unless that is done already. Return the journal position of the last delta sent."""
         return self._told if self._position >= position else await self.ship()
 
     def pass_reserved(self, seen: Load) -> bool:
-        """Whether everything the library had written by then only took what Postgres has reserved; on any thread.
+        """Whether everything the library had written when ``seen`` was read only used keys that Postgres has reserved; on any thread.
 
-        Then nothing need be waited for. What is on its way uncommitted may be what it took: so that is waited for whatever it is.
+        Then nothing need be waited for. False while any delta is uncommitted, since that delta may hold the reservation.
         """
         if self._base or (seen.batch is not None and seen.batch.is_needed) or self._committed < self._told:
             return False
@@ -149,7 +149,7 @@ class Shipper:
             await self._acknowledged.wait()
 
     def committed(self, position: int) -> None:
-        """Postgres has everything up to ``position``."""
+        """Note that Postgres has everything up to ``position``."""
         self._committed = max(self._committed, position)
         is_known = self._to_cut is not None
         self._to_cut = max(self._to_cut or 0, position)
@@ -159,7 +159,7 @@ class Shipper:
             self._wanted.set()
 
     def events_stored(self, number: int) -> None:
-        """The event log has everything up to ``number``."""
+        """Note that the event log has everything up to ``number``."""
         self._stored = max(self._stored or 0, number)
         self._events_underway = [waiting for waiting in self._events_underway if waiting > number]
         if self._holds_events_back:
@@ -172,8 +172,8 @@ class Shipper:
         self._acknowledged = trio.Event()
 
     def look(self) -> Load:
-        """What is there to be sent; on any thread but trio's, since it reads the file."""
-        # The events come from an earlier moment than the batch, so that a whole batch has all that they rest on.
+        """Read what there is to send; on any thread but trio's, since it reads the file."""
+        # Events are read before the batch, so that a complete batch has every key they depend on.
         position, number = self._position, self._number
         events = self._file.event_spool.read(number)
         batch = self._file.journal.read(position)
@@ -196,7 +196,7 @@ class Shipper:
 
     async def _tell(self, batch: Batch) -> None:
         keys = tuple(KeyRow(*change) for change in batch.changes)
-        before, self._told = self._told, batch.position  # at once: `pass_reserved` must not pass by what is being sent
+        before, self._told = self._told, batch.position  # before sending: `pass_reserved` must wait for it
         try:
             await self._send(JournalDelta(position=batch.position, creds=batch.creds, keys=keys))
         except BaseException:
@@ -209,7 +209,7 @@ class Shipper:
             self._position = max(self._position, position)
 
     async def _ship_events(self, load: Load) -> bool:
-        """Send the events that rest on nothing unshipped; True when it is worth looking again at once."""
+        """Send the events that depend on nothing unshipped; return True when the file should be read again at once."""
         self._holds_events_back = False
         for item in load.events:
             if len(self._events_underway) >= EVENTS_AHEAD:
@@ -230,7 +230,7 @@ class Shipper:
     async def _tidy(self) -> None:
         position = self._take_cut()
         number, self._stored = self._stored, None
-        # With nothing under way nothing is left in the journal that could be worth compacting.
+        # With no delta under way, the journal has nothing left to compact.
         if position is not None or number is not None or self._underway:
             try:
                 await trio.to_thread.run_sync(self._tidy_now, position, number, bool(self._underway))
@@ -246,7 +246,7 @@ class Shipper:
         self._may_cut_at = trio.current_time() + CUT_AGAIN_S
 
     def _take_cut(self) -> int | None:
-        """Up to where the journal is to be cut now, if at all."""
+        """Return the position up to which to cut the journal now; None for no cut."""
         now = trio.current_time()
         if self._to_cut is None or now < self._may_cut_at:
             return None
@@ -255,7 +255,7 @@ class Shipper:
         return position
 
     def _tidy_now(self, position: int | None, number: int | None, compact: bool) -> None:
-        """On a thread, in one go: each change of threads costs as much as the work itself."""
+        """Do all of it in one call on a worker thread: each change of threads costs as much as the work itself."""
         if position is not None:
             self._file.cut(position)
         if number is not None:

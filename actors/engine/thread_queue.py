@@ -1,4 +1,4 @@
-"""A bounded queue from the library's threads into trio that loses nothing: a full one makes the library's thread wait."""
+"""A bounded queue from the library's threads into trio that loses nothing: when it is full, the library's thread waits."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ T = TypeVar("T")
 
 @final
 class ThreadQueue(Generic[T]):
-    """Made inside trio. `put` is for foreign threads, everything else for trio's."""
+    """Make it inside trio. `put` is for other threads, everything else for trio's."""
 
     def __init__(self, capacity: int) -> None:
         self._capacity = capacity
@@ -24,7 +24,7 @@ class ThreadQueue(Generic[T]):
         self._closed = False
 
     def put(self, item: T) -> bool:
-        """Hand over, waiting for room as long as needed; False when the queue was closed instead."""
+        """Put an item, waiting for room as long as needed; return False when the queue was closed instead."""
         with self._room:
             self._room.wait_for(lambda: self._closed or len(self._items) < self._capacity)
             if self._closed:
@@ -37,7 +37,7 @@ class ThreadQueue(Generic[T]):
         return True
 
     async def get(self) -> T:
-        """The next item, in the order of `put`."""
+        """Return the next item, in the order of `put`."""
         while True:
             item = self.get_nowait()
             if item is not None:
@@ -47,7 +47,7 @@ class ThreadQueue(Generic[T]):
                 await self._filled.wait()
 
     def get_nowait(self) -> T | None:
-        """The next item, None when there is none."""
+        """Return the next item; None when there is none."""
         with self._room:
             if not self._items:
                 return None
@@ -60,7 +60,7 @@ class ThreadQueue(Generic[T]):
         return self._closed
 
     def close(self) -> None:
-        """Let waiting threads go; what is queued can still be taken."""
+        """Release waiting threads; queued items can still be taken."""
         with self._room:
             self._closed = True
             self._room.notify_all()

@@ -1,4 +1,4 @@
-"""What a message can be beside plain text, as it is handed from the API to the engine."""
+"""The contents of a message beside plain text, as the API hands them to the engine."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ MediaKind = Literal["image", "video", "audio", "document", "sticker"]
 
 
 class Content(msgspec.Struct, frozen=True, tag_field="t", forbid_unknown_fields=True):
-    """Base of the kinds."""
+    """Base of the kinds of content."""
 
 
 class StoredFile(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -22,18 +22,18 @@ class StoredFile(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_field
     file_sha256: bytes
     file_enc_sha256: bytes
     size: int
-    """Bytes of the plain file."""
+    """Size of the plain file in bytes."""
     url: str = ""
     mimetype: str = ""
     file_name: str = ""
     seconds: int = 0
-    """Of audio and video, 0 when it is not known."""
+    """Length of audio and video; 0 when not known."""
     codec: str = ""
-    """Of the sound, in FFmpeg's words; empty when it is not known."""
+    """Codec of the sound by FFmpeg's name; empty when not known."""
     width: int = 0
     height: int = 0
     thumbnail: bytes = b""
-    """A small JPEG of pictures and films."""
+    """A small JPEG, for pictures and films."""
     animated: bool = False
     """A sticker that moves."""
 
@@ -44,7 +44,7 @@ class Media(Content, frozen=True, tag="media"):
     file: StoredFile
     caption: str = ""
     voice: bool = False
-    """Audio that is shown as a voice note."""
+    """Show the audio as a voice note."""
 
 
 class Location(Content, frozen=True, tag="location"):
@@ -63,15 +63,15 @@ class Poll(Content, frozen=True, tag="poll"):
     question: str
     options: tuple[str, ...]
     selectable: int
-    """How many options one may choose; 0: any number."""
+    """How many options a voter may choose; 0: any number."""
 
 
 class Reaction(Content, frozen=True, tag="reaction"):
     message_id: str
     emoji: str
-    """Empty: takes an earlier reaction back."""
+    """The reaction; empty: take an earlier reaction back."""
     sender: str | None
-    """Full JID of who wrote the message; None: this company."""
+    """Full JID of the message's author; None: this company."""
 
 
 class Edit(Content, frozen=True, tag="edit"):
@@ -82,11 +82,11 @@ class Edit(Content, frozen=True, tag="edit"):
 
 
 class Delete(Content, frozen=True, tag="delete"):
-    """Takes a message back for everybody."""
+    """Deletes a message for all members of the chat."""
 
     message_id: str
     sender: str | None
-    """Full JID of who wrote it (an admin may delete others' messages in a group); None: this company."""
+    """Full JID of its author (an admin may delete others' messages in a group); None: this company."""
 
 
 AnyContent = Media | Location | Contact | Poll | Reaction | Edit | Delete

@@ -1,4 +1,4 @@
-"""What the daemon and an engine process say to each other.
+"""The messages between the daemon and an engine process.
 
 One trio-websocket over the engine's Unix socket per company, resource ``/company/<companyId>``; one more, ``/control``, for the
 EngineActor. Every frame is one MessagePack-encoded message of this module. The daemon speaks first on a company connection: `Open`.
@@ -67,7 +67,7 @@ from actors.linker.protocol import PasskeyWanted as PasskeyWanted
 MAX_FRAME_BYTES: int = 16 * 1024 * 1024
 """Larger frames end the connection. A whole auth state (1,313 keys) is about 0.6 MB."""
 MAX_CONTROL_BYTES: int = 1024 * 1024
-"""The same on /control, where the longest message names 1,000 companies in 65 KB."""
+"""The same limit on /control, where the longest message names 1,000 companies in 65 KB."""
 
 
 class KeyRow(msgspec.Struct, frozen=True, array_like=True):
@@ -86,27 +86,27 @@ class Open(Message, frozen=True, tag=True):
 
     company_id: str
     file_id: str | None
-    """The device file Postgres knows about; None when it knows none."""
+    """The device file that Postgres knows; None when it knows none."""
     position: int
     """The journal position committed in Postgres for that file."""
     proxy: str | None = None
     """``http://host:port`` or ``socks5://host:port`` for this company's WhatsApp traffic."""
     device_name: str = "wasup"
     discard_file: bool = False
-    """Operator's `initialize` after a logout: forget whatever lies in the file."""
+    """An operator's `initialize` after a logout: discard the contents of the file."""
     lease_until: float | None = None
-    """Until when the company is this daemon's, by the machine's monotonic clock; `LeaseExtended` moves it. None: for ever."""
+    """The lease deadline on the machine's monotonic clock; `LeaseExtended` moves it. None: for ever."""
 
 
 class LeaseExtended(Message, frozen=True, tag=True):
-    """The company is this daemon's until then, by the machine's monotonic clock. When that passes without another of these, the engine
-    leaves WhatsApp and ends the connection by itself: a daemon that was stopped cannot say so."""
+    """Move the lease deadline to ``until`` on the machine's monotonic clock. When the deadline passes, the engine leaves WhatsApp and ends
+    the connection by itself, since a stopped daemon cannot order it to."""
 
     until: float
 
 
 class AuthStateChunk(Message, frozen=True, tag=True):
-    """The auth state in answer to `NeedAuthState`; ``last`` on the final chunk. No creds in any chunk: an unlinked company."""
+    """The auth state in answer to `NeedAuthState`; ``last`` on the final chunk. An unlinked company has no creds in any chunk."""
 
     creds: bytes | None
     keys: tuple[KeyRow, ...]
@@ -135,15 +135,15 @@ class SendText(Message, frozen=True, tag=True):
     text: str
     quoted: QuotedMessage | None = None
     timeout_s: float = 45.0
-    """`Failed` with code `timeout` after so long; it may still be sent then."""
+    """After this time the answer is `Failed` with code `timeout`; the message may still be sent."""
     mentions: tuple[str, ...] = ()
-    """Full JIDs of who is mentioned in the text."""
+    """Full JIDs of the accounts mentioned in the text."""
     expiration: int | None = None
     """Seconds until the message disappears; 0: never; None: as the chat's timer says."""
 
 
 class SendContent(Message, frozen=True, tag=True):
-    """Send anything else; in every other respect as `SendText`. `no_such_message` when the text of an unknown one is to change."""
+    """Send any other content; otherwise as `SendText`. `Failed` with `no_such_message` when an unknown message is to be edited."""
 
     call: int
     to: str
@@ -159,12 +159,12 @@ class QuotedMessage(msgspec.Struct, frozen=True):
 
     message_id: str
     sender: str
-    """Full JID of who wrote it."""
+    """Full JID of its author."""
     text: str = ""
 
 
 class Ping(Message, frozen=True, tag=True):
-    """A real round trip to WhatsApp (not a flag). Answered with `Done` or `Failed`."""
+    """Make a real round trip to WhatsApp. Answered with `Done` or `Failed`."""
 
     call: int
     timeout_s: float = 10.0
@@ -217,10 +217,10 @@ class Opened(Message, frozen=True, tag=True):
 
 
 class OpenRefused(Message, frozen=True, tag=True):
-    """Not possible here; the connection is closed after this.
+    """The company cannot be opened here; the engine closes the connection after this.
 
     ``code``: `engine_full`, `already_open`, `unknown_schema`, `bad_auth_state`, `storage_full` (the file system takes no writes; also
-    when that ends a connection later), `device_unusable`.
+    sent when that ends a connection later), `device_unusable`.
     """
 
     code: str
@@ -228,7 +228,7 @@ class OpenRefused(Message, frozen=True, tag=True):
 
 
 class JournalDelta(Message, frozen=True, tag=True):
-    """Present values of the keys that changed up to ``position``. To be committed in this order."""
+    """Present values of the keys that changed up to ``position``. Commit deltas in the order they come."""
 
     position: int
     creds: bytes | None
@@ -260,7 +260,7 @@ class Sent(Message, frozen=True, tag=True):
     timestamp: float
     """Unix seconds, WhatsApp's."""
     position: int
-    """Journal position that must be committed before the send counts as durable; an old one when its key was reserved."""
+    """Journal position that must be committed before the send counts as durable; an earlier one when the message's key was reserved."""
 
 
 class PairingCode(Message, frozen=True, tag=True):
@@ -296,7 +296,7 @@ class Connected(Message, frozen=True, tag=True):
 
 
 class Closed(Message, frozen=True, tag=True):
-    """The WhatsApp connection ended or was refused. What it means is the company actor's business (actors/company/disconnect_policy.py)."""
+    """The WhatsApp connection ended or was refused. The company actor decides what follows (actors/company/disconnect_policy.py)."""
 
     kind: Literal[
         "disconnected",
@@ -313,7 +313,7 @@ class Closed(Message, frozen=True, tag=True):
     """WhatsApp's code: 401, 402, 403, 405, 406, 409, 411, 413, 414, 415, 500, 501, 503, 515 …; 0 when it gave none."""
     text: str = ""
     expires_in_s: float | None = None
-    """temporary_ban: how long. For storage_full, which is our doing and not WhatsApp's, ``text`` is the reason in words."""
+    """The length of a temporary_ban. For storage_full, which does not come from WhatsApp, ``text`` is the reason in words."""
 
 
 class KeepAlive(Message, frozen=True, tag=True):
@@ -324,17 +324,17 @@ class KeepAlive(Message, frozen=True, tag=True):
 
 
 class OutboxEvent(Message, frozen=True, tag=True):
-    """Something an application wants to know, kept in the engine's event spool until `EventsStored`: WhatsApp will not send it again."""
+    """An event for applications, kept in the engine's event spool until `EventsStored`: WhatsApp will not send it again."""
 
     number: int
     type: str
-    """`message`, `receipt`, `undecryptable`, or `media`, which comes before the message that it belongs to and is for the daemon
+    """`message`, `receipt`, `undecryptable`, or `media`, which comes before the message it belongs to and is for the daemon
     alone (`MediaArrived`).
     """
     payload: bytes
-    """JSON object, exactly the event payload of spec.md."""
+    """A JSON object, exactly the event payload of spec.md."""
     position: int
-    """Journal position reached when it was received (its ratchet step): commit that first."""
+    """The journal position after the event's ratchet step: commit that first."""
 
 
 # --- /control ---------------------------------------------------------------------------------------------------------
@@ -346,9 +346,9 @@ class EngineHello(Message, frozen=True, tag=True):
     pid: int
     neonize: str
     whatsapp_version: str = ""
-    """What its clients announce to WhatsApp, like ``2.3000.1047769893``; empty when the library does not say."""
+    """The version its clients announce to WhatsApp, like ``2.3000.1047769893``; empty when the library does not say."""
     version_fault: str = ""
-    """Why that is not the version it was started with; empty when it is."""
+    """Why that is not the version the engine was started with; empty when it is."""
 
 
 class EngineStatisticsRequest(Message, frozen=True, tag=True):
@@ -363,11 +363,11 @@ class EngineStatistics(Message, frozen=True, tag=True):
     stale_clients: int = 0
     """Clients ended since the start. The library keeps their database handles until the process ends: 0.2 MB and 2 descriptors each."""
     stuck_clients: int = 0
-    """Of those, how many never returned from the library (a thread each)."""
+    """How many of those never returned from the library; each holds a thread."""
     descriptors: int = 0
     """Open file descriptors of the process."""
     descriptor_limit: int = 0
-    """The most it may have; 0: no limit that is known."""
+    """The most descriptors it may have; 0: no known limit."""
 
 
 class EngineShutdown(Message, frozen=True, tag=True):
@@ -387,28 +387,28 @@ FromEngine = (
 
 T = TypeVar("T")
 
-# msgspec reads a union of so many types anew at each call of its plain function, which takes a hundred times as long as a frame.
+# msgspec's plain function analyses a union of this size anew at each call, which takes a hundred times as long as decoding a frame.
 _TO_ENGINE: Final[msgspec.msgpack.Decoder[ToEngine]] = msgspec.msgpack.Decoder(ToEngine)
 _FROM_ENGINE: Final[msgspec.msgpack.Decoder[FromEngine]] = msgspec.msgpack.Decoder(FromEngine)
 
 
 def encode(message: Message) -> bytes:
-    """One frame."""
+    """Return the message as one frame."""
     return msgspec.msgpack.encode(message)
 
 
 def decode_to_engine(frame: bytes) -> ToEngine:
-    """Raises msgspec.ValidationError or msgspec.DecodeError for anything that is not a `ToEngine` message."""
+    """Read one frame. Raise msgspec.ValidationError or msgspec.DecodeError when it is not a `ToEngine` message."""
     return _decoded(_TO_ENGINE, frame)
 
 
 def decode_from_engine(frame: bytes) -> FromEngine:
-    """Raises msgspec.ValidationError or msgspec.DecodeError for anything that is not a `FromEngine` message."""
+    """Read one frame. Raise msgspec.ValidationError or msgspec.DecodeError when it is not a `FromEngine` message."""
     return _decoded(_FROM_ENGINE, frame)
 
 
 def _decoded(decoder: msgspec.msgpack.Decoder[T], frame: bytes) -> T:
     try:
         return decoder.decode(frame)
-    except RecursionError:  # what has no place in a message is skipped level by level
+    except RecursionError:  # msgspec skips unknown content by recursion
         raise msgspec.DecodeError("it nests too deep to be read") from None

@@ -1,6 +1,6 @@
 """Calls on a company beside linking and sending: files, numbers, groups, receipts, typing; and their answers.
 
-Part of actors/engine/protocol/messages.py, where the rules of the conversation are.
+Part of actors/engine/protocol/messages.py, which has the rules of the protocol.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ TypingState = Literal["composing", "recording", "paused"]
 
 
 class Upload(Message, frozen=True, tag=True):
-    """Encrypt the file at ``path`` and give it to WhatsApp. Answered with `Uploaded`; `upload_failed` when it is not taken."""
+    """Encrypt the file at ``path`` and upload it to WhatsApp. Answered with `Uploaded`; `Failed` with `upload_failed` when refused."""
 
     call: int
     path: str
@@ -27,7 +27,7 @@ class Upload(Message, frozen=True, tag=True):
 class Download(Message, frozen=True, tag=True):
     """Fetch a file, decrypt and check it, write it to ``path``. Answered with `Done`.
 
-    `Failed` with `media_gone` when WhatsApp does not have it any more, `download_failed` for everything else.
+    `Failed` with `media_gone` when WhatsApp does not have the file any more, `download_failed` for every other reason.
     """
 
     call: int
@@ -39,7 +39,7 @@ class Download(Message, frozen=True, tag=True):
 class CheckNumber(Message, frozen=True, tag=True):
     """Ask WhatsApp for the account of ``jid``, a person's. Answered with `NumberChecked`.
 
-    `Failed` with `no_such_recipient` for a hidden id whose number is not known.
+    `Failed` with `no_such_recipient` for a LID whose number is not known.
     """
 
     call: int
@@ -48,14 +48,14 @@ class CheckNumber(Message, frozen=True, tag=True):
 
 
 class ListGroups(Message, frozen=True, tag=True):
-    """Which groups this account is in. Answered with `Groups`."""
+    """List the groups this account is in. Answered with `Groups`."""
 
     call: int
     timeout_s: float
 
 
 class GetGroup(Message, frozen=True, tag=True):
-    """One group with its members. Answered with `Groups`; `Failed` with `not_in_group` or `no_such_group`."""
+    """Describe one group with its members. Answered with `Groups`; `Failed` with `not_in_group` or `no_such_group`."""
 
     call: int
     jid: str
@@ -84,23 +84,23 @@ class SetTyping(Message, frozen=True, tag=True):
 class Uploaded(Message, frozen=True, tag=True):
     call: int
     file: StoredFile
-    """Without what only the daemon knows: mimetype, name, duration."""
+    """The file without the fields that only the daemon knows: mimetype, name, duration."""
 
 
 class NumberChecked(Message, frozen=True, tag=True):
     call: int
     exists: bool
     pn: str | None
-    """JID with the account's phone number, as far as WhatsApp named it: not always the number asked about."""
+    """JID with the account's phone number, as far as WhatsApp named it; it may differ from the number asked about."""
     lid: str | None
-    """JID with the hidden id, in the same way."""
+    """The account's LID, as far as WhatsApp named it."""
 
 
 class GroupMember(msgspec.Struct, frozen=True):
-    """Somebody in a group."""
+    """A member of a group."""
 
     id: str
-    """The JID by which the group knows them."""
+    """The JID by which the group names the member."""
     pn: str | None
     lid: str | None
     admin: bool
@@ -127,7 +127,7 @@ class Groups(Message, frozen=True, tag=True):
 
 
 class MediaArrived(msgspec.Struct, frozen=True):
-    """The payload of a `media` event, as JSON: what it takes to fetch a file that a message announces."""
+    """The payload of a `media` event, as JSON: what is needed to fetch a file that a message announces."""
 
     media_id: str
     message_id: str

@@ -5,6 +5,6 @@ from __future__ import annotations
 from typing import Final
 
 LIBRARY_ANNOUNCES: Final = "2.3000.1047769893"
-"""Of neonize 0.5.2."""
+"""The version that neonize 0.5.2 announces."""
 LIBRARY_ANNOUNCES_SINCE: Final = 1789603200.0
 """Unix seconds of 2026-09-17, when that version was made."""

@@ -1,4 +1,4 @@
-"""The C side of the WhatsApp library: its functions' signatures, and taking over (and freeing) what they return."""
+"""The C side of the WhatsApp library: its functions' signatures, and copying and freeing what they return."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ class Bindings:
             function.argtypes = arguments
 
     def take_text(self, address: int | None) -> str:
-        """A text it returned; empty for none."""
+        """Return a text that the library returned; empty for none. Frees the library's copy."""
         if not address:
             return ""
         try:
@@ -50,7 +50,7 @@ class Bindings:
             self._go.FreeString(address)
 
     def take_bytes(self, pointer: Any) -> bytes:
-        """Bytes it returned; empty for none."""
+        """Return the bytes that the library returned; empty for none. Frees the library's copy."""
         if not pointer:
             return b""
         try:
@@ -59,8 +59,8 @@ class Bindings:
             self._go.FreeBytesStruct(pointer)
 
     def take_answer(self, answer: Any, pointer: Any) -> Any:
-        """A protobuf it returned, read into ``answer``; LibraryError when that tells of an error."""
-        # Not all of its answers set every field that their definition requires when they carry an error.
+        """Read a protobuf that the library returned into ``answer``. Raise LibraryError when it carries an error."""
+        # Some answers that carry an error leave out fields that their definition requires.
         answer.MergeFromString(self.take_bytes(pointer))
         if answer.Error:
             raise LibraryError(str(answer.Error))
@@ -68,7 +68,7 @@ class Bindings:
 
 
 def raise_error(text: str) -> None:
-    """LibraryError unless ``text`` is empty."""
+    """Raise LibraryError unless ``text`` is empty."""
     if text:
         raise LibraryError(text)
 

@@ -1,4 +1,4 @@
-"""Messages of every kind as the library's protobufs. Pure."""
+"""Builds messages of every kind as the library's protobufs. Pure."""
 
 from __future__ import annotations
 
@@ -24,10 +24,10 @@ _SECRET_BYTES: Final = 32
 
 
 def build_message(e2e: Any, request: SendText | SendContent, timer: Timer | None = None) -> Any:
-    """The message that ``request`` asks for; its recipient is checked already. It disappears by ``timer``."""
+    """Return the message that ``request`` asks for, disappearing by ``timer``. The caller has checked the recipient."""
     message = _build(e2e, request, timer)
     if not _is_about_another(request):
-        # As WhatsApp's own clients do: votes are encrypted under it, and the library remembers by it what was sent.
+        # As WhatsApp's own clients do: votes are encrypted under the secret, and the library records sent messages by it.
         message.messageContextInfo.messageSecret = secrets.token_bytes(_SECRET_BYTES)
     return message
 
@@ -62,7 +62,7 @@ def _build(e2e: Any, request: SendText | SendContent, timer: Timer | None) -> An
 
 
 def _about_another(e2e: Any, request: SendContent) -> Any:
-    """A message that changes an earlier one."""
+    """Return a message that changes an earlier one."""
     match request.content:
         case c.Reaction(message_id, emoji, sender):
             key = _key(e2e, request.to, message_id, sender)
@@ -135,7 +135,7 @@ def _poll(e2e: Any, poll: c.Poll, context: Any) -> Any:
 
 
 def _key(e2e: Any, chat: str, message_id: str, sender: str | None) -> Any:
-    """Names an earlier message as WhatsApp does: in a group with who wrote it, unless that is this company."""
+    """Return the key of an earlier message as WhatsApp names it: in a group with its author, unless that is this company."""
     key = e2e.ReactionMessage().key
     key.remoteJID = chat
     key.fromMe = sender is None
@@ -146,7 +146,7 @@ def _key(e2e: Any, chat: str, message_id: str, sender: str | None) -> Any:
 
 
 def _context(e2e: Any, quoted: QuotedMessage | None, mentions: Sequence[str], timer: Timer | None = None) -> Any:
-    """None when there is nothing to say."""
+    """Return the context of a message; None when it would be empty."""
     if quoted is None and not mentions and timer is None:
         return None
     context = e2e.ContextInfo(mentionedJID=[_without_device(jid) for jid in mentions])

@@ -1,4 +1,4 @@
-"""What the library says of numbers and groups, as plain objects. Pure; reads protobuf objects."""
+"""The library's answers about numbers and groups as plain objects. Pure; reads protobuf objects."""
 
 from __future__ import annotations
 
@@ -11,14 +11,14 @@ from actors.engine.whatsmeow.payloads import jid_text
 
 
 def describe_number(call: int, account: Account | None) -> NumberChecked:
-    """Whether there is an account, and both of its ids as far as WhatsApp named them."""
+    """Return whether there is an account, and both its ids as far as WhatsApp named them."""
     if account is None:
         return NumberChecked(call, exists=False, pn=None, lid=None)
     return NumberChecked(call, exists=True, pn=account.pn, lid=account.lid)
 
 
 def describe_groups(call: int, groups: Iterable[Any]) -> Groups:
-    """The groups with their members."""
+    """Return the groups with their members."""
     return Groups(call, tuple(_group(group) for group in groups))
 
 

@@ -1,8 +1,8 @@
 """Why a WhatsApp connection ended, from the library's events and from its log. Pure.
 
-Not every ending can be had as an event. The library's bridge gives up its event loop on a reason or ban code it has no name for (411,
-415 and others), has no event for some (500, 503), and delivers none before a first device is linked. whatsmeow logs each of them, so the
-log is read as well, and the more telling of the two is kept.
+Not every ending comes as an event. The library's bridge ends its event loop on a reason or ban code it has no name for (411,
+415 and others), has no event for some (500, 503), and delivers none before a first device is linked. whatsmeow logs each ending, so the
+log is read as well, and the more specific of the two reports is used.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ REASON_CODES: Final = {1: 400, 2: 401, 3: 402, 4: 403, 5: 406, 6: 405, 7: 409, 8
 
 @dataclass(frozen=True, slots=True)
 class Closing:
-    """One ending, as `protocol.Closed` tells it."""
+    """One ending, with the fields of `protocol.Closed`."""
 
     kind: Kind
     code: int = 0
@@ -42,7 +42,7 @@ class Closing:
     expires_in_s: float | None = None
 
     def or_better(self, other: Closing) -> Closing:
-        """The more telling of two reports about one ending."""
+        """Return the more specific of two reports about one ending."""
         if (_WEIGHT[other.kind], other.code != 0, other.expires_in_s is not None) > (
             _WEIGHT[self.kind], self.code != 0, self.expires_in_s is not None,
         ):  # fmt: skip
@@ -52,14 +52,14 @@ class Closing:
 
 @dataclass(frozen=True, slots=True)
 class Hint:
-    """A code for an ending that is still to come: whatsmeow says it before the socket closes."""
+    """The code of an ending that whatsmeow logs before the socket closes."""
 
     code: int
     text: str
 
 
 def is_fatal(text: str) -> bool:
-    """Whether whatsmeow is about to call a function nobody set (refused with 413 or 414), over which Go ends the process."""
+    """Whether whatsmeow is about to call a function that was never set (refused with 413 or 414), at which Go ends the process."""
     return _FATAL.match(text) is not None
 
 
@@ -70,7 +70,7 @@ _ATTRIBUTE: Final = r'\b{}="?(\d+)'
 
 
 def closing_from_log(text: str) -> Closing | Hint | None:
-    """What a line of whatsmeow's log says about the connection's end; None for all other lines."""
+    """Return what a line of whatsmeow's log says about the connection's end; None for all other lines."""
     if text.startswith("Got replaced stream error"):
         return Closing("replaced", text="another client took over this session")
     if text.startswith("Client outdated"):
@@ -100,9 +100,9 @@ def closing_from_log(text: str) -> Closing | Hint | None:
 
 
 def closing_from_login_status(status: str, *, used_up: bool) -> Closing | None:
-    """How offering QR codes ended; None when it ended well.
+    """Return how offering QR codes ended; None when it ended well.
 
-    The library says `timeout` both when all codes were used up and when the socket was lost meanwhile; ``used_up`` tells them apart.
+    The library says `timeout` both when all codes were used up and when the socket was lost; ``used_up`` tells them apart.
     """
     if status == "success":
         return None

@@ -1,4 +1,4 @@
-"""The library's events, by number and protobuf, as plain objects."""
+"""The library's events, decoded from number and protobuf to plain objects."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from actors.engine.whatsmeow.message_secrets import SEALED_KINDS, Sealed, sealed
 from actors.engine.whatsmeow.timers import Timer
 
 SUBSCRIBED: Final = bytes((2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 17, 18, 22, 44))
-"""What the library is to tell us."""
+"""The numbers of the events that the library is to deliver."""
 
 _PAIRED: Final = 2
 
@@ -42,7 +42,7 @@ class KeepAliveRestored:
 
 @dataclass(frozen=True, slots=True)
 class GroupTimerSet:
-    """A group's messages disappear after another time, or stay."""
+    """A group's timer has changed: its messages disappear after another time, or stay."""
 
     group: str
     timer: Timer
@@ -50,21 +50,21 @@ class GroupTimerSet:
 
 @dataclass(frozen=True, slots=True)
 class Incoming:
-    """Something for the event spool."""
+    """An event for the event spool."""
 
     type: str
     payload: dict[str, Any]
     media: MediaArrived | None = None
     """The file that a message announces; the payload names it."""
     sealed: Sealed | None = None
-    """What of it is encrypted under another message's secret; the payload says `undecryptable` until it is opened."""
+    """The part that is encrypted under another message's secret; the payload says `undecryptable` until it is decrypted."""
 
 
 Event = PairSucceeded | LoggedIn | KeepAliveFailed | KeepAliveRestored | GroupTimerSet | Closing | Incoming
 
 
 def decode(protobufs: Any, number: int, data: bytes) -> Event | None:
-    """The event; None for numbers we did not ask for and for messages that are nobody's business."""
+    """Return the event; None for numbers not in `SUBSCRIBED` and for messages that are for devices alone."""
     match number:
         case 2:
             return _pair_status(_parse(protobufs.PairStatus, data))
@@ -84,7 +84,7 @@ def decode(protobufs: Any, number: int, data: bytes) -> Event | None:
 
 
 def message_id(protobufs: Any, number: int, data: bytes) -> str | None:
-    """The id of the message that an event is about; None for events that are not about an incoming one."""
+    """Return the id of the incoming message that an event is about; None for other events."""
     match number:
         case 17:
             return str(_parse(protobufs.Message, data).Info.ID)
@@ -129,7 +129,7 @@ def _pair_status(event: Any) -> Event:
 
 
 def _group_timer(event: Any) -> GroupTimerSet | None:
-    """What else changes in a group is asked for when it is needed."""
+    """Return a change of a group's timer. Other changes of a group are ignored: groups are looked up when needed."""
     if not event.HasField("Ephemeral"):
         return None
     seconds = event.Ephemeral.DisappearingTimer if event.Ephemeral.IsEphemeral else 0

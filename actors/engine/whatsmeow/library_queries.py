@@ -1,4 +1,4 @@
-"""The library's calls for files, numbers, groups, receipts and typing. The rules of actors/engine/whatsmeow/library.py hold."""
+"""The library's calls for files, numbers, groups, receipts and typing. The rules of actors/engine/whatsmeow/library.py apply."""
 
 from __future__ import annotations
 
@@ -10,13 +10,13 @@ from actors.engine.protocol.orders import TypingState
 from actors.engine.whatsmeow.bindings import Bindings, raise_error
 
 _KINDS: Final = {"image": 0, "sticker": 0, "video": 1, "audio": 2, "document": 3}
-"""How the library counts the kinds of files; stickers are images to it."""
+"""The library's numbers for the kinds of files; it treats stickers as images."""
 _MMS: Final = {"image": "image", "sticker": "image", "video": "video", "audio": "audio", "document": "document"}
 _TYPING: Final = {"composing": (0, 0), "recording": (0, 1), "paused": (1, 0)}
 
 
 class InquiryLibrary(Protocol):
-    """What the engine asks of a library beside linking and sending; `Inquiries` has the contracts."""
+    """The calls that the engine needs beside linking and sending; `Inquiries` has the contracts."""
 
     @property
     def protobufs(self) -> Any: ...
@@ -32,12 +32,12 @@ class InquiryLibrary(Protocol):
 
 
 class Inquiries(Bindings):
-    """Every method blocks; LibraryError for whatever the library or WhatsApp does not like."""
+    """Every method blocks. Each raises LibraryError when the library or WhatsApp refuses."""
 
     protobufs: Any
 
     def upload(self, client: str, data: bytes, kind: MediaKind) -> Any:
-        """Encrypt ``data`` under a new key and upload it; the `UploadResponse` protobuf."""
+        """Encrypt ``data`` under a new key and upload it; return the `UploadResponse` protobuf."""
         answer = self.take_answer(
             self.protobufs.UploadReturnFunction(), self._go.Upload(client.encode(), data, len(data), _KINDS[kind])
         )
@@ -53,29 +53,29 @@ class Inquiries(Bindings):
         return bytes(self.take_answer(self.protobufs.DownloadReturnFunction(), pointer).Binary)
 
     def is_on_whatsapp(self, client: str, phone: str) -> Any:
-        """The `IsOnWhatsAppResponse` protobuf for ``phone`` (digits)."""
+        """Return the `IsOnWhatsAppResponse` protobuf for ``phone`` (digits)."""
         pointer = self._go.IsOnWhatsApp(client.encode(), f"+{phone}".encode())
         return self.take_answer(self.protobufs.IsOnWhatsAppReturnFunction(), pointer).IsOnWhatsAppResponse[0]
 
     def pn_of(self, client: str, lid: bytes) -> Any:
-        """The JID with the phone number of a hidden id, as far as the library has learnt it; empty otherwise. WhatsApp is not asked."""
+        """Return the JID with the phone number of a LID, empty when the library has not learnt it. WhatsApp is not asked."""
         pointer = self._go.GetPNFromLID(client.encode(), lid, len(lid))
         return self.take_answer(self.protobufs.GetJIDFromStoreReturnFunction(), pointer).Jid
 
     def lid_of(self, client: str, pn: bytes) -> Any:
-        """The JID with the hidden id of a phone number, in the same way."""
+        """Return the LID of a phone number, empty when the library has not learnt it. WhatsApp is not asked."""
         pointer = self._go.GetLIDFromPN(client.encode(), pn, len(pn))
         return self.take_answer(self.protobufs.GetJIDFromStoreReturnFunction(), pointer).Jid
 
     def joined_groups(self, client: str) -> Any:
-        """A `GroupInfo` protobuf for each group this account is in."""
+        """Return a `GroupInfo` protobuf for each group this account is in."""
         answer = self.take_answer(
             self.protobufs.GetJoinedGroupsReturnFunction(), self._go.GetJoinedGroups(client.encode())
         )
         return answer.Group
 
     def group(self, client: str, jid: bytes) -> Any:
-        """The `GroupInfo` protobuf of one group."""
+        """Return the `GroupInfo` protobuf of one group."""
         pointer = self._go.GetGroupInfo(client.encode(), jid, len(jid))
         return self.take_answer(self.protobufs.GetGroupInfoReturnFunction(), pointer).GroupInfo
 

@@ -1,4 +1,4 @@
-"""Files that arrive with messages: what it takes to fetch them later. Pure; reads protobuf objects."""
+"""Files that arrive with messages, and what is needed to fetch them later. Pure; reads protobuf objects."""
 
 from __future__ import annotations
 
@@ -15,9 +15,9 @@ _KEY_BYTES: Final = 32
 
 
 def media_of(event: Any) -> MediaArrived | None:
-    """The file of a Message event under an id of its own; None when it has none, or one that nobody could fetch.
+    """Return the file of a Message event under a new id; None when it has no file, or one that cannot be fetched.
 
-    Not the message's id: that is the sender's choice, and who repeats an earlier one must not get at its file.
+    The file does not go by the message's id: the sender chooses that id, and could repeat an earlier one to get at its file.
     """
     found = find_media(event.Message)
     if found is None:

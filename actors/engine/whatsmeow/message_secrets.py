@@ -1,7 +1,7 @@
-"""What WhatsApp encrypts under an earlier message's secret: edits, votes, answers to events, some reactions and comments. Pure.
+"""Decrypts what WhatsApp encrypts under an earlier message's secret: edits, votes, answers to events, some reactions and comments. Pure.
 
 Key: HKDF-SHA256 of the secret with no salt and ``<id of that message><its sender><sender of the change><purpose>``; AES-256-GCM
-(whatsmeow, msgsecret.go). Both senders go by number or by LID, whichever their client used: all are tried.
+(whatsmeow, msgsecret.go). Either sender may be named by number or by LID, as its client chose: every combination is tried.
 """
 
 from __future__ import annotations
@@ -18,25 +18,25 @@ from actors.engine.whatsmeow.payloads import clean_text, content_of, unwrap
 SEALED_KINDS: Final = frozenset({
     "edited", "event_edited", "poll_edited", "poll_option_added", "poll_vote", "event_response", "reaction", "comment",
 })  # fmt: skip
-"""Kinds of payloads that may have to be opened."""
+"""Kinds of payloads that may hold a sealed part."""
 _SECRET_BYTES: Final = 32
 _IV_BYTES: Final = 12
 _AUTHENTICATED: Final = frozenset({"Poll Vote", "Event Response"})
-"""Purposes for which the message's id and the sender are authenticated with it."""
+"""Purposes for which AES-GCM also authenticates the message's id and the sender."""
 _CHANGES: Final = {
     1: ("Event Edit",),
     2: ("Message Edit",),
     4: ("Poll Edit",),
     5: ("Poll Add Option", "Poll Edit"),
 }
-"""By the kind of a secretEncryptedMessage; a later purpose is tried where an earlier one does not fit."""
+"""Purposes by the kind of a secretEncryptedMessage, tried in this order."""
 _AUTHORS_ALONE: Final = frozenset({1, 2, 4})
-"""Of those, what only the message's author may do: the others in a group know its secret too."""
+"""The kinds that only the message's author may send: the other members of a group know the secret too."""
 
 
 @dataclass(frozen=True, slots=True)
 class Secret:
-    """Of one message, and every address of who wrote it."""
+    """The secret of one message, with every address of its author."""
 
     key: bytes
     authors: tuple[str, ...]
@@ -44,12 +44,12 @@ class Secret:
 
 @dataclass(frozen=True, slots=True)
 class Sealed:
-    """What has to be opened before the message says what it is."""
+    """The encrypted part of a message, which has to be opened before the message can be described."""
 
     kind: str
     """The payload's kind."""
     target: str
-    """The message whose secret it is under."""
+    """The id of the message under whose secret it is encrypted."""
     purposes: tuple[str, ...]
     iv: bytes
     data: bytes
@@ -57,7 +57,7 @@ class Sealed:
 
 
 def sealed_in(message: Any) -> Sealed | None:
-    """What of a Message is encrypted under another's secret; None where nothing is."""
+    """Return the part of a Message that is encrypted under another message's secret; None when there is none."""
     message = unwrap(message)
     if message.HasField("secretEncryptedMessage"):
         part = message.secretEncryptedMessage
@@ -79,9 +79,9 @@ def sealed_in(message: Any) -> Sealed | None:
 
 
 def open_sealed(sealed: Sealed, senders: Sequence[str], secrets: Iterable[Secret]) -> bytes | None:
-    """The protobuf inside; None where no secret fits, or the change is by another than may make it.
+    """Return the protobuf inside; None when no secret fits, or the sender may not make this change.
 
-    ``senders``: every address of who sent the change.
+    ``senders``: every address of the change's sender.
     """
     for secret in secrets:
         if sealed.authors_alone and not set(senders) & set(secret.authors):
@@ -94,7 +94,7 @@ def open_sealed(sealed: Sealed, senders: Sequence[str], secrets: Iterable[Secret
 
 
 def part_of(e2e: Any, sealed: Sealed, inside: bytes, options: Callable[[str], Sequence[str]]) -> dict[str, Any]:
-    """The payload's part for what was inside. ``options``: those of a poll by its id, as far as they are known."""
+    """Return the payload's part for the content. ``options`` returns those of a poll by its id, as far as they are known."""
     match sealed.kind:
         case "vote":
             chosen = e2e.PollVoteMessage.FromString(inside).selectedOptions
@@ -114,7 +114,7 @@ def part_of(e2e: Any, sealed: Sealed, inside: bytes, options: Callable[[str], Se
 
 
 def vote(poll: str, chosen: Sequence[bytes], options: Sequence[str]) -> dict[str, Any]:
-    """A vote: the names of what was chosen where the poll is known, and WhatsApp's hashes of them."""
+    """Describe a vote: WhatsApp's hashes of the chosen options, and their names if the poll is known."""
     names = {hashlib.sha256(option.encode("utf-8", "surrogatepass")).digest(): option for option in options}
     selected = [names[one] for one in chosen if one in names]
     known = {"selected": selected} if len(selected) == len(chosen) and options else {}
@@ -127,7 +127,7 @@ def _sealed(kind: str, key: Any, purposes: tuple[str, ...], part: Any, *, alone:
 
 
 def _decrypted(sealed: Sealed, purpose: str, author: str, sender: str, secret: bytes) -> bytes | None:
-    # Not before: it takes megabytes, and most companies never need it.
+    # Imported here: it takes megabytes, and most companies never need it.
     from cryptography.exceptions import InvalidTag
     from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 
@@ -142,6 +142,6 @@ def _decrypted(sealed: Sealed, purpose: str, author: str, sender: str, secret: b
 
 
 def derived_key(secret: bytes, info: bytes) -> bytes:
-    """HKDF-SHA256 (RFC 5869) without salt, 32 bytes."""
+    """Return 32 bytes of HKDF-SHA256 (RFC 5869) without salt."""
     extracted = hmac.digest(bytes(32), secret, "sha256")
     return hmac.digest(extracted, info + b"\1", "sha256")

@@ -1,4 +1,4 @@
-"""Messages and receipts of the library as the event payloads applications see. Pure; reads protobuf objects, writes JSON.
+"""Messages and receipts of the library as the event payloads that applications see. Pure; reads protobuf objects, writes JSON.
 
 A payload holds: messageId, chat ``{id, pn, lid, kind}``, sender ``{id, pn, lid}``, fromMe, pushName, timestamp (unix seconds), kind, and
 by kind ``text``, ``media``, ``location``, ``contact``, ``poll`` …; ``quotedId`` for a reply, ``mentions``. Ids are JIDs without device
@@ -18,13 +18,13 @@ from actors.engine.whatsmeow.shapes import rendered
 from actors.engine.whatsmeow.timers import SETTING
 
 MAX_TEXT_CHARACTERS: Final = 65_536
-"""WhatsApp's own limit for a text message; a peer may send more, the rest is cut."""
+"""WhatsApp's own limit for a text message; a longer one from a peer is cut."""
 
 MAX_MENTIONS: Final = 256
 MAX_OPTIONS: Final = 32
 
 _MAX_WRAPPERS: Final = 100
-"""As deep as the library reads a protobuf."""
+"""The depth to which the library reads a protobuf."""
 
 MEDIA: Final = {
     "imageMessage": "image",
@@ -58,11 +58,11 @@ _RECEIPTS: Final = {
 _REVOKE: Final = 0
 _EDIT: Final = 14
 _TIMERS: Final = frozenset({3, 4})
-"""A chat's timer was set, or another device says what it is."""
+"""Types of protocol messages that set a chat's timer or repeat it to another device."""
 
 
 def message_payload(event: Any) -> dict[str, Any] | None:
-    """The payload of a Message event; None for what is no message to anybody (key distribution, history and state synchronisation)."""
+    """Return the payload of a Message event; None for one that is for devices alone (key distribution, history and state sync)."""
     message = unwrap(event.Message)
     content = _content(message)
     if content is None:
@@ -83,7 +83,7 @@ def message_payload(event: Any) -> dict[str, Any] | None:
 
 
 def find_media(message: Any) -> tuple[Any, Any] | None:
-    """The kind and the part of a message that describes a file; None when it has none."""
+    """Return the kind and the part of a message that describes a file; None when it has no file."""
     message = unwrap(message)
     field = next((name for name in MEDIA if message.HasField(name)), None)
     if field is not None:
@@ -94,12 +94,12 @@ def find_media(message: Any) -> tuple[Any, Any] | None:
 
 
 def content_of(message: Any) -> dict[str, Any] | None:
-    """The part of a payload that says what a message is; None for what is no message to anybody."""
+    """Return the part of a payload that says what a message is; None for a message that is for devices alone."""
     return _content(unwrap(message))
 
 
 def receipt_payload(event: Any) -> dict[str, Any]:
-    """The payload of a Receipt event: which messages, of which chat, and what happened to them."""
+    """Return the payload of a Receipt event: which messages, of which chat, and what happened to them."""
     source = event.MessageSource
     return {
         "messageIds": [_clean(identifier) for identifier in event.MessageIDs],
@@ -111,16 +111,16 @@ def receipt_payload(event: Any) -> dict[str, Any]:
 
 
 _UNDECRYPTABLE: Final = MappingProxyType({"kind": "undecryptable", "code": "undecryptable"})
-"""``code`` is what every `error` event has."""
+"""``code`` is a field of every `error` event."""
 
 
 def undecryptable_payload(event: Any) -> dict[str, Any]:
-    """The payload for a message that could not be decrypted; ``unavailable``: WhatsApp never sent its contents to this device."""
+    """Return the payload for a message that could not be decrypted; ``unavailable``: WhatsApp never sent its contents to this device."""
     return _envelope(event.Info) | dict(_UNDECRYPTABLE) | {"unavailable": bool(event.IsUnavailable)}
 
 
 def lost_payload(message_id: str, sender: str, chat: str) -> dict[str, Any]:
-    """The payload for a message that was lost here, of which only these are known (JIDs as the library writes them)."""
+    """Return the payload for a message that was lost here, of which only these facts are known (JIDs as the library writes them)."""
     kind = _chat_kind(chat.rpartition("@")[2])
     return {
         "messageId": _clean(message_id),
@@ -140,12 +140,12 @@ def _named_party(jid: str) -> dict[str, str | None]:
 
 
 def encode(payload: dict[str, Any]) -> bytes:
-    """JSON text."""
+    """Return the payload as JSON."""
     return msgspec.json.encode(payload)
 
 
 def jid_text(jid: Any) -> str | None:
-    """``user@server`` of a protobuf JID, without agent and device; None for an empty one."""
+    """Return ``user@server`` of a protobuf JID, without agent and device; None for an empty JID."""
     if jid is None or not jid.Server:
         return None
     return _clean(f"{jid.User}@{jid.Server}" if jid.User else jid.Server)
@@ -188,7 +188,7 @@ def _chat_kind(server: str) -> str:
 
 
 def _party(jid: Any, other: Any) -> dict[str, str | None]:
-    """Somebody's id as it came, and both forms of it as far as WhatsApp told them."""
+    """Return the id of a chat or sender as it came, and both its forms as far as WhatsApp gave them."""
     texts = [text for text in (jid_text(jid), jid_text(other)) if text is not None]
     return {
         "id": texts[0] if texts else None,
@@ -198,7 +198,7 @@ def _party(jid: Any, other: Any) -> dict[str, str | None]:
 
 
 def unwrap(message: Any) -> Any:
-    """The message inside whatever it is wrapped in."""
+    """Return the message inside all its wrappers."""
     for _ in range(_MAX_WRAPPERS):
         inner = _wrapped(message)
         if inner is None:
@@ -208,7 +208,7 @@ def unwrap(message: Any) -> Any:
 
 
 def _wrapped(message: Any) -> Any | None:
-    """What the message wraps; None when it is no wrapper."""
+    """Return the message inside a wrapper; None when the message is not a wrapper."""
     for descriptor, value in message.ListFields():
         if descriptor.name in kinds.WRAPPERS:
             return value.message
@@ -239,7 +239,7 @@ def _content(message: Any) -> dict[str, Any] | None:
 
 
 def _named_kind(field: str, content: Any) -> dict[str, Any]:
-    """What was `unsupported` once, and what still is: that says which field it is, and what is in it."""
+    """Describe a field of `NAMED`; any other is `unsupported`, with its name and content."""
     named = kinds.NAMED.get(field)
     if named is None:
         return _cleaned({"kind": "unsupported", "field": field, "content": rendered(content)})
@@ -290,7 +290,7 @@ def _other(kind: str, content: Any) -> dict[str, Any] | None:
 
 
 def _protocol(content: Any) -> dict[str, Any] | None:
-    """Edits, deletions and timers are news to an application; the rest is between devices."""
+    """Describe an edit, a deletion or a timer; None for the others, which are for devices alone."""
     if content.type == _REVOKE and content.HasField("key") and content.key.ID:
         return {"kind": "deleted", "deletedId": _clean(content.key.ID)}
     if content.type == _EDIT:
@@ -302,7 +302,7 @@ def _protocol(content: Any) -> dict[str, Any] | None:
 
 
 def _timer(seconds: int, since: int) -> dict[str, int]:
-    """How long the chat's messages stay, and since when that is so, as far as the sender says."""
+    """Describe how long the chat's messages stay, and since when, as far as the sender says."""
     return {"ephemeralExpiration": seconds} | ({"ephemeralSettingTimestamp": since} if since > 0 else {})
 
 
@@ -312,7 +312,7 @@ def _place(content: Any) -> dict[str, str]:
 
 
 def _context(message: Any) -> Any:
-    """What a message refers to; None when its kind cannot refer to anything, or it does not."""
+    """Return the context (quoted message, mentions …) of a message; None when it has none."""
     for descriptor, value in message.ListFields():
         if (
             descriptor.message_type is not None
@@ -324,7 +324,7 @@ def _context(message: Any) -> Any:
 
 
 def _cleaned(found: dict[str, Any]) -> dict[str, Any]:
-    """The same with its texts, at any depth, as Postgres takes them, and cut."""
+    """Return the payload with every text, at any depth, cleaned and cut for Postgres."""
     return {name: _cleaned_value(value) for name, value in found.items()}
 
 
@@ -338,10 +338,10 @@ def _cleaned_value(value: Any) -> Any:
 
 
 def clean_text(text: str) -> str:
-    """As Postgres takes it, and cut."""
+    """Return the text cleaned for Postgres, and cut."""
     return _clean(text)[:MAX_TEXT_CHARACTERS]
 
 
 def _clean(text: str) -> str:
-    """Postgres' JSONB takes no NUL; one from a peer must not stop the event log."""
+    """Replace NUL, which Postgres' JSONB does not take: a peer's text must not stop the event log."""
     return text.replace("\x00", "\ufffd")

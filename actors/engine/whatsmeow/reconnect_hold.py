@@ -1,11 +1,11 @@
 """Keeps the library from dialling again by itself.
 
-When a socket is lost, the library begins the next dial at once, and a client that dials cannot be stopped: it holds its lock until the dial
-is over. With one company that is a moment. With a thousand, whom WhatsApp drops together, all of them dial at once, hardly any is through
-before its session wants to stop it, and a company whose client cannot be stopped gets no other (actors/engine/host.py). So the thread that
-has seen the loss is held where it says so, before the library hears of it; the client is stopped meanwhile, and finds nothing left to do.
+When a socket is lost, the library begins the next dial at once, and a client that dials cannot be stopped: it holds its lock until the
+dial is over. With one company that is a moment. When WhatsApp drops a thousand companies together, all dial at once, few dials end before
+the session stops its client, and a company whose client cannot be stopped gets no other (actors/engine/host.py). So the thread that has
+seen the loss is held while it logs the loss, before the library acts on it; meanwhile the client is stopped, and has nothing left to do.
 
-Not so after stream error 515, which ends linking: there the library dials because WhatsApp told it to. Pure.
+After stream error 515, which ends linking, the thread is not held: there WhatsApp has told the library to dial. Pure.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
-"""How a part of a message becomes JSON: by named paths where its kind is known, as it is where it is not. Pure; reads protobuf objects.
+"""Turns a part of a message into JSON: by named paths when its kind is known, field by field otherwise. Pure; reads protobuf objects.
 
-Binary fields (keys, hashes, small pictures) never leave this module. Lists have at most `MAX_ROWS` entries, texts `MAX_CHARACTERS`, and
-what is not known at most `MAX_VALUES` values in all, `MAX_DEPTH` deep.
+Binary fields (keys, hashes, small pictures) never leave this module. Lists have at most `MAX_ROWS` entries and texts `MAX_CHARACTERS`;
+a part of unknown kind has at most `MAX_VALUES` values in all, `MAX_DEPTH` deep.
 """
 
 from __future__ import annotations
@@ -24,13 +24,13 @@ message key becomes the id of its message, an enumeration the name of its value 
 
 
 def described(content: Any, fields: Fields) -> dict[str, Any]:
-    """What ``content`` has of ``fields``."""
+    """Return the values of ``fields`` that ``content`` has."""
     found = {name: _value(content, where) for name, where in fields.items()}
     return {name: value for name, value in found.items() if value is not None}
 
 
 def text_at(content: Any, path: str) -> str:
-    """The first text that is not empty at any of ``path``'s alternatives; of a list, all of its texts in lines."""
+    """Return the first text of ``path``'s alternatives that is not empty; for a list, all its texts in lines."""
     for one in path.split("|"):
         found = _text_at(content, one.split("."))
         if found:
@@ -39,7 +39,7 @@ def text_at(content: Any, path: str) -> str:
 
 
 def rendered(content: Any) -> dict[str, Any]:
-    """Everything of ``content`` but its binary fields, under the protobuf's own names, bounded."""
+    """Return every field of ``content`` except binary ones under the protobuf's own names, bounded."""
     return _rendered(content, MAX_DEPTH, [MAX_VALUES])
 
 
