@@ -1,7 +1,7 @@
-"""One process at a time on a device file.
+"""A lock that lets one process at a time use a device file.
 
-The lease in Postgres keeps daemons apart. This lock keeps apart what the lease cannot see: an engine process that outlives its daemon for
-a moment, or a second daemon on the same state directory. Two libraries on one device fork its Signal ratchets.
+The lease in Postgres excludes other daemons. This lock excludes what the lease cannot see: an engine process that outlives its daemon for
+a moment, or a second daemon on the same state directory. Two libraries on one device would fork its Signal sessions.
 """
 
 from __future__ import annotations
@@ -14,18 +14,18 @@ from typing import final
 
 @final
 class FileLock:
-    """Held from `take` to `release`, or until the process ends: the kernel lets it go then."""
+    """Held from `take` to `release`, or until the process ends, when the kernel releases it."""
 
     def __init__(self, path: Path) -> None:
         self._path = path.with_name(path.name + ".lock")
         self._descriptor: int | None = None
 
     def take(self) -> bool:
-        """Try once; False when another process (or another lock of this one) holds it."""
+        """Try once; return False when another process (or another lock in this process) holds it."""
         descriptor = os.open(self._path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
         try:
             fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            # Else it was removed meanwhile, with its file.
+            # False when the lock file was removed meanwhile, together with the device file.
             is_it = os.path.samestat(os.fstat(descriptor), self._path.stat())
         except OSError:
             is_it = False
@@ -36,13 +36,13 @@ class FileLock:
         return is_it
 
     def remove(self) -> None:
-        """Release it and leave nothing behind; only while it is held."""
+        """Release the lock and delete its file; only while it is held."""
         if self._descriptor is not None:
             self._path.unlink(missing_ok=True)
         self.release()
 
     def release(self) -> None:
-        """A second time does nothing."""
+        """Release the lock; a second call does nothing."""
         if self._descriptor is not None:
             os.close(self._descriptor)
             self._descriptor = None

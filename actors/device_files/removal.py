@@ -1,4 +1,4 @@
-"""Deleting what a forgotten company has on disk: its device file holds credentials and messages in plain."""
+"""Deletes what a removed company has on disk: its device file holds credentials and messages unencrypted."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ _SIDE_FILES: Final = ("-wal", "-shm", "-journal")
 
 
 def discard(devices: Path, company_id: str) -> bool:
-    """Delete the company's device file and all that belongs to it; False when somebody still has it open."""
+    """Delete the company's device file and all that belongs to it; return False when a process still has it open."""
     if not devices.is_dir():
         return True
     path = devices / f"{company_id}.db"
@@ -28,7 +28,7 @@ def discard(devices: Path, company_id: str) -> bool:
 
 
 def remove(path: Path) -> None:
-    """Delete a device file that nobody has open, and what SQLite keeps beside it. A directory in the place of one is moved aside."""
+    """Delete a device file that no process has open, and SQLite's files beside it. A directory at such a path is moved aside."""
     for suffix in ("", *_SIDE_FILES):
         place = path.with_name(path.name + suffix)
         if place.is_dir() and not place.is_symlink():

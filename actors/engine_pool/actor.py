@@ -1,4 +1,4 @@
-"""An engine process as an actor: spawned, watched, restarted when it dies, ended with the actor."""
+"""An engine process as an actor, which spawns and watches it, ends with it, and ends it when stopped."""
 
 from __future__ import annotations
 
@@ -29,13 +29,13 @@ from supervisor import Actor, ActorRef, ReplyTo, Request
 from supervisor.errors import SupervisorError
 
 STATISTICS_TIMEOUT_S = 8.0
-"""A process that does not answer for so long is stuck (or stopped) and is killed."""
+"""A process that does not answer within this time is stuck (or stopped) and is killed."""
 
 EXIT_AFTER_LOSS_S = 0.2
 
 GO_GARBAGE_PERCENT: Final = "50"
-"""How much garbage Go lets come up, in per cent of what is in use, before it collects. Go's 100 costs memory for each company and saves
-hardly any time. Go reads it when the process starts and never again; what the operator has set stays."""
+"""The value of GOGC: how much garbage Go allows, in per cent of the memory in use, before it collects. Go's 100 costs memory for each
+company and saves hardly any time. Go reads it only when the process starts; a value that the operator has set stays."""
 
 
 class EngineDied(Exception):
@@ -44,7 +44,7 @@ class EngineDied(Exception):
 
 @dataclass(frozen=True, slots=True)
 class EngineReport:
-    """What the process last said of itself."""
+    """What the process last reported of itself."""
 
     pid: int
     companies: tuple[str, ...]
@@ -52,12 +52,12 @@ class EngineReport:
     threads: int
     stale_clients: int
     version: str = ""
-    """Of WhatsApp Web, as its clients announce."""
+    """The version of WhatsApp Web that its clients announce."""
 
 
 @dataclass(frozen=True, slots=True)
 class GetEngineReport(Request[EngineReport]):
-    """What the process says of itself now. An engine that does not answer is an engine that dies: `ActorCrashed`."""
+    """Ask the process for a report. An engine that does not answer is killed: the caller gets `ActorCrashed`."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -71,10 +71,10 @@ class EngineCommand:
     max_companies: int
     versions: VersionState
     module: str = "actors.engine.process"
-    """What is run: an engine, or a linker, which is started, asked and ended in the same way."""
+    """The module to run: an engine, or a linker, which is started, queried and ended in the same way."""
 
     def build(self, socket: Path, version: str) -> list[str]:
-        """The argument vector."""
+        """Return the argument vector."""
         return [
             sys.executable, "-m", self.module,
             "--socket", str(socket), "--devices", str(self.device_dir),
@@ -84,9 +84,10 @@ class EngineCommand:
 
 @final
 class EngineActor(Actor):
-    """One engine process. Started: it accepts connections. Its death is this actor's crash.
+    """One engine process. Started means that it accepts connections; when it dies, this actor crashes.
 
-    Its name says whom it hosts (`actors.engine_pool.slots.hosts_of`); ``placement`` hears at each report whether the process is worn.
+    The actor's name says what the process hosts (`actors.engine_pool.slots.hosts_of`); ``placement`` hears at each report whether
+    the process is worn.
     """
 
     def __init__(
@@ -100,7 +101,7 @@ class EngineActor(Actor):
         self._control: ControlLink | None = None
         self._socket = Path()
         self._version = ""
-        """What its clients announce."""
+        """The version that its clients announce."""
         self._asking: list[ReplyTo[Any]] = []
         self._asked = trio.Event()
         self._log = structlog.get_logger("wasup.engine")
@@ -124,7 +125,7 @@ class EngineActor(Actor):
                 raise TypeError(f"an engine actor does not understand {type(message).__name__}")
 
     async def stopping(self, reason: object) -> None:
-        """Ask it to close every client and end; `_own_process` kills what does not."""
+        """Ask the process to close every client and end; `_own_process` kills it if it does not."""
         if self._control is None or self._process is None:
             return
         with trio.move_on_after(self._settings.stop_timeout_s):
@@ -135,7 +136,7 @@ class EngineActor(Actor):
                 return
 
     async def _own_process(self, ready: trio.Event) -> None:
-        """Spawn, serve, and whatever happens: no process is left when this ends."""
+        """Spawn the process and serve it; in every case, no process is left when this ends."""
         self._socket.unlink(missing_ok=True)
         self._version = self._command.versions.current.text
         # From the main thread: PR_SET_PDEATHSIG fires when the thread that spawned the child ends.
@@ -155,7 +156,7 @@ class EngineActor(Actor):
             self._socket.unlink(missing_ok=True)
 
     async def _serve_until_it_ends(self, process: subprocess.Popen[bytes], ready: trio.Event) -> str:
-        """Why it ended. (What is raised inside ``except*`` is put into a group again, by some versions of Python.)"""
+        """Return why the process ended. (Some versions of Python put an exception raised inside ``except*`` into a group again.)"""
         cause: BaseException = EngineDied("the engine process was left")
         try:
             await self._serve(process, ready)
@@ -193,7 +194,7 @@ class EngineActor(Actor):
             self._command.versions.cannot_change(hello.version_fault)
 
     async def _look(self, pid: int, control: ControlLink) -> None:
-        """Have the process report; answer those who had asked before."""
+        """Have the process report; reply to the callers that asked before."""
         self._asked = trio.Event()
         asking, self._asking = self._asking, []
         said = await control.statistics(timeout_s=STATISTICS_TIMEOUT_S)
@@ -220,7 +221,7 @@ class EngineActor(Actor):
             self._log.warning("engine_retired", engine=self.context.path, connected=len(said.companies))
             self.context.stop()  # in order; the supervisor starts a fresh process
         elif self._placement is not None:
-            with contextlib.suppress(SupervisorError):  # full or being restarted: the next report tells it again
+            with contextlib.suppress(SupervisorError):  # full or being restarted: the next report repeats it
                 self._placement.tell(EngineWear(self.context.name, wear.is_worn))
 
     async def _watch(self, process: subprocess.Popen[bytes]) -> None:
@@ -228,14 +229,14 @@ class EngineActor(Actor):
 
 
 async def _why(process: subprocess.Popen[bytes], error: BaseException) -> str:
-    """Of a process that ended, its connection is often the first that is seen to end; its status says more."""
+    """Return why the connection was lost: the exit status if the process ends soon, since it says more than ``error``."""
     with trio.move_on_after(EXIT_AFTER_LOSS_S):
         return f"the engine process ended with status {await _wait_exit(process)}"
     return str(error)
 
 
 async def _wait_exit(process: subprocess.Popen[bytes]) -> int:
-    if process.poll() is not None:  # reaped already by another who waited: there is no such process any more
+    if process.poll() is not None:  # another waiter has reaped it: the process no longer exists
         return process.returncode
     descriptor = os.pidfd_open(process.pid)
     try:
@@ -247,7 +248,7 @@ async def _wait_exit(process: subprocess.Popen[bytes]) -> int:
 
 
 def _end(process: subprocess.Popen[bytes]) -> None:
-    """Kill and reap: SIGKILL ends even a stopped process at once, so this does not wait long."""
+    """Kill and reap the process; SIGKILL ends even a stopped process at once, so this does not wait long."""
     if process.poll() is None:
         process.kill()
     process.wait()

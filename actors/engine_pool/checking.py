@@ -1,4 +1,4 @@
-"""Whether engine processes can start here, found out before the first company needs one."""
+"""Checks that engine processes can start here before the first company needs one."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from typing import Final
 
 CHECK_WITHIN_S: Final = 60.0
-"""It takes half a second; a machine that has just been started may be slow."""
+"""The limit of the check, which takes half a second; a machine that has just booted may be slow."""
 _LONGEST: Final = 500
 
 
@@ -17,7 +17,7 @@ class EngineUnusable(Exception):
 
 
 def check_engine(environment: Mapping[str, str]) -> None:
-    """Load in a process of its own what an engine process loads; `EngineUnusable` when that fails. Blocks."""
+    """Load what an engine process loads, in a process of its own. Raise `EngineUnusable` when that fails. Blocks."""
     command = [sys.executable, "-m", "actors.engine.check"]
     try:
         done = subprocess.run(  # noqa: S603 - our own words
@@ -36,6 +36,6 @@ def check_engine(environment: Mapping[str, str]) -> None:
 
 
 def _reason(said: str, status: int) -> str:
-    """The last thing that was said, or at least how it ended."""
+    """Return the last line of the process's output, or its exit status when there is none."""
     lines = [line.strip() for line in said.splitlines() if line.strip()]
     return lines[-1][:_LONGEST] if lines else f"loading the WhatsApp library ended with status {status}"

@@ -30,14 +30,14 @@ class ControlLink:
         self._last_call = 0
 
     async def tell(self, message: protocol.Message) -> None:
-        """Send one message; ControlLost when the connection is gone."""
+        """Send one message. Raise ControlLost when the connection is gone."""
         try:
             await self._socket.send_message(protocol.encode(message))
         except (trio_websocket.ConnectionClosed, trio.BrokenResourceError, trio.ClosedResourceError) as error:
             raise ControlLost("the control connection is closed") from error
 
     async def statistics(self, *, timeout_s: float) -> protocol.EngineStatistics:
-        """Ask for statistics; ControlLost when they do not come in time. One caller at a time."""
+        """Return the process's statistics. Raise ControlLost when they do not come in time. One caller at a time."""
         self._last_call += 1
         with trio.move_on_after(timeout_s):
             await self.tell(protocol.EngineStatisticsRequest(call=self._last_call))
@@ -50,7 +50,7 @@ class ControlLink:
 
 @asynccontextmanager
 async def open_control(socket_path: str, *, timeout_s: float) -> AsyncGenerator[ControlLink, None]:
-    """Connect as soon as the process listens and wait for its hello; ControlLost after ``timeout_s``."""
+    """Connect as soon as the process listens and wait for its hello. Raise ControlLost after ``timeout_s``."""
     stream: trio.SocketStream | None = None
     link: ControlLink | None = None
     try:

@@ -1,4 +1,4 @@
-"""What an engine process says on its standard error goes to the log, line by line, redacted."""
+"""Copies an engine process's standard error to the log, line by line, redacted."""
 
 from __future__ import annotations
 
@@ -22,13 +22,13 @@ class EngineLine(msgspec.Struct, frozen=True):
     text: str
     company: str | None = None
     lost: int = 0
-    """Lines before this one that the engine could not print."""
+    """How many lines before this one the engine could not print."""
 
 
 async def forward_output(
     process: subprocess.Popen[bytes], log: Any, *, max_line_bytes: int, count_lost: Callable[[int], object]
 ) -> None:
-    """Log standard error until it ends. Longer lines are cut; lines that the process could not print are given to ``count_lost``."""
+    """Log standard error until it ends. Long lines are cut; ``count_lost`` gets the number of lines that the process could not print."""
     assert process.stderr is not None
     pipe = trio.lowlevel.FdStream(os.dup(process.stderr.fileno()))
     rest = b""
@@ -48,7 +48,7 @@ def _log_line(line: bytes, log: Any, count_lost: Callable[[int], object]) -> Non
         said = read_json(line, EngineLine)
     except (msgspec.DecodeError, msgspec.ValidationError):  # a Go panic is bare text
         text = redact(line.decode(errors="replace").rstrip())
-        if text:  # nothing is left of a line that held nothing but a secret
+        if text:  # empty when the line held only a secret
             log.warning("engine_output", line=text)
         return
     write = {"debug": log.debug, "info": log.info, "warning": log.warning, "error": log.error}.get(said.level, log.info)

@@ -1,4 +1,4 @@
-"""Which company has a place in which engine process: the books of `actors.placement`, without a wait or a message."""
+"""Which company has a slot in which engine process: the data of `actors.placement`, without waits or messages."""
 
 from __future__ import annotations
 
@@ -8,35 +8,35 @@ from typing import Final, final
 from actors.messages import Hosts
 
 PREFIXES: Final[dict[Hosts, str]] = {"linked": "engine", "pairing": "pairing"}
-"""How the engine actors of a kind are named: placement knows by it, after a crash, what an engine is for."""
+"""The name prefixes of engine actors by kind, from which placement knows after a crash what an engine is for."""
 
 
 def hosts_of(engine: str) -> Hosts:
-    """Whom the engine of this name is for."""
+    """Return the kind of companies that the engine of this name hosts."""
     return "pairing" if engine.startswith(f"{PREFIXES['pairing']}-") else "linked"
 
 
 @final
 class Engine:
-    """One engine process, as placement knows it."""
+    """One engine process as placement knows it."""
 
     def __init__(self, name: str) -> None:
         self.name = name
         self.hosts: Hosts = hosts_of(name)
         self.version = ""
-        """Of WhatsApp Web, as it announces; a company that takes a place anew goes where the present one is announced."""
+        """The version of WhatsApp Web it announces; a new slot is given only in an engine that announces the present version."""
         self.hosted: OrderedDict[str, None] = OrderedDict()
         self.is_worn = False
-        """Its process is to be replaced: no company is sent there any more."""
+        """Its process is to be replaced: no company gets a slot there any more."""
         self.taken = 0
-        """Places given here so far: a timer can tell by it whether any was since it was set."""
+        """How many slots were given here so far: a timer can tell by it whether any was given since it was set."""
 
     def takes(self, version: str) -> bool:
-        """Whether companies are sent there, now that ``version`` is to be announced."""
+        """Whether companies may get a slot here while ``version`` is the one to announce."""
         return not self.is_worn and self.version == version
 
     def next_to_leave(self) -> str:
-        """A company that has a place here; another one each time, as long as there are others."""
+        """Return a company that has a slot here, a different one at each call if there are several."""
         company_id = next(iter(self.hosted))
         self.hosted.move_to_end(company_id)
         return company_id
@@ -52,18 +52,18 @@ class Places:
         self._per_engine = per_engine
 
     def add(self, name: str) -> Engine:
-        """An engine that hosts nobody yet, as far as is known."""
+        """Add an engine that, as far as is known, hosts no company yet."""
         engine = self.engines[name] = Engine(name)
         return engine
 
     def remove(self, name: str) -> None:
-        """That engine is gone, and every place in it."""
+        """Remove an engine that is gone, with every slot in it."""
         engine = self.engines.pop(name, None)
         for company_id in engine.hosted if engine is not None else ():
             self._engine_of.pop(company_id, None)
 
     def put(self, company_id: str, engine: Engine) -> None:
-        """The company has a place in that engine, and nowhere else."""
+        """Give the company a slot in that engine, and free any other it has."""
         if self._engine_of.get(company_id) is not engine:
             self.leave(company_id)
         engine.taken += 1
@@ -71,26 +71,26 @@ class Places:
         self._engine_of[company_id] = engine
 
     def leave(self, company_id: str) -> Engine | None:
-        """Free a company's place; which engine that was in."""
+        """Free a company's slot; return the engine that it was in."""
         engine = self._engine_of.pop(company_id, None)
         if engine is not None:
             engine.hosted.pop(company_id, None)
         return engine
 
     def kept(self, company_id: str, hosts: Hosts, version: str) -> Engine | None:
-        """The engine where the company has a place of this kind already and may stay."""
+        """Return the engine of this kind where the company has a slot already and may stay; None when there is none."""
         engine = self._engine_of.get(company_id)
         return engine if engine is not None and engine.hosts == hosts and engine.takes(version) else None
 
     def with_room(self, hosts: Hosts, version: str) -> Engine | None:
-        """The engine of this kind with the fewest companies; None when all are full."""
+        """Return the engine of this kind with the fewest companies; None when all are full."""
         found = [
             engine for engine in self._of(hosts) if engine.takes(version) and len(engine.hosted) < self._per_engine
         ]
         return min(found, key=lambda engine: len(engine.hosted), default=None)
 
     def count(self, hosts: Hosts, version: str) -> int:
-        """Engines of this kind; those of another version, which companies only leave, do not count until they are as many again."""
+        """Count this kind's engines with ``version``, or half of all if that is more: companies only leave those of another version."""
         present = sum(engine.version == version for engine in self._of(hosts))
         return max(present, len(self._of(hosts)) // 2)
 

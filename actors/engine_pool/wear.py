@@ -1,4 +1,4 @@
-"""When an engine process is worn: what clients that ended have left behind in the library is given back by the process's end alone."""
+"""When an engine process is worn: only its end frees what ended clients have left behind in the library."""
 
 from __future__ import annotations
 
@@ -11,27 +11,27 @@ from config.sections import EngineSettings
 
 DESCRIPTORS_A_COMPANY: Final = 8
 THREADS_A_COMPANY: Final = 4
-"""What a running session may hold; measured are 5 and 2. What is more than that of all its companies was left behind."""
+"""The most a running session may hold; 5 and 2 were measured. Anything beyond that of all its companies was left behind."""
 
 USABLE_DESCRIPTORS: Final = 0.6
-"""The part of the descriptors the system allows a process that may be left behind: replacing it takes some of the rest."""
+"""The part of a process's allowed descriptors that may be left behind: replacing the process needs some of the rest."""
 
 EXHAUSTED: Final = 1.5
-"""So many times a limit: the process does not last until its companies have left it one by one, as when no other has room for them."""
+"""At this multiple of a limit the process would not last until its companies have left one by one, as when no other has room."""
 
 
 @dataclass(frozen=True, slots=True)
 class Wear:
-    """How far a process is on its way to its end."""
+    """How worn a process is."""
 
     is_worn: bool
     """Another process is to take its place, one company after another."""
     is_exhausted: bool
-    """It ends in order now, and its companies come back in the next."""
+    """It ends in an orderly way now, and its companies come back in another process."""
 
 
 def wear_of(said: EngineStatistics, hosts: Hosts, settings: EngineSettings) -> Wear:
-    """The wear of the process that reported this."""
+    """Return the wear of the process that reported this."""
     part = max(
         said.stale_clients / settings.max_stale_clients,
         (said.descriptors - DESCRIPTORS_A_COMPANY * len(said.companies)) / _most_descriptors(said, settings),

@@ -1,4 +1,4 @@
-"""What the server says when the phone has accepted a device: checked, countersigned. Pure."""
+"""Checks and countersigns what the server sends when the phone has accepted a device. Pure."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ _SIGNATURE_SIZE: Final = 64
 
 
 class NotAccepted(Exception):
-    """The acceptance is not good; ``code`` and ``word`` are what the server is answered with."""
+    """The acceptance is not valid; ``code`` and ``word`` go into the answer to the server."""
 
     def __init__(self, code: int, word: str, text: str) -> None:
         super().__init__(text)
@@ -28,9 +28,9 @@ class NotAccepted(Exception):
 
 
 def check(success: Node, device: NewDevice, messages: Messages) -> tuple[Acceptance, Node]:
-    """What ``<pair-success>`` says, and our signature under it as the content of the answer; `NotAccepted`.
+    """Return what ``<pair-success>`` says, and our countersignature as the content of the answer. Raise `NotAccepted`.
 
-    The outer MAC shows that it comes from the phone that saw the QR code, the account's signature that the phone means this device.
+    The outer MAC proves that it comes from the phone that saw the QR code, the account's signature that the phone means this device.
     """
     try:
         identity_bytes = success.child("device-identity").data
@@ -52,12 +52,12 @@ def check(success: Node, device: NewDevice, messages: Messages) -> tuple[Accepta
 
 
 def answer_to(request: Node, content: Node) -> Node:
-    """The result of the server's request."""
+    """Return the result of the server's request."""
     return node("iq", content, to=SERVER, type_="result", id=request.text("id", ""))
 
 
 def refusal_of(request: Node, why: NotAccepted) -> Node:
-    """The error that tells server and phone that nothing came of it."""
+    """Return the error that tells server and phone that linking failed."""
     error = node("error", code=str(why.code), text=why.word)
     return node("iq", error, to=SERVER, type_="error", id=request.text("id", ""))
 

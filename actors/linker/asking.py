@@ -37,7 +37,7 @@ class Asking:
         namespace: str = "md",
         within_s: float = ANSWER_S,
     ) -> Node:
-        """The result, or `NotAnswered`."""
+        """Send a request and return its result. Raise `NotAnswered`."""
         self._last += 1
         id_ = f"{self._prefix}{self._last}"
         answered = self._waiting[id_] = trio.Event()
@@ -54,7 +54,7 @@ class Asking:
             self._answers.pop(id_, None)
 
     def take(self, answer: Node) -> bool:
-        """Whether the node answers a request that waits."""
+        """Take a node; return whether it answers a waiting request."""
         id_ = answer.text("id", "")
         waiting = self._waiting.get(id_)
         if waiting is None or answer.text("type", "") not in ("result", "error"):

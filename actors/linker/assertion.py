@@ -1,6 +1,6 @@
-"""What a browser answers to WhatsApp's request for a passkey: read, checked against that request, and put as WhatsApp wants it. Pure.
+"""Reads a browser's response to WhatsApp's request for a passkey, checks it against the request, and converts it for WhatsApp. Pure.
 
-Only the account's authenticator can make one that WhatsApp accepts; what is checked here is what a caller can do something about.
+Only the account's authenticator can make a response that WhatsApp accepts; only mistakes that a caller can correct are checked here.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ class BadOptions(Exception):
 
 
 class BadAssertion(Exception):
-    """The answer does not belong to the request; the text says why and what would be right."""
+    """The response does not belong to the request; the text says why and what would be right."""
 
 
 class _Credential(msgspec.Struct):
@@ -69,20 +69,20 @@ class Options:
     challenge: bytes
     rp_id: str
     credentials: frozenset[bytes]
-    """Ids of the passkeys that will do; empty: any of the account's."""
+    """Ids of the accepted passkeys; empty: any of the account's."""
 
 
 @dataclass(frozen=True, slots=True)
 class Assertion:
-    """An answer that fits a request."""
+    """A response that fits a request."""
 
     credential_id: bytes
     json: bytes
-    """As WhatsApp's clients send it: nothing but the fields it knows, base64url without padding."""
+    """The response as WhatsApp's clients send it: only the fields WhatsApp knows, base64url without padding."""
 
 
 def read_options(data: bytes) -> Options:
-    """`BadOptions` for anything but a request with a challenge."""
+    """Read WhatsApp's request. Raise `BadOptions` for anything but a request with a challenge."""
     if len(data) > MAX_OPTIONS_BYTES:
         raise BadOptions(f"WhatsApp's request for a passkey has {len(data)} bytes, {MAX_OPTIONS_BYTES} are the most")
     try:
@@ -97,7 +97,7 @@ def read_options(data: bytes) -> Options:
 
 
 def read_assertion(data: bytes, options: Options) -> Assertion:
-    """The JSON of ``PublicKeyCredential.toJSON()``; `BadAssertion`."""
+    """Read the JSON of ``PublicKeyCredential.toJSON()``. Raise `BadAssertion`."""
     if len(data) > MAX_ASSERTION_BYTES:
         raise BadAssertion(f"the response has {len(data)} bytes, {MAX_ASSERTION_BYTES} are the most")
     try:
@@ -150,7 +150,7 @@ def _text(data: bytes) -> str:
 
 
 def _bytes(text: str) -> bytes:
-    """Base64url, with or without padding; ValueError."""
+    """Decode base64url, with or without padding. Raise ValueError."""
     try:
         return base64.b64decode(text.rstrip("=") + "=" * (-len(text.rstrip("=")) % 4), altchars=b"-_", validate=True)
     except binascii.Error as error:

@@ -28,27 +28,27 @@ OFFER_WITHIN_S: Final = 30.0
 KEEP_ALIVE_S: Final = 25.0
 KEEP_ALIVE_LOST_S: Final = 100.0
 RESTART_WITHIN_S: Final = 5.0
-"""After linking WhatsApp ends the stream with 515; the device is linked without that as well."""
+"""How long to wait for 515, with which WhatsApp ends the stream after linking; the device is linked without it as well."""
 LOST: Final = "the connection was lost while a code was on offer"
 
 
 @dataclass(frozen=True, slots=True)
 class Daemon:
-    """Whom an attempt works for."""
+    """The daemon's part in an attempt."""
 
     tell: Callable[[FromEngine], Awaitable[None]]
     commit: Callable[[NewDevice, Acceptance], Awaitable[bool]]
-    """Whether the credentials are in Postgres."""
+    """Store the credentials; return whether they are in Postgres."""
 
 
 @final
 class Attempt:
-    """`run` is its task; the steps may be taken beside it."""
+    """One attempt; `run` is its task, and the other methods may be called while it runs."""
 
     def __init__(self, stream: NodeStream, device: NewDevice, messages: Messages, daemon: Daemon) -> None:
         self.device = device
         self.settled = trio.Event()
-        """Set while no acceptance is between its commit and its answer."""
+        """Set unless an acceptance is between its commit and its answer."""
         self.settled.set()
         self._stream = stream
         self._messages = messages
@@ -64,7 +64,7 @@ class Attempt:
         self._nursery: trio.Nursery | None = None
 
     async def run(self) -> FromEngine:
-        """Until it has ended, well (`HandedOver`) or not (`Closed`)."""
+        """Run until the attempt has ended; return `HandedOver` on success, else `Closed`."""
         async with trio.open_nursery() as nursery:
             self._nursery = nursery
             nursery.start_soon(self._read)
@@ -78,7 +78,7 @@ class Attempt:
     # --- for the daemon's calls ---------------------------------------------------------------------------------------
 
     async def request_code(self, phone: str) -> str:
-        """A pairing code for ``phone`` (digits), as the phone asks for it; NotAnswered."""
+        """Return a pairing code for ``phone`` (digits), in the form the phone asks for. Raise NotAnswered."""
         exchange = await trio.to_thread.run_sync(pairing_code.begin, phone)
         answer = await self._asking.ask(pairing_code.hello(exchange, self.device))
         try:
@@ -90,15 +90,15 @@ class Attempt:
 
     @property
     def walk(self) -> Walk:
-        """Its passkey."""
+        """The attempt's passkey steps."""
         return self._walk
 
     async def tell(self, message: FromEngine) -> None:
-        """To the daemon."""
+        """Send a message to the daemon."""
         await self._daemon.tell(message)
 
     def renew_secret(self) -> None:
-        """The code that was shown is used up: what the phone accepts now, it accepts under another secret."""
+        """Replace the secret, since the shown code is used up: the phone's acceptance is checked under the new one."""
         self.device = self.device.with_secret(secrets.token_bytes(ADV_SECRET_SIZE))
         self._offering.cancel()
         assert self._nursery is not None
@@ -126,7 +126,7 @@ class Attempt:
             case "stream:error":
                 self._end(None if self._linked else closed_by_stream_error(said))
             case _:
-                return  # what concerns devices that are linked
+                return  # meant for linked devices
 
     async def _take_iq(self, said: Node) -> None:
         if self._asking.take(said) or said.text("type", "") != "set" or str(said.attrs.get("from")) != str(SERVER):
@@ -169,7 +169,7 @@ class Attempt:
             self._end(Closed(kind="pairing_failed", text=f"WhatsApp said what is incomplete: {error}"))
 
     def _end(self, ending: FromEngine | None) -> None:
-        """None: as it stands."""
+        """End the attempt with ``ending``, or with the present ending when that is None."""
         if not self._ended.is_set():
             self._ending = ending or self._ending
             self._ended.set()
@@ -200,7 +200,7 @@ class Attempt:
     async def _finish_code(self, notification: Node) -> None:
         exchange = self._code
         if exchange is None:
-            return  # nobody asked for a code
+            return  # no code was requested
         try:
             self.device, answer = await trio.to_thread.run_sync(
                 pairing_code.finish, exchange, notification, self.device
@@ -213,7 +213,7 @@ class Attempt:
 
     async def _accept(self, request: Node, success: Node) -> None:
         try:
-            # A commit is not given up in the middle: what is in Postgres is answered for.
+            # Shielded: once the credentials are in Postgres, WhatsApp must get the answer.
             with trio.CancelScope(shield=True):
                 await self._accept_whole(request, success)
         finally:

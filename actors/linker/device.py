@@ -1,4 +1,4 @@
-"""The device that is being linked: its keys, what it says of itself, and the record of it that is kept."""
+"""The device that is being linked: its keys, its description, and the record that is stored of it."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from storage.whatsmeow.creds import SqlValue, creds_from_device
 from storage.whatsmeow.rows import KINDS, LID_MAPPING, REVERSE, encode_lid, encode_value, key_id
 
 DEFAULT_VERSION: Final = "2.3000.1047769893"
-"""What neonize 0.5.2 announces; tests/linker compares them."""
+"""The version that neonize 0.5.2 announces; tests/linker compares them."""
 QR_URL: Final = "https://wa.me/settings/linked_devices#"
 CHROME: Final = "1"
 """The kind of client in a QR code."""
@@ -31,30 +31,30 @@ _SUPPORTED: Final = (
 
 @dataclass(frozen=True, slots=True)
 class NewDevice:
-    """Keys of a device that is nobody's yet."""
+    """The keys of a device that no account has accepted yet."""
 
     noise: KeyPair
     identity: KeyPair
     signed_pre_key: KeyPair
     signature: bytes
-    """Of the identity key, over the signed pre-key."""
+    """The identity key's signature over the signed pre-key."""
     registration_id: int
     adv_secret: bytes
-    """Shared with the phone by the QR code, or agreed upon with it; authenticates its acceptance."""
+    """Shared with the phone by the QR code or by agreement; authenticates the phone's acceptance."""
 
     def with_secret(self, adv_secret: bytes) -> NewDevice:
-        """The same device, accepted under another secret."""
+        """Return the same device, to be accepted under another secret."""
         return replace(self, adv_secret=adv_secret)
 
     def qr(self, ref: bytes) -> str:
-        """The text of a QR code for a reference of the server's."""
+        """Return the text of a QR code for the server's reference ``ref``."""
         keys = (self.noise.public, self.identity.public, self.adv_secret)
         parts = [ref.decode("ascii", "replace"), *(base64.b64encode(key).decode() for key in keys), CHROME]
         return QR_URL + ",".join(parts)
 
 
 def new_device() -> NewDevice:
-    """Fresh keys."""
+    """Return a device with new keys."""
     identity, signed_pre_key = KeyPair.generate(), KeyPair.generate()
     return NewDevice(
         noise=KeyPair.generate(),
@@ -67,8 +67,8 @@ def new_device() -> NewDevice:
 
 
 def registration_payload(device: NewDevice, name: str, version: str, messages: Messages) -> bytes:
-    """The ``ClientPayload`` with which a device that is nobody's introduces itself; ``name`` is what the phone lists it as, ``version``
-    that of WhatsApp Web."""
+    """Return the ``ClientPayload`` with which an unlinked device registers; ``name`` is its name in the phone's list, ``version`` that
+    of WhatsApp Web."""
     payload = messages.handshake.ClientPayload()
     _describe(payload, version, messages)
     data = payload.devicePairingData
@@ -101,7 +101,7 @@ def _describe(payload: Any, version: str, messages: Messages) -> None:
 
 
 def device_properties(name: str, messages: Messages) -> Any:
-    """``DeviceProps``: what the phone shows of the device, and what history it is offered."""
+    """Return ``DeviceProps``: what the phone shows of the device, and which history the device is offered."""
     properties = messages.registration.DeviceProps(
         os=name, platformType=messages.registration.DeviceProps.CHROME, requireFullSync=False
     )
@@ -118,7 +118,7 @@ def device_properties(name: str, messages: Messages) -> Any:
 
 @dataclass(frozen=True, slots=True)
 class Acceptance:
-    """What the phone and the server made of the device."""
+    """What the phone and the server assigned to the device."""
 
     jid: Jid
     lid: Jid
@@ -131,7 +131,7 @@ class Acceptance:
 
 
 def creds_of(device: NewDevice, accepted: Acceptance) -> bytes:
-    """The creds (JSON) of a device that was accepted, as its device file would give them."""
+    """Return the creds (JSON) of an accepted device, as its device file would give them."""
     row: dict[str, SqlValue] = {
         "jid": str(accepted.jid),
         "lid": str(accepted.lid),
@@ -157,7 +157,7 @@ def creds_of(device: NewDevice, accepted: Acceptance) -> bytes:
 
 
 def keys_of(accepted: Acceptance) -> list[tuple[str, str, bytes]]:
-    """(type, id, value) of what is known of the own account: the phone's identity, and number and LID of each other."""
+    """Return (type, id, value) of the keys of the own account: the phone's identity, and the mapping between number and LID."""
     identity = KINDS["identity-key"]
     address = f"{accepted.lid.user}_1:0"
     pn, lid = accepted.jid.user, accepted.lid.user

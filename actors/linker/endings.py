@@ -1,4 +1,4 @@
-"""What it means when WhatsApp ends the stream of a device that is being linked. Pure."""
+"""Interprets how WhatsApp ends the stream of a device that is being linked. Pure."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ _OUTDATED: Final = frozenset({405, 409})
 
 
 def closed_by_failure(failure: Node) -> Closed:
-    """``<failure reason=…>`` in answer to the log-in."""
+    """Interpret ``<failure reason=…>`` in answer to the log-in."""
     code = _number(failure, "reason")
     if code == _TEMPORARY_BAN:
         return Closed(
@@ -27,7 +27,7 @@ def closed_by_failure(failure: Node) -> Closed:
 
 
 def closed_by_stream_error(error: Node) -> Closed:
-    """``<stream:error>`` before the device was linked."""
+    """Interpret ``<stream:error>`` before the device was linked."""
     code = _number(error, "code")
     return Closed(kind="pairing_failed", code=code, text=f"WhatsApp ended the stream ({code or 'no code'})")
 

@@ -1,4 +1,4 @@
-"""Linking by a code that is typed into the phone: an agreement on keys that is encrypted under the code. Pure."""
+"""Linking by a code that is typed into the phone: a key agreement encrypted under the code. Pure."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from actors.linker.wire.keys import KEY_SIZE, BadKey, KeyPair, derive
 from actors.linker.wire.nodes import MissingPartError, Node, leaf, node
 
 DISPLAY_NAME: Final = "Chrome (Linux)"
-"""WhatsApp accepts only a browser and an operating system it knows."""
+"""A browser and an operating system; WhatsApp accepts only those it knows."""
 CODE_BYTES: Final = 5
 _ITERATIONS: Final = 2 << 16
 _SALT, _IV, _NONCE = 32, 16, 12
@@ -32,7 +32,7 @@ class BadExchange(Exception):
 
 @dataclass(frozen=True, slots=True)
 class CodeExchange:
-    """Our half, as long as the phone has not answered."""
+    """Our half of the exchange, until the phone has answered."""
 
     phone: str
     """Digits."""
@@ -40,31 +40,31 @@ class CodeExchange:
     """Eight characters, without a hyphen."""
     ephemeral: KeyPair
     wrapped: bytes
-    """The ephemeral public key under the code, as it is sent."""
+    """The ephemeral public key, encrypted under the code, as it is sent."""
     ref: bytes = b""
     """The server's name for the exchange."""
 
 
 def in_characters(data: bytes) -> str:
-    """Five bytes as the eight characters in which WhatsApp shows codes."""
+    """Return five bytes as the eight characters in which WhatsApp shows codes."""
     number = int.from_bytes(data, "big")
     return "".join(_ALPHABET[number >> shift & 31] for shift in range(8 * len(data) - 5, -1, -5))
 
 
 def with_hyphen(code: str) -> str:
-    """``ABCD-1234``."""
+    """Return the code as ``ABCD-1234``."""
     return f"{code[:4]}-{code[4:]}"
 
 
 def begin(phone: str) -> CodeExchange:
-    """Make a code for ``phone`` (digits). Takes some 50 ms of computing: run it in a thread."""
+    """Make a code for ``phone`` (digits). Computes for about 50 ms: run it in a thread."""
     code, ephemeral = in_characters(secrets.token_bytes(CODE_BYTES)), KeyPair.generate()
     salt, iv = secrets.token_bytes(_SALT), secrets.token_bytes(_IV)
     return CodeExchange(phone, code, ephemeral, salt + iv + _ctr(_code_key(code, salt), iv, ephemeral.public))
 
 
 def hello(exchange: CodeExchange, device: NewDevice) -> Node:
-    """What the server is asked."""
+    """Return the request to the server."""
     return Node(
         "link_code_companion_reg",
         {"jid": Jid(exchange.phone, PN_SERVER), "stage": "companion_hello", "should_show_push_notification": "true"},
@@ -79,14 +79,14 @@ def hello(exchange: CodeExchange, device: NewDevice) -> Node:
 
 
 def ref_of(answer: Node) -> bytes:
-    """The server's name for the exchange; MissingPartError."""
+    """Return the server's name for the exchange. Raise MissingPartError."""
     return answer.child("link_code_companion_reg").child("link_code_pairing_ref").data
 
 
 def finish(exchange: CodeExchange, notification: Node, device: NewDevice) -> tuple[NewDevice, Node]:
-    """Take the phone's half: the device under its new secret, and what the server is told. `BadExchange`.
+    """Take the phone's half; return the device under its new secret, and the node for the server. Raise `BadExchange`.
 
-    As slow as `begin`. A wrong code cannot be told from a right one here: the phone finds that the bundle does not decrypt.
+    As slow as `begin`. A wrong code is not noticed here: the phone finds that the bundle does not decrypt.
     """
     try:
         wrapped, primary_identity = _primary_half(exchange, notification)

@@ -1,6 +1,6 @@
-"""Linking an account that wants a passkey: what is exchanged with the account's phone after its owner's authenticator has signed. Pure.
+"""Linking an account that wants a passkey: the exchange with the account's phone after its owner's authenticator has signed. Pure.
 
-Nothing here holds a passkey: the assertion is made in a browser of the account's owner, at WhatsApp's origin.
+No passkey is held here: the assertion is made in a browser of the account's owner, at WhatsApp's origin.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from actors.linker.wire.messages import Messages, Unreadable, parsed
 from actors.linker.wire.nodes import MissingPartError, Node, leaf, node
 
 HANDOFF_S: Final = 300.0
-"""How long the proof that it is still the phone that scanned the code may be used."""
+"""How long the proof that this is still the phone that scanned the code may be used."""
 _HANDOFF_INFO: Final = b"shortcake-passkey-handoff-v1"
 _PAIRING_INFO: Final = b"Pairing Information Encryption Key"
 _NONCE_SIZE, _IV_SIZE = 32, 12
@@ -32,24 +32,24 @@ class BadContinuation(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Handoff:
-    """What links the passkey to the code that was scanned: of the secret in that code, which is renewed at once."""
+    """Links the passkey to the scanned code: derived from the secret in that code, which is renewed at once."""
 
     key: bytes
     made_at: float
 
     def is_valid(self, now: float) -> bool:
-        """Whether it may still be used; ``now`` on the clock of ``made_at``."""
+        """Whether the hand-off may still be used; ``now`` is on the clock of ``made_at``."""
         return now - self.made_at < HANDOFF_S
 
 
 def handoff_of(adv_secret: bytes, now: float) -> Handoff:
-    """The key for the secret that the phone has seen."""
+    """Derive the hand-off from the secret that the phone has seen."""
     return Handoff(derive(adv_secret, info=_HANDOFF_INFO), now)
 
 
 @dataclass(frozen=True, slots=True)
 class Prologue:
-    """Our half of the exchange, committed to before the phone's half is seen."""
+    """Our half of the exchange, fixed before the phone's half is seen."""
 
     ephemeral: KeyPair
     nonce: bytes
@@ -60,7 +60,7 @@ class Prologue:
 
 
 def begin(ref: str, messages: Messages) -> Prologue:
-    """Make our half for a reference of the server's."""
+    """Make our half for the server's reference ``ref``."""
     registration = messages.registration
     ephemeral, nonce = KeyPair.generate(), secrets.token_bytes(_NONCE_SIZE)
     device_type = int(registration.DeviceProps.CHROME)
@@ -73,7 +73,7 @@ def begin(ref: str, messages: Messages) -> Prologue:
 
 
 def prologue_node(prologue: Prologue, assertion: Assertion, handoff: Handoff | None) -> Node:
-    """What the server is sent; with ``handoff`` the phone needs no code to be compared."""
+    """Return the node to send to the server; with ``handoff`` no code has to be compared on the phone."""
     content = [
         leaf("credential_id", assertion.credential_id),
         leaf("webauthn_assertion", assertion.json),
@@ -86,16 +86,16 @@ def prologue_node(prologue: Prologue, assertion: Assertion, handoff: Handoff | N
 
 @dataclass(frozen=True, slots=True)
 class Agreed:
-    """Both halves are known."""
+    """The result of the exchange, once both halves are known."""
 
     key: bytes
-    """Encrypts what the phone needs of the device."""
+    """The key that encrypts the device's data for the phone."""
     code: str
-    """What both sides show, ``ABCD-1234``."""
+    """The code that both sides show, ``ABCD-1234``."""
 
 
 def continue_with(prologue: Prologue, notification: Node, messages: Messages) -> Agreed:
-    """Take the phone's half; `BadContinuation`."""
+    """Take the phone's half and return the result. Raise `BadContinuation`."""
     primary = _primary(notification, messages)
     try:
         shared = prologue.ephemeral.agree(primary.publicKey)
@@ -121,7 +121,7 @@ def _primary(notification: Node, messages: Messages) -> Any:
 
 
 def request_node(agreed: Agreed, device: NewDevice, messages: Messages) -> Node:
-    """The device's public keys and its new secret, for the phone alone."""
+    """Return the node with the device's public keys and its new secret, encrypted for the phone."""
     registration = messages.registration
     request = registration.PairingRequest(
         companionPublicKey=device.noise.public,

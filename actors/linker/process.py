@@ -1,7 +1,7 @@
 """The linker: ``python -m actors.linker.process --socket PATH``, a child of the daemon that links devices and does nothing else.
 
-It ends itself when the daemon dies, when the control connection is lost or never comes, and on SIGTERM or `EngineShutdown`. It keeps
-nothing: what it links is in Postgres before WhatsApp hears that it was accepted.
+It ends itself when the daemon dies, when the control connection is lost or never comes, and on SIGTERM or `EngineShutdown`. It stores
+nothing itself: the credentials are in Postgres before WhatsApp hears that they were accepted.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ from actors.linker.wire.messages import load_messages
 
 
 def parse(arguments: Sequence[str] | None) -> argparse.Namespace:
-    """The command line."""
+    """Read the command line."""
     parser = argparse.ArgumentParser(
         prog="python -m actors.linker.process", description="wasup's linker; started by the daemon."
     )
@@ -49,7 +49,7 @@ def parse(arguments: Sequence[str] | None) -> argparse.Namespace:
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Run until told to end; the exit status."""
+    """Run until ordered to end; return the exit status."""
     options = parse(arguments)
     os.umask(0o077)
     die_with_parent(options.parent)

@@ -1,4 +1,4 @@
-"""What a process that links a device says beside what an engine says (actors/engine/protocol/messages.py): a passkey, and the hand-over."""
+"""Messages of a linker beside those of an engine (actors/engine/protocol/messages.py): a passkey, and the hand-over."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ class PasskeyWanted(Message, frozen=True, tag=True):
 
 
 class PasskeyCode(Message, frozen=True, tag=True):
-    """The phone has answered. Where ``needs_confirmation``, the phone shows ``code`` too: `ConfirmPasskey` once they were compared."""
+    """The phone has answered. With ``needs_confirmation`` the phone shows ``code`` too: send `ConfirmPasskey` once they were compared."""
 
     code: str
     """``ABCD-1234``."""
@@ -22,13 +22,13 @@ class PasskeyCode(Message, frozen=True, tag=True):
 
 
 class PasskeyFailed(Message, frozen=True, tag=True):
-    """This step of linking with a passkey failed; the code was not used, another response may be given."""
+    """This step of linking with a passkey failed; the code was not used, and another response may be sent."""
 
     text: str
 
 
 class HandedOver(Message, frozen=True, tag=True):
-    """The device is linked and its credentials are committed: an engine is to log in with them."""
+    """The device is linked and its credentials are committed: have an engine log in with them."""
 
     jid: str
     lid: str

@@ -1,4 +1,4 @@
-"""The connections the linker serves over its Unix socket: one for control, one a company. As those of an engine process."""
+"""The connections the linker serves over its Unix socket, like an engine process: one for control, one per company."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ MAX_FRAME_BYTES: Final = 256 * 1024
 """The longest message is a browser's response to a request for a passkey."""
 OUTGOING: Final = 32
 KIND: Final = "linker"
-"""In place of an engine's library version."""
+"""Reported in place of an engine's library version."""
 
 _GONE: Final = (
     trio_websocket.ConnectionClosed,
@@ -69,7 +69,7 @@ class Socket:
 
 @final
 class Server:
-    """Accepts until shut down."""
+    """Accepts connections until shut down."""
 
     def __init__(
         self,
@@ -103,7 +103,7 @@ class Server:
                 await self._accept(nursery, stream)
                 nursery.cancel_scope.cancel()
         except* _GONE:
-            pass  # the other side went away: everything of this connection has been taken down
+            pass  # the other side went away: everything of this connection has been closed
         except* Exception as group:  # noqa: BLE001 - one company's fault must not reach the others; the daemon sees its connection end
             self._log.failure(f"a connection failed: {_first(group)!r}")
         finally:

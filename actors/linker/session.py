@@ -37,12 +37,12 @@ from actors.linker.wire.messages import Messages
 from actors.linker.wire.stream import Hello, open_stream
 
 CALLS: Final = 8
-"""Calls of one company under way at once."""
+"""The most calls of one company under way at once."""
 
 
 @final
 class LinkSession:
-    """`run` is its task."""
+    """One company's connection to the linker; `run` is its task."""
 
     def __init__(
         self,
@@ -70,14 +70,14 @@ class LinkSession:
         self._nursery: trio.Nursery | None = None
 
     async def run(self) -> None:
-        """Until cancelled."""
+        """Work until cancelled."""
         await self._send(Opened(file_id=f"linker-{uuid.uuid4()}", rebuilt=False, position=0, jid=None, lid=None))
         async with trio.open_nursery() as nursery:
             self._nursery = nursery
             await trio.sleep_forever()
 
     def take(self, message: ToEngine) -> None:
-        """One message of the daemon's, after `run` has begun."""
+        """Take one message of the daemon, after `run` has begun."""
         if isinstance(message, Committed):
             self._committed.set()
             return
@@ -126,7 +126,7 @@ class LinkSession:
         return Done(call=call)
 
     async def _stop(self) -> None:
-        """Give the attempt up; one that is between commit and answer is finished first."""
+        """End the attempt; if it is between commit and answer, wait until it has answered."""
         if self._scope is not None:
             if self._attempt is not None:
                 await self._attempt.settled.wait()
@@ -157,7 +157,7 @@ class LinkSession:
             return Closed(kind="connect_failure", text=str(error))
 
     async def _commit(self, device: NewDevice, accepted: Acceptance) -> bool:
-        """One delta, one transaction, under the lease's epoch; the answer is `Committed`."""
+        """Commit the credentials as one delta in one transaction under the lease's epoch; return whether `Committed` came."""
         self._shipped = True
         rows = tuple(KeyRow(*row) for row in keys_of(accepted))
         await self._send(JournalDelta(position=1, creds=creds_of(device, accepted), keys=rows, base=True))

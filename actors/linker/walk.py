@@ -1,4 +1,4 @@
-"""The walk through linking with a passkey, on the stream that showed the code."""
+"""The steps of linking with a passkey, on the stream that showed the code."""
 
 from __future__ import annotations
 
@@ -16,11 +16,11 @@ from actors.linker.wire.messages import Messages
 from actors.linker.wire.nodes import MissingPartError, Node, leaf, node
 
 PASSKEY_S: Final = 600.0
-"""How long the account's owner has for all of it."""
+"""How long the account's owner has for all steps."""
 
 
 class StepRefused(Exception):
-    """A step that cannot be taken now, or went wrong; ``code`` as in `actors.linker.protocol`."""
+    """A step that cannot be taken now, or failed; ``code`` as in `actors.linker.protocol`."""
 
     def __init__(self, code: str, text: str) -> None:
         super().__init__(text)
@@ -28,7 +28,7 @@ class StepRefused(Exception):
 
 
 class Walker(Protocol):
-    """Whom a walk belongs to."""
+    """The owner of a walk."""
 
     device: NewDevice
 
@@ -38,7 +38,7 @@ class Walker(Protocol):
 
 @final
 class Walk:
-    """One attempt's passkey, from the server's request on. A second request of the server's begins the walk anew."""
+    """The passkey steps of one attempt, from the server's request on. A second request starts them anew."""
 
     def __init__(self, walker: Walker, asking: Asking, messages: Messages) -> None:
         self._walker = walker
@@ -57,7 +57,7 @@ class Walk:
         return self._options is not None
 
     async def begin(self, notification: Node) -> None:
-        """WhatsApp asks for a passkey; what cannot be read is asked for once more."""
+        """Take WhatsApp's request for a passkey; when it cannot be read, ask for it once more."""
         try:
             options = await self._options_of(notification)
         except (BadOptions, NotAnswered) as error:
@@ -66,7 +66,7 @@ class Walk:
             )
             return
         if self._handoff is None:
-            # Of the secret that the phone has seen: a later request must not be proved with one it never saw.
+            # From the secret that the phone has seen: a later request must not use a secret that the phone never saw.
             self._handoff = passkey.handoff_of(self._walker.device.adv_secret, trio.current_time())
             self._walker.renew_secret()
         self._options, self._prologue, self._agreed = options, None, None
@@ -83,7 +83,7 @@ class Walk:
             raise BadOptions("it holds no options") from error
 
     async def answer(self, response: bytes) -> None:
-        """The browser's response; returns when WhatsApp has taken it. `StepRefused` changes nothing: another one may follow."""
+        """Take the browser's response; return when WhatsApp has accepted it. After `StepRefused` another response may follow."""
         if self._step.locked():
             raise StepRefused("passkey_rejected", "another response is being checked")
         async with self._step:
@@ -103,7 +103,7 @@ class Walk:
             handoff = self._handoff
             if handoff is not None and not handoff.is_valid(trio.current_time()):
                 handoff = None
-            # Before it is sent: the phone's half may come before the server's answer.
+            # Set before sending: the phone's half may come before the server's answer.
             self._prologue, self._skips_code = prologue, handoff is not None
             await self._asking.ask(passkey.prologue_node(prologue, assertion, handoff))
         except (NotAnswered, MissingPartError) as error:
@@ -111,10 +111,10 @@ class Walk:
             raise StepRefused("passkey_rejected", f"the passkey's response was not taken: {error}") from error
 
     async def go_on(self, notification: Node) -> None:
-        """The phone's half."""
+        """Take the phone's half."""
         prologue = self._prologue
         if prologue is None or self._agreed is not None:
-            return  # nobody began this, or it came twice
+            return  # no exchange is under way, or the half came twice
         try:
             agreed = passkey.continue_with(prologue, notification, self._messages)
             self._agreed = agreed
@@ -131,7 +131,7 @@ class Walk:
                 await self._walker.tell(PasskeyFailed(text=str(refused)))
 
     async def confirm(self) -> None:
-        """The codes are the same: have the phone accept the device. `StepRefused`."""
+        """Have the phone accept the device, since the codes are the same. Raise `StepRefused`."""
         agreed = self._agreed
         if agreed is None:
             raise StepRefused("no_passkey_wanted", "there is no code to confirm")

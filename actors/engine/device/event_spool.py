@@ -9,10 +9,10 @@ from actors.engine.errors import EventSpoolFull
 
 READ_AT_ONCE: Final = 100
 REMEMBERED: Final = 2_000
-"""Ids of messages that were kept; WhatsApp delivers again what it did not hear of, and keeps fewer than this under way."""
+"""How many ids of spooled messages are remembered. WhatsApp delivers unacknowledged messages again, and has fewer than this under way."""
 
 MAX_KEPT: Final = 50_000
-"""Beyond this the library is held back: what WhatsApp has not delivered, it keeps."""
+"""The most events kept. Beyond this the library is held back; WhatsApp keeps the messages that it has not delivered."""
 
 
 class Item(NamedTuple):
@@ -33,9 +33,9 @@ class EventSpool:
         self._kept = self._count()
 
     def put(self, type_: str, payload: bytes, *, media: bytes | None = None, message_id: str | None = None) -> None:
-        """Keep an event. Called on the library's thread, before anybody else hears of it. `EventSpoolFull` beyond `MAX_KEPT`.
+        """Keep an event; called on the library's thread, before any other code sees the event. Raise `EventSpoolFull` beyond `MAX_KEPT`.
 
-        With ``media`` an event of that type comes right before it: both are kept, or neither. With ``message_id`` nothing is kept when
+        With ``media`` a `media` event comes right before it: both are kept, or neither. With ``message_id`` nothing is kept when
         a message of that id was kept before (`has_kept`).
         """
         if self._kept >= MAX_KEPT:
@@ -51,7 +51,7 @@ class EventSpool:
             self._insert(type_, payload)
 
     def has_kept(self, message_id: str) -> bool:
-        """Whether a message of this id was ever kept, as far as that is remembered: of the last `REMEMBERED`."""
+        """Whether a message of this id is among the last `REMEMBERED` that were kept."""
         return self._connection.scalar("SELECT 1 FROM wasup_arrived WHERE message_id = ?", (message_id,)) == 1
 
     def _is_new(self, message_id: str) -> bool:
@@ -72,7 +72,7 @@ class EventSpool:
         self._kept += 1
 
     def read(self, after: int) -> list[Item]:
-        """At most `READ_AT_ONCE` events beyond ``after``, in order."""
+        """Return at most `READ_AT_ONCE` events beyond ``after``, in order."""
         rows = self._connection.execute(
             "SELECT number, type, payload, position FROM wasup_outbox WHERE number > ? ORDER BY number LIMIT ?",
             (after, READ_AT_ONCE),
@@ -80,7 +80,7 @@ class EventSpool:
         return [_item(row) for row in rows]
 
     def all(self) -> list[Item]:
-        """Everything that is still kept: what a rebuilt file takes over."""
+        """Return all events that are still kept: a rebuilt file takes them over."""
         return [
             _item(row)
             for row in self._connection.execute(
@@ -89,7 +89,7 @@ class EventSpool:
         ]
 
     def cut(self, number: int) -> None:
-        """Forget everything up to ``number``."""
+        """Delete everything up to ``number``."""
         self._connection.execute("DELETE FROM wasup_outbox WHERE number <= ?", (number,))
         self._kept = self._count()
 

@@ -1,7 +1,7 @@
-"""A company's device file: the SQLite file the library keeps its state in, with our journal and event spool beside it.
+"""A company's device file: the SQLite file in which the library keeps its state, with our journal and event spool in it.
 
-The file is never altered in place to match Postgres: it is either the very file Postgres knows and not behind it, or it is built anew
-beside the old one and put in its place in one step. A file that Postgres has forgotten something of is shipped once more as a whole.
+The file is never changed in place to match Postgres: either it is the file that Postgres knows and not behind it, or a new file is built
+beside it and replaces it in one step. When Postgres has lost some of what a file had shipped, the whole file is shipped again.
 """
 
 from __future__ import annotations
@@ -41,19 +41,19 @@ from storage.whatsmeow.rows import DEVICE_TABLE, LID_TABLE, TableRow, rows_of, s
 Fault = Literal["missing", "foreign", "behind", "ahead", "discarded", "damaged"]
 
 KEPT_MESSAGE_SECRETS: Final = 20_000
-"""The library keeps one for each message for ever; the oldest beyond this go when the file is opened or its log has been emptied."""
+"""The library keeps one for each message for ever; the oldest beyond this are deleted when the file is opened or its log emptied."""
 
 LID_MAPPINGS_LAST_S: Final = 3 * 86_400.0
-"""The record keeps them for longer than this after a session has ended (storage/tables/expiry.py); after that they may be gone there."""
+"""The record keeps them for longer than this after a session has ended (storage/tables/expiry.py), but not for ever."""
 _TAKEN_UP_EXACT_S: Final = 86_400.0
-"""Not every restart has to write."""
+"""The time of the last session is exact to a day, so that not every restart has to write."""
 
 LOG_BYTES: Final = 256 * 1024
-"""The write-ahead log may have this size; emptying it costs two fsyncs."""
+"""The size at which the write-ahead log is emptied, which costs two fsyncs."""
 
 
 class Ending(msgspec.Struct, frozen=True):
-    """How the device in this file was logged out, kept so that it is told again until the daemon has archived the credentials."""
+    """How the device in this file was logged out, stored so that it is reported again until the daemon has archived the credentials."""
 
     kind: Kind
     code: int
@@ -79,7 +79,7 @@ class DeviceFile:
         self.journal = Journal(connection)
         self.event_spool = EventSpool(connection)
         self.named = Remembered(connection, "wasup_named")
-        """By the number that was dialled (digits): the JID of the account that WhatsApp named for it, where that has another number."""
+        """JIDs of the accounts that WhatsApp named for dialled numbers (digits), where the account has another number."""
         self._timers = Remembered(connection, "wasup_timers")
         self.timers = Timers(self._timers)
         self._polls = Remembered(connection, "wasup_polls", kept=POLLS)
@@ -87,7 +87,7 @@ class DeviceFile:
         self.file_id = self._meta("file_id") or ""
 
     def identity(self) -> Identity | None:
-        """The linked device; None when there is none (any more)."""
+        """Return the linked device; None when there is none (any more)."""
         rows = self._connection.execute(f"SELECT jid, lid, push_name FROM {DEVICE_TABLE}")  # noqa: S608 - our own names
         if not rows:
             return None
@@ -95,7 +95,7 @@ class DeviceFile:
         return Identity(str(jid), str(lid) if lid else None, str(name or ""))
 
     def complete(self, party: dict[str, Any]) -> None:
-        """Add the phone number or the LID that WhatsApp left out, if the library has learnt it before."""
+        """Add the phone number or the LID that WhatsApp left out, if the library has learnt it."""
         if party["pn"] is None and party["lid"] is not None:
             pn = self._look_up("SELECT pn FROM whatsmeow_lid_map WHERE lid = ?", party["lid"])
             party["pn"] = f"{pn}@s.whatsapp.net" if pn is not None else None
@@ -104,7 +104,7 @@ class DeviceFile:
             party["lid"] = f"{lid}@lid" if lid is not None else None
 
     def has_sent(self, message_id: str) -> bool:
-        """Whether this account has sent a message of this id: of the latest, the library keeps what it needs to change them."""
+        """Whether this account has sent a message of this id, as far as known: the library keeps the secrets of the latest messages."""
         identity = self.identity()
         if identity is None:
             return False
@@ -113,7 +113,7 @@ class DeviceFile:
         return bool(self._connection.scalar(query, (message_id, *own)))
 
     def secrets(self, message_id: str, chat: Iterable[str]) -> list[tuple[bytes, str]]:
-        """The secrets of a chat's messages of this id, with the address of who wrote each; ``chat``: all of its addresses."""
+        """Return the secrets of a chat's messages of this id, each with its author's address; ``chat``: all addresses of the chat."""
         rows = self._connection.execute(
             "SELECT key, sender_jid FROM whatsmeow_message_secrets WHERE message_id = ? AND chat_jid IN (?, ?)",
             (message_id, *_two(chat)),
@@ -133,7 +133,7 @@ class DeviceFile:
             self._set_meta("announced", "1")
 
     def ending(self) -> Ending | None:
-        """How the device was logged out, None while it was not (or there never was one)."""
+        """Return how the device was logged out; None when it was not, or there never was one."""
         text = self._meta("ending")
         if text:
             return read_json(text, Ending)
@@ -141,20 +141,20 @@ class DeviceFile:
         return Ending("logged_out", 401, "WhatsApp logged this device out") if gone else None
 
     def was_linked(self) -> bool:
-        """Whether there is a device in this file, or ever was."""
+        """Whether this file holds or ever held a device."""
         return self._meta("linked") == "1"
 
     def end(self, ending: Ending) -> None:
         self._set_meta("ending", msgspec.json.encode(ending).decode())
 
     def cut(self, position: int) -> None:
-        """Postgres has everything up to ``position``."""
+        """Cut the journal: Postgres has everything up to ``position``."""
         self.announce()
         self.journal.cut(position)
-        self._connection.script("PRAGMA shrink_memory")  # the pages that a large delta went through
+        self._connection.script("PRAGMA shrink_memory")  # frees the pages that a large delta needed
 
     def take_up(self, now: float) -> None:
-        """A session begins with this file. LID mappings that the record may have let expire meanwhile are to be shipped again.
+        """Prepare the file for a session. LID mappings that may have expired in the record meanwhile are noted for shipping.
 
         A file of an earlier version gets the present triggers.
         """
@@ -169,41 +169,41 @@ class DeviceFile:
             self._set_meta("taken_up_at", str(int(now)))
 
     def survive(self, boot: str) -> None:
-        """Another ``boot`` of the machine may have come up without the file's last commits: its sessions go on beyond them."""
+        """After another ``boot`` of the machine, step every Signal session ahead: the file may have lost its last commits."""
         if self._meta("boot") != boot:
             step_ahead(self._connection)
             self._set_meta("boot", boot)
 
     def note_everything(self, recorded: Iterable[tuple[str, str]]) -> None:
-        """Have all of it shipped again; ``recorded``: the keys of the record, by type and id."""
+        """Note the whole file for shipping; ``recorded``: the keys of the record, by type and id."""
         note_everything(self._connection, recorded)
 
     def invalidate_message_key(self, passed: Passed) -> bool:
-        """Make a message that was lost undecryptable, so that the library asks for it; False when that cannot be done."""
+        """Make a lost message undecryptable, so that the library asks its sender for it; return False when that is impossible."""
         return invalidate_message_key(self._connection, passed)
 
     def shorten_log(self) -> bool:
-        """Empty SQLite's write-ahead log once it has grown; True when it was. Left to itself it stays at 4 MiB for ever.
+        """Empty SQLite's write-ahead log if it has grown; return True when it was emptied. Otherwise it would stay at 4 MiB for ever.
 
-        Whoever writes or reads at this very moment comes first: then it is done another time.
+        A write or read at this moment has priority: then the log is emptied another time.
         """
         log = self.path.with_name(self.path.name + "-wal")
         if not log.exists() or log.stat().st_size <= LOG_BYTES:
             return False
         if not self._connection.empty_log():
             return False
-        self.trim()  # here, because a session may stay open for months, and this comes once in some hundred messages
+        self.trim()  # here, because a session may stay open for months, and this runs once in some hundred messages
         return True
 
     def trim(self) -> None:
-        """Drop what the library lets grow for ever."""
+        """Delete the rows beyond the limits of tables that the library lets grow for ever."""
         self._connection.execute(
             "DELETE FROM whatsmeow_message_secrets WHERE rowid <= (SELECT max(rowid) FROM whatsmeow_message_secrets) - ?",
             (KEPT_MESSAGE_SECRETS,),
         )
 
     def require_writable(self) -> None:
-        """`WriteFault` unless a write into this file succeeds."""
+        """Write to this file. Raise `WriteFault` when that fails."""
         self._set_meta("written_at", str(int(time.time())))
 
     def close(self) -> None:
@@ -221,22 +221,22 @@ class DeviceFile:
 
 
 def _two(addresses: Iterable[str]) -> tuple[str, str]:
-    """A chat has two addresses at most; of one, the same again."""
+    """Return the two addresses of a chat; a single address is returned twice."""
     found = sorted(set(addresses))[:2]
     return found[0], found[-1]
 
 
 def _bare(jid: str) -> str:
-    """Without agent and device."""
+    """Return the JID without agent and device."""
     user, at, server = jid.partition("@")
     return user.partition(":")[0].partition(".")[0] + at + server
 
 
 def open_file(sqlite: Sqlite, path: Path) -> DeviceFile | None:
-    """Open what lies there; None when nothing does.
+    """Open the device file at ``path``; return None when there is nothing.
 
-    `DamagedFile` for what is no device file of ours, `UnknownSchema` for one of a version that we do not know, and `WriteFault` where the
-    file system takes no writes, which says nothing of the file.
+    Raise `DamagedFile` for something that is not a usable device file, `UnknownSchema` for a schema version that we do not know, and
+    `WriteFault` when the file system takes no writes, which says nothing about the file.
     """
     try:
         mode = path.lstat().st_mode
@@ -263,7 +263,7 @@ def open_file(sqlite: Sqlite, path: Path) -> DeviceFile | None:
 
 
 def _close_damaged(connection: Connection | None) -> list[Item]:
-    """Close it; the events in its event spool, where they can still be read: WhatsApp has heard that they arrived."""
+    """Close the file. Return the events of its event spool if they can be read: WhatsApp will not send them again."""
     if connection is None:
         return []
     try:
@@ -283,18 +283,18 @@ def _require_sound(connection: Connection) -> None:
 
 
 def fault_of(file: DeviceFile, file_id: str | None, position: int) -> Fault | None:
-    """Why this file cannot be used by a daemon whose record knows ``file_id`` up to ``position``; None when it can."""
+    """Return why a daemon whose record knows ``file_id`` up to ``position`` cannot use this file; None when it can."""
     if file.file_id != file_id:
         return "foreign"
     if file.journal.position() < position:
         return "behind"
-    # What was committed is cut: entries missing here are in a record that has since gone back, to a backup or an older standby.
+    # Only committed entries are cut: if the record lacks some of them, it has gone back to a backup or an older standby.
     is_ahead = file.journal.first_kept() > position + 1 and file.identity() is not None
     return "ahead" if is_ahead else None
 
 
 def _make_private(path: Path, mode: int) -> None:
-    """Take from others what an earlier release gave them."""
+    """Remove the permissions that an earlier release gave to other users."""
     if mode & 0o077:
         for name in (path.name, f"{path.name}-wal", f"{path.name}-shm"):
             with suppress(FileNotFoundError):
@@ -311,11 +311,11 @@ def build(
     *,
     boot: str = "",
 ) -> tuple[DeviceFile, list[str]]:
-    """Make a new file from the auth state and put it at ``path``, and say which keys had to be left out.
+    """Make a new file from the auth state and put it at ``path``; return it with the keys that had to be left out.
 
-    ``boot``: as for `DeviceFile.survive`. `BadAuthState` when the creds cannot be used, `WriteFault` when the file system takes no
-    writes; what lay at ``path`` is untouched then. Keys whose value is broken are left out: a missing session heals itself by a retry
-    receipt, a malformed one would end the whole process.
+    ``boot``: as for `DeviceFile.survive`. Raise `BadAuthState` when the creds cannot be used, `WriteFault` when the file system takes no
+    writes; the old file at ``path`` is unchanged then. Keys whose value is broken are left out: a missing Signal session is replaced
+    after a retry receipt, a malformed one would end the whole process.
     """
     fresh = path.with_name(path.name + ".new")
     remove(fresh)
@@ -324,7 +324,7 @@ def build(
         connection = sqlite.connect(fresh, create=True)
         try:
             _fill(connection, template, rows, event_spool, boot)
-            # Closing would do it too, and say nothing where there is no room: then only an empty file would be moved.
+            # Closing would checkpoint too, but without an error on a full disk: an empty file would then be moved into place.
             connection.pragma("wal_checkpoint(TRUNCATE)")
         finally:
             connection.close()
@@ -391,7 +391,7 @@ def _fill(
 
 
 def _insert(connection: Connection, table: str, row: dict[str, SqlValue]) -> None:
-    # Both directions of a LID mapping are one row, and the two may contradict each other: the first stays.
+    # Both directions of a LID mapping are one row; if they contradict each other, the first stays.
     verb = "INSERT OR IGNORE" if table == LID_TABLE else "INSERT OR REPLACE"
     marks = ", ".join("?" * len(row))
     connection.execute(f"{verb} INTO {table} ({', '.join(row)}) VALUES ({marks})", tuple(row.values()))

@@ -1,7 +1,7 @@
-"""Notes everything that a device file holds as changed: for a record in Postgres that has forgotten some of it.
+"""Notes everything in a device file as changed, for a record in Postgres that has lost some of it.
 
-A backup that was restored, or a standby that took over without the last commits, knows less than this file has told before and has cut
-from its journal since.
+A restored backup, or a standby that took over without the last commits, lacks changes that this file has shipped and has since cut
+from its journal.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ _NOTE: Final = "INSERT INTO wasup_journal (kind, k1, k2)"
 
 
 def note_everything(connection: Connection, recorded: Iterable[tuple[str, str]]) -> None:
-    """Note every key of the file, and every ``(key_type, key_id)`` of the record: what the file has not is shipped as gone."""
+    """Note every key of the file, and every ``(key_type, key_id)`` of the record: a key that the file lacks is shipped as deleted."""
     with connection.transaction():
         for statement in _notes_of_the_file():
             connection.execute(statement)
@@ -42,7 +42,7 @@ def _notes_of_the_file() -> Iterator[str]:
 
 
 def _entry(key_type: str, key_id: str) -> Entry | None:
-    """The journal's entry for a key of the record; None for what a device file has no place for."""
+    """Return the journal's entry for a key of the record; None for a key that a device file cannot hold."""
     try:
         if key_type == LID_MAPPING:
             (user,) = split_id(key_id, 1)

@@ -26,10 +26,10 @@ from storage.whatsmeow.text import join_id
 MAX_KEYS: Final = 1000
 MAX_BYTES: Final = 4 * 1024 * 1024
 MAX_VALUE_BYTES: Final = 8 * 1024 * 1024
-"""A larger one would not fit a frame; only an app-state version of 60,000 entries gets there, and that WhatsApp sends again."""
+"""A larger value would not fit a frame; only an app-state version of 60,000 entries is that large, and WhatsApp sends it again."""
 
 COMPACT_BEYOND: Final = 20_000
-"""Entries: so many mean that Postgres is away for long, and most of them name the same keys."""
+"""The number of entries beyond which the journal is compacted: Postgres is away for long then, and most entries name the same keys."""
 
 _ROWS_READ: Final = 20_000
 
@@ -47,11 +47,11 @@ class Batch:
     bytes: int = 0
     oversized: int = 0
     has_more: bool = False
-    """The journal goes on beyond it."""
+    """The journal continues beyond this batch."""
 
     @property
     def is_needed(self) -> bool:
-        """Whether there is anything that the record has not."""
+        """Whether the batch has anything that the record lacks."""
         return bool(self.changes) or self.creds is not None
 
     def add(self, change: Change) -> None:
@@ -71,19 +71,19 @@ class Journal:
         self._connection = connection
 
     def position(self) -> int:
-        """The last number ever given out, also when the journal is empty."""
+        """Return the last number ever assigned, also when the journal is empty."""
         last = self._connection.scalar("SELECT seq FROM sqlite_sequence WHERE name = 'wasup_journal'")
         return last if isinstance(last, int) else 0
 
     def first_kept(self) -> int:
-        """The lowest number that has not been cut; the next one to be given out when all have."""
+        """Return the lowest number that has not been cut; the next number to be assigned when all have."""
         first = self._connection.scalar("SELECT min(seq) FROM wasup_journal")
         return first if isinstance(first, int) else self.position() + 1
 
     def read(self, after: int) -> Batch | None:
-        """The next batch beyond ``after``, values and journal from one snapshot; None when there is nothing new.
+        """Return the next batch beyond ``after``, values and journal from one snapshot; None when there is nothing new.
 
-        Also None for good once the device row is gone: whatsmeow deletes everything when WhatsApp logs a device out, and those deletions
+        Once the device row is gone, always None: whatsmeow deletes everything when WhatsApp logs a device out, and those deletions
         must not reach the record in Postgres, which is archived instead.
         """
         with self._connection.transaction("DEFERRED"):
@@ -96,7 +96,7 @@ class Journal:
             return self._batch(entries, jid)
 
     def cut(self, position: int) -> None:
-        """Forget everything up to ``position``."""
+        """Delete everything up to ``position``."""
         self._connection.execute("DELETE FROM wasup_journal WHERE seq <= ?", (position,))
 
     def note_lid_mappings(self) -> None:
@@ -147,7 +147,7 @@ class Journal:
             batch.add(self._simple(KINDS[kind_name], (k1, k2), jid))
 
     def creds(self) -> bytes | None:
-        """The device row as creds JSON; None when there is no device."""
+        """Return the device row as creds JSON; None when there is no device."""
         rows = self._connection.execute(f"SELECT {', '.join(DEVICE_COLUMNS)} FROM {DEVICE_TABLE}")  # noqa: S608 - our own names
         return creds_from_device(dict(zip(DEVICE_COLUMNS, rows[0], strict=True))) if rows else None
 

@@ -1,5 +1,5 @@
-"""What a device file keeps of people and chats beside the library's own tables. It is not shipped to Postgres: a file that is lost with
-its machine costs one question to WhatsApp a number, and a chat's timer until that chat's next message.
+"""What a device file keeps about people and chats beside the library's own tables. It is not shipped to Postgres: a file that is lost with
+its machine costs one query to WhatsApp per number, and a chat's timer until that chat's next message.
 """
 
 from __future__ import annotations
@@ -14,14 +14,14 @@ from actors.engine.errors import SqliteError
 from storage.whatsmeow.creds import SqlValue
 
 KEPT: Final = 10_000
-"""Entries a table; about 0.2 MB of memory for each thousand."""
+"""The most entries of a table; about 0.2 MB of memory per thousand."""
 EXACT_S: Final = 86_400.0
-"""When an entry was put is known to a day: not every message that confirms it has to write."""
+"""An entry's time is exact to a day, so that not every message that confirms the entry has to write."""
 
 
 @final
 class Remembered:
-    """A table of texts by key, the newest `KEPT`. Reading costs a look into a dict; any thread may use it."""
+    """A table of texts by key, the newest `KEPT`. Reading is a look-up in a dict; any thread may use it."""
 
     def __init__(self, connection: Connection, table: str, *, kept: int = KEPT) -> None:
         self._connection = connection
@@ -40,12 +40,12 @@ class Remembered:
         self._entries = {str(key): (str(value), int(str(at))) for key, value, at in rows}
 
     def get(self, key: str, *, since: float = 0.0) -> str | None:
-        """The value, if it was put at ``since`` (unix seconds) or later."""
+        """Return the value, if it was put at ``since`` (unix seconds) or later."""
         found = self._entries.get(key)
         return found[0] if found is not None and found[1] >= since else None
 
     def put(self, keys: Iterable[str], value: str, now: float) -> None:
-        """Keep ``value`` under each key. Nothing is written where it is kept already, and was put within a day."""
+        """Keep ``value`` under each key. A key that has had this value put within a day is not written again."""
         with self._writing:
             for key in keys:
                 kept, at = self._entries.get(key, ("", -EXACT_S))
@@ -60,7 +60,7 @@ class Remembered:
                 self._drop(next(iter(self._entries)))
 
     def drop(self, keys: Iterable[str]) -> None:
-        """Forget what is kept under each key."""
+        """Remove the entry of each key."""
         with self._writing:
             for key in keys:
                 if key in self._entries:
@@ -71,6 +71,6 @@ class Remembered:
         self._write(f"DELETE FROM {self._table} WHERE key = ?", (key,))  # noqa: S608 - our own name
 
     def _write(self, statement: str, parameters: Sequence[SqlValue]) -> None:
-        """A file that takes no writes is reported by whatever else writes to it; what is in memory serves until then."""
+        """Run a statement, ignoring a failed write: other writers of the file report it, and memory has the entry until then."""
         with contextlib.suppress(SqliteError):
             self._connection.execute(statement, parameters)

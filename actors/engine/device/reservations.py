@@ -1,9 +1,9 @@
-"""Has keys of a session's sending chain in Postgres before they are needed, so that most messages leave without waiting for it.
+"""Stores keys of a session's sending chain in Postgres before they are needed, so that most messages leave without waiting for it.
 
-What must never happen is that the record, were this machine lost, goes on from a key that was used already. So the record is given each
-session with its sending chain some steps ahead of the device file's, as Postgres logs a sequence some numbers ahead: until the file's chain
-gets there, its steps change nothing in the record. A file that is made from the record goes on behind all keys that can have been used;
-the few in between are never used, which recipients bear (they keep the keys of up to 2,000 messages that have not come).
+If this machine is lost, the record must never continue from a key that was used already. So the record gets each session with its sending
+chain some steps ahead of the device file's, as Postgres logs a sequence some numbers ahead: until the file's chain gets there, its steps
+change nothing in the record. A file that is made from the record continues after every key that can have been used; the few keys in
+between are never used, which recipients tolerate (they keep the keys of up to 2,000 messages that have not come).
 docs/adr/0021-keys-reserved-ahead.md has the cases and the measurements.
 """
 
@@ -23,19 +23,19 @@ from config.json_text import read_json
 from storage.whatsmeow.codec import CodecError, decode_buffer, encode_buffer
 
 AHEAD: Final = 32
-"""Steps: as many as Postgres logs of a sequence. More would save little, and cost recipients kept keys after each restore."""
+"""Steps ahead, as many as Postgres logs of a sequence. More would save little, and make recipients keep more keys after each restore."""
 
 KEPT: Final = 512
-"""Sessions of one company whose reservation is remembered; a forgotten one costs one delta."""
+"""The most sessions of one company whose reservation is remembered; a forgotten one costs one delta."""
 
 SESSION: Final = "whatsmeow-session"
 
 _NEXT: Final = b"\x02"
-"""What the Signal protocol derives the next chain key from."""
+"""The constant from which the Signal protocol derives the next chain key."""
 
 
 class ChainKey(msgspec.Struct, frozen=True):
-    """Of which the next message's key is derived."""
+    """A chain key, from which the next message's key is derived."""
 
     Key: bytes
     Index: int
@@ -49,26 +49,26 @@ class ChainKey(msgspec.Struct, frozen=True):
 
 @dataclass(frozen=True, slots=True)
 class Reservation:
-    """What the record has, or is about to have, of one session."""
+    """The reservation that the record holds, or is about to hold, for one session."""
 
     chain: bytes
     """The sending chain's public ratchet key."""
     index: int
-    """Where the device file's sending chain was: the record's is `AHEAD` steps further."""
+    """The index of the device file's sending chain; the record's is `AHEAD` steps further."""
     rest: bytes
     """A digest of everything but the sending chain's key."""
 
     def covers(self, wanted: Reservation) -> bool:
-        """Whether whoever wants the other one has only taken steps that are reserved by this one."""
+        """Whether every step from this reservation to ``wanted`` is reserved by this one."""
         return (self.chain, self.rest) == (wanted.chain, wanted.rest) and wanted.index <= self.index + AHEAD
 
 
 @final
 class _Session:
-    """A session record of the library's, taken apart as far as the key of its sending chain."""
+    """A session record of the library's, parsed down to the key of its sending chain."""
 
     def __init__(self, record: bytes) -> None:
-        """`msgspec.MsgspecError` or KeyError for what has no sending chain."""
+        """Parse ``record``. Raise `msgspec.MsgspecError` or KeyError when it has no sending chain."""
         self._record = read_json(record, dict[str, msgspec.Raw])
         self._state = read_json(self._record["SessionState"], dict[str, msgspec.Raw])
         self._sending = read_json(self._state["SenderChain"], dict[str, msgspec.Raw])
@@ -76,11 +76,11 @@ class _Session:
         self.key = read_json(self._sending["ChainKey"], ChainKey)
 
     def ahead(self) -> bytes:
-        """The record with its sending chain `AHEAD` steps further."""
+        """Return the record with its sending chain `AHEAD` steps further."""
         return self.with_key(self.key.ahead(AHEAD))
 
     def with_key(self, key: ChainKey | None) -> bytes:
-        """The record with another key of the sending chain."""
+        """Return the record with another key of the sending chain."""
         sending = {**self._sending, "ChainKey": key}
         return msgspec.json.encode({**self._record, "SessionState": {**self._state, "SenderChain": sending}})
 
@@ -98,20 +98,20 @@ def _take_apart(record: bytes) -> _Session | None:
 
 @final
 class Reservations:
-    """Of one device file. `reserve` may be called on any thread, `note` on one."""
+    """The reservations of one device file. `reserve` may be called on any thread, `note` on one only."""
 
     def __init__(self, *, kept: int = KEPT) -> None:
         self._kept = kept
         self._known: OrderedDict[str, Reservation] = OrderedDict()
 
     def reserve(self, batch: Batch) -> dict[str, Reservation]:
-        """Put each session of the batch ahead, and leave out those that the record is ahead of; to be noted once the batch was sent."""
+        """Step each session of the batch ahead; remove those reserved already. Give the result to `note` when the batch is sent."""
         reserved: dict[str, Reservation] = {}
         batch.changes = [kept for change in batch.changes if (kept := self._put_ahead(change, reserved)) is not None]
         return reserved
 
     def note(self, reserved: dict[str, Reservation]) -> None:
-        """The record has these, or is about to."""
+        """Remember reservations that the record has, or is about to have."""
         for key_id, reservation in reserved.items():
             self._known[key_id] = reservation
             self._known.move_to_end(key_id)
@@ -138,9 +138,9 @@ def _session_in(value: bytes) -> _Session | None:
 
 
 def step_ahead(connection: Connection) -> None:
-    """Put every session of a file as far ahead as keys of it can have been used that it does not know of.
+    """Step every session of a file ahead of all keys that can have been used without the file's knowledge.
 
-    SQLite's write-ahead log is not flushed with every commit: a machine that lost its power may come up with an earlier state of the file.
+    SQLite's write-ahead log is not flushed with every commit: after a power failure the file may be in an earlier state.
     """
     with connection.transaction():
         for our_jid, their_id, record in connection.execute(

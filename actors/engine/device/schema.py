@@ -1,7 +1,7 @@
 """What a device file contains: the library's own schema, and beside it our journal, event spool and notes.
 
-The library's part is not written down here: it is read from a database that the installed library made (`Template`), so that a file we
-build is what the library itself would have built.
+The library's part is not written here: it is read from a database that the installed library made (`Template`), so that a file we
+build equals one that the library would have built.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from actors.engine.whatsmeow.library import Library
 from storage.whatsmeow.rows import DEVICE_TABLE, KINDS, LID_TABLE, MACS_TABLE, SCHEMA_VERSION, UNMAPPED
 
 DEVICE_KIND: Final = "device"
-"""The journal's kind for the device row, which is the creds."""
+"""The journal's kind for the device row, which holds the creds."""
 
 OWN_TABLES: Final = (
     "CREATE TABLE wasup_meta (name TEXT PRIMARY KEY, value TEXT NOT NULL) WITHOUT ROWID",
@@ -34,7 +34,7 @@ REQUIRED_TABLES: Final = (
     | {DEVICE_TABLE, LID_TABLE, MACS_TABLE, "whatsmeow_app_state_version"}
     | {"wasup_meta", "wasup_journal", "wasup_outbox", "wasup_arrived"}
 )
-"""Without one of them a file cannot be used, whatever else it holds."""
+"""The tables without which a file cannot be used."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,7 +45,7 @@ class Template:
 
 
 def read_template(library: Library, sqlite: Sqlite) -> Template:
-    """Let the library make a database once and read its statements; `UnknownSchema` when it is not the version we map."""
+    """Have the library make a database and read its statements. Raise `UnknownSchema` when it is not the version we map."""
     with TemporaryDirectory(prefix="wasup-schema-") as directory:
         path = Path(directory) / "template.db"
         library.make_database(path)
@@ -62,7 +62,7 @@ def read_template(library: Library, sqlite: Sqlite) -> Template:
 
 
 def require_complete(connection: Connection) -> None:
-    """Raise unless this is a device file: `DamagedFile` where a table or the version is missing, as in one that was never finished,
+    """Raise unless this is a device file: `DamagedFile` when a table or the version is missing, as in an unfinished file,
     `UnknownSchema` for a version of the library's schema that we do not know."""
     tables = _tables(connection)
     if _version(connection, tables) is None:
@@ -73,7 +73,7 @@ def require_complete(connection: Connection) -> None:
 
 
 def require_version(connection: Connection) -> None:
-    """`UnknownSchema` unless the file has exactly the schema that storage/whatsmeow/rows.py maps."""
+    """Raise `UnknownSchema` unless the file has exactly the schema that storage/whatsmeow/rows.py maps."""
     found = _version(connection, _tables(connection))
     if found != SCHEMA_VERSION:
         raise UnknownSchema(found, SCHEMA_VERSION)  # type: ignore[arg-type]  # whatever it holds is only shown

@@ -1,12 +1,11 @@
-"""Keeps a Signal session whole when the library encrypts and decrypts with it at the same moment.
+"""Keeps a Signal session consistent when the library encrypts and decrypts with it at the same moment.
 
-The library reads a session, steps it and writes it back, and nothing keeps a send and a receive apart: the later write undoes the other's
-step, and a message is encrypted with a key that was used before, which its recipient drops without a word. A send only steps the sending
-chain and a receive only the receiving ones (or all of them, when the peer has a new ratchet key), so the two can be told apart and put
-together: that is what `session_after` does, which a trigger calls in the write's own transaction
-(actors/engine/device/sql_function.py). What cannot be put together is refused, before it could leave the machine: the send is repeated
-(actors/engine/calls.py), a receive is asked for again by the library. docs/adr/0011-what-the-library-would-lose.md has the cases and the
-measurements.
+The library reads a session, steps it and writes it back without excluding another step: the later write undoes the step of the other, a
+message is encrypted with a key that was used before, and its recipient drops it silently. A send only steps the sending chain and a
+receive only the receiving ones (or all of them, when the peer has a new ratchet key), so the two can be recognised and merged:
+`session_after` does that, called by a trigger in the write's own transaction (actors/engine/device/sql_function.py). A write that cannot
+be merged is refused before the message could leave the machine: the send is repeated (actors/engine/calls.py), and the library asks
+for a received message again. docs/adr/0011-what-the-library-would-lose.md has the cases and the measurements.
 """
 
 from __future__ import annotations
@@ -21,15 +20,15 @@ from config.json_text import read_json
 from storage.whatsmeow.codec import json_array, json_object
 
 STALE: Final = "wasup: the session was changed meanwhile"
-"""The text of the refusal, as the library's error will contain it."""
+"""The text of the refusal, which the library's error contains."""
 
 Json = dict[str, Any]
 
 
 def session_after(old: bytes, new: bytes) -> bytes | None:
-    """What the row is to hold when ``new`` is written over ``old``: ``new``, both put together, or None when ``new`` is to be refused.
+    """Return what the row is to hold when ``new`` is written over ``old``: ``new``, both merged, or None to refuse ``new``.
 
-    What is no session's record is none of its business, and written as it is.
+    A value that is not a session record is written unchanged.
     """
     was, now = _read(old), _read(new)
     if was is None or now is None:
@@ -43,19 +42,19 @@ def session_after(old: bytes, new: bytes) -> bytes | None:
 @final
 @dataclass(frozen=True, slots=True)
 class _Record:
-    """A session with the earlier ones of the same device; what is not there is None or empty."""
+    """A session with the earlier ones of the same device; a missing part is None or empty."""
 
     content: Json
     state: Json
 
     @property
     def base(self) -> object:
-        """What tells a session from others."""
+        """The identity of the session."""
         return self.state.get("SenderBaseKey")
 
     @property
     def ratchet(self) -> object:
-        """What tells a sending chain from others."""
+        """The identity of the sending chain."""
         return _ratchet(self.state.get("SenderChain"))
 
     @property
@@ -100,7 +99,7 @@ def _ratchet(chain: object) -> object:
 def _same_session(was: _Record, now: _Record) -> Json | None:
     if was.ratchet == now.ratchet:
         return _same_chain(was, now)
-    # A receive with a new ratchet key keeps the chain of the one before; a send that does not know the newest used a replaced chain.
+    # A receive with a new ratchet key keeps the earlier receiving chain; a send without the newest one used a replaced chain.
     newest = was.receiving[-1] if was.receiving else None
     return now.content if newest in now.receiving else None
 
@@ -111,9 +110,9 @@ def _same_chain(was: _Record, now: _Record) -> Json | None:
     if was.state.get("ReceiverChains") == now.state.get("ReceiverChains"):
         # Of two sends that took the same key the later is refused.
         return None if now.index <= was.index and was.earlier == now.earlier else now.content
-    if now.index < was.index:  # a receive that began before a send had ended
+    if now.index < was.index:  # a receive that began before a send ended
         return _keep(was, now, ("SenderChain",))
-    if now.index > was.index:  # a send that began before a receive had ended
+    if now.index > was.index:  # a send that began before a receive ended
         return _keep(was, now, ("ReceiverChains", "PendingPreKey"))
     return now.content
 
@@ -129,21 +128,21 @@ def _other_session(was: _Record, now: _Record) -> Json | None:
         return now.content
     if is_new:
         return _begun_at_once(was, now)
-    # Without the one that is there it is the step of a session that was replaced meanwhile.
+    # If ``now`` does not know the present session, it steps a session that was replaced meanwhile.
     return _taken_up_again(was, now) if is_kept else None
 
 
 def _begun_at_once(was: _Record, now: _Record) -> Json | None:
-    """Both sides began a session at the same moment, and each write would forget the other's."""
+    """Merge two sessions that both sides began at the same moment, of which each write would drop the other."""
     if now.state.get("PendingPreKey") is not None:
-        return None  # ours: the send is repeated, and takes the peer's
-    return {**now.content, "PreviousStates": [*now.earlier, was.state]}  # a message with ours may be out already
+        return None  # ours: refused; the repeated send uses the peer's
+    return {**now.content, "PreviousStates": [*now.earlier, was.state]}  # a message under ours may have been sent
 
 
 def _taken_up_again(was: _Record, now: _Record) -> Json:
-    """A message of an earlier session came, which becomes the current one, and only that was stepped.
+    """Merge the receipt of a message of an earlier session: that session becomes the current one, and only it may be stepped.
 
-    But the library tries the others first, and leaves those that did not fit stepped as well: with keys that nobody else has.
+    The library tries the other sessions first and leaves them stepped with keys that no peer has: those steps are undone.
     """
     known = [was.state, *was.earlier]
     earlier = [
@@ -162,4 +161,4 @@ GUARD: Final = (
     f" WHEN {_AFTER} IS NOT NEW.session BEGIN UPDATE {_TABLE} SET session = coalesce({_AFTER}, RAISE(ABORT, '{STALE}'))"
     " WHERE our_jid = NEW.our_jid AND their_id = NEW.their_id; END"
 )
-"""The trigger. Short, because the library prepares its statement anew for each write, and SQLite compiles all triggers with it."""
+"""The trigger. It is short, because the library prepares its statement anew for each write, and SQLite compiles all triggers with it."""

@@ -1,14 +1,14 @@
-"""A function of ours in SQL, which every connection in this process has, the WhatsApp library's own included.
+"""An SQL function of ours on every connection in this process, the WhatsApp library's own included.
 
-SQLite calls it on the thread that runs the statement, mostly one of the library's, with that connection's mutex and often the file's
-write lock held; there it waits for the GIL. No deadlock can come of it, since whoever holds the GIL never waits for either:
+SQLite calls the function on the thread that runs the statement, mostly one of the library's, which holds that connection's mutex and often
+the file's write lock while it waits for the GIL. This cannot deadlock, since a thread that holds the GIL never waits for either:
 
-- Statements of our own run, and wait for locks of files, without the GIL (`sqlite3_step` and the like).
-- What is called with the GIL held takes the mutex of one of our own connections only, under `Connection`'s lock, so no other thread is in
-  a statement of that connection; or a mutex of SQLite's that is held for some instructions and never while something is called.
+- Our own statements run, and wait for file locks, without the GIL (`sqlite3_step` and the like).
+- Calls with the GIL held take only the mutex of one of our own connections, under `Connection`'s lock, so that no other thread is in a
+  statement of that connection; or a mutex of SQLite's that is held for a few instructions and never during a callback.
 - The function takes no lock: it is computed from its arguments.
 
-It fails safe. The result is NULL until one is set, and an exception is SQLite's error: either way the write does not happen.
+It fails safe: the result is NULL until one is set, and an exception becomes SQLite's error; either way the write does not happen.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ _ENTRY_POINT = ctypes.CFUNCTYPE(INT, ADDRESS, ADDRESS, ADDRESS)
 _FLAGS: Final = 0x1 | 0x800 | 0x200000  # UTF8 | DETERMINISTIC | INNOCUOUS
 
 SIGNATURES: Final[Signatures] = {"sqlite3_auto_extension": (INT, [_ENTRY_POINT])}
-"""To be called without the GIL."""
+"""Functions to call without the GIL."""
 
 QUICK_SIGNATURES: Final[Signatures] = {
     "sqlite3_create_function_v2": (INT, [ADDRESS, BYTES, INT, INT, ADDRESS, _FUNCTION, ADDRESS, ADDRESS, ADDRESS]),
@@ -36,14 +36,14 @@ QUICK_SIGNATURES: Final[Signatures] = {
     "sqlite3_result_blob": (None, [ADDRESS, BYTES, INT, ADDRESS]),
     "sqlite3_result_error": (None, [ADDRESS, BYTES, INT]),
 }
-"""To be called with the GIL held."""
+"""Functions to call with the GIL held."""
 
 Transition = Callable[[bytes, bytes], bytes | None]
-"""What becomes of a value over which another is written; None is NULL."""
+"""Computes the value to store from the old and the new one; None is NULL."""
 
 
 class Functions(Protocol):
-    """Both ways to call a copy of SQLite (actors/engine/device/sqlite.py)."""
+    """The two ways to call a copy of SQLite, with and without the GIL (actors/engine/device/sqlite.py)."""
 
     @property
     def slow(self) -> Any: ...
@@ -52,10 +52,10 @@ class Functions(Protocol):
 
 
 def offer(sqlite: Functions, name: str, transition: Transition) -> None:
-    """Give every connection opened from now on, by whomever, the function ``name(old, new)``; NULL is read as no bytes.
+    """Add the function ``name(old, new)`` to every connection that any code in the process opens from now on; NULL is read as no bytes.
 
-    A result that equals ``new`` is ``new`` itself, whatever its type. Its callbacks stay for as long as the process. `SqliteError` when
-    SQLite does not take it.
+    A result that equals ``new`` is ``new`` itself, whatever its type. The callbacks live as long as the process. Raise `SqliteError`
+    when SQLite refuses the function.
     """
     function = _FUNCTION(_called(sqlite.quick, transition))
     create = sqlite.quick.sqlite3_create_function_v2
@@ -64,7 +64,7 @@ def offer(sqlite: Functions, name: str, transition: Transition) -> None:
         return int(create(connection, name.encode(), 2, _FLAGS, None, function, None, None, None))
 
     entry_point = _ENTRY_POINT(entry)
-    # It, and thereby what it refers to, is never freed: SQLite keeps its address for good.
+    # The entry point, and what it refers to, is never freed: SQLite keeps its address for good.
     ctypes.pythonapi.Py_IncRef(ctypes.py_object(entry_point))
     code = sqlite.slow.sqlite3_auto_extension(entry_point)
     if code != OK:

@@ -1,8 +1,8 @@
 """SQLite through the copy that is linked into the WhatsApp library.
 
-Two copies of SQLite in one process do not see each other's locks (POSIX locks belong to the process), and either one's close drops the
-other's: with Python's ``sqlite3`` beside the Go library on one file, both would write at once. So device files are opened only through
-the library's own copy, whose symbols it exports.
+Two copies of SQLite in one process do not see each other's locks (POSIX locks belong to the process), and a close by either drops the
+locks of the other: with Python's ``sqlite3`` beside the Go library on one file, both would write at once. So device files are opened only
+through the library's own copy, whose symbols it exports.
 """
 
 from __future__ import annotations
@@ -36,14 +36,14 @@ _STATEMENTS_KEPT: Final = 64
 
 _IO_ERROR: Final = 10
 _TAKES_NO_WRITE: Final = frozenset({8, 13, 14})
-"""Read-only, full, and cannot open: which a file beside the database could not be, whose inode there was no room for."""
+"""Read-only, full, and cannot open: the last when there was no room for the inode of a file beside the database."""
 
 _READ_FAILED: Final = frozenset(_IO_ERROR | detail << 8 for detail in (1, 2, 33))
-"""The input/output errors of reading: a short read, and a file system that found itself damaged, included."""
+"""The input/output errors of reading, including a short read and a file system that has detected damage."""
 
 CACHE_KIB: Final = 16
-"""Pages a connection keeps, of 4 KiB. SQLite's default of 2,000 KiB would hold all of a device file in memory, once for each connection to
-it; the kernel has the pages as well, and a company's next message needs others."""
+"""The page cache of a connection, in pages of 4 KiB. SQLite's default of 2,000 KiB would hold a whole device file in memory once per
+connection; the kernel caches the pages as well, and a company's next message needs others."""
 
 _SIGNATURES: Final[Signatures] = {
     "sqlite3_open_v2": (INT, [BYTES, ctypes.POINTER(ADDRESS), INT, BYTES]),
@@ -55,7 +55,7 @@ _SIGNATURES: Final[Signatures] = {
     "sqlite3_finalize": (INT, [ADDRESS]),
     "sqlite3_exec": (INT, [ADDRESS, BYTES, ADDRESS, ADDRESS, ADDRESS]),
 }
-"""Calls that may do input or output: made without the GIL."""
+"""Functions that may do input or output: called without the GIL."""
 
 _QUICK_SIGNATURES: Final[Signatures] = {
     "sqlite3_reset": (INT, [ADDRESS]),
@@ -72,12 +72,12 @@ _QUICK_SIGNATURES: Final[Signatures] = {
     "sqlite3_column_blob": (ADDRESS, [ADDRESS, INT]),
     "sqlite3_column_bytes": (INT, [ADDRESS, INT]),
 }
-"""Calls of less than a microsecond: made with the GIL held, which is several times cheaper than giving it away."""
+"""Functions that take less than a microsecond: called with the GIL held, which is several times cheaper than releasing it."""
 
 
 @final
 class Sqlite:
-    """The functions of one copy of SQLite; its connections have the function that the triggers of device files call."""
+    """The functions of one copy of SQLite, whose connections have the SQL function that the triggers of device files call."""
 
     def __init__(self, library_path: str) -> None:
         self._slow = ctypes.CDLL(library_path)
@@ -86,14 +86,14 @@ class Sqlite:
             self._declare(self._slow, name, result, arguments)
         for name, (result, arguments) in (_QUICK_SIGNATURES | sql_function.QUICK_SIGNATURES).items():
             self._declare(self._quick, name, result, arguments)
-        # Refused, harmlessly, once the copy has opened a file. Else 120 KiB for each connection, the library's included.
+        # SQLite refuses this, harmlessly, once the copy has opened a file. Saves 120 KiB per connection, the library's included.
         self._quick.sqlite3_config(_CONFIG_LOOKASIDE, 0, 0)
-        # Likewise: else each connection takes the memory of all the pages that it may keep when it is opened, though most keep few.
+        # Likewise. Otherwise each connection would allocate all the pages it may keep on opening, though most keep few.
         self._quick.sqlite3_config(_CONFIG_PAGECACHE, None, 0, 0)
         sql_function.offer(self, "wasup_session_after", session_after)
 
     def connect(self, path: Path, *, create: bool = False, busy_timeout_ms: int = 5000) -> Connection:
-        """Open a file; SqliteError when it is missing (unless ``create``) or no database."""
+        """Open a file. Raise SqliteError when it is missing (unless ``create``) or not a database."""
         handle = ADDRESS()
         flags = _OPEN_FLAGS | (_CREATE if create else 0)
         uri = f"file:{quote(str(path))}".encode()
@@ -108,7 +108,7 @@ class Sqlite:
         return Connection(self, handle, busy_timeout_ms)
 
     def text(self, handle: Any) -> str:
-        """SQLite's last message for a connection."""
+        """Return SQLite's last message for a connection."""
         return bytes(self._quick.sqlite3_errmsg(handle) or b"").decode("utf-8", "replace")
 
     @property
@@ -143,7 +143,7 @@ class Connection:
             self._check(self._sqlite.slow.sqlite3_exec(self._open_handle(), sql.encode(), None, None, None))
 
     def execute(self, sql: str, parameters: Sequence[SqlValue] = ()) -> list[tuple[SqlValue, ...]]:
-        """Run one statement; all its rows. Text columns that are not UTF-8 come with surrogate escapes."""
+        """Run one statement; return all its rows. Text columns that are not UTF-8 come with surrogate escapes."""
         with self._lock:
             statement = self._prepared(sql)
             try:
@@ -153,12 +153,12 @@ class Connection:
                 self._sqlite.quick.sqlite3_reset(statement)
 
     def scalar(self, sql: str, parameters: Sequence[SqlValue] = ()) -> SqlValue:
-        """The first column of the first row; None when there is none."""
+        """Return the first column of the first row; None when there is no row."""
         rows = self.execute(sql, parameters)
         return rows[0][0] if rows else None
 
     def pragma(self, name: str) -> SqlValue:
-        """What SQLite answers first. The statement is not kept: a check of the file is as large as its schema, and made once."""
+        """Return SQLite's first value. The statement is not cached: a check of the file is as large as its schema, and runs once."""
         sql = f"PRAGMA {name}"
         with self._lock:
             try:
@@ -179,7 +179,7 @@ class Connection:
                 raise
 
     def empty_log(self) -> bool:
-        """Take the write-ahead log into the database and truncate it; False when somebody else was using it."""
+        """Copy the write-ahead log into the database and truncate it; return False when another connection was using it."""
         with self._lock:
             self._sqlite.slow.sqlite3_busy_timeout(self._open_handle(), 0)
             try:
@@ -190,7 +190,7 @@ class Connection:
                 self._sqlite.slow.sqlite3_busy_timeout(self._open_handle(), self._busy_timeout_ms)
 
     def close(self) -> None:
-        """Close; a second time does nothing."""
+        """Close; a second call does nothing."""
         with self._lock:
             if self._handle is None:
                 return
@@ -261,7 +261,7 @@ class Connection:
 
 
 def error_of(code: int, text: str) -> SqliteError:
-    """The error for an extended result code other than `OK`."""
+    """Return the error for an extended result code other than `OK`."""
     primary = code & 0xFF
     is_write = primary in _TAKES_NO_WRITE or (primary == _IO_ERROR and code not in _READ_FAILED)
     return WriteFault(code, text) if is_write else SqliteError(code, text)

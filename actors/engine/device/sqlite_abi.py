@@ -1,4 +1,4 @@
-"""What calls of SQLite's C interface are declared with and made of."""
+"""Types and constants for declaring and calling SQLite's C interface."""
 
 from __future__ import annotations
 
@@ -11,10 +11,10 @@ INT64 = ctypes.c_int64
 BYTES = ctypes.c_char_p
 
 Signatures = dict[str, tuple[Any, list[Any]]]
-"""The result's type and the arguments', by the function's name."""
+"""The types of the result and of the arguments, by the function's name."""
 
 OK: Final = 0
-"""What a function returns that did what it should."""
+"""The result of a function that succeeded."""
 
 TRANSIENT: Final = ADDRESS(-1)
-"""Given with bytes: they are not ours to keep, SQLite takes a copy."""
+"""Passed with bytes that SQLite must copy."""

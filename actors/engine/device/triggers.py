@@ -1,4 +1,4 @@
-"""The triggers of a device file: those that note changed keys in the journal, and the one that guards sessions."""
+"""The triggers of a device file: those that note changed keys in the journal, and the one that guards Signal sessions."""
 
 from __future__ import annotations
 
@@ -23,13 +23,13 @@ Note = tuple[str, tuple[str, ...]]
 
 
 def create_triggers(connection: Connection) -> None:
-    """Give a file that has none its triggers, as part of the caller's transaction."""
+    """Create the triggers of a file that has none, in the caller's transaction."""
     for statement in _wanted().values():
         connection.script(statement)
 
 
 def install_triggers(connection: Connection) -> None:
-    """Have the file's triggers be these, in one transaction; nothing is written when they are."""
+    """Replace the file's triggers by the present ones in one transaction; write nothing when they are the same."""
     query = "SELECT name, sql FROM sqlite_master WHERE type = 'trigger' AND name GLOB 'wasup_*'"
     found = {str(name): str(sql) for name, sql in connection.execute(query)}
     if found == _wanted():
@@ -45,8 +45,8 @@ def _wanted() -> dict[str, str]:
 
 
 def _journal() -> Iterator[str]:
-    """Note every changed key of the mapped tables. An update that changes nothing (identity keys are put again with every message)
-    leaves no note."""
+    """Yield the triggers that note every changed key of the mapped tables. An update that changes nothing (identity keys are put again
+    with every message) leaves no note."""
     yield from _table_triggers(DEVICE_TABLE, ((DEVICE_KIND, ()),), DEVICE_COLUMNS)
     note = "INSERT OR REPLACE INTO wasup_meta (name, value) VALUES ('linked', '1');"
     yield _trigger("linked", f"INSERT ON {DEVICE_TABLE}", [note])
@@ -66,7 +66,7 @@ def _table_triggers(table: str, notes: tuple[Note, ...], columns: tuple[str, ...
     yield _trigger(f"{table}_insert", f"INSERT ON {table}", new)
     yield _trigger(f"{table}_delete", f"DELETE ON {table}", old)
     yield _trigger(f"{table}_update", f"UPDATE ON {table} WHEN {_changed(columns)}", new)
-    # Apart, and OF those columns: the library prepares its statement anew for each write, and SQLite compiles with it what may fire.
+    # Separate triggers, OF those columns: the library prepares its statement anew for each write, and SQLite compiles those that may fire.
     for note in notes:
         if key := note[1]:
             event = f"UPDATE OF {', '.join(key)} ON {table} WHEN {_changed(key)}"

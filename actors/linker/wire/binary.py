@@ -47,7 +47,7 @@ def encode(node: Node, words: Dictionary) -> bytes:
 
 
 def decode(payload: bytes, words: Dictionary) -> Node:
-    """Read one payload, or BadNodeError."""
+    """Read one payload. Raise BadNodeError."""
     if not payload:
         raise BadNodeError("empty payload")
     body = _inflate(payload[1:]) if payload[0] & 2 else payload[1:]

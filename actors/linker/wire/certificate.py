@@ -13,11 +13,11 @@ _ROOT_SERIAL: Final = 0
 
 
 class BadCertificate(ValueError):
-    """Whoever answered is not WhatsApp, or its certificate is not valid now; the text says which."""
+    """The server is not WhatsApp, or its certificate is not valid now; the text says which."""
 
 
 def check_chain(messages: Any, root_key: bytes, chain: bytes, static: bytes, now: float) -> None:
-    """`BadCertificate` unless ``chain`` proves that ``static`` is a server's key at ``now`` (Unix seconds)."""
+    """Raise `BadCertificate` unless ``chain`` proves that ``static`` is a server's key at ``now`` (Unix seconds)."""
     found = _parsed(messages.CertChain(), chain)
     intermediate = _details(messages, found.intermediate, root_key, "intermediate")
     if intermediate.issuerSerial != _ROOT_SERIAL:

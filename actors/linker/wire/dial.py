@@ -18,11 +18,11 @@ Secured: TypeAlias = "trio.SSLStream[Any]"
 
 
 class DialFailed(Exception):
-    """WhatsApp's servers were not reached; the text says where it ended."""
+    """WhatsApp's servers were not reached; the text says at which step it failed."""
 
 
 def proxy_of_host(environment: Mapping[str, str], host: str) -> str | None:
-    """The proxy that the host's environment names for https, as Go's clients read it."""
+    """Return the proxy that the host's environment names for https, as Go's clients read it."""
     excluded = environment.get("NO_PROXY") or environment.get("no_proxy") or ""
     for entry in (part.strip().lower().lstrip(".") for part in excluded.split(",")):
         if entry == "*" or (entry and (host == entry or host.endswith("." + entry))):
@@ -31,9 +31,9 @@ def proxy_of_host(environment: Mapping[str, str], host: str) -> str | None:
 
 
 async def dial(host: str, port: int, proxy: str | None, tls: ssl.SSLContext) -> Secured:
-    """A TLS stream to ``host``; ``proxy`` as ``http://``, ``https://`` or ``socks5://``, with user and password where it wants them.
+    """Return a TLS stream to ``host``; ``proxy`` as ``http://``, ``https://`` or ``socks5://``, with user and password if it needs them.
 
-    `DialFailed` when there is none. The caller bounds the time.
+    Raise `DialFailed` when there is none. The caller bounds the time.
     """
     stream = await _open(host, port) if proxy is None else await _through(urlsplit(proxy), host, port)
     return await _secured(stream, host, tls, f"tls: {host}")
@@ -86,7 +86,7 @@ def _credentials(proxy: SplitResult) -> tuple[str, str] | None:
 
 
 async def _connect_by_http(stream: trio.abc.Stream, host: str, port: int, credentials: tuple[str, str] | None) -> None:
-    """RFC 9110, 9.3.6: CONNECT. What follows the head of a 2xx answer is the tunnel, in which the server says nothing first."""
+    """CONNECT (RFC 9110, 9.3.6). The tunnel follows the head of a 2xx response; in it the server never speaks first."""
     lines = [f"CONNECT {host}:{port} HTTP/1.1", f"Host: {host}:{port}"]
     if credentials is not None:
         lines.append("Proxy-Authorization: Basic " + base64.b64encode(":".join(credentials).encode()).decode())
@@ -103,7 +103,7 @@ async def _connect_by_http(stream: trio.abc.Stream, host: str, port: int, creden
 
 
 def _why(error: BaseException) -> str:
-    """The innermost cause: trio wraps what the system or OpenSSL said."""
+    """Return the innermost cause: trio wraps errors of the system and of OpenSSL."""
     while error.__cause__ is not None:
         error = error.__cause__
     return str(error) or type(error).__name__

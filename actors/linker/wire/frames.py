@@ -8,20 +8,20 @@ from typing import Final
 from actors.linker.wire.tokens import dictionary
 
 MAX_FRAME_BYTES: Final = 1 << 20
-"""The protocol allows 16 MB; what is said while a device is linked is a few KB."""
+"""The protocol allows 16 MB; frames while a device is linked have a few KB."""
 
 
 class BadFrame(ValueError):
-    """A frame that is longer than anything that is said while a device is linked."""
+    """A frame that is longer than any frame while a device is linked."""
 
 
 def header() -> bytes:
-    """What a client sends first, and the handshake's prologue."""
+    """Return what a client sends first, which is also the handshake's prologue."""
     return b"WA\x06" + bytes((dictionary().version,))
 
 
 def frame(payload: bytes) -> bytes:
-    """One frame."""
+    """Return the payload as one frame."""
     return len(payload).to_bytes(3, "big") + payload
 
 

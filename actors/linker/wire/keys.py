@@ -14,24 +14,24 @@ from cryptography.hazmat.primitives.hashes import SHA256
 from cryptography.hazmat.primitives.kdf.hkdf import HKDF
 
 DJB_TYPE = b"\x05"
-"""What libsignal puts before a public key wherever the kind of key is part of the bytes."""
+"""The byte that libsignal puts before a public key where the kind of key is part of the bytes."""
 KEY_SIZE = 32
 
 
 class BadKey(ValueError):
-    """Bytes that are no public key, or one with which every agreement is the same."""
+    """Bytes that are not a public key, or a key with which every agreement is the same."""
 
 
 @dataclass(frozen=True, slots=True)
 class KeyPair:
-    """32 bytes each."""
+    """A private and a public key of 32 bytes each."""
 
     private: bytes
     public: bytes
 
     @classmethod
     def generate(cls) -> KeyPair:
-        """A fresh random pair, clamped, as other clients store it."""
+        """Return a new random pair, clamped, as other clients store it."""
         private = bytearray(X25519PrivateKey.generate().private_bytes_raw())
         private[0] &= 248
         private[31] = private[31] & 127 | 64
@@ -39,18 +39,18 @@ class KeyPair:
 
     @classmethod
     def of(cls, private: bytes) -> KeyPair:
-        """The pair of a private key."""
+        """Return the pair of a private key."""
         return cls(private, X25519PrivateKey.from_private_bytes(private).public_key().public_bytes_raw())
 
     def agree(self, public: bytes) -> bytes:
-        """The shared secret with the owner of ``public``; `BadKey` when there can be none."""
+        """Return the shared secret with the owner of ``public``. Raise `BadKey` when there can be none."""
         try:
             return X25519PrivateKey.from_private_bytes(self.private).exchange(X25519PublicKey.from_public_bytes(public))
         except ValueError as error:
             raise BadKey("no secret can be shared with this key") from error
 
     def sign(self, message: bytes) -> bytes:
-        """A signature of 64 bytes that libsignal's clients accept."""
+        """Return a signature of 64 bytes that libsignal's clients accept."""
         signature = bytearray(xeddsa.ed25519_priv_sign(self.private, message))
         signature[63] |= xeddsa.priv_to_ed25519_pub(self.private)[31] & 0x80
         return bytes(signature)

@@ -17,7 +17,7 @@ class Unreadable(ValueError):
 
 
 def parsed(message: Any, data: bytes) -> Any:
-    """``message``, filled from ``data``; `Unreadable`."""
+    """Return ``message``, filled from ``data``. Raise `Unreadable`."""
     try:
         message.ParseFromString(data)
     except DecodeError as error:
@@ -27,7 +27,7 @@ def parsed(message: Any, data: bytes) -> Any:
 
 @dataclass(frozen=True, slots=True)
 class Messages:
-    """One generated module each."""
+    """The generated modules."""
 
     certificate: Any
     """waCert: `CertChain`."""
@@ -40,7 +40,7 @@ class Messages:
 
 
 def load_messages() -> Messages:
-    """Imported below a bare `neonize` package: its ``__init__`` would load the whole library."""
+    """Import the modules below a bare `neonize` package, whose own ``__init__`` would load the whole library."""
     if "neonize" not in sys.modules:
         spec = importlib.util.find_spec("neonize")
         if spec is None or not spec.submodule_search_locations:

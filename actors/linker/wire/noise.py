@@ -21,7 +21,7 @@ PATTERN: Final = b"Noise_XX_25519_AESGCM_SHA256\0\0\0\0"
 
 
 class NoiseError(ValueError):
-    """A handshake message or a frame that is not what the server owes."""
+    """A handshake message or a frame that does not follow the protocol."""
 
 
 def _nonce(counter: int) -> bytes:
@@ -59,7 +59,7 @@ class SymmetricState:
         return ciphertext
 
     def decrypt(self, ciphertext: bytes) -> bytes:
-        """The inverse of `encrypt`, or NoiseError."""
+        """Decrypt what `encrypt` made. Raise NoiseError."""
         try:
             plaintext = self._cipher.decrypt(self._next_nonce(), ciphertext, self._hash)
         except InvalidTag as error:
@@ -68,7 +68,7 @@ class SymmetricState:
         return plaintext
 
     def finish(self) -> tuple[bytes, bytes]:
-        """The keys the initiator writes and reads with."""
+        """Return the keys that the initiator writes and reads with."""
         return _split(self._salt, b"")
 
     def _next_nonce(self) -> bytes:
@@ -86,12 +86,12 @@ class Transport:
         self._read = 0
 
     def encrypt(self, plaintext: bytes) -> bytes:
-        """The next frame to write."""
+        """Return the next frame to write."""
         self._written += 1
         return self._writer.encrypt(_nonce(self._written - 1), plaintext, None)
 
     def decrypt(self, ciphertext: bytes) -> bytes:
-        """The next frame read, or NoiseError."""
+        """Return the content of the next frame read. Raise NoiseError."""
         self._read += 1
         try:
             return self._reader.decrypt(_nonce(self._read - 1), ciphertext, None)
@@ -111,16 +111,16 @@ class Initiator:
         self._ephemeral = KeyPair.generate()
 
     def hello(self) -> bytes:
-        """Our first message."""
+        """Return our first message."""
         self._state.authenticate(self._ephemeral.public)
         message = self._messages.HandshakeMessage()
         message.clientHello.ephemeral = self._ephemeral.public
         return bytes(message.SerializeToString())
 
     def finish(self, answer: bytes, payload: bytes) -> tuple[bytes, Transport]:
-        """Take the server's answer; our second message, which carries ``payload``, and what reads and writes frames from now on.
+        """Take the server's answer; return our second message, which carries ``payload``, and the transport for all later frames.
 
-        NoiseError, or what ``check`` raises.
+        Raise NoiseError, or what ``check`` raises.
         """
         server = self._read(answer)
         state = self._state

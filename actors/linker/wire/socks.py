@@ -1,4 +1,4 @@
-"""SOCKS 5 (RFC 1928, RFC 1929), as much as a client that connects by name needs."""
+"""SOCKS 5 (RFC 1928, RFC 1929), as far as a client that connects by name needs it."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ class SocksFailed(Exception):
 
 
 async def connect_by_socks(stream: trio.abc.Stream, host: str, port: int, credentials: tuple[str, str] | None) -> None:
-    """Have the proxy on ``stream`` connect to ``host``, which it looks up itself. SocksFailed, BrokenResourceError."""
+    """Have the proxy on ``stream`` connect to ``host``, which it looks up itself. Raise SocksFailed or BrokenResourceError."""
     methods = bytes((_NO_AUTHENTICATION,)) if credentials is None else bytes((_NO_AUTHENTICATION, _PASSWORD))
     await stream.send_all(bytes((_VERSION, len(methods))) + methods)
     version, method = await _take(stream, 2)
@@ -53,7 +53,7 @@ async def _log_in(stream: trio.abc.Stream, user: bytes, password: bytes) -> None
 
 
 async def _take(stream: trio.abc.Stream, size: int) -> bytes:
-    """Exactly so many: what comes after the last reply is the tunnel's."""
+    """Read exactly ``size`` bytes: those after the last reply belong to the tunnel."""
     taken = bytearray()
     while len(taken) < size:
         received = await stream.receive_some(size - len(taken))

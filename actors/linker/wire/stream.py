@@ -30,7 +30,7 @@ HOST: Final = "web.whatsapp.com"
 PATH: Final = "/ws/chat"
 ORIGIN: Final = "https://web.whatsapp.com"
 DIAL_S: Final = 20.0
-"""For everything up to the first node, as other clients have it."""
+"""The limit for everything up to the first node, as in other clients."""
 SEND_S: Final = 20.0
 
 _LOST = (trio_websocket.ConnectionClosed, trio.BrokenResourceError, trio.ClosedResourceError)
@@ -42,7 +42,7 @@ class StreamLost(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Hello:
-    """How to begin."""
+    """What a client begins a stream with."""
 
     static: KeyPair
     """The device's Noise key."""
@@ -63,13 +63,13 @@ class NodeStream:
         self._sending = trio.Lock()
 
     async def send(self, node: Node) -> None:
-        """`StreamLost` when the stream has ended, or takes nothing any more."""
+        """Send a node. Raise `StreamLost` when the stream has ended or takes nothing any more."""
         async with self._sending:
             assert self._transport is not None
             await self._write(frame(self._transport.encrypt(encode(node, dictionary()))))
 
     async def receive(self) -> Node:
-        """The next node, or `StreamLost`."""
+        """Return the next node. Raise `StreamLost`."""
         assert self._transport is not None
         try:
             return decode(self._transport.decrypt(await self._read()), dictionary())
@@ -77,7 +77,7 @@ class NodeStream:
             raise StreamLost(f"WhatsApp said what cannot be read: {error}") from error
 
     async def shake_hands(self, hello: Hello, messages: Messages) -> None:
-        """The Noise handshake; NoiseError, BadCertificate or StreamLost."""
+        """Do the Noise handshake. Raise NoiseError, BadCertificate or StreamLost."""
         check = partial(_check, messages)
         initiator = Initiator(header(), hello.static, messages.handshake, check)
         await self._write(header() + frame(initiator.hello()))
@@ -109,7 +109,7 @@ def _check(messages: Messages, chain: bytes, static: bytes) -> None:
 
 @asynccontextmanager
 async def open_stream(hello: Hello, messages: Messages, tls: ssl.SSLContext) -> AsyncGenerator[NodeStream]:
-    """Connect and shake hands; `DialFailed` says why it did not come about. Leaving the block closes the connection."""
+    """Connect and shake hands. Raise `DialFailed`, which says why that failed. Leaving the block closes the connection."""
     raw: Secured | None = None
     failure: Exception | None = None
     try:
