@@ -140,7 +140,7 @@ def _begun_at_once(was: _Record, now: _Record) -> Json | None:
 
 
 def _taken_up_again(was: _Record, now: _Record) -> Json:
-    """Merge the receipt of a message of an earlier session: that session becomes the current one, and only it may be stepped.
+    """Merge the step for a message of an earlier session: that session becomes the current one, and only it may be stepped.
 
     The library tries the other sessions first and leaves them stepped with keys that no peer has: those steps are undone.
     """
