@@ -1,6 +1,7 @@
-"""Who did what and when, and who was refused: each administrative action and each failed try, in the log and in Postgres.
+"""The audit trail: who did what and when, and who was refused. Each administrative action and each failed try goes to the log and to
+Postgres.
 
-An operator must be able to act while Postgres is away: entries then wait in memory, a bounded number of them.
+An operator must be able to act while Postgres is away: entries then wait in memory, up to a bound.
 """
 
 from __future__ import annotations
@@ -23,13 +24,13 @@ from storage.tables.audit import AuditRecord
 
 MAX_WAITING: Final = 1000
 MAX_COUNTED: Final = 500
-"""Different failures counted at once; further ones are counted together."""
+"""Different failures that are counted at the same time; further ones are counted together."""
 COUNT_FOR_S: Final = 5.0
-"""Like failures within this time become one record."""
+"""Equal failures within this time become one record."""
 LAST_WORDS_S: Final = 1.0
 RETRY_S: Final = 2.0
 READS: Final = frozenset({"qr_read", "media_read"})
-"""Actions of `AuditTrail.read`: whoever has a QR code can link a device, and a file is somebody's message."""
+"""Actions of `AuditTrail.read`. A reader of a QR code can link a device, and a file is part of a person's message."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -46,7 +47,7 @@ class AuditEntry:
 
 
 class AuditStore(Protocol):
-    """Where entries go; nothing there is ever changed or removed by the daemon."""
+    """Stores entries; the daemon never changes or removes one."""
 
     async def append(self, entry: AuditEntry) -> None:
         """Write one entry. Raises StorageError."""
@@ -54,16 +55,16 @@ class AuditStore(Protocol):
 
 
 class AuditLog(AuditStore, Protocol):
-    """Where they can be read too."""
+    """A store whose entries can be read."""
 
     async def read(self, before: int | None, limit: int) -> Sequence[AuditRecord]:
-        """Up to ``limit`` entries with an id below ``before`` (None: the newest), newest first. Raises StorageUnavailable."""
+        """Return up to ``limit`` entries with an id below ``before`` (None: the newest), newest first. Raises StorageUnavailable."""
         ...
 
 
 def note_problem(problem: Problem, scope: Mapping[str, Any], audit: AuditTrail) -> None:
-    """Count a request of a valid key for what is not its own, or for a file of which somebody has changed what is stored; ``scope`` is
-    the request's.
+    """Count the problems that belong in the audit log: a valid key used for a company that is not its own, or a stored file that was
+    tampered with. ``scope`` is the request's.
     """
     if problem.kind.code in {"access_denied", "media_unreadable"}:
         client = scope["client"]
@@ -89,17 +90,17 @@ class AuditTrail:
         self._log = structlog.get_logger("wasup.audit")
 
     def read(self, *, key_id: str, action: str, target: str, address: str) -> None:
-        """Something secret was handed out; like ones within `COUNT_FOR_S` become one record, as with failures."""
+        """Record that a secret was read. Equal reads within `COUNT_FOR_S` become one record, as with failures."""
         self.count(key_id=key_id, action=action, target=target, address=address)
 
     def record(self, *, key_id: str, action: str, target: str, address: str) -> None:
-        """One more action. When too many wait, the oldest of the key that has the most waiting is dropped; it stays in the log."""
+        """Record an action. When too many wait, the oldest of the key with the most waiting entries is dropped; it remains in the log."""
         entry = AuditEntry(at=time.time(), key_id=key_id, action=action, target=target, address=address)
         self._log.info("admin_action", key_id=key_id, action=action, target=target.partition(" ")[0], address=address)
         self._put(entry)
 
     def count(self, *, key_id: str, action: str, target: str, address: str) -> None:
-        """One more failure; like ones within `COUNT_FOR_S` become one record with their number, so that nobody fills the database."""
+        """Count a failure. Equal ones within `COUNT_FOR_S` become one record with their number, so that a client cannot fill the database."""
         what = (key_id, action, target, address)
         if what not in self._counts and len(self._counts) >= MAX_COUNTED:
             what = ("many", action, "many", "many")
@@ -109,7 +110,7 @@ class AuditTrail:
             self._news.set()
 
     async def run(self) -> NoReturn:
-        """Write what waits, in order, again and again until each is written."""
+        """Write waiting entries in order, each until it is written."""
         while True:
             if trio.current_time() >= self._counted_until:
                 self._collect()
@@ -121,7 +122,7 @@ class AuditTrail:
                     await self._news.wait()
 
     async def finish(self) -> None:
-        """Write what waits as far as that is possible in `LAST_WORDS_S`: the daemon or the HTTP actor ends."""
+        """Write waiting entries for at most `LAST_WORDS_S`: the daemon or the HTTP actor is stopping."""
         self._collect()
         with trio.move_on_after(LAST_WORDS_S):
             while self._waiting:

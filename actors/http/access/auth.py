@@ -1,11 +1,11 @@
-"""Who is asking: from an API key (or a ticket that stands for one) to a `Principal`, with few trips to the database.
+"""Authentication: from an API key, or a ticket that stands for one, to a `Principal`, with few trips to the database.
 
-A key is looked up by its SHA-256 and never compared itself, so no timing tells how much of a guess was right. A key that was verified is
-believed for `FRESH_S`; while the database is away it is believed for `STALE_S`, so that what does not need the database goes on.
-Revocations, whoever makes them, are looked for every `REVOCATIONS_EVERY_S`: the key is forgotten and what it holds open is closed.
-Wrong keys are counted by address; above the limit they are answered 429 instead of 401. A right key is never refused for the wrong ones of
-others, who may share its address behind a proxy: what keeps guesses from succeeding are the 256 random bits of a key, and what keeps them
-cheap is that all keys tried meanwhile are looked up in one statement (key_lookups.py).
+A key is looked up by its SHA-256 and never compared itself, so timing does not show how much of a guess was right. A verified key is
+trusted for `FRESH_S`; while the database is away it is trusted for `STALE_S`, so that requests that do not need the database still work.
+Every `REVOCATIONS_EVERY_S` the database is asked for revocations, by this daemon or others: a revoked key is forgotten and what it holds
+open is closed. Wrong keys are counted by address; above the limit they get 429 instead of 401. A right key is never refused because of
+others' wrong keys, which may share its address behind a proxy. Guesses fail because of a key's 256 random bits, and they stay cheap
+because all keys tried in the meantime are looked up in one statement (key_lookups.py).
 """
 
 from __future__ import annotations
@@ -33,14 +33,14 @@ from config.sections import HttpSettings
 from storage.errors import StorageUnavailable
 
 FRESH_S: Final = 3.0
-"""A key that was verified is believed this long."""
+"""How long a verified key is trusted."""
 REVOCATIONS_EVERY_S: Final = 1.0
-"""A revoked key is refused, and what it opened closed, about this long after the revocation."""
+"""A revoked key is refused, and what it opened is closed, about this long after the revocation."""
 REVOKED_WITHIN_S: Final = 60.0
-"""How far each look goes back beyond the one before: what was being verified meanwhile is found by the next."""
+"""How far each query for revocations goes back beyond the previous one, so that it covers keys that were being verified meanwhile."""
 STALE_S: Final = 900.0
 LOOKUP_S: Final = 1.0
-"""How long a lookup may take when the answer of an earlier one is still at hand."""
+"""How long a lookup may take when the result of an earlier one is still known."""
 MAX_KNOWN: Final = 10_000
 FAILURES_WITHIN_S: Final = 60.0
 
@@ -49,14 +49,14 @@ _UNAUTHORIZED: Final = {"WWW-Authenticate": 'Bearer realm="wasup"'}
 
 
 class KeyStore(Protocol):
-    """Where keys are kept."""
+    """Stores API keys."""
 
     async def find_all(self, digests: Collection[bytes]) -> Mapping[bytes, Principal]:
-        """Who holds the keys with these SHA-256; those of no key, or of one that was revoked, are left out. Raises StorageUnavailable."""
+        """Return the holders of the keys with these SHA-256, without unknown and revoked keys. Raises StorageUnavailable."""
         ...
 
     async def revoked(self, within_s: float) -> frozenset[str]:
-        """Ids of the keys that were revoked, or lost a company, in the last ``within_s`` seconds. Raises StorageUnavailable."""
+        """Return the ids of the keys that were revoked, or lost a company, in the last ``within_s`` seconds. Raises StorageUnavailable."""
         ...
 
 
@@ -77,7 +77,7 @@ class FailureLimit:
         self._failures: OrderedDict[str, deque[float]] = OrderedDict()
 
     def wait_s(self, address: str, now: float) -> float:
-        """Seconds until this address may try again, 0 when it may now."""
+        """Return the seconds until this address may try again; 0: now."""
         times = self._failures.get(address)
         if times is None:
             return 0.0
@@ -86,7 +86,7 @@ class FailureLimit:
         return times[0] + FAILURES_WITHIN_S - now if len(times) >= self._allowed else 0.0
 
     def count(self, address: str, now: float) -> None:
-        """One more wrong key from there; the address that was quiet longest is forgotten when there are too many."""
+        """Count a wrong key from this address. When there are too many addresses, the one that was quiet longest is forgotten."""
         times = self._failures.setdefault(address, deque(maxlen=self._allowed))
         times.append(now)
         self._failures.move_to_end(address)
@@ -110,7 +110,7 @@ class Authenticator:
         self._log = structlog.get_logger("wasup.http.auth")
 
     async def authenticate(self, headers: Iterable[tuple[bytes, bytes]], client: tuple[str, int] | None) -> Principal:
-        """Whose key this is. Raises `unauthorized`, `too_many_failures` or `storage_unavailable`."""
+        """Return the holder of the key in ``headers``. Raises `unauthorized`, `too_many_failures` or `storage_unavailable`."""
         key = key_in(headers)
         if key is None:
             self._metrics.auth_failed("missing")
@@ -118,22 +118,22 @@ class Authenticator:
         return await self._admit(hashlib.sha256(key).digest(), client, is_key=_is_key(key))
 
     async def redeem(self, ticket: str, client: tuple[str, int] | None) -> Principal:
-        """Whose ticket this is; it is used up by that. Raises like `authenticate`."""
+        """Return the holder of ``ticket``, which is used up. Raises like `authenticate`."""
         return await self._admit(self.tickets.redeem(ticket), client)
 
     def issue_ticket(self, headers: Iterable[tuple[bytes, bytes]], principal: Principal) -> tuple[str, float]:
-        """A ticket for the key of a request that was found to be ``principal``'s, and its life in seconds. Raises `too_many_tickets`."""
+        """Return a ticket for the key of a request authenticated as ``principal``, and its lifetime in seconds. Raises `too_many_tickets`."""
         key = key_in(headers)
         assert key is not None, "the request was authenticated"
         return self.tickets.issue(principal, hashlib.sha256(key).digest()), self.tickets.ttl_s
 
     def forget(self) -> None:
-        """Believe no key any more that the database has not confirmed from now on."""
+        """Forget all verified keys: each must be confirmed by the database again."""
         self._known.clear()
 
     @contextmanager
     def watching(self, principal: Principal, on_revoked: Callable[[], None]) -> Generator[None]:
-        """Within this block ``on_revoked`` is called when the holder's key is revoked, here or anywhere."""
+        """Within this block call ``on_revoked`` when the holder's key is revoked, by this daemon or another."""
         watchers = self._watchers.setdefault(principal.key_id, set())
         watchers.add(on_revoked)
         try:
@@ -193,7 +193,7 @@ class Authenticator:
             return await self._lookups.find(digest)
 
     def _believe(self, known: _Known | None, error: Exception) -> Principal:
-        """What an earlier verification said, while the database cannot be asked."""
+        """Return the result of an earlier verification while the database cannot be asked."""
         now = trio.current_time()
         if known is None or now - known.verified_at > STALE_S:
             raise Problem("storage_unavailable") from error
@@ -221,7 +221,7 @@ class Authenticator:
 
 
 def key_in(headers: Iterable[tuple[bytes, bytes]]) -> bytes | None:
-    """The key as sent: `Authorization: Bearer …` before `X-Api-Key`; None when there is neither."""
+    """Return the key as sent: from `Authorization: Bearer …`, else from `X-Api-Key`, else None."""
     from_own_header: bytes | None = None
     for name, value in headers:
         if name.lower() == b"authorization":
@@ -238,7 +238,7 @@ def _is_key(text: bytes) -> bool:
 
 
 def _network_of(client: tuple[str, int] | None) -> str:
-    """What failures are counted by: an IPv4 address, or the /64 that one IPv6 host can fill by itself."""
+    """Return what failures are counted by: an IPv4 address, or the /64 that one IPv6 host can fill by itself."""
     if client is None:
         return "unknown"
     address = read_address(client[0])

@@ -1,6 +1,6 @@
-"""Who may pass to which route. Guards run before a body is read.
+"""Guards: who may use which route. They run before a body is read.
 
-All are coroutine functions: a plain function would be called on a worker thread, at each request.
+All are coroutine functions: a plain function would run on a worker thread at each request.
 """
 
 from __future__ import annotations
@@ -26,13 +26,13 @@ Connection = ASGIConnection[Any, Any, Principal, Any]
 
 
 async def needs_key(connection: Connection, _: BaseRouteHandler) -> None:
-    """Only with a valid key; its holder is the request's ``auth`` from here on."""
+    """Require a valid key; its holder becomes the request's ``auth``."""
     state = connection.app.state
     await enter(cast("AsgiScope", connection.scope), state.authenticator, state.backends.requests)
 
 
 async def enter(scope: AsgiScope, authenticator: Authenticator, requests: Places) -> Principal:
-    """Whose key the request carries; from here on it takes one of the places in ``requests``, until `leave`.
+    """Authenticate the request and take a place in ``requests`` for it, until `leave`. Return the key's holder.
 
     Raises what `authenticate` raises, and `too_many_requests`.
     """
@@ -44,28 +44,28 @@ async def enter(scope: AsgiScope, authenticator: Authenticator, requests: Places
 
 
 def leave(scope: AsgiScope, requests: Places) -> None:
-    """The request is answered."""
+    """Give the request's place back, once it is answered."""
     principal: Principal | None = scope.pop("place", None)
     if principal is not None:
         requests.give_back(principal.key_id, is_admin=principal.is_admin)
 
 
 async def needs_admin(connection: Connection, _: BaseRouteHandler) -> None:
-    """Only with a key of scope admin."""
+    """Require a key of scope admin."""
     if not connection.auth.is_admin:
         raise Problem("access_denied", "this needs a key of scope admin")
 
 
 async def needs_company(connection: Connection, _: BaseRouteHandler) -> None:
-    """Only for the company in the path, and only if it is the key's.
+    """Require that the company in the path is the key's.
 
-    Decided from the key alone: nothing is looked up, so a foreign company's existence shows neither in the answer nor in its time.
+    Decided from the key alone, without a lookup: neither the response nor its time shows whether a foreign company exists.
     """
     admit(connection.auth, connection.path_params["company_id"])
 
 
 def admit(principal: Principal, company_id: str) -> None:
-    """Raises `access_denied` for a company that is not the key's, `invalid_company_id` for what can be none."""
+    """Raise `access_denied` for a company that is not the key's, `invalid_company_id` for a text that cannot be a company's id."""
     if not principal.may_use(company_id):
         raise Problem("access_denied", "this key is not for this company")
     if not is_company_id(company_id):

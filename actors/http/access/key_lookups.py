@@ -1,6 +1,6 @@
-"""Looking keys up, many in one statement: at most one question to the database is under way, however many keys are tried.
+"""Lookups of keys, many in one statement: at most one query is under way, however many keys are tried.
 
-So a right key among any number of wrong ones costs what one key costs, and none has to be refused unseen to spare the database.
+So a right key among any number of wrong ones costs as much as one key, and no key is refused unchecked to spare the database.
 """
 
 from __future__ import annotations
@@ -12,14 +12,14 @@ from typing import Final, Generic, TypeVar, final
 import trio
 
 MAX_AT_ONCE: Final = 1000
-"""Digests in one statement; those that were asked for first go first."""
+"""Digests in one statement; the earliest waiting go first."""
 
 T = TypeVar("T")
 
 
 @final
 class KeyLookups(Generic[T]):
-    """``find_all`` returns, by digest, what there is."""
+    """Collects lookups and calls ``find_all``, which returns the found entries by digest."""
 
     def __init__(self, find_all: Callable[[Collection[bytes]], Awaitable[Mapping[bytes, T]]]) -> None:
         self._find_all = find_all
@@ -27,7 +27,7 @@ class KeyLookups(Generic[T]):
         self._waiting: dict[bytes, list[_Lookup[T]]] = {}
 
     async def find(self, digest: bytes) -> T | None:
-        """What there is under this digest, asked for after this call began. Raises what ``find_all`` raises."""
+        """Return the entry of this digest, from a query that began after this call, or None. Raises what ``find_all`` raises."""
         lookup = _Lookup[T]()
         self._waiting.setdefault(digest, []).append(lookup)
         try:
@@ -41,11 +41,11 @@ class KeyLookups(Generic[T]):
         return lookup.found
 
     async def _look_up(self) -> None:
-        # The caller whose turn it is asks for all that wait; when it is cancelled the next one asks.
+        # The caller whose turn it is asks for all that wait; if it is cancelled, the next one asks.
         asked = {digest: tuple(self._waiting[digest]) for digest in islice(self._waiting, MAX_AT_ONCE)}
         try:
             found = await self._find_all(asked.keys())
-        except Exception as error:  # noqa: BLE001  # each of those who asked raises it
+        except Exception as error:  # noqa: BLE001  # every caller that waits for it raises it
             for lookups in asked.values():
                 for lookup in lookups:
                     lookup.end(None, error)

@@ -1,4 +1,4 @@
-"""Places that the keys of an installation share, as the routes take them."""
+"""Places shared by the keys of an installation, as the routes take them."""
 
 from __future__ import annotations
 
@@ -13,9 +13,9 @@ from actors.sharing import NoPlace, Places
 
 @contextmanager
 def place_for(principal: Principal, places: Places, refused: str, what: str) -> Generator[None]:
-    """A place for the holder of this key, for the length of the block.
+    """Hold a place for the holder of this key during the block.
 
-    Raises the problem ``refused``; ``what`` says of what it is a place.
+    Raises the problem ``refused``; ``what`` names the kind of place in its text.
     """
     take_place(principal, places, refused, what)
     try:
@@ -25,7 +25,7 @@ def place_for(principal: Principal, places: Places, refused: str, what: str) -> 
 
 
 def take_place(principal: Principal, places: Places, refused: str, what: str) -> None:
-    """A place that the caller gives back. Raises as `place_for`."""
+    """Take a place that the caller gives back. Raises like `place_for`."""
     try:
         places.take(principal.key_id, is_admin=principal.is_admin)
     except NoPlace as error:
@@ -33,7 +33,7 @@ def take_place(principal: Principal, places: Places, refused: str, what: str) ->
 
 
 def place_samples(**shared: Places) -> Iterator[Sample]:
-    """How full each shared limit is, under its name."""
+    """Return how full each shared limit is, by its name."""
     for name, places in shared.items():
         labels = {"of": name}
         yield Sample("wasup_shared_places", "Places that keys share, in all", places.limit, labels)

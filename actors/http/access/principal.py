@@ -1,4 +1,4 @@
-"""Who asks, once a key was verified."""
+"""The holder of a verified key."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ class Principal:
 
     key_id: str
     companies: frozenset[str] | None
-    """What it may use; None: everything, and the administration."""
+    """Companies that it may use; None: all, and the administration."""
 
     @property
     def is_admin(self) -> bool:

@@ -1,4 +1,4 @@
-"""The rate limits, as clients see them."""
+"""Rate limits and their headers."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ _CALLED: Final[Mapping[Counted, str]] = MappingProxyType(
 
 
 async def take_token(company_id: str, of: Counted, backends: Backends) -> Allowance:
-    """Take one of what the company may do. Raises `rate_limited`, which says when one more is allowed."""
+    """Take one token of the company's allowance. Raises `rate_limited`, which says when the next one is available."""
     allowance = await backends.limiter.ask(TakeToken(company_id, of), timeout=backends.waits.ask_s)
     if not allowance.allowed:
         raise Problem(
@@ -34,13 +34,13 @@ async def take_token(company_id: str, of: Counted, backends: Backends) -> Allowa
 async def take_order(company_id: str, principal: Principal, backends: Backends) -> None:
     """Count an order that begins or ends the company's session. Raises `rate_limited`.
 
-    Those of an administrator are counted by themselves: a company whose own key keeps it busy can be stopped.
+    Orders of an administrator are counted apart, so that a company whose own key keeps it busy can still be stopped.
     """
     await take_token(company_id, "admin_orders" if principal.is_admin else "orders", backends)
 
 
 def rate_limit_headers(allowance: Allowance) -> dict[str, str]:
-    """How much is left."""
+    """Return the headers that say how much is left."""
     return {
         "RateLimit-Limit": str(allowance.limit),
         "RateLimit-Remaining": str(allowance.remaining),

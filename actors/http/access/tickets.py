@@ -1,6 +1,6 @@
-"""One-time tickets: how a browser, whose WebSocket cannot carry a header, shows whose it is.
+"""One-time tickets: the credential of a browser, whose WebSocket cannot carry a header.
 
-A ticket is asked for with a key, stands for that key once, within its time, and is known only by its hash.
+A ticket is issued for a key, stands for that key once and for a limited time, and is stored only as a hash.
 """
 
 from __future__ import annotations
@@ -30,16 +30,16 @@ class _Issued:
 
 @final
 class Tickets:
-    """The tickets that are out: at most ``limit``, shared by all keys, each for ``ttl_s`` seconds."""
+    """Issued tickets: at most ``limit``, shared by all keys, each valid for ``ttl_s`` seconds."""
 
     def __init__(self, *, limit: int, ttl_s: float) -> None:
         self.places = Places(limit)
         self.ttl_s = ttl_s
         self._out: OrderedDict[bytes, _Issued] = OrderedDict()
-        """All live equally long, so the oldest is the first to expire."""
+        """All are valid equally long, so the oldest is the first to expire."""
 
     def issue(self, principal: Principal, key_digest: bytes) -> str:
-        """A new ticket for the key with this SHA-256, whose holder is ``principal``. Raises `too_many_tickets`."""
+        """Return a new ticket for the key with this SHA-256, whose holder is ``principal``. Raises `too_many_tickets`."""
         now = trio.current_time()
         while self._out and next(iter(self._out.values())).expires_at <= now:
             self._give_back(self._out.popitem(last=False)[1])
@@ -53,7 +53,7 @@ class Tickets:
         return ticket
 
     def redeem(self, ticket: str) -> bytes | None:
-        """The SHA-256 of the key that this ticket stands for; None when it is used, too old, or was never issued."""
+        """Return the SHA-256 of the key that this ticket stands for; None when it was used, has expired, or was never issued."""
         issued = self._out.pop(_digest(ticket), None)
         if issued is not None:
             self._give_back(issued)
@@ -65,7 +65,7 @@ class Tickets:
         self.places.give_back(issued.principal.key_id, is_admin=issued.principal.is_admin)
 
     def _wait_s(self, principal: Principal, now: float) -> float:
-        """Until the first of this key's tickets ends, or the first of all when it has none."""
+        """Return the seconds until the first of this key's tickets expires, or the first of all when it has none."""
         ends = [issued.expires_at for issued in self._out.values() if issued.principal.key_id == principal.key_id]
         return min(ends or (issued.expires_at for issued in self._out.values())) - now
 

@@ -1,4 +1,4 @@
-"""Who is at the other end: which addresses may speak plain HTTP, and whose requests a reverse proxy passes on."""
+"""Addresses of clients: which may speak plain HTTP, and which client a trusted reverse proxy forwards for."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from config.values import Network
 Address = ipaddress.IPv4Address | ipaddress.IPv6Address
 
 MAX_HOPS: Final = 32
-"""Entries of X-Forwarded-For that are looked at, from the right."""
+"""Number of entries of X-Forwarded-For that are read, from the right."""
 
 
 @final
@@ -23,17 +23,22 @@ class Peers:
         self._is_encrypted = is_encrypted
 
     def may_connect(self, host: str) -> bool:
-        """Whether this peer may: anybody over TLS; in the clear only loopback and trusted proxies, so that no key crosses a network."""
+        """Return whether this peer may connect: over TLS any; in the clear only loopback and trusted proxies, so that no key crosses a
+        network.
+        """
         address = read_address(host)
         return self._is_encrypted or (address is not None and (address.is_loopback or self._is_trusted(address)))
 
     def is_near(self, host: str) -> bool:
-        """Whether this peer is on this machine, or a trusted proxy: many clients may stand behind it."""
+        """Return whether this peer is on this machine or is a trusted proxy: many clients may be behind it."""
         address = read_address(host)
         return address is not None and (address.is_loopback or self._is_trusted(address))
 
     def client(self, peer: tuple[str, int] | None, headers: Iterable[tuple[bytes, bytes]]) -> tuple[str, int] | None:
-        """Who sent the request: the peer, or whom a trusted proxy names last in X-Forwarded-For (entries before that can be made up)."""
+        """Return who sent the request: the peer, or behind trusted proxies the last address in X-Forwarded-For that is not one of theirs.
+
+        Entries before it can be forged.
+        """
         if peer is None or not self._trusted:
             return peer
         address = read_address(peer[0])
@@ -48,7 +53,9 @@ class Peers:
 
 
 def read_address(text: str) -> Address | None:
-    """The IP address in ``text``, with or without a port, zone or brackets; an IPv4 address mapped into IPv6 is that IPv4 address."""
+    """Return the IP address in ``text``, written with or without a port, zone or brackets, or None. An IPv4 address mapped into IPv6 is
+    read as IPv4.
+    """
     bare = text.strip().partition("%")[0]
     if bare.startswith("["):
         bare = bare[1:].partition("]")[0]

@@ -1,9 +1,9 @@
 """One accepted connection: hypercorn's HTTP/1.1 and WebSocket protocol on a transport of our own.
 
-The protocol (parsing, framing, ASGI events) is hypercorn's. Its transport is not used, for what one client could do to it:
-writes there are shielded from cancellation without a deadline, a handler that has not read its whole body can keep a connection
-for ever, and any unexpected exception ends the server. Here every write has a deadline, a failed one ends the connection, and the
-connection's tasks are all in one scope that can be cancelled at any time.
+The protocol (parsing, framing, ASGI events) is hypercorn's. Its transport is not used, because one client could do too much harm: its
+writes are shielded from cancellation and have no deadline, a handler that has not read its whole body can keep a connection for ever,
+and any unexpected exception ends the server. Here every write has a deadline, a failed write ends the connection, and all tasks of the
+connection are in one scope that can be cancelled at any time.
 """
 
 from __future__ import annotations
@@ -35,28 +35,28 @@ _RECEIVE_BYTES: Final = 64 * 1024
 _WRITE_BYTES: Final = 64 * 1024
 """The peer must make room for this much within the send timeout."""
 _LINGER_S: Final = 1.0
-"""How long what a client still sends is read and thrown away after the last answer, so that it gets to see that answer."""
+"""After the last response, bytes from the client are read and dropped for this long, so that the client can still read the response."""
 _LINGER_BYTES: Final = 1024 * 1024
 _LEAVE_S: Final = 5.0
-"""What a handler may take to finish once its client is gone."""
+"""How long a handler may take to finish after its client has left."""
 LOCAL: Final = "local"
 """The address of clients on the daemon's Unix socket."""
 _RESET_ON_CLOSE: Final = struct.pack("ii", 1, 0)
 
 
 _ABSOLUTE: Final = re.compile(rb"https?://[^/?#]*(?P<rest>.*)", re.IGNORECASE)
-"""A target as clients of a proxy write it (RFC 9112, 3.2.2), which every server has to take."""
+"""A target in absolute form, as clients of a proxy write it. Every server must accept it (RFC 9112, 3.2.2)."""
 
 
 class UnsupportedProtocol(Exception):
-    """The client speaks something other than HTTP/1.0 or 1.1, or in a way that two readers could read differently."""
+    """The client does not speak HTTP/1.0 or 1.1, or its request is ambiguous."""
 
 
 @final
 class Http11(H11Protocol):
-    """HTTP/1.x only. HTTP/2 is a reverse proxy's business: here its flow control would be one more way to hold a handler.
+    """HTTP/1.x only. HTTP/2 is left to a reverse proxy: its flow control would be one more way for a client to hold a handler.
 
-    The head of an answer that has a body goes out together with the body's beginning: one write, and one packet, instead of two.
+    The head of a response is sent together with the beginning of its body: one write and one packet instead of two.
     """
 
     _head = b""
@@ -71,7 +71,8 @@ class Http11(H11Protocol):
         if event.method != event.method.upper():
             await self._send_error_response(501)
             raise UnsupportedProtocol
-        # Whoever goes by the one length where a proxy went by the other takes a part of this request for the next (RFC 9112, 6.1).
+        # A proxy may read one length and a server the other: then a part of this request becomes the next one (RFC
+        # 9112, 6.1).
         if {b"content-length", b"transfer-encoding"} <= {name for name, _ in event.headers}:
             await self._send_error_response(400)
             raise UnsupportedProtocol
@@ -87,11 +88,13 @@ class Http11(H11Protocol):
                 http_version=request.http_version,
             )
         await super()._create_stream(request)
-        # One that speaks before it was accepted is refused by hypercorn and by the application, which do not know of each other.
+        # If a WebSocket client sends before it was accepted, both hypercorn and the application refuse it, unaware of
+        # each other.
         self._is_websocket = isinstance(self.stream, WSStream)
 
     async def _send_h11_event(self, event: H11SendableEvent) -> None:
-        # An answer to a request that is not here in full yet is the connection's last: a client that is not told loses what it sends next.
+        # A response to a request that has not arrived in full is the last one on this connection. Say so, or the client
+        # loses what it sends next.
         if isinstance(event, h11.Response) and self._is_body_missing():
             event = h11.Response(status_code=event.status_code, headers=[*event.headers, (b"connection", b"close")])
         try:
@@ -135,7 +138,7 @@ class Connection:
         self._reading = trio.CancelScope(deadline=trio.current_time() + settings.read_timeout_s)
         self._is_between_requests = False
         self.idle_since: float | None = trio.current_time()
-        """Since when it has been waiting for the first byte of a request, by trio's clock; None: one is on its way or in hand."""
+        """Since when it has waited for the first byte of a request, by trio's clock. None while a request arrives or is handled."""
         self._is_closing = False
         self._answered = trio.Event()
         self._answered.set()
@@ -156,28 +159,28 @@ class Connection:
 
     @property
     def was_cut(self) -> bool:
-        """Whether we ended it: too slow, or still busy at the drain's deadline."""
+        """Whether the server ended it: the client was too slow, or still busy at the drain's deadline."""
         return self._line.was_cut
 
     async def run(self) -> None:
-        """Serve until the connection is over. Raises what an unexpected fault raised, after closing the socket."""
+        """Serve until the connection ends. Close the socket, then raise any unexpected exception."""
         try:
             with self._scope:
                 async with self._tasks.open():
                     if await self._shake_hands():
                         await self._read_until_end()
-                    # A handler whose client is gone gets a little time; then it is cancelled.
+                    # A handler whose client has left gets a little time, then it is cancelled.
                     self._scope.deadline = min(self._scope.deadline, trio.current_time() + _LEAVE_S)
         finally:
             self._socket.close()
 
     def drain(self) -> None:
-        """Take no further request; end now when none is in hand."""
+        """Take no further request; end now if no request is being handled."""
         if self._answered.is_set():
             self._scope.cancel()
 
     def cut(self) -> None:
-        """End now, whatever is under way; what the client has not taken yet is thrown away."""
+        """End now, whatever is under way. Data that the client has not received yet is dropped."""
         self._line.was_cut = True
         self._scope.cancel()
         with suppress(OSError):
@@ -185,7 +188,7 @@ class Connection:
         self._socket.close()
 
     async def _shake_hands(self) -> bool:
-        """Whether a conversation can begin: always without TLS."""
+        """Return whether the connection can be used: without TLS always."""
         if isinstance(self._stream, trio.SocketStream):
             return True
         try:
@@ -218,7 +221,7 @@ class Connection:
         await self._tasks.tell_gone()
 
     async def _receive(self) -> bytes | None:
-        """The next bytes, b"" at the end, None when the connection broke or the time to read is over."""
+        """Return the next bytes, b"" at the end, or None when the connection broke or the time to read is over."""
         with trio.CancelScope(deadline=self._reading.deadline) as self._reading:
             try:
                 return bytes(await self._stream.receive_some(_RECEIVE_BYTES))
@@ -227,15 +230,15 @@ class Connection:
         return None
 
     def _note_first_byte(self) -> None:
-        # Waiting for a request may take long, sending one may not: a header that trickles in is cut off.
+        # Waiting for a request may take long, sending one may not: a header that arrives too slowly is cut off.
         self.idle_since = None
         if self._is_between_requests:
             self._is_between_requests = False
             self._reading.deadline = trio.current_time() + self._settings.read_timeout_s
 
     def _is_given_up(self) -> bool:
-        # hypercorn refuses a WebSocket that sends before it was accepted or too much at once, tells the application nothing and
-        # goes on listening.
+        # hypercorn refuses a WebSocket that sends before it was accepted, or too much at once. It does not notify the
+        # application and keeps listening.
         stream = self._protocol.stream
         if not isinstance(stream, WSStream):
             return False
@@ -244,7 +247,7 @@ class Connection:
         return stream.closed
 
     async def _wait_answered(self) -> None:
-        # A client may close its sending side and wait for the answer; a WebSocket without a closing frame is just gone.
+        # A client may close its sending side and wait for the response. A WebSocket without a closing frame has left.
         if not isinstance(self._protocol.stream, WSStream):
             await self._answered.wait()
 
@@ -269,7 +272,7 @@ class Connection:
 
     async def _write(self, data: bytes) -> None:
         try:
-            self._write_lock.acquire_nowait()  # the other way takes a turn of the loop, also when nobody holds it
+            self._write_lock.acquire_nowait()  # acquire() would cost a turn of the loop even when the lock is free
         except trio.WouldBlock:
             await self._write_lock.acquire()
         try:
@@ -296,14 +299,14 @@ class Connection:
         except (trio.BrokenResourceError, trio.ClosedResourceError):
             self._scope.cancel()
         except trio.Cancelled:
-            # Half a piece may be out: nothing that follows could be understood.
+            # Half of a write may have been sent: the client could not parse anything after it.
             self._scope.cancel()
             raise
-        # Where the connection was given up just now, this ends the handler that wanted to write.
+        # If the connection was given up just now, this ends the handler that wanted to write.
         await trio.lowlevel.checkpoint_if_cancelled()
 
     async def _finish(self) -> None:
-        """The last answer is out: say so, and give the client a moment to have read it."""
+        """After the last response: close the sending side, and give the client a moment to read."""
         self._is_closing = True
         self._answered.set()
         self._scope.deadline = trio.current_time() + _LINGER_S
@@ -317,10 +320,10 @@ class Connection:
 
 
 def _announces_body(head: h11.Response) -> bool:
-    """Whether a body of known length follows, and so at once; an event stream's head must not wait for the first event."""
+    """Return whether a body of known length follows at once. The head of an event stream must not wait for the first event."""
     return any(name == b"content-length" and value != b"0" for name, value in head.headers)
 
 
 def _address(name: tuple[str, int] | tuple[str, int, int, int] | str | bytes) -> tuple[str, int]:
-    """Host and port; of a Unix socket, which has neither, a word that is no address."""
+    """Return host and port; for a Unix socket, which has neither, a word that is no address."""
     return (LOCAL, 0) if isinstance(name, str | bytes) else (name[0], name[1])

@@ -1,4 +1,4 @@
-"""Connections that failed, in the log: the first of its kind at once, those that follow within a minute as one line with their number."""
+"""Failed connections in the log: the first of a kind at once, those within the next minute as one line with their number."""
 
 from __future__ import annotations
 
@@ -10,12 +10,12 @@ import trio
 
 EVERY_S: Final = 60.0
 MAX_KINDS: Final = 100
-"""Kinds told apart; further ones are one kind. Each is a place in the code, so there are few."""
+"""Kinds that are counted apart; all further ones count as one kind. A kind is a place in the code, so there are few."""
 
 
 @final
 class FailureLog:
-    """What ended connections. A client that provokes a failure again and again writes one line a minute."""
+    """Logs why connections failed. A client that provokes the same failure again and again causes one line a minute."""
 
     def __init__(self) -> None:
         self._told_at: dict[str, float] = {}
@@ -23,7 +23,7 @@ class FailureLog:
         self._log = structlog.get_logger("wasup.http")
 
     def note(self, error: str, where: Sequence[str]) -> None:
-        """A connection failed with an exception of this name, which came through these places."""
+        """Note that a connection failed with an exception of this name, raised through these places."""
         kind = f"{error} {where[-1] if where else ''}"
         if kind not in self._counts and len(self._counts) >= MAX_KINDS:
             kind = "other"

@@ -1,4 +1,4 @@
-"""HEAD wherever there is GET, and an Allow header that tells the whole truth: the framework does neither."""
+"""HEAD wherever there is GET, and a complete Allow header: the framework provides neither."""
 
 from __future__ import annotations
 
@@ -10,11 +10,11 @@ from litestar.routes import HTTPRoute
 from actors.http.transport.tasks import AsgiApp, AsgiEvent, AsgiReceive, AsgiScope, AsgiSend
 
 _LEARNED: Final = ("path_template", "auth", "place")
-"""What the application finds out about a request and others look at afterwards."""
+"""Keys that the application adds to the scope and that outer layers read."""
 
 
 def verbs_of(app: Litestar) -> dict[str, set[str]]:
-    """The methods of each path template."""
+    """Return the methods of each path template."""
     found: dict[str, set[str]] = {}
     for route in app.routes:
         if isinstance(route, HTTPRoute):
@@ -27,14 +27,14 @@ def verbs_of(app: Litestar) -> dict[str, set[str]]:
 
 @final
 class Verbs:
-    """In front of the application."""
+    """ASGI middleware around the application."""
 
     def __init__(self, app: Litestar) -> None:
         self._app = cast("AsgiApp", app)
         self._allow = {path: ", ".join(sorted(verbs)).encode("ascii") for path, verbs in verbs_of(app).items()}
 
     async def __call__(self, scope: AsgiScope, receive: AsgiReceive, send: AsgiSend) -> None:
-        # A copy: hypercorn leaves the body out by looking at the method in its own.
+        # A copy: hypercorn omits the body according to the method in its own scope.
         inner = {**scope, "method": "GET"} if scope["method"] == "HEAD" else scope
 
         async def send_allow(event: AsgiEvent) -> None:
@@ -53,6 +53,6 @@ class Verbs:
 
 
 def _with_head(allow: bytes) -> bytes:
-    """Where no route was found for the method, the framework names those of the path, without HEAD."""
+    """Add HEAD to an Allow header: for a method without a route the framework names the path's methods, but not HEAD."""
     verbs = {verb.strip() for verb in allow.split(b",")}
     return b", ".join(sorted(verbs | {b"HEAD"} if b"GET" in verbs else verbs))

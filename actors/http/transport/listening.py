@@ -17,13 +17,13 @@ _TCP_OPTIONS: Final = (
     (socket.IPPROTO_TCP, "TCP_KEEPINTVL", 1),
     (socket.IPPROTO_TCP, "TCP_KEEPCNT", 3),
 )
-"""Inherited by what is accepted: a dead peer is given up after about 5 s when idle; ``tcp_user_timeout_s`` says when while sending."""
+"""Inherited by accepted sockets: an idle peer that is gone is given up after about 5 s; while sending, after ``tcp_user_timeout_s``."""
 
 _BACKLOG: Final = 512
 
 
 class BindError(Exception):
-    """The address cannot be listened on; the text says which, why, and what to do."""
+    """The address cannot be listened on; the text says which address, why, and what to do."""
 
     def __init__(self, host: str, port: int, why: OSError) -> None:
         super().__init__(
@@ -35,7 +35,7 @@ class BindError(Exception):
 
 
 class LocalSocketError(Exception):
-    """The command line's socket cannot be made; the text says which and why."""
+    """The command line's socket cannot be created; the text says which and why."""
 
     def __init__(self, path: Path, why: OSError) -> None:
         super().__init__(f"cannot listen on {path}: {why.strerror or why}; the command line reaches the daemon there")
@@ -55,7 +55,7 @@ class TlsError(Exception):
 
 
 async def listen(host: str, port: int, *, user_timeout_s: float) -> trio.SocketListener:
-    """A listening socket on the first address of ``host``; port 0 takes any free one. Raises `BindError`."""
+    """Listen on the first address of ``host``; port 0 takes any free port. Raises `BindError`."""
     try:
         found = await trio.socket.getaddrinfo(host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)
         family, kind, protocol, _, address = found[0]
@@ -77,7 +77,7 @@ async def listen(host: str, port: int, *, user_timeout_s: float) -> trio.SocketL
 
 
 async def listen_local(path: Path) -> trio.SocketListener:
-    """A Unix socket of mode 0600 at ``path``, in the place of one that an earlier incarnation left. Raises `LocalSocketError`."""
+    """Listen on a Unix socket of mode 0600 at ``path``; one that an earlier incarnation left is replaced. Raises `LocalSocketError`."""
     listening = trio.socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
     place = trio.Path(path)
     try:
@@ -92,7 +92,7 @@ async def listen_local(path: Path) -> trio.SocketListener:
 
 
 def tls_context(certificate: Path, key: Path) -> ssl.SSLContext:
-    """TLS 1.2 or later with this certificate. Raises `TlsError`."""
+    """Return a context for TLS 1.2 or later with this certificate. Raises `TlsError`."""
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     context.minimum_version = ssl.TLSVersion.TLSv1_2
     context.set_alpn_protocols(["http/1.1"])

@@ -1,7 +1,6 @@
-"""The accept loop: who may connect, how many, and how everybody is seen out.
+"""The accept loop: who may connect, how many, and how connections end when the server stops.
 
-Every connection is served inside its own boundary, so that whatever one client provokes ends that client's connection and nothing
-else.
+Every connection has its own error boundary: a failure that one client provokes ends only that client's connection.
 """
 
 from __future__ import annotations
@@ -28,15 +27,16 @@ from config.sections import HttpSettings
 _REQUESTS_PER_CONNECTION: Final = 1000
 _REFUSE_S: Final = 1.0
 LOCAL_RESERVE: Final = 16
-"""Connections beyond ``max_connections`` for the command line on this machine: an administrator gets through."""
+"""Connections beyond ``max_connections`` for the command line on this machine, so that an administrator always gets through."""
 IDLE_S: Final = 1.0
-"""A connection that has asked for nothing for so long is ended when others need its place."""
+"""A connection without a request for this long is ended when others need its place."""
 
 
 @final
 class Server:
-    """Serves ``app`` on one listener, and on ``local``, a Unix socket that only the daemon's user reaches, without TLS and with
-    `LOCAL_RESERVE` connections of its own. `serve` runs until it is cancelled or `drain` was called and is through."""
+    """Serves ``app`` on one listener, and on ``local``: a Unix socket without TLS that only the daemon's user can reach, with
+    `LOCAL_RESERVE` connections of its own. `serve` runs until it is cancelled, or until `drain` was called and has finished.
+    """
 
     def __init__(
         self,
@@ -62,30 +62,30 @@ class Server:
         self._context = WorkerContext(None)
         self._accepting = trio.CancelScope()
         self._connections: dict[Connection, ExitStack] = {}
-        """Each with the place that it holds."""
+        """Each connection with the place that it holds."""
         self._places = Places(settings.max_connections)
         self._local_places = Places(LOCAL_RESERVE)
         self._is_empty = trio.Event()
         self.draining = trio.Event()
-        """Set when a stop has begun: event streams say goodbye."""
+        """Set when a stop has begun: event streams send their closing message."""
 
     @property
     def address(self) -> tuple[str, int]:
-        """Where it listens: host and port."""
+        """Return host and port where it listens."""
         host, port, *_ = self._listener.socket.getsockname()
         return host, port
 
     @property
     def connections(self) -> int:
-        """Open connections."""
+        """Number of open connections."""
         return len(self._connections)
 
     def use_tls(self, tls: ssl.SSLContext | None) -> None:
-        """For connections from now on."""
+        """Use ``tls`` for new connections."""
         self._tls = tls
 
     async def serve(self) -> None:
-        """Accept until `drain`; returns when the last connection is over."""
+        """Accept until `drain`; return when the last connection has ended."""
         try:
             async with trio.open_nursery() as nursery:
                 with self._accepting:
@@ -95,7 +95,7 @@ class Server:
             self._is_empty.set()
 
     async def drain(self) -> None:
-        """Stop accepting, let requests in hand finish, end event streams; cut what is left after the limit ``drain_timeout_s``."""
+        """Stop accepting, let requests under way finish and end event streams; after ``drain_timeout_s`` cut the connections that are left."""
         self._accepting.cancel()
         self._close_listeners()
         self.draining.set()
@@ -130,16 +130,17 @@ class Server:
             stream.socket.close()
 
     def _refusal(self, stream: trio.SocketStream, held: ExitStack) -> bytes | None:
-        """What to say instead of serving; None: the connection has a place in ``held``."""
+        """Return what to send instead of serving, or None when the connection has a place, recorded in ``held``."""
         if _is_local(stream):
             return self._take_place(held, "local", is_near=True, is_local=True)
         try:
             host: str = stream.socket.getpeername()[0]
         except OSError:
-            return b""  # gone already
+            return b""  # the client has left already
         if not self._peers.may_connect(host):
             return _PLAIN_TEXT_DENIED
-        # A proxy, and what runs on this machine, speak for many: the share of one address is not theirs.
+        # A proxy and the programs on this machine act for many clients: the share of one address does not apply to
+        # them.
         return self._take_place(held, host, is_near=self._peers.is_near(host))
 
     def _take_place(self, held: ExitStack, host: str, *, is_near: bool, is_local: bool = False) -> bytes | None:
@@ -151,7 +152,7 @@ class Server:
         return _TOO_MANY_CONNECTIONS
 
     def _make_room(self) -> None:
-        """When all places are taken, end the connection that has asked for nothing for longest: it holds what others need."""
+        """When all places are taken, end the connection that has been without a request for longest."""
         if len(self._connections) < self._settings.max_connections:
             return
         idle = [(each.idle_since, id(each), each) for each in self._connections if each.idle_since is not None]
@@ -182,7 +183,7 @@ class Server:
     async def _refuse(self, stream: trio.SocketStream, refusal: bytes) -> None:
         with trio.move_on_after(_REFUSE_S):
             try:
-                # In the clear also where TLS is spoken: a handshake is what there is no room for.
+                # In the clear even with TLS: there is no room for a handshake.
                 await stream.send_all(refusal)
                 await stream.send_eof()
             except (trio.BrokenResourceError, trio.ClosedResourceError):
@@ -200,7 +201,7 @@ def _protocol_config(settings: HttpSettings) -> Config:
     config.websocket_max_message_size = settings.websocket_frame_bytes
     config.websocket_ping_interval = settings.websocket_ping_interval_s
     config.include_server_header = False
-    # Its loggers write requests' paths as they came; ours do not.
+    # hypercorn's access log writes the paths of requests as received; our log does not.
     config.accesslog = None
     config.errorlog = None
     return config

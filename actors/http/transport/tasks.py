@@ -1,4 +1,4 @@
-"""The ASGI application's side of a connection: the task it runs in and what it is given to receive."""
+"""The ASGI application's side of a connection: the task it runs in, and the events it receives."""
 
 from __future__ import annotations
 
@@ -27,22 +27,22 @@ _DISCONNECTS: Final = frozenset({"http.disconnect", "websocket.disconnect"})
 @final
 @dataclass(slots=True)
 class Line:
-    """How the connection to a client stands; its applications find it in their scope as ``line``."""
+    """The state of a connection to a client; applications find it in their scope as ``line``."""
 
     heard_at: float
-    """When the client was heard last, by trio's clock."""
+    """When the client was last heard, by trio's clock."""
     was_cut: bool = False
-    """We ended the connection: the client took nothing for too long, or was still busy at the drain's deadline."""
+    """Whether the server ended the connection: the client took no data for too long, or was still busy at the drain's deadline."""
     more_follows: bool = False
-    """Set by an application: what it sends now may wait for what it sends next, and go out in one write with it."""
+    """Set by an application: what it sends now may wait for what it sends next, so that both go out in one write."""
 
 
 @final
 class Inbox:
-    """What a connection hands to its application. Bounded: the reader waits while it is full.
+    """Queue of events from a connection to its application. Bounded: the reader waits while it is full.
 
-    A disconnect is never kept waiting (the one who reports it may be the very task that would have to make room), and once the
-    application is done everything is dropped.
+    A disconnect never waits, because the task that reports it may be the one that would have to make room. When the application has
+    finished, all events are dropped.
     """
 
     def __init__(self) -> None:
@@ -52,7 +52,7 @@ class Inbox:
         self._changed = trio.lowlevel.ParkingLot()
 
     async def put(self, event: AsgiEvent) -> None:
-        """Hand over ``event``; waits for room unless it is a disconnect."""
+        """Enqueue ``event``; wait for room unless it is a disconnect."""
         if event["type"] in _DISCONNECTS:
             self._farewell = event
         else:
@@ -62,12 +62,12 @@ class Inbox:
         self._changed.unpark_all()
 
     async def receive(self) -> AsgiEvent:
-        """The next event; after the last one the disconnect, again and again."""
+        """Return the next event; after the last one return the disconnect at every call."""
         while not self._events and self._farewell is None:
             await self._changed.park()
         self._changed.unpark_all()
         if self._events:
-            # There are few, and more come only while somebody else runs: so nobody need be let in before each.
+            # Events are few, and more arrive only while another task runs: so it need not yield before each.
             await trio.lowlevel.checkpoint_if_cancelled()
             return self._events.popleft()
         await trio.lowlevel.checkpoint()
@@ -75,7 +75,7 @@ class Inbox:
         return self._farewell
 
     def finish(self) -> None:
-        """The application will not receive any more."""
+        """Drop all further events: the application will not receive any more."""
         self._is_done = True
         self._events.clear()
         self._changed.unpark_all()
@@ -83,7 +83,7 @@ class Inbox:
 
 @final
 class AppTasks:
-    """Stands where hypercorn expects its task group: runs applications, and the protocol's own small tasks."""
+    """Takes the place of hypercorn's task group: runs applications and the protocol's own small tasks."""
 
     def __init__(self, on_failure: Callable[[Exception], None], line: Line | None = None) -> None:
         self._on_failure = on_failure
@@ -94,7 +94,7 @@ class AppTasks:
 
     @asynccontextmanager
     async def open(self) -> AsyncGenerator[None, None]:
-        """Everything spawned lives in this block: leaving it waits for the applications and ends the protocol's tasks."""
+        """Run all spawned tasks in this block. Leaving it waits for the applications and ends the protocol's tasks."""
         async with trio.open_nursery() as self._background:
             async with trio.open_nursery() as self._apps:
                 yield
@@ -103,7 +103,7 @@ class AppTasks:
     async def spawn_app(
         self, app: AsgiApp, _config: object, scope: AsgiScope, send: Callable[[AsgiEvent | None], Awaitable[None]]
     ) -> Callable[[AsgiEvent], Awaitable[None]]:
-        """Run ``app`` for one request or WebSocket; the answer is where the protocol puts what arrives for it."""
+        """Run ``app`` for one request or WebSocket. Return the function to which the protocol passes its incoming events."""
         inbox = Inbox()
         scope["line"] = self._line
         self._inboxes[inbox] = _DISCONNECT_OF[scope["type"]]
@@ -112,7 +112,7 @@ class AppTasks:
         return inbox.put
 
     async def tell_gone(self) -> None:
-        """The client is gone: so much for every application that has not heard it from the protocol."""
+        """Send a disconnect event to every application that has not received one from the protocol."""
         for inbox, disconnect in tuple(self._inboxes.items()):
             await inbox.put(disconnect)
 
@@ -125,15 +125,15 @@ class AppTasks:
         self, app: AsgiApp, scope: AsgiScope, inbox: Inbox, send: Callable[[AsgiEvent | None], Awaitable[None]]
     ) -> None:
         async def send_with_checkpoint(event: AsgiEvent) -> None:
-            # hypercorn's `send` returns at once when the client is gone: a loop that only sends would never yield
-            # (test_an_application_that_only_sends_lets_others_run). The head and the end of an answer are no loop.
+            # hypercorn's `send` returns at once when the client has left: a loop that only sends would never yield
+            # (test_an_application_that_only_sends_lets_others_run). The head and the end of a response are no loop.
             if event["type"] == "websocket.send" or event.get("more_body", False):
                 await trio.lowlevel.checkpoint()
             await send(event)
 
         try:
             await app(scope, inbox.receive, send_with_checkpoint)
-        except Exception as error:  # noqa: BLE001  # the last boundary of a request: one that fails must not end its neighbours
+        except Exception as error:  # noqa: BLE001  # the last boundary of a request: a failure must not end other requests
             self._on_failure(error)
         finally:
             inbox.finish()
