@@ -1,4 +1,4 @@
-"""The HTTP actor: listens, serves, and sees everybody out."""
+"""The HTTP actor: listens, serves, and drains when it stops."""
 
 from __future__ import annotations
 
@@ -48,7 +48,7 @@ from config.values import Bind
 from supervisor import Actor, ActorRef, Down, ExitReason
 
 _SPARE_S: Final = 3.0
-"""Of a request's time, for everything but waiting for the company and sending."""
+"""The part of a request's time that is left for everything but waiting for the company and sending."""
 _ANSWER_FIRST_S: Final = 0.2
 _WATCH_AGAIN_S: Final = 0.5
 
@@ -70,7 +70,7 @@ class ToldToCrash(Exception):
 @final
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Stores:
-    """What the HTTP side keeps in the database."""
+    """Stores of the HTTP side."""
 
     keys: KeyStore
     idempotency: IdempotencyStore
@@ -83,7 +83,7 @@ class Stores:
 
 @final
 class Address:
-    """Where to listen. Port 0 becomes the port that was got: clients look for the next incarnation where they found this one."""
+    """Where to listen. Port 0 is replaced by the assigned port, so that clients find the next incarnation at the same address."""
 
     def __init__(self, bind: Bind) -> None:
         self.host = bind.host
@@ -94,9 +94,9 @@ class Address:
 class HttpActor(Actor):
     """Serves the API and live events. `started` fails with BindError or TlsError; `stopping` drains.
 
-    ``local_socket``: a Unix socket in a private directory, where the command line finds this very daemon.
-    ``app``: the routes, from `build_app`, best built once for all incarnations. A stop takes at most ``http.drain_timeout_s`` and a
-    moment: give the child a longer shutdown time.
+    ``local_socket``: a Unix socket in a private directory, through which the command line reaches exactly this daemon. ``app``: the
+    routes, from `build_app`; build it once for all incarnations. A stop takes a little longer than ``http.drain_timeout_s`` at most:
+    give the child a longer shutdown time.
     """
 
     def __init__(
@@ -135,7 +135,7 @@ class HttpActor(Actor):
     async def started(self) -> None:
         settings = self._settings
         self._outbound = self._given_outbound or outbound_of(settings.outbound)
-        # Fewer than connections: an open one is needed to say that there are too many, and streams have one each.
+        # Fewer than connections: an open connection is needed to refuse a request, and each stream has one.
         self._requests = Places(max(1, settings.http.max_connections * 3 // 4))
         self._transferred, self._desk = self._transfers(), self._webhook_desk()
         audit = self._audit = AuditTrail(self._stores.audit)
@@ -210,7 +210,7 @@ class HttpActor(Actor):
             case ReloadFiles():
                 self._reload()
             case Down():
-                # Whoever followed the events actor that is gone would hear nothing any more.
+                # Subscribers of the old events actor would receive nothing any more.
                 self._live.close_all("restarting")
                 self._dashboards.follow_again()
                 self.context.after(_WATCH_AGAIN_S, _WatchEvents())
@@ -225,7 +225,7 @@ class HttpActor(Actor):
         return None
 
     async def stopping(self, reason: ExitReason) -> None:
-        """Everybody gets ``http.drain_timeout_s`` to finish; event streams are told to come back."""
+        """Let requests under way finish within ``http.drain_timeout_s``; ask event streams to reconnect."""
         self._live.close_all("restarting")
         self._dashboards.close_all("restarting")
         await self._server.drain()

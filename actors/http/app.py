@@ -1,4 +1,4 @@
-"""The application: all routes, what they share, and how whatever goes wrong is told."""
+"""The Litestar application: all routes, what they share, and how exceptions become problems."""
 
 from __future__ import annotations
 
@@ -30,9 +30,9 @@ from config.sections import HttpSettings
 
 
 def build_app(settings: HttpSettings) -> Litestar:
-    """All routes, to be put to use with `connect`. WebSockets are not its business (live.py).
+    """Return the application with all routes; `connect` makes it ready to serve. WebSockets are served elsewhere (live.py).
 
-    Building takes about 0.1 s during which nothing else runs, so it is done once and not at each start of the HTTP actor.
+    Building blocks the event loop for about 0.1 s, so it is done once and not at each start of the HTTP actor.
     """
     app = Litestar(
         route_handlers=[
@@ -69,13 +69,13 @@ def build_app(settings: HttpSettings) -> Litestar:
 
 
 def connect(app: Litestar, backends: Backends, authenticator: Authenticator) -> None:
-    """From now on the routes work with these."""
+    """Make the routes use these backends from now on."""
     app.state.backends = backends
     app.state.authenticator = authenticator
 
 
 def tell(request: Request[Any, Any, Any], error: Exception) -> Response[ProblemBody]:
-    """Answer with the problem that ``error`` means."""
+    """Respond with the problem for ``error``."""
     problem = problem_for(error, request.scope, request.app.state.backends.audit)
     return Response(
         body_of(problem, instance_of(problem, request.scope)),

@@ -1,4 +1,4 @@
-"""The outermost layer of every request: where HTTP and WebSocket part, what every answer carries, what is counted and logged."""
+"""The outermost layer of every request: it separates HTTP from WebSocket, adds the common headers, counts and logs."""
 
 from __future__ import annotations
 
@@ -25,8 +25,9 @@ _NOT_STORED: Final = (b"cache-control", b"no-store")
 
 @final
 class Front:
-    """Passes HTTP to ``app``, WebSockets to ``live``, open pages to ``dashboards``. Every other request is answered within
-    ``request_timeout_s``."""
+    """Passes HTTP to ``app``, WebSockets to ``live``, open pages to ``dashboards``. Every other request gets a response within
+    ``request_timeout_s``.
+    """
 
     def __init__(
         self,
@@ -82,7 +83,7 @@ class Front:
             await answer.tell(Problem("timeout"), scope)
 
     def _note(self, scope: AsgiScope, answer: Answer, seconds: float) -> None:
-        # The path itself may hold anything; the template is ours.
+        # The path itself may contain anything; the template is ours.
         route: str = scope.get("path_template") or "unknown"
         method: str = scope["method"] if scope["method"] in _METHODS else "other"
         status = answer.status or 0
@@ -100,29 +101,29 @@ class Front:
 
 
 def is_canonical(path: str) -> bool:
-    """Whether no part of it is empty. The framework leaves such parts out, and so answers paths that rules of a proxy do not match."""
+    """Return whether no part of it is empty. The framework drops empty parts, so it would serve paths that a proxy's rules do not match."""
     return path == "/" or not (path.endswith("/") or "//" in path)
 
 
 @final
 class Answer:
-    """What goes out for one request, with the headers that every answer carries."""
+    """Sends the response to one request, with the headers that every response has."""
 
     def __init__(self, send: AsgiSend) -> None:
         self._send = send
         self.request_id = uuid.uuid4().hex
         self.status: int | None = None
-        """None until the answer has begun."""
+        """None until the response has begun."""
 
     async def send(self, event: AsgiEvent) -> None:
-        """Pass ``event`` on."""
+        """Pass ``event`` on, with the common headers."""
         if event["type"] == "http.response.start":
             self.status = event["status"]
             event = {**event, "headers": self._headers(event.get("headers", ()))}
         await self._send(event)
 
     async def tell(self, problem: Problem, scope: AsgiScope) -> None:
-        """Answer with ``problem``."""
+        """Respond with ``problem``."""
         for event in answer_of(problem, scope):
             await self.send(event)
 

@@ -100,7 +100,7 @@ class AuditTrail:
         self._put(entry)
 
     def count(self, *, key_id: str, action: str, target: str, address: str) -> None:
-        """Count a failure. Equal ones within `COUNT_FOR_S` become one record with their number, so that a client cannot fill the database."""
+        """Count a failure. Equal ones within `COUNT_FOR_S` become one record with their number, so that a client cannot flood the table."""
         what = (key_id, action, target, address)
         if what not in self._counts and len(self._counts) >= MAX_COUNTED:
             what = ("many", action, "many", "many")

@@ -122,7 +122,7 @@ class Authenticator:
         return await self._admit(self.tickets.redeem(ticket), client)
 
     def issue_ticket(self, headers: Iterable[tuple[bytes, bytes]], principal: Principal) -> tuple[str, float]:
-        """Return a ticket for the key of a request authenticated as ``principal``, and its lifetime in seconds. Raises `too_many_tickets`."""
+        """Return a ticket for the key of a request of ``principal``, and its lifetime in seconds. Raises `too_many_tickets`."""
         key = key_in(headers)
         assert key is not None, "the request was authenticated"
         return self.tickets.issue(principal, hashlib.sha256(key).digest()), self.tickets.ttl_s

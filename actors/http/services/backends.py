@@ -1,4 +1,4 @@
-"""What the routes work with: everything they need from the rest of the daemon, and how they ask for it."""
+"""Backends of the routes: everything they need from the rest of the daemon, and how long they wait for it."""
 
 from __future__ import annotations
 
@@ -27,10 +27,10 @@ from supervisor.errors import NoSuchActor
 @final
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Waits:
-    """How long an answer is waited for, in seconds."""
+    """How long to wait for a reply, in seconds."""
 
     ask_s: float = 5.0
-    """Answers that come from memory or one database statement."""
+    """Replies that come from memory or one database statement."""
     session_s: float = 20.0
     """Start, stop, restart, logout, a health round trip."""
     initialize_s: float = 60.0
@@ -39,16 +39,16 @@ class Waits:
     """Until WhatsApp acknowledged a message and its state is committed."""
     ready_s: float = 3.0
     connected_s: float = 15.0
-    """Until a company that is on its way back is connected."""
+    """Until a company that is reconnecting is connected."""
     inquiry_s: float = 15.0
-    """Until WhatsApp has answered a question."""
+    """Until WhatsApp has answered a query."""
 
 
 class RemovalStore(Protocol):
-    """What is stored of companies that were removed."""
+    """What is stored of removed companies."""
 
     async def erase(self, company_id: str) -> None:
-        """Erase it. Raises StorageUnavailable; the regular sweep goes on then."""
+        """Erase all that is stored of the company. Raises StorageUnavailable; the regular sweep then finishes the work."""
         ...
 
 
@@ -73,21 +73,23 @@ class Backends:
     removals: RemovalStore
     waits: Waits
     act_on_self: Callable[[str, str], bool]
-    """Take an action (name, path) on the HTTP actor itself, a moment from now so that it can still be answered; False: it is not meant."""
+    """Schedule an action (name, path) on the HTTP actor itself, late enough for the response to go out first. False: it is for another
+    actor.
+    """
     may_wait: trio.Semaphore
-    """How many requests may wait at once for companies that are on their way back."""
+    """How many requests may wait at once for companies that are reconnecting."""
     region: str | None
-    """Where numbers without a country code are at home, like RU."""
+    """The region of numbers without a country code, like RU."""
 
     async def find(self, company_id: str) -> ActorRef:
-        """The company's actor; one that is connected is found without the directory. Refused: `no_such_company`."""
+        """Return the company's actor; that of a connected company is found without the directory. Refused: `no_such_company`."""
         if self.metrics.state_of(company_id) is CompanyState.CONNECTED:
             with suppress(NoSuchActor):
                 return self.system.ref(f"/companies/{company_id}")
         return await self.directory.ask(FindCompany(company_id), timeout=self.waits.ask_s)
 
     async def order(self, company_id: str, request: Ask[CompanyStatus]) -> CompanyStatus:
-        """Have the company do something that ends in a new status."""
+        """Send the company an order and return its new status."""
         company = await self.find(company_id)
         return await company.ask(request, timeout=self.waits.session_s)
 
@@ -97,14 +99,14 @@ Injected = NamedDependency[Backends]
 
 
 def note_read(request: Request[Any, Principal, Any], backends: Backends, action: str, target: str) -> None:
-    """Put into the audit log that the request's key was given this."""
+    """Write to the audit log that the request's key read this."""
     client = request.scope["client"]
     address = client[0] if client else "unknown"
     backends.audit.read(key_id=request.auth.key_id, action=action, target=target, address=address)
 
 
 def note(request: Request[Any, Principal, Any], backends: Backends, action: str, target: str) -> None:
-    """Put into the audit log that the request's key is about to do this."""
+    """Write to the audit log that the request's key is about to do this."""
     client = request.scope["client"]
     address = client[0] if client else "unknown"
     backends.audit.record(key_id=request.auth.key_id, action=action, target=target, address=address)

@@ -1,6 +1,6 @@
-"""From whatever was raised while a request was handled to the problem that the client is told.
+"""From an exception raised while a request was handled to the problem that the client gets.
 
-Only what the catalogue says and what the caller itself sent goes out; what an unexpected exception says stays in the log.
+A response carries only texts of the catalogue and what the caller itself sent. The text of an unexpected exception is not sent.
 """
 
 from __future__ import annotations
@@ -36,8 +36,9 @@ _BY_STATUS: Final[Mapping[int, str]] = MappingProxyType(
 
 
 def problem_for(error: Exception, scope: Mapping[str, Any], audit: AuditTrail) -> Problem:
-    """The problem that the request of ``scope`` ended in, noted where it has to be; an error that nobody expected is logged, without what
-    it says.
+    """Return the problem for ``error``, noted in the audit log where needed. An unexpected error is logged, without its text.
+
+    ``scope`` is the request's.
     """
     problem = problem_of(error)
     if problem is None:
@@ -49,7 +50,7 @@ def problem_for(error: Exception, scope: Mapping[str, Any], audit: AuditTrail) -
 
 
 def problem_of(error: Exception) -> Problem | None:
-    """The problem that ``error`` means, None for one that nobody expected."""
+    """Return the problem for ``error``, or None when it is unexpected."""
     match error:
         case Problem():
             return error
@@ -76,7 +77,7 @@ def problem_of(error: Exception) -> Problem | None:
 
 
 def _what_is_wrong(error: ValidationException) -> str | None:
-    """``name: message`` of each wrong parameter or field, in one line."""
+    """Return ``name: message`` of each wrong parameter or field, in one line."""
     if not isinstance(error.extra, Sequence):
         return None
     entries = cast("Sequence[Any]", error.extra)
@@ -92,6 +93,6 @@ def _one_wrong(entry: Mapping[str, object]) -> str:
 
 
 def where(error: BaseException) -> list[str]:
-    """The innermost places an exception came through, for the log: file, line and function, never its text or values."""
+    """Return the innermost frames that an exception came through, for the log: file, line and function, never its text or values."""
     frames = traceback.extract_tb(first_leaf(error).__traceback__)[-_FRAMES:]
     return [f"{frame.filename.rpartition('/')[2]}:{frame.lineno} {frame.name}" for frame in frames]

@@ -1,10 +1,10 @@
-"""`Idempotency-Key`: a repeated request is answered with the first answer, and never sends twice.
+"""`Idempotency-Key`: a repeated request gets the first response, and never sends twice.
 
-Before a message goes out, its request is claimed in Postgres for 24 h; the answer joins the claim afterwards. A claim without an answer
-is a send whose outcome nobody recorded (the daemon was killed, WhatsApp did not acknowledge in time): a repeat is then told so
-(`outcome_unknown`) and is not sent, for the message may be out. Only what certainly sent nothing gives the key free again.
+Before a message goes out, its request is claimed in Postgres for 24 h; the response is added to the claim afterwards. A claim without a
+response is a send whose outcome was not recorded: the daemon was killed, or WhatsApp did not acknowledge in time. A repeat of it is
+refused as `outcome_unknown` and not sent, because the message may be out. The key is released only if certainly nothing was sent.
 
-A send under a key runs to its end, and is recorded, also when its client leaves.
+A send with a key runs to its end, and is recorded, even if its client leaves.
 """
 
 from __future__ import annotations
@@ -31,17 +31,17 @@ from storage.errors import StorageUnavailable
 from supervisor.errors import MailboxFull
 
 MAX_UNSAVED: Final = 1000
-"""Answers (and keys to be given free) that wait for Postgres to come back."""
+"""Responses (and keys to be released) that wait for Postgres to come back."""
 RETRY_S: Final = 2.0
 ELSEWHERE_S: Final = 60.0
-"""How long a send that another daemon has begun may be under way still."""
+"""How long a send that another daemon has begun may still be under way."""
 
 _KEY: Final = re.compile(r"[\x21-\x7e]{1,128}", re.ASCII)
 _NOTHING_SENT: Final = frozenset(
     {"no_active_session", "reconnecting", "owned_elsewhere", "too_many_sends", "recipient_not_on_whatsapp", "send_rejected",
      "account_restricted", "rate_limited", "not_in_group", "no_such_group", "no_such_message"}
 )  # fmt: skip
-"""Refusals of a company that say for certain that the message did not go out."""
+"""Refusals by a company that say for certain that the message did not go out."""
 
 T = TypeVar("T")
 Spawn = Callable[[Callable[[], Awaitable[None]]], object]
@@ -55,43 +55,43 @@ class Remembered:
     digest: bytes
     """SHA-256 of its body."""
     response: bytes | None
-    """The answer as JSON; None: not recorded."""
+    """The response as JSON; None: not recorded."""
     claim: str | None = None
-    """Names the attempt."""
+    """Names the attempt; None: unknown."""
     is_ours: bool = True
-    """This installation began it: what is not under way here is not under way."""
+    """Whether this installation began it: then it is under way only if this process knows it."""
     age_s: float = 0.0
 
 
 class IdempotencyStore(Protocol):
-    """Where requests and answers are kept for 24 h. Everything raises StorageUnavailable."""
+    """Stores requests and responses for 24 h. Every method raises StorageUnavailable."""
 
     async def find(self, company_id: str, key: str) -> Remembered | None:
-        """What is kept under this key."""
+        """Return the request stored under this key."""
         ...
 
     async def claim(self, company_id: str, key: str, digest: bytes, *, claim: str, replaces: str | None) -> bool:
-        """Write down that this request is about to be carried out; False when the key has something else (than ``replaces``)."""
+        """Record that this request is about to be carried out. False when the key is taken by another claim than ``replaces``."""
         ...
 
     async def settle(self, company_id: str, key: str, claim: str, response: bytes) -> None:
-        """Keep the answer."""
+        """Store the response."""
         ...
 
     async def release(self, company_id: str, key: str, claim: str) -> None:
-        """Give the key free: nothing was sent."""
+        """Release the key: nothing was sent."""
         ...
 
 
 @final
 @dataclass(slots=True)
 class Attempt:
-    """One request on its way."""
+    """One request under way."""
 
     earlier: SentReply | None
-    """The answer to give instead of sending."""
+    """The response to give instead of sending."""
     run: Callable[[Send], Awaitable[SentReply]]
-    """Sends, once; with a key under a claim that is durable before. Raises what sending raises, `storage_unavailable`, `in_progress`."""
+    """Sends, once; with a key only after its claim is durable. Raises what sending raises, `storage_unavailable`, `in_progress`."""
 
 
 @final
@@ -104,12 +104,12 @@ class Idempotency:
         self._under_way: set[tuple[str, str]] = set()
         self._unsaved: OrderedDict[tuple[str, str], Remembered] = OrderedDict()
         self._unsent: OrderedDict[tuple[str, str], str] = OrderedDict()
-        """Claims that came to nothing while Postgres could not be told so."""
+        """Claims that sent nothing and could not be released while Postgres was away."""
         self._log = structlog.get_logger("wasup.http.idempotency")
 
     @asynccontextmanager
     async def attempt(self, company_id: str, key: str | None, body: msgspec.Struct) -> AsyncGenerator[Attempt, None]:
-        """Around a send.
+        """Wrap one send: yield the attempt that carries it out.
 
         Raises `invalid_idempotency_key`, `idempotency_key_reused`, `in_progress`, `outcome_unknown`, `storage_unavailable`.
         """
@@ -131,7 +131,7 @@ class Idempotency:
                 self._under_way.discard(name)
 
     def forget(self, company_id: str) -> None:
-        """The company was removed: nothing that waits to be written is of the next one of its id."""
+        """Drop all writes that wait for a removed company: they must not reach a later company with the same id."""
         for kept in (self._unsaved, self._unsent):
             for name in [name for name in kept if name[0] == company_id]:
                 del kept[name]
@@ -148,7 +148,7 @@ class Idempotency:
         return read_json(kept.response, SentReply)
 
     async def carry_out(self, name: tuple[str, str], digest: bytes, send: Send) -> SentReply:
-        """Claim, send, record; the request's task waits for it and may be cancelled without harm."""
+        """Claim, send, record. The work runs in a task of its own, so the request's task that waits for it may be cancelled."""
         outcome: list[SentReply | Exception] = []
         done = trio.Event()
 
@@ -157,7 +157,7 @@ class Idempotency:
                 try:
                     claim = await self._claim(name, digest)
                     outcome.append(await self._send(name, claim, send))
-                except Exception as error:  # noqa: BLE001  # it is raised where it is waited for
+                except Exception as error:  # noqa: BLE001  # raised below, in the request's task
                     outcome.append(error)
                     return
                 done_first = msgspec.json.encode(outcome[0])
@@ -204,7 +204,9 @@ class Idempotency:
             _put(self._unsent, name, claim)
 
     async def _record(self, name: tuple[str, str], kept: Remembered, done: trio.Event) -> None:
-        """Durable before the answer goes out; while Postgres is away the answer goes out first, for the message is out already."""
+        """Make the result durable before the response goes out. While Postgres is away the response goes first, because the message is out
+        already.
+        """
         while not await self._recorded(name, kept):
             if not done.is_set():
                 self._log.warning("answer_not_recorded", company_id=name[0])
@@ -213,7 +215,7 @@ class Idempotency:
                 done.set()
             await trio.sleep(RETRY_S)
             if self._unsaved.get(name) is not kept:
-                return  # too many wait: this one was given up
+                return  # too many waited, and this one was dropped
         self._unsaved.pop(name, None)
 
     async def _recorded(self, name: tuple[str, str], kept: Remembered) -> bool:
@@ -234,7 +236,7 @@ class _Run:
         self._name = name
         self._digest = digest
         self.has_begun = False
-        """From here on the task that sends says when it is over."""
+        """From here on the task that sends ends the attempt."""
 
     async def __call__(self, send: Send) -> SentReply:
         self.has_begun = True
@@ -255,4 +257,4 @@ def _put(kept: OrderedDict[tuple[str, str], T], name: tuple[str, str], value: T)
     kept[name] = value
     kept.move_to_end(name)
     if len(kept) > MAX_UNSAVED:
-        evict_from_largest(kept, lambda name: name[0])  # no company's sends have another's forgotten
+        evict_from_largest(kept, lambda name: name[0])  # the sends of one company must not evict those of another

@@ -1,11 +1,11 @@
 """Sending a message, in this order:
 
 1. the key and the company in the path (guards), 2. the body's form, the message, the recipient, 3. the company exists,
-4. a repeat of an earlier `Idempotency-Key` is answered without sending, 5. the company is connected, or soon is, 6. the rate limit,
-7. the request is claimed under its key, 8. the company sends, 9. the answer joins the claim.
+4. a repeat of an earlier `Idempotency-Key` gets the earlier response, 5. the company is connected, or soon is, 6. the rate limit,
+7. the request is claimed under its key, 8. the company sends, 9. the response is added to the claim.
 
-So nothing that cannot be sent uses up the rate limit: an unlinked company is 409 and a bad number 422, however often.
-A message that was let through counts, also when sending it fails.
+So a message that cannot be sent does not use up the rate limit: an unlinked company is 409 and a bad number 422, however often. A
+message that was let through counts, even if sending it fails.
 """
 
 from __future__ import annotations
@@ -74,7 +74,7 @@ TEMPLATE: Final = "/api/whatsapp/sessions/{company_id}/send"
 
 
 class SendController(Controller):
-    """Messages out."""
+    """Sending messages."""
 
     path = TEMPLATE.replace("company_id", "company_id:str")
     guards = (
@@ -92,7 +92,7 @@ class SendController(Controller):
         backends: Injected,
         idempotency_key: IdempotencyKey = None,
     ) -> Response[SentReply]:
-        """Answered when WhatsApp acknowledged the message and the state it used is durable."""
+        """Responds when WhatsApp has acknowledged the message and the state that it used is durable."""
         reply, headers = await send_message(request.auth, company_id, data, idempotency_key, backends)
         return Response(reply, headers=headers)
 
@@ -100,7 +100,7 @@ class SendController(Controller):
 async def send_message(
     principal: Principal, company_id: str, body: SendBody, idempotency_key: str | None, backends: Backends
 ) -> tuple[SentReply, dict[str, str]]:
-    """Steps 2 to 9 for a body of the right form; the answer and its headers. Raises what the problem catalogue is made of."""
+    """Carry out steps 2 to 9 for a body of the right form. Return the response and its headers. Raises what `problem_of` knows."""
     draft = draft_of(body, backends.region)
     company = await backends.find(company_id)
     async with backends.idempotency.attempt(company_id, idempotency_key, body) as attempt:
@@ -114,12 +114,12 @@ async def send_message(
 
 
 async def require_connected(company: ActorRef, company_id: str, backends: Backends) -> None:
-    """Wait for a company that is on its way back to WhatsApp; when too many wait already, for none.
+    """Wait for a company that is reconnecting to WhatsApp; do not wait when too many requests wait already.
 
-    Raises `reconnecting`, or `no_active_session` for what only an operator can end.
+    Raises `reconnecting`, or `no_active_session` when only an operator can help.
     """
     if backends.metrics.state_of(company_id) is CompanyState.CONNECTED:
-        return  # and should it have changed just now, the company refuses by itself
+        return  # if that has changed just now, the company itself refuses
     try:
         backends.may_wait.acquire_nowait()
     except trio.WouldBlock:
@@ -136,7 +136,7 @@ async def require_connected(company: ActorRef, company_id: str, backends: Backen
 async def _request(
     principal: Principal, company: ActorRef, company_id: str, draft: OutgoingMessage, backends: Backends
 ) -> SendText | SendContent:
-    """The order to the company; a file is with WhatsApp before."""
+    """Return the order to the company, after uploading its file to WhatsApp."""
     content = draft.content
     if isinstance(content, Attachment):
         content = await backends.transfers.attach(principal, company, company_id, content)

@@ -1,4 +1,4 @@
-"""What the HTTP side keeps, kept in Postgres."""
+"""Stores of the HTTP side in Postgres."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ from storage.tables import api_keys, audit, idempotency, media, removal
 
 
 def database_stores(database: Database, *, idempotency_ttl_s: float, owner: str) -> Stores:
-    """Keys, idempotent requests and the audit log in ``database``, for the daemon ``owner`` (``<installation>/<boot>``)."""
+    """Return stores in ``database`` for the daemon ``owner`` (``<installation>/<boot>``)."""
     return Stores(
         keys=DatabaseKeys(database),
         idempotency=DatabaseIdempotency(database, idempotency_ttl_s, owner),
@@ -45,12 +45,12 @@ class DatabaseKeys:
         self._database = database
 
     async def find_all(self, digests: Collection[bytes]) -> Mapping[bytes, Principal]:
-        """Who holds the keys with these SHA-256; those of no key, or of one that was revoked, are left out."""
+        """Return the holders of the keys with these SHA-256, without unknown and revoked keys."""
         found = await api_keys.find_all(self._database, digests)
         return {digest: Principal(key.key_id, key.companies) for digest, key in found.items()}
 
     async def revoked(self, within_s: float) -> frozenset[str]:
-        """Ids of the keys that were revoked lately."""
+        """Return the ids of keys that were revoked in the last ``within_s`` seconds."""
         return frozenset(await api_keys.revoked(self._database, within_s))
 
 
@@ -64,11 +64,11 @@ class DatabaseIdempotency:
         self._owner = owner
 
     async def find(self, company_id: str, key: str) -> Remembered | None:
-        """What is kept under this key and not too old."""
+        """Return what is stored under this key, unless it has expired."""
         kept = await idempotency.find(self._database, company_id, key)
         if kept is None:
             return None
-        # Of an installation's daemons one runs at a time: what an earlier one began is not under way any more.
+        # An installation runs one daemon at a time: a request that an earlier daemon began is no longer under way.
         is_ours = _installation(kept.owner or self._owner) == _installation(self._owner)
         return Remembered(kept.request_digest, kept.response, kept.claim, is_ours, kept.age_s)
 
@@ -78,11 +78,11 @@ class DatabaseIdempotency:
         return await self._database.write(write, company_id, key, digest)
 
     async def settle(self, company_id: str, key: str, claim: str, response: bytes) -> None:
-        """Keep the answer; one that is kept already stays."""
+        """Store the response, unless one is stored already."""
         await self._database.write(idempotency.settle, company_id, key, claim, response)
 
     async def release(self, company_id: str, key: str, claim: str) -> None:
-        """Give the key free."""
+        """Release the key."""
         await self._database.write(idempotency.release, company_id, key, claim)
 
 
@@ -94,13 +94,13 @@ class DatabaseAudit:
         self._database = database
 
     async def append(self, entry: AuditEntry) -> None:
-        """Write one entry; when a commit was in doubt it may be there twice, never not at all."""
+        """Write one entry. After a commit in doubt it may be there twice, but it is never missing."""
         await self._database.write(
             audit.append, entry.at, entry.key_id, entry.action, entry.target, entry.address, entry.count
         )
 
     async def read(self, before: int | None, limit: int) -> list[audit.AuditRecord]:
-        """Entries, newest first."""
+        """Return entries, newest first."""
         return await audit.read(self._database, before=before, limit=limit)
 
 
@@ -112,7 +112,7 @@ class DatabaseMedia:
         self._database = database
 
     async def find(self, company_id: str, media_id: str) -> KnownFile | None:
-        """The company's file of this id. Raises `media_unreadable`."""
+        """Return the company's file with this id. Raises `media_unreadable`."""
         with _readable(company_id):
             kept = await media.find(self._database, company_id, media_id)
         if kept is None:
@@ -120,7 +120,7 @@ class DatabaseMedia:
         return KnownFile(kept.media_id, read_json(kept.file, StoredFile), kept.expires_at)
 
     async def keep(self, company_id: str, media_id: str, file: StoredFile, keep_s: float) -> None:
-        """Remember a file that the application uploaded. Raises `media_unreadable`."""
+        """Remember a file that an application uploaded. Raises `media_unreadable`."""
         new = media.NewMedia(company_id, media_id, None, msgspec.json.encode(file))
         with _readable(company_id):
             await self._database.write(media.keep, [new], keep_s)
@@ -128,25 +128,25 @@ class DatabaseMedia:
 
 @final
 class DatabaseRemovals:
-    """What is stored of companies that were removed."""
+    """What is stored of removed companies."""
 
     def __init__(self, database: Database) -> None:
         self._database = database
 
     async def erase(self, company_id: str) -> None:
-        """Erase it."""
+        """Erase all that is stored of the company."""
         await removal.erase(self._database, company_id)
 
 
 @final
 class DatabaseServer:
-    """The server that ``database`` is on."""
+    """The server of ``database``."""
 
     def __init__(self, database: Database) -> None:
         self._database = database
 
     async def version(self) -> str:
-        """Postgres' version, like `18.1`."""
+        """Return Postgres' version, like `18.1`."""
         return str(await self._database.fetchval("SELECT split_part(current_setting('server_version'), ' ', 1)"))
 
 

@@ -44,14 +44,14 @@ from config.sections import MediaSettings
 from supervisor import ActorRef
 
 _MAX_STICKER: Final = 500 * 1024
-"""What WhatsApp's clients show as a sticker."""
+"""The largest sticker that WhatsApp's clients show."""
 _SPARE_S: Final = 3.0
-"""The company says by itself that it took too long."""
+"""Extra time, because the company itself reports that it took too long."""
 
 
 @dataclass(frozen=True, slots=True)
 class KnownFile:
-    """A file that can be fetched, or sent again."""
+    """A file that can be fetched or sent again."""
 
     media_id: str
     file: c.StoredFile
@@ -59,10 +59,10 @@ class KnownFile:
 
 
 class MediaStore(Protocol):
-    """Where it is kept what a file needs to be fetched. Everything raises StorageUnavailable."""
+    """Stores what is needed to fetch a file. Every method raises StorageUnavailable."""
 
     async def find(self, company_id: str, media_id: str) -> KnownFile | None:
-        """The company's file of this id."""
+        """Return the company's file with this id."""
         ...
 
     async def keep(self, company_id: str, media_id: str, file: c.StoredFile, keep_s: float) -> None:
@@ -72,7 +72,7 @@ class MediaStore(Protocol):
 
 @final
 class Transfers:
-    """Every method raises `Problem`s, and `Refused` where the company refuses."""
+    """Every method raises `Problem`s, and `Refused` when the company refuses."""
 
     def __init__(
         self,
@@ -97,7 +97,7 @@ class Transfers:
     # --- out ----------------------------------------------------------------------------------------------------------
 
     async def attach(self, principal: Principal, company: ActorRef, company_id: str, wanted: Attachment) -> c.Media:
-        """The message for a file: one that was uploaded before, or one that is fetched and uploaded now."""
+        """Return the message for a file that was uploaded before, or that is fetched from its URL and uploaded now."""
         if wanted.media_id is not None:
             file = (await self.find(company_id, wanted.media_id)).file
             if file.kind != wanted.kind:
@@ -110,7 +110,7 @@ class Transfers:
         return _message(file, wanted)
 
     async def take(self, principal: Principal, company: ActorRef, company_id: str, upload: Upload) -> KnownFile:
-        """Take an upload, pass it on to WhatsApp, and remember it."""
+        """Receive an upload, upload it to WhatsApp, and remember it."""
         async with self._transfer(principal), self._spool.file() as path:
             await self._receive(upload.chunks(), path)
             file = await self._upload(company, path, upload.kind, upload.file_name)
@@ -172,7 +172,7 @@ class Transfers:
     # --- in -----------------------------------------------------------------------------------------------------------
 
     async def find(self, company_id: str, media_id: str) -> KnownFile:
-        """A file that is remembered; `no_such_media`."""
+        """Return a remembered file. Raises `no_such_media`."""
         found = await self._store.find(company_id, media_id)
         if found is None:
             raise Problem("no_such_media", company_id=company_id)
@@ -180,13 +180,13 @@ class Transfers:
 
     @asynccontextmanager
     async def fetched(self, principal: Principal, company: ActorRef, file: c.StoredFile) -> AsyncGenerator[Path]:
-        """The file as it was sent, on this machine for the length of the block."""
+        """Fetch the file as it was sent; it stays on this machine during the block."""
         if file.size > self._settings.max_bytes:
             raise self._too_large()
         async with self._transfer(principal), self._spool.file() as path:
             timeout_s = self._settings.transfer_timeout_s + _SPARE_S
             await company.ask(DownloadFile(file, str(path)), timeout=timeout_s)
-            if size_of(path) > self._settings.max_bytes:  # its sender said it was smaller
+            if size_of(path) > self._settings.max_bytes:  # its sender announced a smaller size
                 raise self._too_large()
             yield path
 
@@ -202,7 +202,7 @@ class Transfers:
 
 
 async def _described(path: Path, mimetype: str, facts: Facts) -> dict[str, Any]:
-    """What a message says of its file beside the type."""
+    """Return what a message says of its file, apart from the type."""
     return {
         "seconds": await seconds_of(path, mimetype) or facts.seconds,
         "codec": await codec_of(path, mimetype, facts),

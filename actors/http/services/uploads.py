@@ -1,4 +1,4 @@
-"""What an upload carries: a body that is the file, or a form (multipart/form-data) with the file in it."""
+"""Uploads: a body that is the file, or a form (multipart/form-data) that contains it."""
 
 from __future__ import annotations
 
@@ -19,28 +19,28 @@ FORM: Final = "multipart/form-data"
 MAX_FILE_NAME: Final = 255
 FILE_NAME: Final = r"^[^\u0000-\u001f]*$"
 _FIELDS: Final = ("file", "kind", "fileName")
-"""Each once: so a form has three parts at most."""
+"""Each at most once, so a form has at most three parts."""
 _MAX_FIELD_BYTES: Final = 4 * MAX_FILE_NAME
 _MAX_BESIDE_BYTES: Final = 64 * 1024
-"""Of everything but the file: headers, fields, and what stands before the first boundary and after the last."""
+"""Limit for everything but the file: headers, fields, and the bytes before the first boundary and after the last."""
 _AS_IS: Final = frozenset({"binary", "8bit", "7bit"})
 _KINDS: Final = get_args(MediaKind)
 
 
 class Upload(Protocol):
-    """A file on its way in."""
+    """A file that is being uploaded."""
 
     kind: MediaKind | None
-    """What it is to be sent as. As the other fields, known when `chunks` has come to its end."""
+    """The kind to send it as. Like the other fields, known when `chunks` has ended."""
     file_name: str
 
     def chunks(self) -> AsyncGenerator[bytes]:
-        """The file's bytes, never more at once than came at once. Raises `Problem`."""
+        """Yield the file's bytes as they arrive, without buffering them. Raises `Problem`."""
         ...
 
 
 def upload_of(request: ApiRequest, kind: MediaKind | None, file_name: str) -> Upload:
-    """The upload that ``request`` carries; ``kind`` and ``file_name`` are from its query."""
+    """Return the upload that ``request`` carries; ``kind`` and ``file_name`` are from its query."""
     media_type, options = request.content_type
     if media_type != FORM:
         return Body(_received(request), kind, file_name)
@@ -52,13 +52,13 @@ async def _received(request: ApiRequest) -> AsyncGenerator[bytes]:
         async with aclosing(request.stream()) as body:
             async for chunk in body:
                 yield chunk
-    except InternalServerException as error:  # what the framework makes of a client that is gone
+    except InternalServerException as error:  # raised by the framework when the client has left
         raise Problem("bad_request", "the body was cut short") from error
 
 
 @final
 class Body:
-    """The whole body is the file."""
+    """An upload whose whole body is the file."""
 
     def __init__(self, body: AsyncGenerator[bytes], kind: MediaKind | None, file_name: str) -> None:
         self.kind: MediaKind | None = kind
@@ -66,13 +66,13 @@ class Body:
         self._body = body
 
     def chunks(self) -> AsyncGenerator[bytes]:
-        """The body."""
+        """Yield the body."""
         return self._body
 
 
 @final
 class Form:
-    """The part ``file`` is the file; ``kind`` and ``fileName`` may stand beside it, in any order, or in the query."""
+    """A form: its part ``file`` is the file; ``kind`` and ``fileName`` may be parts too, in any order, or in the query."""
 
     def __init__(self, body: AsyncGenerator[bytes], kind: MediaKind | None, file_name: str, boundary: str) -> None:
         self.kind: MediaKind | None = kind
@@ -85,7 +85,9 @@ class Form:
         self._name_of_part = ""
 
     async def chunks(self) -> AsyncGenerator[bytes]:
-        """The bytes of the part ``file``. Raises `bad_request` for what is no form, `invalid_request` for one with other fields."""
+        """Yield the bytes of the part ``file``. Raises `bad_request` when the body is no form, `invalid_request` for a form with other
+        fields.
+        """
         try:
             parser = PushMultipartParser(self._boundary)
             beside = 0

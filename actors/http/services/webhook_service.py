@@ -1,4 +1,4 @@
-"""What the routes about webhooks work with."""
+"""Backends of the routes for webhooks."""
 
 from __future__ import annotations
 
@@ -29,66 +29,66 @@ from supervisor.errors import SupervisorError
 
 TESTS_AT_ONCE: Final = 4
 TEST_TYPE: Final = "test"
-"""Of the event that a test delivers: in no log, and of no filter."""
+"""Type of the test event: it is in no log, and no filter applies to it."""
 
 
 class WebhookStore(Protocol):
-    """Where webhooks are kept. ``only``: the companies of the key that asks, None for all. Every method raises StorageUnavailable."""
+    """Stores webhooks. ``only``: the companies of the caller's key, None for all. Every method raises StorageUnavailable."""
 
     async def create(self, change: Change, secret: str | None, limits: Limits) -> tuple[str, str]:
-        """Id and secret of a new one. Raises `TooManyWebhooks`."""
+        """Create a webhook; return its id and secret. Raises `TooManyWebhooks`."""
         ...
 
     async def page(self, only: Collection[str] | None, after: str, limit: int) -> tuple[int, list[Webhook]]:
-        """How many the key sees, and a page of them by id."""
+        """Return how many webhooks the key sees, and a page of them by id."""
         ...
 
     async def find(self, only: Collection[str] | None, webhook_id: str) -> Webhook | None:
-        """One that the key sees."""
+        """Return the webhook if the key sees it."""
         ...
 
     async def change(self, only: Collection[str] | None, webhook_id: str, change: Change, limits: Limits) -> bool:
-        """Whether there was one to change. Raises `TooManyWebhooks` when it is to be for one company more that has enough."""
+        """Change the webhook; return whether it exists. Raises `TooManyWebhooks` when it adds a company that has enough."""
         ...
 
     async def rotate(
         self, only: Collection[str] | None, webhook_id: str, secret: str | None, overlap_s: float
     ) -> str | None:
-        """The new secret."""
+        """Start to sign with ``secret``, or a generated one; the present one stays valid for ``overlap_s``. None: no such webhook."""
         ...
 
     async def retire_previous(self, only: Collection[str] | None, webhook_id: str) -> bool:
-        """Whether there was such a webhook."""
+        """Sign with the current secret only; return whether the webhook exists."""
         ...
 
     async def remove(self, only: Collection[str] | None, webhook_id: str) -> bool:
-        """Whether there was one to remove."""
+        """Remove the webhook; return whether it existed."""
         ...
 
     async def secrets(self, webhook_id: str) -> Secrets | None:
-        """What to sign with now."""
+        """Return the secrets to sign with now."""
         ...
 
     async def letters(
         self, only: Collection[str] | None, webhook_id: str, after: int, limit: int
     ) -> list[ListedLetter]:
-        """A page of its dead letters that the key sees."""
+        """Return a page of the webhook's dead letters that the key sees."""
         ...
 
     async def replay(self, only: Collection[str] | None, webhook_id: str, event_ids: Collection[str] | None) -> int:
-        """How many are sent again: of those that the key sees, and of the companies that the webhook is for."""
+        """Mark dead letters to be sent again; return how many. Only those that the key sees, of companies that the webhook is for."""
         ...
 
     async def discard(self, only: Collection[str] | None, webhook_id: str, event_ids: Collection[str] | None) -> int:
-        """How many were removed."""
+        """Remove dead letters; return how many."""
         ...
 
 
 @final
 class WebhookService:
-    """The store, and what there is beside it."""
+    """The store of webhooks, their limits, and test deliveries."""
 
-    # No dataclass: the framework would look into it, and into the policy's types, for each request.
+    # No dataclass: the framework would inspect it, and the policy's types, for each request.
     def __init__(
         self,
         store: WebhookStore,
@@ -107,27 +107,27 @@ class WebhookService:
         self.tests = Places(TESTS_AT_ONCE)
 
     def check_url(self, url: str) -> None:
-        """Raises `invalid_url` for what can never be called: not a URL, not https, an address that is not public."""
+        """Raise `invalid_url` for a URL that can never be called: malformed, not https, or with an address that is not public."""
         try:
             self._policy.check_url(url)
         except OutboundRefused as refused:
             raise Problem("invalid_url", refused.text) from refused
 
     def changed(self) -> None:
-        """Have this daemon look at once; any other sees it by itself, a little later."""
+        """Make this daemon read the webhooks again now; other daemons notice the change a little later."""
         if self._keeper is not None:
             with suppress(SupervisorError):
                 self._keeper.tell(WebhooksChanged())
 
     def limits(self, principal: Principal) -> Limits:
-        """How many there may be for a key like this: the last tenth is for administrators."""
+        """Return how many webhooks a key like this may have: the last tenth is for administrators."""
         settings = self.settings
         most = settings.max_endpoints
         reserve = 0 if principal.is_admin else min(math.ceil(most * RESERVE), max(most - 1, 0))
         return Limits(in_all=most - reserve, of_a_company=settings.max_endpoints_per_company)
 
     async def test(self, principal: Principal, webhook: Webhook) -> Outcome:
-        """Deliver a test event now, whatever else waits. Raises `overloaded`, `no_such_webhook`."""
+        """Deliver a test event now, before all that waits. Raises `overloaded`, `no_such_webhook`."""
         secrets = await self.store.secrets(webhook.webhook_id)
         if secrets is None:
             raise Problem("no_such_webhook")

@@ -95,7 +95,7 @@ class Server:
             self._is_empty.set()
 
     async def drain(self) -> None:
-        """Stop accepting, let requests under way finish and end event streams; after ``drain_timeout_s`` cut the connections that are left."""
+        """Stop accepting, let requests under way finish and end event streams; after ``drain_timeout_s`` cut what is left."""
         self._accepting.cancel()
         self._close_listeners()
         self.draining.set()
