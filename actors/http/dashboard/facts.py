@@ -1,4 +1,4 @@
-"""What the dashboard says of the daemon as a whole."""
+"""The dashboard's facts about the daemon as a whole."""
 
 from __future__ import annotations
 
@@ -11,10 +11,10 @@ from config.settings import Settings
 
 
 class ServerStore(Protocol):
-    """Knows the database server."""
+    """Asks the database server."""
 
     async def version(self) -> str:
-        """Postgres' version, like `18.1`. Raises StorageUnavailable."""
+        """Return Postgres' version, like `18.1`. Raises StorageUnavailable."""
         ...
 
 
@@ -23,7 +23,7 @@ class PostgresFacts(Answer, frozen=True, kw_only=True):
 
     kind: Literal["embedded", "external"]
     version: str | None
-    """None until it has been asked successfully."""
+    """None until the server has replied for the first time."""
     available: bool | None
     """Whether it takes writes; None: not known yet."""
 
@@ -48,14 +48,14 @@ class DaemonFacts(Answer, frozen=True, kw_only=True):
     engines: tuple[EngineFigures, ...]
     totals: Totals
     sessions: int
-    """Companies there are; more than are sent when the page's limit is reached."""
+    """Number of companies; more than are sent when the page's limit is reached."""
     actors: int
 
 
 def daemon_facts(
     settings: Settings, metrics: Metrics, *, version: str | None, available: bool | None, sessions: int, actors: int
 ) -> DaemonFacts:
-    """The facts as of now."""
+    """Return the facts as of now."""
     messages, window_s = metrics.rate_limit
     return DaemonFacts(
         version=VERSION,

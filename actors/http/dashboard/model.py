@@ -1,4 +1,4 @@
-"""What all open dashboards show, looked up once for all of them, and only while there are any."""
+"""What all open dashboards show: looked up once for all of them, and only while one is open."""
 
 from __future__ import annotations
 
@@ -20,11 +20,11 @@ from storage.errors import StorageUnavailable
 from supervisor.errors import SupervisorError
 
 ASK_S: Final = 2.0
-"""An actor that takes longer is shown as one that does not answer."""
+"""An actor that takes longer is shown as not answering."""
 FACTS_EVERY: Final = 3
-"""Intervals between two looks at the daemon's facts."""
+"""Number of intervals between two looks at the daemon's facts."""
 STATUS_EVERY_S: Final = 5.0
-"""Each ask is a message that the company handles: no company is asked more often than this."""
+"""A status request is a message that the company must handle: no company is asked more often than this."""
 PAGE: Final = 1000
 
 
@@ -50,7 +50,7 @@ class DashboardModel:
 
     @asynccontextmanager
     async def watched(self) -> AsyncGenerator[None, None]:
-        """Keep the board up to date for the length of a block."""
+        """Keep the model up to date during a block."""
         self._readers += 1
         self._watched.set()
         try:
@@ -65,7 +65,7 @@ class DashboardModel:
         await self._news.wait()
 
     async def run(self) -> NoReturn:
-        """Look again and again while somebody watches. What cannot be had just now stays as it was."""
+        """Update again and again while a dashboard is open. What cannot be read now stays as it was."""
         async with trio.open_nursery() as nursery:
             nursery.start_soon(self._again_and_again, self._look_at_tree, self._interval_s)
             nursery.start_soon(self._again_and_again, self._look_at_sessions, self._interval_s)
@@ -97,7 +97,7 @@ class DashboardModel:
         try:
             found, total = await self._list()
         except SupervisorError:
-            return False  # the directory is being restarted, or hangs: the tree shows it
+            return False  # the directory is restarting or hangs: the tree shows it
         return self.sessions.replace(((s.company_id, listed(s, self.sessions.get(s.company_id))) for s in found), total)
 
     async def _list(self) -> tuple[list[SessionSummary], int]:
@@ -111,7 +111,7 @@ class DashboardModel:
                 return found, page.count
 
     async def _ask_companies(self) -> bool:
-        """Ask some companies for their status: a share of them at each look, so that a thousand cost no more than fifty."""
+        """Ask a share of the companies for their status at each look, so that a thousand cost no more than fifty."""
         for gone in self._asked_at.keys() - self.sessions.names:
             del self._asked_at[gone]
         async with trio.open_nursery() as nursery:
@@ -122,7 +122,7 @@ class DashboardModel:
         return True
 
     def _due(self) -> Iterator[str]:
-        """Whom to ask: those of whom nothing is known in their present status first, then those who were asked longest ago."""
+        """Return the companies to ask: first those whose present status is unknown, then those that were asked longest ago."""
         unknown = {name: None for name in self.sessions.names if self._is_unknown(name)}
         before = trio.current_time() - STATUS_EVERY_S
         due = (company_id for company_id, at in self._asked_at.items() if at <= before and company_id not in unknown)

@@ -1,6 +1,6 @@
-"""What the dashboard shows of one actor and of one company.
+"""The dashboard's rows: one for each actor and each company.
 
-Ages grow without anything happening, so rows hold moments instead: a row differs from the one before only when something did happen.
+Ages grow all the time, so rows contain moments instead: a row changes only when something has happened.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from actors.messages import Answer, CompanyState, CompanyStatus, SessionSummary
 from supervisor import ActorSnapshot
 
 SAME_MOMENT_S: Final = 1.5
-"""A moment computed from an age comes out a little different each time."""
+"""A moment that is computed from an age varies a little each time; smaller differences are ignored."""
 LONG_IN_HAND_S: Final = 1.0
 MAX_CRASH_CHARS: Final = 300
 
@@ -40,25 +40,25 @@ class ActorRow(Answer, frozen=True, kw_only=True):
     mailbox_depth: int
     mailbox_capacity: int
     oldest_at: float | None
-    """When the oldest message that waits came."""
+    """When the oldest waiting message arrived."""
     dropped: int
     handled: int
     handler_s: float
     current_message: str | None
-    """Type of a message that has been in hand for long."""
+    """Type of a message that has been handled for long."""
     remark: str | None
-    """What it has to say of its work, like ``suspended``."""
+    """The actor's remark on its work, like ``suspended``."""
     crash: CrashRow | None
 
 
 class SessionRow(Answer, frozen=True, kw_only=True):
-    """One company. What only its own actor knows is None until that was asked, and is what it last answered."""
+    """One company. Fields that only its own actor knows are None until it has replied, then as of its last reply."""
 
     company_id: str
     status: CompanyState
     health: str
     answers: bool | None = None
-    """Whether the actor answered when it was last asked."""
+    """Whether the actor replied when it was last asked."""
     reason: str | None = None
     since: float | None = None
     phone_number: str | None = None
@@ -77,8 +77,8 @@ class SessionRow(Answer, frozen=True, kw_only=True):
 def actor_rows(
     root: ActorSnapshot, now: float, before: dict[str, float], remarks: Mapping[str, str]
 ) -> Iterator[tuple[str, ActorRow]]:
-    """Every place from ``root`` down, each before its children. ``before``: when the oldest message came, as said last; kept up.
-    ``remarks``: what actors have to say of their work, by path.
+    """Yield every place from ``root`` down, each before its children. ``before``: when the oldest message arrived, as last shown; updated
+    here. ``remarks``: actors' remarks on their work, by path.
     """
     moment = None if root.oldest_message_age is None else now - root.oldest_message_age
     steady = _same_or_new(before.get(root.path), moment)
@@ -92,7 +92,7 @@ def actor_rows(
 
 
 def count(root: ActorSnapshot) -> int:
-    """Places from ``root`` down."""
+    """Return the number of places from ``root`` down."""
     return 1 + sum(map(count, root.children))
 
 
@@ -121,7 +121,7 @@ def _actor_row(actor: ActorSnapshot, oldest_at: float | None, remark: str | None
 
 
 def listed(summary: SessionSummary, before: SessionRow | None) -> SessionRow:
-    """A company as the directory lists it, with what is known of it from before; what belongs to another status is dropped."""
+    """Return a company's row from the directory's list, with what was known before; what belongs to another status is dropped."""
     if before is None:
         return SessionRow(company_id=summary.company_id, status=summary.status, health=summary.health)
     if before.status is summary.status:
@@ -132,7 +132,7 @@ def listed(summary: SessionSummary, before: SessionRow | None) -> SessionRow:
 
 
 def answered(row: SessionRow, status: CompanyStatus, now: float) -> SessionRow:
-    """``row`` with what the company's actor answered at ``now``."""
+    """Return ``row`` with the reply of the company's actor at ``now``."""
     evidence = status.evidence
     return SessionRow(
         company_id=row.company_id,
@@ -156,7 +156,7 @@ def answered(row: SessionRow, status: CompanyStatus, now: float) -> SessionRow:
 
 
 def silent(row: SessionRow) -> SessionRow:
-    """``row`` of a company whose actor did not answer."""
+    """Return ``row`` for a company whose actor did not reply."""
     return msgspec.structs.replace(row, answers=False)
 
 

@@ -1,7 +1,7 @@
-"""The dashboard's stream: server-sent events over a plain HTTP answer, opened with a key in the Authorization header.
+"""The dashboard's stream: server-sent events in a plain HTTP response, opened with a key in the Authorization header.
 
 `hello` comes first; then `facts`, `tree` and `sessions` as differences to what was sent before, and every event of the log as `event`
-with its ``seq`` as the message's id. A page that comes back sends that id as `Last-Event-ID` and misses no event. `bye` tells why a
+with its ``seq`` as the message's id. A page that reconnects sends that id as `Last-Event-ID` and misses no event. `bye` tells why a
 stream ends.
 """
 
@@ -35,18 +35,18 @@ from supervisor.errors import SupervisorError
 
 PATH: Final = "/dashboard/stream"
 LATEST: Final = 50
-"""Events a new page is shown of what happened before."""
+"""Number of past events that a new page is shown."""
 HEARTBEAT_S: Final = 5.0
-"""A page that hears nothing for much longer takes its connection for lost; a page that is gone is found by writing to it."""
+"""A page that receives nothing for much longer takes its connection for lost. The write also detects pages that are gone."""
 ROWS_AT_ONCE: Final = 200
 WAITING_EVENTS: Final = 200
-"""Events read for a page and not sent yet; then the subscription's own bound begins to count."""
+"""Events that are read for a page and not sent yet; beyond them the subscription's own bound applies."""
 AGAIN_S: Final = 2.0
 _HEADERS: Final = ((b"content-type", b"text/event-stream; charset=utf-8"), (b"x-accel-buffering", b"no"))
 
 
 class Answering(Protocol):
-    """Where an answer goes (`actors.http.front.Answer`)."""
+    """Sends a response (`actors.http.front.Answer`)."""
 
     async def send(self, event: AsgiEvent) -> None: ...
 
@@ -66,11 +66,11 @@ class DashboardStreams:
         self._log = structlog.get_logger("wasup.http.dashboard")
 
     def serves(self, scope: AsgiScope) -> bool:
-        """Whether this request is for a stream."""
+        """Return whether this request is for a stream."""
         return bool(scope["type"] == "http" and scope["path"] == PATH and scope["method"] == "GET")
 
     async def serve(self, scope: AsgiScope, receive: AsgiReceive, answer: Answering) -> None:
-        """Answer one request, for as long as the page is open."""
+        """Serve one request for as long as the page is open."""
         with ExitStack() as held:
             await self._serve(held, scope, receive, answer)
 
@@ -91,18 +91,18 @@ class DashboardStreams:
             self._streams.discard(stream)
 
     def close_all(self, why: str) -> None:
-        """Tell every page to come back: the HTTP side goes down."""
+        """Ask every page to reconnect: the HTTP side is stopping."""
         for stream in tuple(self._streams):
             stream.end(why)
 
     def follow_again(self) -> None:
-        """The event log was restarted: what followed the old one is to follow the new one."""
+        """Follow the new event log: the old one was restarted."""
         for stream in tuple(self._streams):
             stream.follow_again()
 
     @property
     def open(self) -> int:
-        """Open streams."""
+        """Number of open streams."""
         return len(self._streams)
 
     async def _open(self, held: ExitStack, scope: AsgiScope, receive: AsgiReceive, answer: Answering) -> Stream:
@@ -138,12 +138,12 @@ class Stream:
         self._wake = trio.Event()
 
     def end(self, why: str) -> None:
-        """Say `bye` once what is being written is out; the first reason stays."""
+        """Send `bye` once the current write is finished; the first reason stays."""
         self._ending = self._ending or why
         self._wake_up()
 
     def follow_again(self) -> None:
-        """Follow the events anew, from where they were left."""
+        """Subscribe to the events anew, after the last one that was read."""
         self._events.follow_again()
 
     async def run(self) -> None:
@@ -157,7 +157,7 @@ class Stream:
             nursery.cancel_scope.cancel()
 
     async def _pump(self) -> None:
-        """The only one who writes. It is never cancelled to make it end: half a message would hide the reason."""
+        """Write all output; only this task writes. It is never cancelled to end it: half a message would hide the reason."""
         hello = {
             "version": VERSION,
             "now": round(time.time(), 3),
@@ -185,7 +185,7 @@ class Stream:
         return None if companies is None else sorted(companies)
 
     def _news(self) -> Iterable[list[bytes]]:
-        """What the page does not have yet, in parts of bounded size."""
+        """Yield what the page does not have yet, in parts of bounded size."""
         yield self._events.take()
         if self.principal.is_admin:
             if self._board.facts is not None and self._board.facts is not self._facts:
@@ -214,7 +214,7 @@ class Stream:
 
 @final
 class EventFeed:
-    """A page's way through the event log; while there is none (Postgres is away), the rest of the page goes on."""
+    """Reads the event log for a page. While the log is unavailable (Postgres is away), the rest of the page goes on."""
 
     def __init__(self, backends: Backends, principal: Principal, after: int | None, wake: Callable[[], None]) -> None:
         self._backends = backends
@@ -228,7 +228,7 @@ class EventFeed:
         self._told: bool | None = None
 
     def take(self) -> list[bytes]:
-        """What waits to be sent."""
+        """Return what waits to be sent, and remove it."""
         taken = list(self._waiting)
         self._waiting.clear()
         self._room.set()
@@ -248,7 +248,7 @@ class EventFeed:
                 async for event in self._subscription:
                     await self._add(event)
             except SubscriptionClosed:
-                continue  # from the last event on: a page that is too slow reads from the log
+                continue  # after the last event: a page that is too slow reads from the log
             except (SupervisorError, Refused, StorageUnavailable):
                 self._say(available=False)
                 await trio.sleep(AGAIN_S)
@@ -294,7 +294,7 @@ class EventFeed:
 
 
 def message(kind: str, data: Any, *, number: int | None = None) -> bytes:
-    """One server-sent event. JSON has no line breaks, so one `data` line holds it."""
+    """Return one server-sent event. JSON has no line breaks, so one `data` line is enough."""
     numbered = b"" if number is None else b"id: %d\n" % number
     return numbered + b"event: " + kind.encode() + b"\ndata: " + msgspec.json.encode(data) + b"\n\n"
 
@@ -305,7 +305,7 @@ def _parts(kind: str, table: Table[Any], view: View, chosen: Chooser | None) -> 
     difference = table.difference(view, chosen)
     if not difference:
         return
-    # How many there are that a key may not see is not its business either.
+    # The key must not learn how many rows it may not see.
     total = table.total if chosen is None else len(view.names)
     yield [_part(kind, total, difference, difference.rows[:ROWS_AT_ONCE])]
     rest = Difference(is_whole=False, rows=difference.rows[ROWS_AT_ONCE:], gone=())
@@ -318,7 +318,7 @@ def _part(kind: str, total: int, difference: Difference, rows: tuple[msgspec.Raw
 
 
 def _last_event_id(headers: Iterable[tuple[bytes, bytes]]) -> int | None:
-    """Where to go on; None: a page that was just opened."""
+    """Return the event to continue after; None: the page was just opened."""
     for name, value in headers:
         if name.lower() == b"last-event-id":
             if not (value.isdigit() and len(value) <= 19 and int(value) <= MAX_SEQ):

@@ -1,6 +1,6 @@
-"""Rows that a page follows: each knows when it last changed, so that a reader is sent the difference to what it has, however far behind.
+"""Rows that a page follows. Each knows when it last changed, so a reader gets the difference to what it has, however far behind it is.
 
-Nothing is queued for a slow reader: it gets the newest state of each row when it comes for it.
+Nothing is queued for a slow reader: it gets the newest state of each row when it asks.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ class Entry(Generic[R]):
 
 @dataclass(slots=True)
 class View:
-    """What one reader has."""
+    """What one reader has received."""
 
     is_new: bool = True
     version: int = 0
@@ -36,7 +36,7 @@ class View:
 
 @dataclass(frozen=True, slots=True)
 class Difference:
-    """What brings a reader up to date. ``is_whole``: forget all rows that were sent before."""
+    """The changes that bring a reader up to date. ``is_whole``: forget all rows that were sent before."""
 
     is_whole: bool
     rows: tuple[msgspec.Raw, ...]
@@ -54,26 +54,26 @@ class Table(Generic[R]):
         self._limit = limit
         self._entries: dict[str, Entry[R]] = {}
         self._versions: dict[str, int] = {}
-        """In the order of change, newest last."""
+        """Version of each row by name, in the order of change, newest last."""
         self._version = 0
         self._removed_at = 0
         self.is_filled = False
-        """Whether it was ever looked at what there is."""
+        """Whether the rows have been set at least once."""
         self.total = 0
-        """Rows there are, those beyond the limit too."""
+        """Number of rows, including those beyond the limit."""
 
     @property
     def names(self) -> AbstractSet[str]:
-        """Of all rows, in their order."""
+        """Names of all rows, in their order."""
         return self._entries.keys()
 
     def get(self, name: str) -> R | None:
-        """The row of that name."""
+        """Return the row of that name."""
         entry = self._entries.get(name)
         return None if entry is None else entry.row
 
     def replace(self, rows: Iterable[tuple[str, R]], total: int) -> bool:
-        """These are all rows now, in this order; whether that changed anything."""
+        """Make these all rows, in this order; return whether that changed anything."""
         before, total_before = self._version, self.total
         entries: dict[str, Entry[R]] = {}
         for name, row in rows:
@@ -89,14 +89,14 @@ class Table(Generic[R]):
         return is_first or self._version != before or total != total_before
 
     def put(self, name: str, row: R) -> bool:
-        """One row is this now; whether that changed anything. A row that is not in the table (any more) stays out."""
+        """Set one row; return whether that changed anything. A row that is not in the table (any more) stays out."""
         before = self._version
         if name in self._entries:
             self._entries[name] = self._kept(name, row)
         return self._version != before
 
     def difference(self, view: View, chosen: Chooser | None = None) -> Difference:
-        """What ``view`` lacks, of the ``chosen`` rows; it has it from now on."""
+        """Return the changes of the ``chosen`` rows that ``view`` lacks, and count them as received."""
         if view.is_new:
             names = [name for name in self._entries if chosen is None or chosen(name)]
             gone: tuple[str, ...] = ()
@@ -136,5 +136,5 @@ class Table(Generic[R]):
 
 
 def of_companies(companies: frozenset[str] | None) -> Chooser | None:
-    """Chooses the rows of these companies; None: all."""
+    """Return a function that chooses the rows of these companies; None: all."""
     return None if companies is None else companies.__contains__

@@ -1,6 +1,7 @@
-"""What requests carry: their bodies, and how a body is read and refused.
+"""Bodies of requests, and how a body is read and refused.
 
-Bodies are read by msgspec straight into the declared type: strictly (no coercion), without unknown fields, within `HttpSettings`.
+msgspec reads a body straight into the declared type: strictly (no coercion), without unknown fields, within the limits of
+`HttpSettings`.
 """
 
 from __future__ import annotations
@@ -27,11 +28,11 @@ MAX_MESSAGE: Final = 4096
 
 
 MAX_CHOICES: Final = 100
-"""How often one request may repeat a parameter, and how many names one of its lists with commas may have."""
+"""How often one request may repeat a parameter, and how many names a comma-separated list may have."""
 
 
 END: Final = r"$(?!\n)"
-"""The end of a text in a pattern that msgspec applies: to Python a bare `$` is also what stands before a last line break."""
+"""The end of a text in a pattern that msgspec applies: in Python a bare `$` also matches before a final line break."""
 
 
 class Body(msgspec.Struct, frozen=True, kw_only=True, rename="camel", forbid_unknown_fields=True):
@@ -49,7 +50,7 @@ class ApiRequest(Request[Any, Principal, State]):
     """A request whose body has a deadline and is decoded once, into the handler's declared type."""
 
     async def body(self) -> bytes:
-        """The whole body. Raises `request_timeout`, `body_too_large` or `unsupported_media_type`."""
+        """Return the whole body. Raises `request_timeout`, `body_too_large` or `unsupported_media_type`."""
         if self._body is not Empty:
             return self._body
         settings: HttpSettings = self.app.state.settings
@@ -62,11 +63,11 @@ class ApiRequest(Request[Any, Principal, State]):
             if error.status_code == 413:
                 raise Problem("body_too_large", f"the body is larger than {settings.max_body_bytes} bytes") from error
             raise
-        except InternalServerException as error:  # what the framework makes of a client that is gone
+        except InternalServerException as error:  # raised by the framework when the client has left
             raise _cut_short() from error
 
     async def json(self) -> Any:
-        """The body as an instance of the handler's ``data``. Raises `invalid_json` or `invalid_request`."""
+        """Return the body as an instance of the handler's ``data``. Raises `invalid_json` or `invalid_request`."""
         body = await self.body()
         self._refuse_other_media_types()
         field = self.route_handler.parsed_data_field
@@ -76,13 +77,14 @@ class ApiRequest(Request[Any, Principal, State]):
     def _refuse_other_media_types(self) -> None:
         media_type, parameters = self.content_type
         charset = parameters.get("charset", "utf-8").lower()
-        # Without a Content-Type it can only be what it is here always; curl's default form type is told what to do.
+        # A missing Content-Type is taken as JSON. curl's default form type is refused, and the problem says what to
+        # send.
         if media_type not in {"", "application/json"} or charset not in {"utf-8", "utf8"}:
             raise Problem("unsupported_media_type")
 
 
 async def read_body(receive: AsgiReceive, within_s: float) -> bytes:
-    """The whole body of a request whose length was found to be allowed. Raises `request_timeout`, or `bad_request` when it ends early."""
+    """Return the whole body of a request whose length has been checked. Raises `request_timeout`, or `bad_request` when it ends early."""
     body = bytearray()
     with trio.move_on_after(within_s):
         while (event := await receive())["type"] == "http.request":

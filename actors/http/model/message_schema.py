@@ -1,4 +1,4 @@
-"""What `send` takes: text, and every other kind of message. docs/messages.md has an example of each."""
+"""The body of `send`: text, and every other kind of message. docs/messages.md has an example of each."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ MAX_EXPIRATION = 365 * 86_400
 """WhatsApp's clients offer 90 days at most today."""
 
 RECIPIENT: Final = "whatsapp-recipient"
-"""A format of its own: a phone number or a JID."""
+"""A format of ours: a phone number or a JID."""
 
 MessageId = Annotated[
     str, Meta(min_length=1, max_length=128, pattern="^[!-~]+" + END, examples=["3EB0C431C26A1916EAC9"])
@@ -28,14 +28,14 @@ Text = Annotated[
     Meta(
         description="1 to 4096 characters",
         examples=["Hello"],
-        # What is wrong with a text has codes of its own, so it is looked at later.
+        # A wrong text has codes of its own, so it is checked later.
         extra_json_schema={"minLength": 1, "maxLength": MAX_MESSAGE, "pattern": r"^[^\u0000]*[^\s\u0000][^\u0000]*$"},
     ),
 ]
 Words = Annotated[str, Meta(pattern=r"^[^\u0000]*" + END)]
 Caption = Annotated[str, Meta(max_length=MAX_CAPTION, pattern=r"^[^\u0000]*" + END)]
 _NEVER: Final[dict[str, Any]] = {"not": {}}
-"""Fits nothing. JSON Schema has `false` for it, which not every reader of OpenAPI takes."""
+"""Matches nothing. JSON Schema writes it as `false`, which not every reader of OpenAPI accepts."""
 _EDGE = r"[^\s\u0000-\u001f\u007f-\u009f]"
 _LINE = f"^{_EDGE}(" + r"[^\u0000-\u001f\u007f-\u009f\u2028\u2029]*" + f"{_EDGE})?" + END
 """One line without blanks around it."""
@@ -116,7 +116,7 @@ class LocationBody(Body, frozen=True, kw_only=True):
 
 
 class ContactBody(Body, frozen=True, kw_only=True):
-    """Somebody's card."""
+    """A contact card."""
 
     name: Annotated[str, Meta(min_length=1, max_length=128, pattern=_LINE)]
     phone: Annotated[str, Meta(max_length=64, examples=["+79000000003"], extra_json_schema={"format": "phone-number"})]
@@ -137,7 +137,7 @@ class PollBody(Body, frozen=True, kw_only=True):
 
 
 class ReactionBody(Body, frozen=True, kw_only=True):
-    """An emoji on a message; an empty one takes it back."""
+    """An emoji on a message; an empty one removes it."""
 
     message_id: MessageId
     emoji: Annotated[str, Meta(max_length=16, pattern=r"^[^\u0000-\u0020A-Za-z\u007f]*" + END, examples=["👍"])]
@@ -154,7 +154,7 @@ class EditBody(Body, frozen=True, kw_only=True):
 
 
 class DeleteBody(Body, frozen=True, kw_only=True):
-    """Takes a message back for everybody."""
+    """Deletes a message for everyone."""
 
     message_id: MessageId
     sender: Written | UnsetType = UNSET
@@ -188,7 +188,7 @@ class SendBody(Body, frozen=True, kw_only=True):
 
 
 class ReadBody(Body, frozen=True, kw_only=True):
-    """Messages of one chat that somebody has read."""
+    """Messages of one chat that have been read."""
 
     phone: Annotated[str, Meta(description="The chat", extra_json_schema={"format": RECIPIENT})]
     message_ids: Annotated[list[MessageId], Meta(min_length=1, max_length=100)]
@@ -197,7 +197,7 @@ class ReadBody(Body, frozen=True, kw_only=True):
 
 
 class TypingBody(Body, frozen=True, kw_only=True):
-    """What somebody is doing in a chat."""
+    """What the company is doing in a chat."""
 
     phone: Annotated[str, Meta(description="The chat", extra_json_schema={"format": RECIPIENT})]
     state: Literal["composing", "recording", "paused"]
@@ -208,7 +208,7 @@ KINDS = tuple(name for name in SendBody.__struct_fields__ if name not in {"phone
 
 
 def body_schemas() -> dict[str, Any]:
-    """The schemas of these bodies: what the types say, and that some fields are given instead of each other."""
+    """Return the schemas of these bodies: from the types, with the rules on fields that exclude each other."""
     types = [SendBody, ReadBody, TypingBody]
     _, schemas = msgspec.json.schema_components(types, ref_template="#/components/schemas/{name}")
     schemas["SendBody"] |= _exactly_one_of(*KINDS)
@@ -220,5 +220,5 @@ def body_schemas() -> dict[str, Any]:
 
 
 def _exactly_one_of(*names: str) -> dict[str, Any]:
-    """In an `allOf`, where generators of clients that make types of a choice find the fields all the same."""
+    """Return the rule as an `allOf`: generators that make a type of each choice still find the fields there."""
     return {"allOf": [{"oneOf": [{"properties": {name: {}}, "required": [name]} for name in names]}]}

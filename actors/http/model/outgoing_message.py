@@ -1,4 +1,4 @@
-"""From what `send` was given to a message that may be sent, as far as its form goes. Pure."""
+"""From the body of `send` to a message of valid form. Pure."""
 
 from __future__ import annotations
 
@@ -31,12 +31,12 @@ from actors.http.model.problems import Problem
 from actors.messages import Quoted, SendContent, SendText
 
 _ABOUT_ANOTHER: Final = frozenset({"reaction", "edit", "delete"})
-"""Kinds that change an earlier message; they are no replies themselves."""
+"""Kinds that change an earlier message; they cannot be replies."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Attachment:
-    """A file that is to be sent."""
+    """A file to be sent."""
 
     kind: c.MediaKind
     media_id: str | None
@@ -48,7 +48,7 @@ class Attachment:
 
 @dataclass(frozen=True, slots=True)
 class OutgoingMessage:
-    """A message that may be sent as far as its form goes."""
+    """A message of valid form; whether it can be sent is not known yet."""
 
     to: Recipient
     content: str | c.AnyContent | Attachment
@@ -57,7 +57,7 @@ class OutgoingMessage:
     expiration: int | None = None
 
     def request(self, content: str | c.AnyContent) -> SendText | SendContent:
-        """The order to the company; ``content`` stands for the attachment, where there is one."""
+        """Return the order to the company. ``content`` is the uploaded file in place of an attachment, else the message's own content."""
         if isinstance(content, str):
             return SendText(
                 self.to.jid,
@@ -71,7 +71,7 @@ class OutgoingMessage:
 
 
 def draft_of(body: SendBody, region: str | None) -> OutgoingMessage:
-    """Raises `invalid_request`, `invalid_phone`, `invalid_message`, `message_too_long`."""
+    """Return the message that ``body`` describes. Raises `invalid_request`, `invalid_phone`, `invalid_message`, `message_too_long`."""
     to = parse_recipient(body.phone, region)
     given = [name for name in KINDS if getattr(body, name) is not UNSET]
     if len(given) != 1:
@@ -95,7 +95,7 @@ def draft_of(body: SendBody, region: str | None) -> OutgoingMessage:
 
 
 def checked_text(text: str) -> str:
-    """A text that WhatsApp takes."""
+    """Return ``text`` if WhatsApp accepts it. Raises `message_too_long` or `invalid_message`."""
     if len(text) > MAX_MESSAGE:
         raise Problem("message_too_long", f"message has {len(text)} characters; at most {MAX_MESSAGE} are allowed")
     if not text.strip():

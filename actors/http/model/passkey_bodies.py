@@ -11,7 +11,7 @@ BinaryText = Annotated[str, Meta(max_length=32_768, description="Base64url.", ex
 
 
 class AssertionBody(msgspec.Struct, frozen=True, kw_only=True):
-    """`AuthenticatorAssertionResponseJSON`. Further fields are taken and not used."""
+    """`AuthenticatorAssertionResponseJSON`. Further fields are accepted and ignored."""
 
     clientDataJSON: BinaryText  # noqa: N815 - as WebAuthn has it
     authenticatorData: BinaryText  # noqa: N815 - as WebAuthn has it
@@ -20,7 +20,7 @@ class AssertionBody(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class PasskeyResponseBody(msgspec.Struct, frozen=True, kw_only=True):
-    """`AuthenticationResponseJSON`: what `PublicKeyCredential.toJSON()` gives. Further fields are taken and not used."""
+    """`AuthenticationResponseJSON`: what `PublicKeyCredential.toJSON()` returns. Further fields are accepted and ignored."""
 
     id: BinaryText
     rawId: BinaryText  # noqa: N815 - as WebAuthn has it

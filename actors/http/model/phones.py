@@ -1,7 +1,7 @@
-"""Who a message goes to: every accepted way to write a recipient, and the one JID it means.
+"""Recipients: every accepted way to write one, and the one JID it means.
 
-Whether a number exists is WhatsApp's to say. phonenumbers only reads what was written: a number that it takes for valid settles in which
-country's form it was written, and one that is merely possible is taken too, for WhatsApp knows accounts under numbers of earlier plans.
+Only WhatsApp knows whether a number exists; phonenumbers only reads what was written. A number that it calls valid decides in which
+country's form it was written. One that is merely possible is accepted too, because WhatsApp has accounts with numbers of earlier plans.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from actors.messages import Refused
 
 MAX_LENGTH = 64
 
-# ASCII only: phonenumbers by itself also takes other scripts' digits, "tel:" and extensions.
+# ASCII only: phonenumbers itself also accepts digits of other scripts, "tel:" and extensions.
 _WRITTEN = re.compile(r"\+?[0-9][0-9 ().-]*", re.ASCII)
 _PERSON = re.compile(r"[1-9][0-9]{4,14}", re.ASCII)
 _LID = re.compile(r"[0-9]{5,20}", re.ASCII)
@@ -26,8 +26,9 @@ _GROUP = re.compile(r"[0-9]{10,20}(-[0-9]{9,11})?", re.ASCII)
 _PERSON_SERVERS: Final = frozenset({"s.whatsapp.net", "c.us"})
 _RUSSIAN_TRUNK = re.compile(r"8[0-9]{10}", re.ASCII)
 _EARLIER_PLANS: Final = frozenset({(52, 11), (225, 8), (229, 8)})
-"""Country code and digits after it of plans that have ended and in which WhatsApp still names accounts: Mexico's 1 before mobile numbers,
-the Ivory Coast's and Benin's eight digits."""
+"""Numbering plans that have ended but in which WhatsApp still names accounts, as country code and number of digits after it: Mexico's 1
+before mobile numbers, the eight digits of Ivory Coast and Benin.
+"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,11 +38,11 @@ class Recipient:
     jid: str
     """Full JID: ``…@s.whatsapp.net``, ``…@lid`` or ``…@g.us``."""
     phone: str
-    """What answers repeat: ``+`` and E.164 digits, or the JID itself where no number is known."""
+    """The recipient as responses repeat it: ``+`` and E.164 digits, or the JID itself when no number is known."""
 
 
 def parse_recipient(written: str, region: str | None) -> Recipient:
-    """Read a recipient: a phone number in any form `parse_phone` takes, or a JID of a person, LID or group.
+    """Return the recipient for a phone number in any form that `parse_phone` accepts, or for a JID of a person, LID or group.
 
     Refused: `invalid_phone`.
     """
@@ -58,12 +59,12 @@ def parse_recipient(written: str, region: str | None) -> Recipient:
 
 
 def parse_phone(written: str, region: str | None) -> str:
-    """The number with ``+``: E.164, or the digits of an id of WhatsApp's (``…@s.whatsapp.net``, ``…@c.us``) as they are.
+    """Return the number with ``+``: E.164, or the unchanged digits of a WhatsApp id (``…@s.whatsapp.net``, ``…@c.us``).
 
     With ``+`` the country code is taken as written. Without it the digits are read as an international number and as a number of
-    ``region``: the first reading that is valid counts, else the one that is possible; eleven digits that begin with 8 are a Russian
-    number first when the region is RU. Without a region digits without ``+`` count only where they are a valid number with its country
-    code: a national number that happens to look possible elsewhere would reach somebody else. Refused: `invalid_phone`.
+    ``region``: the first valid reading counts, else the only possible one. Eleven digits that begin with 8 are read as a Russian number
+    first when the region is RU. Without a region, digits without ``+`` count only if they are a valid number with its country code: a
+    national number that looks possible in another country would reach a stranger. Refused: `invalid_phone`.
     """
     text = written.strip()
     user, at, server = text.partition("@")
@@ -100,8 +101,8 @@ def _readings(text: str, region: str | None) -> Iterator[PhoneNumber]:
 
 
 def _only(possible: set[str]) -> str:
-    """The one number that may exist among these."""
-    if len(possible) > 1:  # a guess would reach somebody else
+    """Return the only possible number. Refused: `invalid_phone` when there are none or several."""
+    if len(possible) > 1:  # a guess would reach a stranger
         raise _invalid("can be read as a number of two countries: write it with + and its country code")
     if not possible:
         raise _invalid("is not a number that can exist: write it in E.164, like +79000000001")
@@ -120,5 +121,5 @@ def _e164(number: PhoneNumber) -> str:
 
 
 def _invalid(why: str) -> Refused:
-    # The number itself stays out: refusals may be logged.
+    # The number itself is left out: refusals may be logged.
     return Refused("invalid_phone", f"phone {why}")

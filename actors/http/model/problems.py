@@ -1,4 +1,4 @@
-"""Every way the API says no: one catalogue of stable codes, and the one shape they are told in.
+"""Problems: the catalogue of every error of the API with its stable code, and the form in which errors are sent.
 
 `docs/api-errors.md` lists the same table for readers; a test compares the two.
 """
@@ -24,7 +24,7 @@ MAX_DETAIL: Final = 500
 
 @dataclass(frozen=True, slots=True)
 class Kind:
-    """What is fixed about a code."""
+    """The fixed properties of a code."""
 
     code: str
     status: int
@@ -34,7 +34,7 @@ class Kind:
     retryable: bool = False
     """True: the same request may succeed later without any change."""
     retry_after_s: float | None = None
-    """Default for Retry-After."""
+    """Default of Retry-After."""
 
 
 def _kind(code: str, status: int, title: str, meaning: str, *, retry_s: float | None = None) -> Kind:
@@ -203,7 +203,7 @@ _OF_NO_COMPANY: Final = frozenset({"access_denied", "invalid_company_id", "metho
 
 @final
 class Problem(Exception):
-    """Answer the request with this problem. ``code`` must be in the catalogue."""
+    """Raise it to respond with this problem. ``code`` must be in the catalogue."""
 
     def __init__(
         self,
@@ -223,11 +223,11 @@ class Problem(Exception):
 
     @property
     def retry_after_whole_s(self) -> int | None:
-        """As in the Retry-After header: whole seconds, at least 1."""
+        """Seconds as the Retry-After header has them: a whole number, at least 1."""
         return None if self.retry_after_s is None else max(1, math.ceil(self.retry_after_s))
 
     def all_headers(self) -> dict[str, str]:
-        """Its own headers, and Retry-After where it applies."""
+        """Return its own headers, and Retry-After where it applies."""
         retry = self.retry_after_whole_s
         return self.headers if retry is None else {"Retry-After": str(retry), **self.headers}
 
@@ -251,7 +251,7 @@ class ProblemBody(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
 
 
 def body_of(problem: Problem, instance: str) -> ProblemBody:
-    """The body that tells ``problem``; ``instance`` is the request's path."""
+    """Return the body for ``problem``; ``instance`` is the request's path."""
     kind = problem.kind
     retry = problem.retry_after_whole_s
     return ProblemBody(
@@ -269,7 +269,7 @@ def body_of(problem: Problem, instance: str) -> ProblemBody:
 
 
 def instance_of(problem: Problem, scope: Mapping[str, Any]) -> str:
-    """The path as asked; but what a foreign company's path is answered with says nothing of that path."""
+    """Return the path as requested; for a foreign company's path only its prefix, so that the response says nothing about that path."""
     if problem.kind.code in {"access_denied", "method_not_allowed"}:
         return "/api/whatsapp" if scope["path"].startswith("/api/") else "/admin"
     path: str = scope["path"]
@@ -277,7 +277,7 @@ def instance_of(problem: Problem, scope: Mapping[str, Any]) -> str:
 
 
 def company_of(problem: Problem, scope: Mapping[str, Any]) -> str | None:
-    """The company that the problem is about: the one in the path, once the request's key was found to be for it."""
+    """Return the company that the problem is about: its own, else the one in the path once the request's key was verified."""
     if problem.company_id is not None or problem.kind.code in _OF_NO_COMPANY or "auth" not in scope:
         return problem.company_id
     company_id: str | None = scope.get("path_params", {}).get("company_id")
@@ -285,11 +285,11 @@ def company_of(problem: Problem, scope: Mapping[str, Any]) -> str | None:
 
 
 def answer_of(problem: Problem, scope: Mapping[str, Any]) -> tuple[AsgiEvent, AsgiEvent]:
-    """The ASGI events that answer a request with ``problem``."""
+    """Return the ASGI events that respond with ``problem``."""
     body = encode(problem, instance_of(problem, scope))
     return whole_response(problem.kind.status, MEDIA_TYPE, body, problem.all_headers())
 
 
 def encode(problem: Problem, instance: str) -> bytes:
-    """The body as JSON."""
+    """Return the body as JSON."""
     return msgspec.json.encode(body_of(problem, instance))

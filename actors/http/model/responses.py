@@ -1,4 +1,4 @@
-"""Answers as they go out: what the actors answered, and ``success``."""
+"""Bodies of responses: an actor's reply, and ``success``."""
 
 from __future__ import annotations
 
@@ -88,7 +88,7 @@ class GroupSummary(Answer, frozen=True, kw_only=True):
     """A group."""
 
     id: str
-    """Its JID, which is also how it is written to."""
+    """Its JID; messages to the group are sent to it."""
     subject: str
     description: str
     owner: str | None
@@ -101,7 +101,7 @@ class GroupSummary(Answer, frozen=True, kw_only=True):
 
 
 class Member(Answer, frozen=True, kw_only=True):
-    """Somebody in a group."""
+    """A member of a group."""
 
     id: str
     pn: str | None
@@ -147,8 +147,9 @@ class PasskeyReply(Passkey, frozen=True, kw_only=True):
 
 
 class ForgottenReply(Answer, frozen=True, kw_only=True):
-    """The company is forgotten; ``logged_out`` tells whether WhatsApp confirmed that the device is unlinked, ``erased`` whether all that
-    was stored under its id is gone already."""
+    """The company is forgotten; ``logged_out`` tells whether WhatsApp confirmed that the device is unlinked, ``erased`` whether everything
+    stored under its id is gone already.
+    """
 
     company_id: str
     logged_out: bool
@@ -201,5 +202,5 @@ class AuditReply(Answer, frozen=True, kw_only=True):
 
 
 def succeed(reply: type[R], answer: msgspec.Struct, **more: object) -> R:
-    """``answer`` as ``reply``, which has its fields and some ``more``."""
+    """Return ``answer`` as ``reply``, a type with the same fields and some ``more``."""
     return reply(**{name: getattr(answer, name) for name in answer.__struct_fields__}, **more)

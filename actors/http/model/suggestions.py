@@ -1,4 +1,4 @@
-"""What a caller probably meant, where a name in a request is none of those that there are."""
+"""Suggestions: the name that a caller probably meant, when a name in a request is unknown."""
 
 from __future__ import annotations
 
@@ -15,13 +15,13 @@ _STEP: Final = re.compile(r"\.([A-Za-z]+)|\[[^\]]*\]")
 
 
 def did_you_mean(name: str, names: Iterable[str]) -> str:
-    """``, did you mean …?`` for the nearest of ``names``; nothing when none is near."""
+    """Return ``, did you mean …?`` with the nearest of ``names``, or "" when none is near."""
     near = difflib.get_close_matches(name, list(names), n=1, cutoff=0.6)
     return f", did you mean {near[0]}?" if near else ""
 
 
 def with_suggestion(text: str, type_: Any) -> str:
-    """``text``, msgspec's complaint about a value of ``type_``, completed where it is about a field or a choice that there is not."""
+    """Return ``text``, msgspec's error about a value of ``type_``, with a suggestion if it is about an unknown field or choice."""
     if (found := _UNKNOWN.fullmatch(text)) is not None:
         return text + did_you_mean(found["name"], _fields(_at(type_, found["path"] or "")))
     if (found := _WRONG_CHOICE.fullmatch(text)) is not None:
@@ -31,7 +31,7 @@ def with_suggestion(text: str, type_: Any) -> str:
 
 
 def _at(type_: Any, path: str) -> list[inspect.Type]:
-    """The types that a value at ``path``, like ``.poll.options[...]``, may have."""
+    """Return the types that a value at ``path``, like ``.poll.options[...]``, may have."""
     here = list(_alternatives(inspect.type_info(type_)))
     for step in _STEP.finditer(path):
         here = [each for type_ in here for each in _below(type_, step[1])]

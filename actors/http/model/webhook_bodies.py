@@ -1,4 +1,4 @@
-"""What requests about webhooks carry."""
+"""Bodies of requests about webhooks."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ EventId = Annotated[str, Meta(pattern=r"^[!-~]{1,128}" + END)]
 
 
 class NewWebhookBody(Body, frozen=True, kw_only=True):
-    """A webhook to be made."""
+    """A webhook to be created."""
 
     url: Url
     companies: Companies | None = None

@@ -1,4 +1,4 @@
-"""Answers about webhooks."""
+"""Bodies of responses about webhooks."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ class WebhookAnswer(Answer, frozen=True, kw_only=True):
     status: Literal["active", "suspended", "disabled"]
     """`suspended`: it failed too often in a row, and is tried now and then."""
     cursor: int
-    """Events up to this `seq` are delivered, given up, or not wanted."""
+    """Events up to this `seq` were delivered, given up, or not wanted."""
     lag: int
     """Events after the cursor, wanted or not."""
     dead_letters: int
@@ -77,7 +77,7 @@ class TestReply(Answer, frozen=True, kw_only=True):
     delivered: bool
     failure: str | None
     status: int | None
-    """What the endpoint answered, when it did."""
+    """The HTTP status of the endpoint's response, if there was one."""
     seconds: float
     success: bool = True
 
@@ -108,14 +108,14 @@ class DeadLettersReply(Answer, frozen=True, kw_only=True):
 
 
 class CountReply(Answer, frozen=True, kw_only=True):
-    """How many that were."""
+    """How many were affected."""
 
     count: int
     success: bool = True
 
 
 def shown(webhook: Webhook, *, to_operator: bool) -> dict[str, object]:
-    """The fields of a `WebhookAnswer`; only an operator reads why a host's name led nowhere."""
+    """Return the fields of a `WebhookAnswer`. Only an operator sees why a host's name led nowhere."""
     suspended = webhook.suspended_until is not None
     return {
         "id": webhook.webhook_id,
@@ -139,7 +139,7 @@ def shown(webhook: Webhook, *, to_operator: bool) -> dict[str, object]:
 
 
 def letter(listed: ListedLetter, *, to_operator: bool) -> DeadLetter:
-    """As it goes out."""
+    """Return the dead letter as it is sent."""
     return DeadLetter(
         seq=listed.seq,
         event_id=listed.event_id,
@@ -155,10 +155,10 @@ def letter(listed: ListedLetter, *, to_operator: bool) -> DeadLetter:
 
 
 def failure(word: str, *, to_operator: bool) -> str:
-    """A failure's word as it goes out."""
+    """Return a failure's word as it is sent."""
     return word if to_operator else public_reason(word)
 
 
 def seconds(at: datetime | None) -> float | None:
-    """Unix seconds."""
+    """Return ``at`` in Unix seconds."""
     return None if at is None else at.timestamp()

@@ -1,4 +1,4 @@
-"""The OpenAPI document: what the framework makes of the routes' types, completed by what types cannot say."""
+"""The OpenAPI document: what the framework derives from the routes' types, completed by what types cannot say."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ _RATE_LIMIT: Final[Json] = {
 _RETRY_AFTER: Final[Json] = {"Retry-After": {"description": "Seconds", **_WHOLE}}
 _BYTES: Final[Json] = {"type": "string", "format": "binary"}
 _FILE: Final[Json] = {
-    # What no browser runs goes out as what it is, everything else as the first: see actors/http/routes/files.py.
+    # A type that no browser runs is sent as it is, all others as the first: see actors/http/routes/files.py.
     each: {"schema": _BYTES}
     for each in ("application/octet-stream", "application/pdf", "image/*", "audio/*", "video/*")
 }
@@ -53,7 +53,7 @@ MEDIA_TYPE: Final = "application/vnd.oai.openapi+json"
 
 @final
 class Document:
-    """The document as JSON, from ``make``: called once, when it is asked for first, and on a worker thread, for it takes long."""
+    """The document as JSON. ``make`` is called at the first request for it, on a worker thread because it takes long."""
 
     def __init__(self, make: Callable[[], bytes]) -> None:
         self._make = make
@@ -61,7 +61,7 @@ class Document:
         self._turn = trio.Lock()
 
     async def get(self) -> bytes:
-        """Raises what ``make`` raised; the next call tries again."""
+        """Return the document. Raises what ``make`` raised; the next call tries again."""
         async with self._turn:
             if self._made is None:
                 self._made = await trio.to_thread.run_sync(self._make)
@@ -69,21 +69,21 @@ class Document:
 
 
 def make_document(app: Litestar) -> bytes:
-    """The completed document of the application's routes, as JSON."""
+    """Return the completed document of the application's routes, as JSON."""
     return msgspec.json.encode(complete(app.openapi_schema.to_schema()))
 
 
 def operation_id(
     handler: HTTPRouteHandler, _method: Method, _path_components: list[str | PathParameterDefinition]
 ) -> str:
-    """The handler's name in camelCase. Handlers are named by a verb and a noun: generators make functions of these names, and a lone
-    word such as ``fetch`` hides what the language has under it.
+    """Return the handler's name in camelCase. Handlers are named by a verb and a noun: generators make functions of these names, and a
+    single word such as ``fetch`` would hide a function of the language.
     """
     return re.sub(r"_(\w)", lambda found: found[1].upper(), handler.handler_name)
 
 
 def complete(document: Json) -> Json:
-    """Add examples, patterns, headers and media types. ``document`` is changed."""
+    """Add examples, patterns, headers and media types, changing ``document`` in place. Return it."""
     complete_schemas(document["components"]["schemas"])
     for path, item in document["paths"].items():
         for operation in item.values():

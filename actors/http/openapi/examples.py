@@ -1,4 +1,4 @@
-"""Examples of what the API answers, by the name of the type: shown in the documentation, held against the types by a test."""
+"""Examples of the API's bodies by the name of their type: shown in the documentation, and a test compares them with the types."""
 
 from __future__ import annotations
 
@@ -215,4 +215,4 @@ EXAMPLES: Final[Mapping[str, Mapping[str, Any]]] = {
     },
     "Done": {"success": True},
 }
-"""What is not here has an example of its own in the document, or none."""
+"""A type that is missing here has an example in the document already, or none."""

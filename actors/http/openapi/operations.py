@@ -1,4 +1,4 @@
-"""What the OpenAPI document says beyond types: how to present a key, and which problems a call may end in."""
+"""What the OpenAPI document says beyond types: how to send a key, and which problems a call may end in."""
 
 from __future__ import annotations
 
@@ -38,14 +38,14 @@ _EVERY_CALL = (
     "storage_unavailable",
 )
 OF_A_COMPANY = ("no_such_company", "invalid_company_id", "owned_elsewhere", "restarting", "overloaded", "timeout")
-"""What any call for one company may end in."""
+"""The problems of any call for one company."""
 
 BODY = ("invalid_json", "invalid_request", "body_too_large", "unsupported_media_type", "request_timeout")
-"""What any call with a body may end in."""
+"""The problems of any call with a body."""
 
 
 def may_answer(*codes: str) -> dict[int, ResponseSpec]:
-    """The problems that a call may end in, beside those that every call with a key may."""
+    """Return the problems that a call may end in, with those of every call that needs a key."""
     by_status: dict[int, list[str]] = {}
     for code in dict.fromkeys((*_EVERY_CALL, *codes)):
         by_status.setdefault(KINDS[code].status, []).append(code)
@@ -68,7 +68,7 @@ def _spec(codes: list[str]) -> ResponseSpec:
 
 
 class _NamedExample(Example):
-    """An example whose ``id`` is its key in the document and no field of its own, as OpenAPI has it: the framework writes both."""
+    """An example whose ``id`` is only its key in the document, as OpenAPI requires; the framework also writes it as a field."""
 
     @property
     def _exclude_fields(self) -> set[str]:
@@ -76,7 +76,7 @@ class _NamedExample(Example):
 
 
 def named(**by_last_word: str) -> OperationIDCreator:
-    """The operation ids of a handler with several paths, by the last word or parameter of each."""
+    """Return the operation ids of a handler with several paths, chosen by the last word or parameter of each path."""
 
     def operation_id(_handler: HTTPRouteHandler, _method: Method, path: list[str | PathParameterDefinition]) -> str:
         last = path[-1]
@@ -86,7 +86,7 @@ def named(**by_last_word: str) -> OperationIDCreator:
 
 
 def config(router: Router) -> OpenAPIConfig:
-    """The document's head; ``router`` is given the framework's pages."""
+    """Return the document's head; ``router`` gets the framework's pages."""
     return OpenAPIConfig(
         title="wasup",
         version=VERSION,

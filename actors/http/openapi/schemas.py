@@ -1,8 +1,8 @@
-"""The schemas of bodies and answers in the OpenAPI document: what types cannot say, in a form that validators and generators both read.
+"""The schemas of bodies in the OpenAPI document: what types cannot say, in a form that validators and generators both understand.
 
-Generators of clients make types of `properties`, `required` and `oneOf`. A rule across fields in an `oneOf` beside them costs some
-generators the fields, and a `default` makes others demand the field from the caller. So such rules stand apart, in `allOf` or in `if` and
-`then`, and the default of a field that may be left out is told in its description.
+Generators of clients make types of `properties`, `required` and `oneOf`. If a rule across fields is an `oneOf` beside them, some
+generators lose the fields; a `default` makes others demand the field from the caller. So such rules stand apart, in `allOf` or in `if`
+and `then`, and the default of an optional field is given in its description.
 """
 
 from __future__ import annotations
@@ -24,16 +24,16 @@ Json = dict[str, Any]
 COMPANY: Final = r"^[A-Za-z0-9_-]{1,64}$"
 IDEMPOTENCY_KEY: Final = r"^[!-~]{1,128}$"
 PHONE: Final = "phone-number"
-"""A format of its own: what phonenumbers takes for a possible number, or a person's JID; no pattern says that."""
+"""A format of ours: a number that phonenumbers calls possible, or a person's JID. No pattern can express it."""
 PUBLIC_URL: Final = "public-https-url"
-"""What actors/outbound/urls.py takes."""
+"""URLs that actors/outbound/urls.py accepts."""
 
 _SILENT: Final = (None, "", False)
-"""Defaults that need no words: nothing is there, or it is not so."""
+"""Defaults that are not described: empty or false."""
 
 
 def complete_schemas(schemas: dict[str, Json]) -> None:
-    """Complete the components' schemas in place: first what single types need, then what all of a kind have in common."""
+    """Complete the components' schemas in place: first what single types need, then what all types of a kind share."""
     schemas |= body_schemas()
     for name, example in EXAMPLES.items():
         if name in schemas:
@@ -54,14 +54,14 @@ def _complete_webhooks(schemas: Mapping[str, Json]) -> None:
     for name in ("NewWebhookBody", "WebhookBody", "WebhookChangeBody"):
         webhook = schemas[name]["properties"]
         webhook["url"]["format"] = PUBLIC_URL
-        # What the framework leaves out: limits of what stands in a list, and a minimum of 0.
+        # Left out by the framework: limits on a list's items, and a minimum of 0.
         _non_null(webhook["companies"])["items"]["pattern"] = COMPANY
     schemas["RotationBody"]["properties"]["overlapS"]["minimum"] = 0
     _non_null(schemas["DeadLettersBody"]["properties"]["eventIds"])["items"]["pattern"] = IDEMPOTENCY_KEY
 
 
 def _complete_link(link: Json) -> None:
-    """By QR code there is no phone to name, by code there must be one."""
+    """Require a phone for linking by code and forbid it for linking by QR code."""
     phone = {"type": "string", "format": PHONE, "examples": ["+79000000001"]}
     link["if"] = {"properties": {"method": {"const": "code"}}, "required": ["method"]}
     link["then"] = {"properties": {"method": {}, "phone": phone}, "required": ["phone"]}
@@ -73,7 +73,7 @@ def _non_null(schema: Json) -> Json:
 
 
 def _below(base: type) -> dict[str, type]:
-    """``base`` and all classes below it, by name."""
+    """Return ``base`` and all its subclasses, by name."""
     found = {base.__name__: base}
     below: list[type] = base.__subclasses__()
     for each in below:
@@ -82,7 +82,7 @@ def _below(base: type) -> dict[str, type]:
 
 
 def every_object(value: object) -> Iterator[Json]:
-    """Every object within ``value``, itself included; each may be changed when it is reached."""
+    """Yield every object within ``value``, including itself; the caller may change each as it comes."""
     if isinstance(value, dict):
         yield cast("Json", value)
         inner: list[object] = list(cast("Json", value).values())
@@ -93,7 +93,7 @@ def every_object(value: object) -> Iterator[Json]:
 
 
 def unwrap(schema: Json) -> None:
-    """A choice of one, which the framework makes of a field that may be left out, is no choice."""
+    """Replace a `oneOf` with one entry by that entry. The framework writes it for an optional field."""
     match schema.get("oneOf"):
         case [one]:
             del schema["oneOf"]
@@ -113,11 +113,11 @@ def _tell_default(schema: Json) -> None:
 
 
 def plain_pattern(schema: Json) -> None:
-    """JSON Schema's `$` is the very end already, and what Python needs more is only in the way of generators."""
+    """Replace `END` by `$` in patterns: JSON Schema's `$` is the very end already, and Python's addition disturbs generators."""
     if isinstance(pattern := schema.get("pattern"), str):
         schema["pattern"] = pattern.replace(END, "$")
 
 
 def _always_sent(answer: type) -> list[str]:
-    """The fields that every such answer has: also those with a default, but for the ones that may be left out."""
+    """Return the fields that every such response has: those with a default too, without the ones that may be left out."""
     return [each.encode_name for each in msgspec.structs.fields(answer) if each.default is not UNSET]

@@ -1,6 +1,6 @@
-"""The administration: look at the actor tree and the audit log, and act on one actor.
+"""The administration: read the actor tree and the audit log, and act on one actor.
 
-Every action goes to the audit log before it is done.
+Every action is written to the audit log before it is carried out.
 """
 
 from __future__ import annotations
@@ -42,7 +42,7 @@ Limit = Annotated[int, QueryParameter(ge=1, le=MAX_PAGE)]
 
 
 class AdminController(Controller):
-    """For operators, and for those who test what happens when something breaks."""
+    """For operators, and for tests of what happens when something breaks."""
 
     path = "/admin"
     guards = (
@@ -58,7 +58,7 @@ class AdminController(Controller):
 
     @get("/audit", summary="The audit log", responses=may_answer("invalid_request"))
     async def list_audit_records(self, backends: Injected, before: Before = None, limit: Limit = 100) -> AuditReply:
-        """What was done with which key and from where, and what was refused; newest first. `wasup audit` verifies its chain."""
+        """What was done with which key and from where, and what was refused; newest first. `wasup audit` verifies the log's chain."""
         found = await backends.audit_log.read(before, limit + 1)
         records = tuple(AuditedAction(**msgspec.structs.asdict(record)) for record in found[:limit])
         return AuditReply(records=records, next=records[-1].id if len(found) > limit else None)
@@ -82,7 +82,7 @@ class AdminController(Controller):
         ),
     )
     async def act_on_actor(self, target: Target, request: ApiRequest, backends: Injected) -> ActorReply:
-        """The last part of the path is what to do: kill, restart, suspend or resume."""
+        """The last part of the path is the action: kill, restart, suspend or resume."""
         path, _, word = target.rpartition("/")
         action = ACTIONS.get(word)
         if action is None:
@@ -93,7 +93,7 @@ class AdminController(Controller):
         if path.startswith(_COMPANIES):
             await backends.find(
                 path.removeprefix(_COMPANIES)
-            )  # what is done to the actor here does nothing to another daemon's company
+            )  # an action on the actor here does not affect another daemon's company
         note(request, backends, action, path)
         return before if backends.act_on_self(action, path) else await _act(backends, action, path)
 

@@ -1,4 +1,4 @@
-"""Events over HTTP: pages to read again, and which of them a key may see."""
+"""Events over HTTP: pages to read again, and the rule which of them a key may see."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from actors.messages import DEFAULT_TYPES, EventType, ReadEvents
 
 MAX_PAGE: Final = 1000
 MAX_SEQ: Final = 2**53 - 1
-"""What every JSON reader keeps exactly."""
+"""The largest number that every JSON reader keeps exactly."""
 EVENT_TYPES: Final = frozenset(get_args(EventType))
 
 After = Annotated[int, QueryParameter(ge=0, le=MAX_SEQ, description="Events with a greater `seq`")]
@@ -54,7 +54,7 @@ class EventsController(Controller):
         types: Types = None,
         latest: Latest = False,
     ) -> EventsReply:
-        """Events in the order of `seq`; call again with `after` = `next`. As a WebSocket the same path goes on live."""
+        """Events in the order of `seq`; call again with `after` = `next`. As a WebSocket the same path continues live."""
         companies = visible_companies(request.auth, company_ids or ())
         wanted = ReadEvents(after, limit, companies, chosen_types(types or ()), latest, reader=request.auth.key_id)
         page = await backends.events.ask(wanted, timeout=backends.waits.ask_s)
@@ -77,7 +77,7 @@ class TicketsController(Controller):
 
 
 def visible_companies(principal: Principal, asked: Sequence[str]) -> frozenset[str] | None:
-    """The companies whose events to give; None: all. Raises `access_denied` when one of them is not the key's."""
+    """Return the companies whose events to send; None: all. Raises `access_denied` when one of them is not the key's."""
     named = _split(asked, "companyId")
     for company_id in named:
         admit(principal, company_id)
@@ -85,8 +85,8 @@ def visible_companies(principal: Principal, asked: Sequence[str]) -> frozenset[s
 
 
 def chosen_types(asked: Sequence[str]) -> frozenset[str]:
-    """The types to give, those of `DEFAULT_TYPES` where none is named. Raises `invalid_request` for one that
-    there is not: nothing would ever come.
+    """Return the types to send, `DEFAULT_TYPES` when none is named. Raises `invalid_request` for an unknown type, of which no event would
+    ever come.
     """
     named = _split(asked, "type")
     if unknown := sorted(set(named) - EVENT_TYPES):

@@ -1,8 +1,8 @@
-"""The short way: a plain request to send, without the framework.
+"""The fast path: a plain request to send, handled without the framework.
 
-What the framework does for a request (routing, parameters, dependencies, the answer's layers) costs as much as everything else the HTTP
-side does for a message. A request is plain when its path, headers and body need none of that; any other goes the framework's way. On
-both ways the same functions decide: whose key it is, what it may use, how a body is read, how a message is sent, what an error means.
+The framework's work for a request (routing, parameters, dependencies, the layers of a response) costs as much as everything else the
+HTTP side does for a message. A request is plain when its path, headers and body need none of that; any other goes through the framework.
+On both ways the same functions decide: whose key it is, what it may use, how a body is read, how a message is sent, what an error means.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ _NOT_PLAIN: Final = frozenset({b"transfer-encoding", b"content-encoding", b"expe
 @final
 @dataclass(frozen=True, slots=True)
 class Plain:
-    """What a plain request names."""
+    """The company and key that a plain request names."""
 
     company_id: str
     idempotency_key: str | None
@@ -43,7 +43,7 @@ class Plain:
 
 @final
 class FastPath:
-    """Answers plain requests to send; passes every other to ``rest``."""
+    """Handles plain requests to send; passes every other to ``rest``."""
 
     def __init__(self, rest: AsgiApp, backends: Backends, authenticator: Authenticator, settings: HttpSettings) -> None:
         self._rest = rest
@@ -60,7 +60,7 @@ class FastPath:
         scope["path_params"] = {"company_id": plain.company_id}
         try:
             head, body = await self._answer(plain, scope, receive)
-        except Exception as error:  # noqa: BLE001  # as in the framework: whatever it is, the client is told
+        except Exception as error:  # noqa: BLE001  # as in the framework: the client gets a problem for every error
             head, body = answer_of(problem_for(error, scope, self._backends.audit), scope)
         await send(head)
         await send(body)
@@ -77,7 +77,7 @@ class FastPath:
 
 
 def plain_request(scope: AsgiScope, max_body_bytes: int) -> Plain | None:
-    """What the request names, when it is plain."""
+    """Return what the request names, or None when it is not plain."""
     found = _PATH.fullmatch(scope["path"])
     if found is None or scope["method"] != "POST" or scope["query_string"]:
         return None

@@ -31,12 +31,12 @@ from actors.media.spool import remove, size_of
 _CHUNK_BYTES: Final = 64 * 1024
 _MEDIA_ID: Final = re.compile(r"[0-9a-f]{1,64}", re.ASCII)
 _SHOWN: Final = re.compile(r"(?:image/(?:jpeg|png|webp|gif)|video/[a-z0-9.+-]+|audio/[a-z0-9.+-]+|application/pdf)")
-"""Types that a browser does not run; a sender may call its file anything."""
+"""Types that a browser does not run. All others are sent as a plain download, because a sender may call its file anything."""
 
 _A_FILE: Final = ResponseSpec(
     data_container=bytes, media_type="application/octet-stream", description="The file", generate_examples=False
 )
-"""actors/http/openapi/document.py adds the other types that it may have."""
+"""actors/http/openapi/document.py adds the other types that the response may have."""
 
 FileName = Annotated[
     str,
@@ -56,7 +56,7 @@ Kind = Annotated[
 
 @dataclass
 class _Upload(Operation):
-    """The file is the body itself, or stands in a form."""
+    """The file is the body itself, or a part of a form."""
 
     def __post_init__(self) -> None:
         binary = Schema(type=OpenAPIType.STRING, format=OpenAPIFormat.BINARY, min_length=1)
@@ -100,8 +100,8 @@ class MediaController(Controller):
         kind: Kind = None,
         file_name: FileName = "",
     ) -> MediaReply:
-        """The body is the file, whatever its media type; only of a form (multipart/form-data) the part `file` is, and `kind` and
-        `fileName` may stand in it too. Its id can be used in any number of sends until it expires.
+        """The body is the file, whatever its media type. Only in a form (multipart/form-data) the file is the part `file`, and `kind` and
+        `fileName` may be parts of it too. The returned id can be used in any number of sends until it expires.
         """
         company = await backends.find(company_id)
         await require_connected(company, company_id, backends)
@@ -159,6 +159,6 @@ class MediaController(Controller):
 
 async def _chunks(path: Path, keep: AsyncExitStack) -> AsyncGenerator[bytes]:
     async with keep, await trio.open_file(path, "rb") as file:
-        remove(path)  # it lives on as long as it is open
+        remove(path)  # the open file stays readable
         while chunk := await file.read(_CHUNK_BYTES):
             yield chunk

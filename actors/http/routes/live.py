@@ -1,8 +1,8 @@
-"""Live events: one WebSocket a subscriber, each event one JSON message, resumable by ``after``.
+"""Live events: one WebSocket for each subscriber, one JSON message for each event, resumable by ``after``.
 
 A stream ends with a reason that tells how to go on: 1012 the daemon (or its event log) restarts, 1013 the reader was too slow or did not
-read, 1008 the key was revoked, 1003 the client spoke. Whether a client reads shows in its answers to pings, however little there is to
-send; one that has left no room to say goodbye in is cut off by the connection's send timeout.
+read, 1008 the key was revoked, 1003 the client sent data. Replies to pings show whether a client reads, even when there is little to
+send. A client that leaves no room for the closing frame is cut off by the connection's send timeout.
 """
 
 from __future__ import annotations
@@ -67,7 +67,7 @@ class LiveEvents:
             wanted = _wanted(principal, scope)
             held.enter_context(place_for(principal, self.places, "too_many_subscribers", "event streams"))
             subscription: Subscription = await self._backends.events.ask(wanted, timeout=self._backends.waits.ask_s)
-        except Exception as error:  # noqa: BLE001  # refusing a handshake is answering a request
+        except Exception as error:  # noqa: BLE001  # refusing a handshake is a response to a request
             problem = problem_of(error) or Problem("internal_error")
             if problem.kind.code == "internal_error":
                 self._log.error("subscription_failed", error=type(error).__name__)
@@ -77,13 +77,13 @@ class LiveEvents:
         await self._follow(subscription, scope, receive, send)
 
     def close_all(self, why: str) -> None:
-        """Tell every subscriber to come back: the daemon or its event log goes down."""
+        """Ask every subscriber to reconnect: the daemon or its event log is stopping."""
         for stream in tuple(self._streams):
             stream.end(RESTARTING, why)
 
     @property
     def subscribers(self) -> int:
-        """Open streams."""
+        """Number of open streams."""
         return len(self._streams)
 
     async def _principal(self, scope: AsgiScope) -> Principal:
@@ -123,18 +123,18 @@ class Stream:
 
     @property
     def reason(self) -> str | None:
-        """The word for why we ended it; None while it is open or when the client left."""
+        """The word for why the server ended it; None while it is open or when the client left."""
         return None if self._ending is None else self._ending[1]
 
     def end(self, code: int, why: str) -> None:
-        """Close with ``code`` once what is being written is out; the first reason stays."""
+        """Close with ``code`` once the current write is finished; the first reason stays."""
         if self._ending is None:
             self._ending = (code, why)
             # Only the wait for news is cancelled, never a write: half a frame would hide the reason.
             self._waiting.cancel()
 
     async def run(self, line: Line, silence_s: float) -> None:
-        """Send events until either side ends it; a client not heard for ``silence_s`` answers no pings, for it does not read."""
+        """Send events until either side ends it. A client not heard for ``silence_s`` replies to no pings, so it does not read."""
         await self._send({"type": "websocket.accept"})
         async with trio.open_nursery() as nursery:
             nursery.start_soon(self._listen, nursery.cancel_scope)
@@ -150,7 +150,7 @@ class Stream:
                 await self._send_together(events, line)
 
     async def _send_together(self, events: Sequence[Event], line: Line) -> None:
-        """In as few writes as may be: a write costs more than all else that is done for a frame."""
+        """Send in as few writes as possible: a write costs more than all other work for a frame."""
         try:
             for event in events:
                 if self._ending is not None:
@@ -162,7 +162,7 @@ class Stream:
             line.more_follows = False
 
     async def _next(self) -> Sequence[Event]:
-        """The next events, none when the stream is to end."""
+        """Return the next events, none when the stream is to end."""
         if self._ending is not None:
             return ()
         try:
@@ -191,7 +191,7 @@ class Stream:
 
 
 async def _reject(problem: Problem, scope: AsgiScope, send: AsgiSend) -> None:
-    """Answer the handshake with a plain HTTP problem."""
+    """Refuse the handshake with a plain HTTP problem."""
     headers = {"connection": "close", **problem.all_headers()}
     body = encode(problem, instance_of(problem, scope))
     for event in whole_response(problem.kind.status, MEDIA_TYPE, body, headers, kind=REFUSAL):
@@ -216,7 +216,7 @@ def _query(scope: AsgiScope) -> dict[str, list[str]]:
 
 
 def _after(values: list[str] | None) -> int | None:
-    """Where to begin; None: from now on."""
+    """Return the event to continue after; None: begin with the next new event."""
     if not values:
         return None
     text = values[-1]

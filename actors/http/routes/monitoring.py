@@ -18,9 +18,9 @@ from supervisor import ActorSnapshot
 from supervisor.errors import SupervisorError
 
 EXPOSITION = "text/plain; version=0.0.4"
-"""The framework adds the charset to whatever is text."""
+"""Without the charset: the framework adds it to every text type."""
 _DYNAMIC = ("/companies", "/engines")
-"""Supervisors whose children are many and come and go: counted together."""
+"""Supervisors with many short-lived children, which are counted together."""
 
 
 class MetricsController(Controller):
@@ -64,7 +64,7 @@ class ProbesController(Controller):
 
     @get("/livez", summary="Alive")
     async def check_alive(self) -> Done:
-        """Whoever can answer this is alive."""
+        """200 whenever the daemon can answer at all."""
         return Done()
 
     @get("/readyz", summary="Ready", responses=NOT_READY)
@@ -80,7 +80,7 @@ class ProbesController(Controller):
 
 
 def actor_samples(root: ActorSnapshot) -> Iterator[Sample]:
-    """Restarts, mailbox and handler time: of each actor of the fixed tree, and of companies and engines all together."""
+    """Yield restarts, mailbox and handler time: for each actor of the fixed tree, and for companies and engines together."""
     for actor in _walk(root):
         if actor.path in _DYNAMIC:
             yield from _samples_of(f"{actor.path}/*", list(actor.children))

@@ -1,4 +1,4 @@
-"""Linking an account that wants a passkey: the walk's three steps."""
+"""Linking an account that requires a passkey, in three steps."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A QR code's text as picture, data URL and terminal blocks."""
+"""Renders a QR code's text as picture, data URL and terminal blocks."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ import io
 import segno
 
 MAX_LENGTH = 1024
-"""Characters; WhatsApp's are about 240. Longer ones are a fault of the engine and refused with ValueError."""
+"""Characters; WhatsApp's are about 240. A longer text is a fault of the engine and raises ValueError."""
 
 _SCALE = 6
 _QUIET_ZONE = 4
@@ -15,22 +15,22 @@ _TERMINAL_QUIET_ZONE = 2
 
 
 def png(text: str) -> bytes:
-    """A black-and-white PNG with the quiet zone scanners need."""
+    """Return a black-and-white PNG with the quiet zone that scanners need."""
     return _save(text, "png")
 
 
 def svg(text: str) -> bytes:
-    """A self-contained SVG document with a white background."""
+    """Return a self-contained SVG document with a white background."""
     return _save(text, "svg")
 
 
 def data_url(text: str) -> str:
-    """The PNG as ``data:image/png;base64,…``, ready for an ``img`` element."""
+    """Return the PNG as ``data:image/png;base64,…``, ready for an ``img`` element."""
     return _code(text).png_data_uri(scale=_SCALE, border=_QUIET_ZONE)
 
 
 def terminal(text: str) -> str:
-    """Lines of half-block characters, for a dark or light terminal."""
+    """Return lines of half-block characters, for a dark or light terminal."""
     out = io.StringIO()
     _code(text).terminal(out=out, compact=True, border=_TERMINAL_QUIET_ZONE)
     return out.getvalue()

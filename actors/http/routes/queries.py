@@ -1,4 +1,4 @@
-"""What WhatsApp knows of numbers and groups, and what chats are told beside messages."""
+"""Queries to WhatsApp about numbers and groups, and signals to chats other than messages."""
 
 from __future__ import annotations
 
@@ -43,9 +43,9 @@ class ContactsController(Controller):
         ],
         backends: Injected,
     ) -> Response[ContactReply]:
-        """Asks WhatsApp, every time, and answers with the id that WhatsApp names, whose number may be another than the one asked about.
-        A hidden id is looked up by the number that WhatsApp has named for it. Look-ups have a rate limit of their own: WhatsApp bans
-        accounts that ask about thousands of numbers.
+        """Asks WhatsApp at every call and returns the id that WhatsApp names; its number may differ from the one asked about. A hidden id
+        is looked up by the number that WhatsApp has named for it. Look-ups have a rate limit of their own: WhatsApp bans accounts that
+        ask about thousands of numbers.
         """
         who = parse_recipient(phone, backends.region)
         if who.jid.endswith("@g.us"):
@@ -97,7 +97,7 @@ class GroupsController(Controller):
 
 
 class ChatController(Controller):
-    """What chats are told beside messages."""
+    """Signals to chats other than messages."""
 
     path = "/api/whatsapp/sessions/{company_id:str}"
     guards = (needs_key, needs_company)
@@ -105,7 +105,7 @@ class ChatController(Controller):
 
     @post("/read", status_code=200, summary="Mark read", responses=may_answer(*_ASKING, *BODY, "invalid_phone"))
     async def mark_read(self, company_id: CompanyId, data: JSONBody[ReadBody], backends: Injected) -> Done:
-        """Whoever wrote the messages is shown that they were read."""
+        """The sender of the messages sees that they were read."""
         chat = parse_recipient(data.phone, backends.region).jid
         if data.sender is UNSET and chat.endswith("@g.us"):
             raise Problem("invalid_request", "sender: needed in a group")
@@ -115,7 +115,7 @@ class ChatController(Controller):
 
     @post("/typing", status_code=200, summary="Show typing", responses=may_answer(*_ASKING, *BODY, "invalid_phone"))
     async def set_typing(self, company_id: CompanyId, data: JSONBody[TypingBody], backends: Injected) -> Done:
-        """Shown for some seconds; say it again while it lasts."""
+        """Shown for some seconds; call again while it lasts."""
         chat = parse_recipient(data.phone, backends.region).jid
         await _ask(company_id, SetTyping(chat, data.state), backends)
         return Done()

@@ -1,4 +1,4 @@
-"""The sessions of companies: list, link, look at, start, stop, forget."""
+"""The sessions of companies: list, link, inspect, start, stop, forget."""
 
 from __future__ import annotations
 
@@ -114,7 +114,7 @@ class SessionController(Controller):
         backends: Injected,
         data: JSONBody[InitializeBody | None] = None,
     ) -> OfferReply:
-        """Start linking; makes the company when it is new. By QR code, or by a code to type into the phone of that number."""
+        """Start linking; creates the company when it is new. By QR code, or by a code to type into the phone of that number."""
         wanted = _initialize(data or InitializeBody(), backends.region)
         await _admit(request, backends, "initialize", company_id)
         company = await backends.directory.ask(EnsureCompany(company_id), timeout=backends.waits.ask_s)
@@ -208,7 +208,7 @@ class SessionController(Controller):
 
 
 async def _admit(request: ApiRequest, backends: Backends, action: str, company_id: str) -> None:
-    """Count the order and put it into the audit log; raises `rate_limited` instead when there were too many."""
+    """Count the order and write it to the audit log. Raises `rate_limited` instead when there were too many."""
     await take_order(company_id, request.auth, backends)
     note(request, backends, action, company_id)
 
@@ -239,7 +239,7 @@ async def _erased(backends: Backends, company_id: str) -> bool:
 
 
 async def _log_out_if_possible(backends: Backends, company_id: str) -> bool:
-    """An operator who forgets a company must not depend on WhatsApp, an engine or a healthy actor."""
+    """Log out if possible; return whether it was. Forgetting a company must not depend on WhatsApp, an engine or a healthy actor."""
     company = await backends.find(company_id)
     try:
         await company.ask(Logout(), timeout=backends.waits.session_s)

@@ -25,7 +25,7 @@ _HEADERS: Final[Mapping[str, str]] = {
     "Cache-Control": "no-cache",
     "Cross-Origin-Opener-Policy": "same-origin",
 }
-# Without the charset: the framework adds it to whatever is text.
+# Without the charset: the framework adds it to every text type.
 _HTML, _JS, _CSS = (f"text/{kind}" for kind in ("html", "javascript", "css"))
 _SCRIPTS: Final = (
     "actor.js", "actors.js", "ages.js", "api.js", "app.js", "company.js", "dialogs.js", "docs.js", "dom.js", "events.js",
@@ -40,7 +40,7 @@ _FILES: Final[Mapping[str, tuple[str, str]]] = {
 
 
 def pages() -> Router:
-    """The routes of all pages. They need no key: what they show they ask the API for, with the key the visitor types in."""
+    """Return the routes of all pages. They need no key: they get their data from the API with the key that the visitor types in."""
     handlers = [_page(path, name, media_type) for path, (name, media_type) in _FILES.items()]
     return Router(
         "/",
@@ -65,7 +65,7 @@ def _read(name: str) -> bytes:
 
 @final
 class NoRouter(Router):
-    """Takes none of the framework's own pages for the API's documentation: they load scripts from other hosts."""
+    """Discards the framework's own pages for the API's documentation: they load scripts from other hosts."""
 
     def __init__(self) -> None:
         super().__init__("/docs", route_handlers=[])  # pyright: ignore[reportUnknownMemberType]  # generics of Litestar without arguments
@@ -77,7 +77,7 @@ class NoRouter(Router):
 
 @get("/docs/openapi.json")
 async def openapi_document(state: State) -> Response[bytes]:
-    """What the documentation shows, and generators of clients read."""
+    """The OpenAPI document, for the documentation page and for generators of clients."""
     document: Document = state.document
     return Response(await document.get(), media_type=MEDIA_TYPE)
 

@@ -12,7 +12,7 @@ class CrashView(Answer, frozen=True, kw_only=True):
     type: str
     text: str
     message_type: str | None
-    """Type of the message in hand."""
+    """Type of the message that was being handled."""
     caller: str | None
     at: float
     """Unix seconds."""
@@ -21,7 +21,7 @@ class CrashView(Answer, frozen=True, kw_only=True):
 
 
 class ActorView(Answer, frozen=True, kw_only=True):
-    """One place in the tree. Messages are named by their type; their contents are nowhere."""
+    """One place in the tree. Messages are shown by type, never with their contents."""
 
     path: str
     kind: str
@@ -61,7 +61,7 @@ class ActorReply(Answer, frozen=True, kw_only=True):
 
 
 def view(actor: ActorSnapshot, *, traceback: bool = False) -> ActorView:
-    """Show ``actor`` and what is below it; a traceback only of itself."""
+    """Return ``actor`` and what is below it; a traceback only of itself."""
     return ActorView(
         path=actor.path,
         kind=actor.kind,

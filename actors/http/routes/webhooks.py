@@ -1,7 +1,7 @@
-"""Webhooks over HTTP: make, look, change, remove; secrets; a test; dead letters.
+"""Webhooks over HTTP: create, read, change, remove; secrets; a test; dead letters.
 
-A key sees and changes the webhooks all of whose companies are its own; all others do not exist for it. One for all companies takes a key
-for all.
+A key sees and changes only webhooks whose companies are all its own; others do not exist for it. A webhook for all companies requires a
+key for all.
 """
 
 from __future__ import annotations
@@ -71,7 +71,7 @@ class WebhookListController(Controller):
         limit: Annotated[int, QueryParameter(ge=1, le=MAX_PAGE)] = 100,
     ) -> WebhooksReply:
         """Those this key may see, in the order of their ids."""
-        # No id holds the character NUL, and Postgres takes no text with it.
+        # No id contains the character NUL, and Postgres accepts no text with it.
         start = (after or "").replace("\0", "")
         count, found = await backends.webhooks.store.page(request.auth.companies, start, limit + 1)
         page = found[:limit]
@@ -89,7 +89,7 @@ class WebhookListController(Controller):
     async def create_webhook(
         self, request: ApiRequest, backends: Injected, data: JSONBody[NewWebhookBody]
     ) -> NewWebhookReply:
-        """It gets what happens from now on. The answer is the only one that shows the secret."""
+        """The webhook gets events from now on. This response is the only one that shows the secret."""
         change = _change(request.auth, backends, data)
         note(request, backends, "webhook_create", target("webhooks", data.url))
         desk = backends.webhooks
@@ -147,7 +147,7 @@ class WebhookController(Controller):
 
     @post("/test", status_code=200, summary="Deliver a test event", responses=may_answer(*OF_A_WEBHOOK, "overloaded"))
     async def test_webhook(self, webhook_id: WebhookId, request: ApiRequest, backends: Injected) -> TestReply:
-        """Now, once, signed like any other; `type` is `test`. Says how it went; nothing is tried again."""
+        """Now, once, signed like any other; `type` is `test`. Returns the result; the delivery is not repeated."""
         webhook = await _find(request.auth, backends, webhook_id)
         note(request, backends, "webhook_test", target(webhook_id, webhook.url))
         outcome = await backends.webhooks.test(request.auth, webhook)
@@ -180,7 +180,7 @@ class WebhookController(Controller):
     async def retire_previous_secret(
         self, webhook_id: WebhookId, request: ApiRequest, backends: Injected
     ) -> WebhookReply:
-        """Before its time is over. Harmless when there is none."""
+        """Ends its validity before its time is over. Harmless when there is none."""
         await _find(request.auth, backends, webhook_id)
         note(request, backends, "webhook_retire_secret", webhook_id)
         if not await backends.webhooks.store.retire_previous(request.auth.companies, webhook_id):
@@ -190,7 +190,7 @@ class WebhookController(Controller):
 
 
 class DeadLetterController(Controller):
-    """What one webhook could not be given."""
+    """Events that could not be delivered to one webhook."""
 
     path = PATH + "/{webhook_id:str}/dead-letters"
     guards = (needs_key,)
@@ -205,7 +205,7 @@ class DeadLetterController(Controller):
         after: Annotated[int, QueryParameter(ge=0, le=MAX_SEQ, description="Those with a greater `seq`")] = 0,
         limit: Annotated[int, QueryParameter(ge=1, le=MAX_PAGE)] = 100,
     ) -> DeadLettersReply:
-        """Events that were given up, whole, with what the last attempt came to: those of the key's companies."""
+        """Events that were given up, whole, with the result of the last attempt: those of the key's companies."""
         await _find(request.auth, backends, webhook_id)
         found = await backends.webhooks.store.letters(request.auth.companies, webhook_id, after, limit + 1)
         page = tuple(letter(each, to_operator=request.auth.is_admin) for each in found[:limit])
@@ -215,7 +215,7 @@ class DeadLetterController(Controller):
     async def replay_dead_letters(
         self, webhook_id: WebhookId, request: ApiRequest, backends: Injected, data: JSONBody[DeadLettersBody]
     ) -> CountReply:
-        """One after the other, beside what happens; each is gone from the list once it is delivered."""
+        """Delivered one after another, beside new events; each leaves the list once it is delivered."""
         await _find(request.auth, backends, webhook_id)
         note(request, backends, "webhook_replay", webhook_id)
         count = await backends.webhooks.store.replay(request.auth.companies, webhook_id, data.event_ids)
@@ -226,7 +226,7 @@ class DeadLetterController(Controller):
     async def discard_dead_letters(
         self, webhook_id: WebhookId, request: ApiRequest, backends: Injected, data: JSONBody[DeadLettersBody]
     ) -> CountReply:
-        """For good."""
+        """Removes them for good."""
         await _find(request.auth, backends, webhook_id)
         note(request, backends, "webhook_discard", webhook_id)
         count = await backends.webhooks.store.discard(request.auth.companies, webhook_id, data.event_ids)
@@ -234,7 +234,7 @@ class DeadLetterController(Controller):
 
 
 def target(webhook_id: str, url: str | None) -> str:
-    """What the audit log calls a webhook: its id, and where it delivers to without the query, in which senders like to put secrets."""
+    """Return a webhook's name in the audit log: its id and URL, without the query, in which senders like to put secrets."""
     return webhook_id if url is None else f"{webhook_id} {url.partition('?')[0][:MAX_AUDITED_URL]}"
 
 
@@ -270,7 +270,7 @@ async def _changed(
 
 
 def _change(principal: Principal, backends: Backends, data: NewWebhookBody | WebhookBody | WebhookChangeBody) -> Change:
-    """What is asked for, if the key may ask for it."""
+    """Return the requested change, if the key may make it."""
     if data.companies is not UNSET:
         _admit_all(principal, data.companies)
     if data.url is not UNSET:
