@@ -64,7 +64,7 @@ class _WatchEvents:
 
 
 class ToldToCrash(Exception):
-    """An operator had the HTTP actor killed."""
+    """An operator killed the HTTP actor."""
 
 
 @final

@@ -24,7 +24,7 @@ R = TypeVar("R", bound=msgspec.Struct)
 
 
 class Done(Answer, frozen=True, kw_only=True):
-    """It is done; there is nothing more to say."""
+    """The request was carried out; there is nothing more to report."""
 
     success: bool = True
 
@@ -46,7 +46,7 @@ class SessionsReply(SessionPage, frozen=True, kw_only=True):
 
 
 class StatusReply(CompanyStatus, frozen=True, kw_only=True):
-    """A company's state and what it rests on."""
+    """A company's state and the evidence for it."""
 
     success: bool = True
 

@@ -31,7 +31,7 @@ from actors.media.spool import remove, size_of
 _CHUNK_BYTES: Final = 64 * 1024
 _MEDIA_ID: Final = re.compile(r"[0-9a-f]{1,64}", re.ASCII)
 _SHOWN: Final = re.compile(r"(?:image/(?:jpeg|png|webp|gif)|video/[a-z0-9.+-]+|audio/[a-z0-9.+-]+|application/pdf)")
-"""Types that a browser does not run. All others are sent as a plain download, because a sender may call its file anything."""
+"""Types that a browser does not run. All others are sent as `application/octet-stream`, because a sender may call its file anything."""
 
 _A_FILE: Final = ResponseSpec(
     data_container=bytes, media_type="application/octet-stream", description="The file", generate_examples=False

@@ -163,7 +163,7 @@ class SessionController(Controller):
 
     @post("/stop", status_code=200, summary="Stop", responses=may_answer(*OF_A_COMPANY, "rate_limited"))
     async def stop_session(self, company_id: CompanyId, request: ApiRequest, backends: Injected) -> StatusReply:
-        """Disconnect and stay so, also after a restart of the daemon; the device stays linked. Harmless when stopped."""
+        """Disconnect and stay disconnected, also after a restart of the daemon; the device stays linked. Harmless when stopped."""
         await backends.find(company_id)
         await _admit(request, backends, "stop", company_id)
         await backends.directory.ask(SetDesired(company_id, "stopped"), timeout=backends.waits.session_s)
@@ -196,7 +196,7 @@ class SessionController(Controller):
     @delete("/", status_code=200, summary="Forget", responses=may_answer(*OF_A_COMPANY, "rate_limited"))
     async def forget_session(self, company_id: CompanyId, request: ApiRequest, backends: Injected) -> ForgottenReply:
         """Log out as far as possible, archive the auth state, forget the company: its keys and webhooks end at once, then its events, files
-        and idempotent requests are erased. `erased` is false when that was not through in time; it goes on by itself.
+        and idempotent requests are erased. `erased` is false when erasing did not finish in time; it then continues by itself.
         """
         await backends.find(company_id)
         await _admit(request, backends, "forget", company_id)

@@ -110,7 +110,7 @@ class WebhookController(Controller):
 
     @get(summary="A webhook", responses=may_answer(*OF_A_WEBHOOK))
     async def get_webhook(self, webhook_id: WebhookId, request: ApiRequest, backends: Injected) -> WebhookReply:
-        """What it is and how it stands."""
+        """The webhook and its state."""
         return _reply(await _find(request.auth, backends, webhook_id), request.auth)
 
     @put(
@@ -137,7 +137,7 @@ class WebhookController(Controller):
 
     @delete(status_code=200, summary="Remove a webhook", responses=may_answer(*OF_A_WEBHOOK))
     async def delete_webhook(self, webhook_id: WebhookId, request: ApiRequest, backends: Injected) -> Done:
-        """With its dead letters. A delivery that is under way may still arrive."""
+        """Its dead letters are removed too. A delivery that is under way may still arrive."""
         webhook = await _find(request.auth, backends, webhook_id)
         note(request, backends, "webhook_delete", target(webhook_id, webhook.url))
         if not await backends.webhooks.store.remove(request.auth.companies, webhook_id):

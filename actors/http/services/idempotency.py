@@ -57,7 +57,7 @@ class Remembered:
     response: bytes | None
     """The response as JSON; None: not recorded."""
     claim: str | None = None
-    """Names the attempt; None: unknown."""
+    """Names the attempt."""
     is_ours: bool = True
     """Whether this installation began it: then it is under way only if this process knows it."""
     age_s: float = 0.0

@@ -29,7 +29,7 @@ from supervisor.errors import SupervisorError
 
 TESTS_AT_ONCE: Final = 4
 TEST_TYPE: Final = "test"
-"""Type of the test event: it is in no log, and no filter applies to it."""
+"""Type of the test event: it is in no log and in no filter."""
 
 
 class WebhookStore(Protocol):

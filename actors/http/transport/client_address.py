@@ -16,7 +16,7 @@ MAX_HOPS: Final = 32
 
 @final
 class Peers:
-    """What the settings say about addresses."""
+    """Decides by the settings about addresses of peers and clients."""
 
     def __init__(self, trusted_proxies: Sequence[Network], *, is_encrypted: bool) -> None:
         self._trusted = tuple(trusted_proxies)

@@ -71,8 +71,7 @@ class Http11(H11Protocol):
         if event.method != event.method.upper():
             await self._send_error_response(501)
             raise UnsupportedProtocol
-        # A proxy may read one length and a server the other: then a part of this request becomes the next one (RFC
-        # 9112, 6.1).
+        # A proxy may read one length and a server the other: a part of this request becomes the next (RFC 9112, 6.1).
         if {b"content-length", b"transfer-encoding"} <= {name for name, _ in event.headers}:
             await self._send_error_response(400)
             raise UnsupportedProtocol
