@@ -92,7 +92,7 @@ class Server:
         self._log = EngineLog()
 
     async def serve(self, path: Path, *, task_status: trio.TaskStatus[None]) -> None:
-        """Listen at the path, whose directory the parent made for nobody else."""
+        """Listen at the path; the parent made its directory for this user alone."""
         listener = await listen_at(path)
         task_status.started()
         await trio.serve_listeners(self._handle, [listener])
