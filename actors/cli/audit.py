@@ -1,4 +1,4 @@
-"""`wasup audit`: who did what, and whether the log of it was tampered with."""
+"""`wasup audit`: who did what, and whether the audit log was tampered with."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from storage.tables.audit import AuditRecord
 
 
 def run(arguments: Namespace) -> int:
-    """Raises CommandError, also when the chain is broken."""
+    """Print the log. Raises CommandError, also when its hash chain is broken."""
     settings = load(config_file=arguments.config)
     records, breaks = run_async(_read, settings, arguments.limit)
     if arguments.json:

@@ -1,4 +1,4 @@
-"""The part of an import that changes something: lease, backup, seal, commit, and the way back from each of them."""
+"""The steps of an import that change something: lease, backup, seal and commit, and how each is undone."""
 
 from __future__ import annotations
 
@@ -28,11 +28,11 @@ class Place:
     """Where the directory is."""
 
     path: Path
-    """Where it was, and Baileys would look for it."""
+    """Its original path, where Baileys looks for it."""
     directory: Path
-    """Where it is now."""
+    """Its present path."""
     tombstone: Tombstone | None
-    """Sealed by an earlier run."""
+    """What an earlier run left when it sealed the directory; None if none did."""
 
     @property
     def is_sealed(self) -> bool:
@@ -54,7 +54,7 @@ class Outcome(msgspec.Struct, rename="camel"):
 
 @final
 class BaileysImport:
-    """The part that changes something."""
+    """One run of the steps that change something."""
 
     def __init__(self, place: Place, source: Directory, plan: Plan, outcome: Outcome, settings: Settings) -> None:
         self._place = place
@@ -66,7 +66,7 @@ class BaileysImport:
         self._tombstone = place.tombstone
 
     async def run(self, database: Database) -> None:
-        """Store, unless that has been done. BaileysError or CommandError with everything as it was."""
+        """Store the state unless an earlier run has. On BaileysError or CommandError everything is as it was before."""
         company_id = self._arrival.company_id
         async with hold_lease(database, company_id, bytes(self._place.path), self._settings) as lease:
             if await self._is_stored(database):
@@ -94,7 +94,7 @@ class BaileysImport:
             self._finish("imported")
 
     async def _is_stored(self, database: Database) -> bool:
-        """Whether an earlier run has stored it. BaileysError when the company cannot take it."""
+        """Return whether an earlier run has stored the state. Raises BaileysError when the company cannot take it."""
         elsewhere = await moving.owner_of_source(database, self._arrival)
         if elsewhere is not None:
             raise BaileysError(f"this directory has been imported into company {elsewhere}; one device has one company")
@@ -112,7 +112,7 @@ class BaileysImport:
         return found != "free"
 
     def _put_away(self) -> Path | None:
-        """Back the directory up and seal it; what is found sealed is only checked."""
+        """Back the directory up and seal it. One that is sealed already is only checked."""
         path, place = self._place.path, self._place
         if place.is_sealed:
             if place.tombstone is not None and place.tombstone.digest != self._source.digest:
@@ -142,7 +142,7 @@ class BaileysImport:
             self._outcome.moved_to = self._outcome.backup = None
 
     async def _settle(self, database: Database, error: BaseException) -> bool:
-        """Whether the state was stored all the same."""
+        """Return whether the state was stored in spite of the error."""
         company_id = self._arrival.company_id
 
         async def ask() -> bool:
@@ -155,16 +155,16 @@ class BaileysImport:
         return await has_landed(error, ask, doubt)
 
     def _explain(self, error: BaseException) -> None:
-        """Turn what an operator can do something about into a sentence."""
+        """Raise CommandError, with one sentence, for an error that the operator can act on."""
         if isinstance(error, MoveRefused | LeaseLost):
             raise CommandError(Exit.TRY_LATER, f"{error}; nothing was changed, run it again") from error
 
     def _finish(self, state: str) -> None:
-        """Say in the directory's place that its state is stored."""
+        """Leave a note in the directory's place that its state is stored."""
         self._outcome.state = state
         path, place = self._place.path, self._place
         tombstone = self._tombstone
-        if tombstone is None:  # stored by an earlier run, which did not get as far as to leave one
+        if tombstone is None:  # an earlier run stored the state but ended before it left one
             moved_to = place.directory.name if place.is_sealed else moved_name(path, self._stamp)
             tombstone = self._new_tombstone(moved_to, "")
             if not place.is_sealed:

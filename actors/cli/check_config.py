@@ -44,7 +44,7 @@ def _value(settings: Settings, field: Field) -> object:
 
 
 def show(value: object) -> object:
-    """A setting's value as JSON has it; of secrets only what may be seen."""
+    """Return a setting's value as JSON has it; of a secret only the part that may be shown."""
     match value:
         case Secret():
             return describe_url(value)

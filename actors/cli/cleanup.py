@@ -1,4 +1,4 @@
-"""`wasup cleanup`: what the daemon's janitor does every few hours, now."""
+"""`wasup cleanup`: do now what the daemon's janitor does every few hours."""
 
 from __future__ import annotations
 

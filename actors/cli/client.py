@@ -1,4 +1,4 @@
-"""The daemon as its command line sees it: where it is, the key to it, and how its answers become results or errors."""
+"""The daemon as the command line sees it: its address, the key for it, and how responses become results or errors."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from config.settings import Settings
 from config.state import Running, find_running, is_held, private_socket
 
 _TIMEOUT: Final = httpx.Timeout(90.0, connect=5.0)
-"""Longer than the daemon takes to answer anything: it has the shorter deadlines, and the better words."""
+"""Longer than any request takes the daemon: its own deadlines are shorter, and its errors say more."""
 
 _TRY_LATER: Final = frozenset({408, 429, 503, 504})
 _ANY_ADDRESS: Final = frozenset({"0.0.0.0", "::"})  # noqa: S104  # what a daemon says that listens everywhere
@@ -32,7 +32,7 @@ Parameters = Sequence[tuple[str, str | int]]
 
 
 class Refusal(msgspec.Struct, frozen=True, rename="camel"):
-    """What is needed of the daemon's error answers."""
+    """The fields of the daemon's problems that are used here."""
 
     error: str
     code: str
@@ -54,19 +54,19 @@ class Daemon:
     ) -> None:
         self._http = http
         self.url = url
-        """Where it serves HTTP, for people; with ``socket`` it is not what is connected to."""
+        """Where it serves HTTP, as shown to people. With ``socket`` the connection goes to that instead."""
         self.headers = {"Authorization": f"Bearer {key}"}
         self.tls = tls
         self.socket = socket
 
     async def get(self, path: str, parameters: Parameters = ()) -> dict[str, Any]:
-        """The JSON object at ``path``."""
+        """Return the JSON object at ``path``."""
         return await self._call("GET", path, parameters=parameters)
 
     async def post(
         self, path: str, body: Mapping[str, object] | None = None, headers: Mapping[str, str] | None = None
     ) -> dict[str, Any]:
-        """The JSON object that a POST of ``body`` is answered with."""
+        """POST ``body`` and return the JSON object of the response."""
         return await self._call("POST", path, body=body, headers=headers)
 
     async def _call(
@@ -102,7 +102,7 @@ class Daemon:
 
 
 def refused(status: int, body: bytes, url: str) -> CommandError:
-    """The error for an answer that is not a success."""
+    """Return the error for a response that is not a success."""
     try:
         problem = read_json(body, Refusal)
     except msgspec.DecodeError:
@@ -117,22 +117,22 @@ def refused(status: int, body: bytes, url: str) -> CommandError:
 
 
 def unreachable(url: str, error: Exception) -> CommandError:
-    """The error for a daemon that cannot be reached."""
+    """Return the error for a daemon that cannot be reached."""
     reason = str(error).partition("\n")[0] or type(error).__name__
     return CommandError(Exit.NO_DAEMON, f"no daemon answers at {url} ({reason}); start it with `wasup run`")
 
 
 def too_slow(url: str) -> CommandError:
-    """The error for a daemon that takes too long."""
+    """Return the error for a daemon that takes too long."""
     return CommandError(Exit.TRY_LATER, f"the daemon at {url} did not answer in time")
 
 
 @asynccontextmanager
 async def open_daemon(arguments: Namespace, environment: Mapping[str, str] | None = None) -> AsyncGenerator[Daemon]:
-    """The daemon that the arguments, the environment and the settings point to. Nothing is asked of it yet.
+    """Yield the daemon that the arguments, the environment and the settings point to. Sends it no request.
 
-    A key goes to the address that was given with it, or to the daemon that holds the state directory, over that daemon's own socket. It
-    never goes to a port alone: what listens there while the daemon is down may be anybody's.
+    A key is sent to the address that was given with it, or to the daemon that holds the state directory, over that daemon's own socket. It
+    is never sent to a mere port: any program may listen there while the daemon is down.
     """
     environment = os.environ if environment is None else environment
     settings = load(config_file=arguments.config, environment=environment)
@@ -156,7 +156,7 @@ async def open_daemon(arguments: Namespace, environment: Mapping[str, str] | Non
 @asynccontextmanager
 async def _open_remote(url: str, key: str, settings: Settings) -> AsyncGenerator[Daemon]:
     tls = _tls_context(settings) if url.startswith("https:") else None
-    # The environment's HTTP proxy is for the world outside; a daemon on this machine is not there.
+    # The environment's HTTP proxy is for hosts elsewhere, not for a daemon on this machine.
     is_local = urlsplit(url).hostname in _LOOPBACK
     async with httpx.AsyncClient(
         base_url=url, timeout=_TIMEOUT, verify=tls or True, trust_env=not is_local, follow_redirects=False
@@ -165,7 +165,7 @@ async def _open_remote(url: str, key: str, settings: Settings) -> AsyncGenerator
 
 
 def checked_url(given: str) -> str:
-    """The URL as it is used. Raises CommandError for what is none."""
+    """Return the URL as it is used. Raises CommandError if it is not a URL."""
     parts = urlsplit(given)
     if parts.scheme not in {"http", "https"} or not parts.hostname:
         raise CommandError(Exit.USAGE, f"{given!r} is not the URL of a daemon; write http://127.0.0.1:3003")
@@ -173,9 +173,9 @@ def checked_url(given: str) -> str:
 
 
 def find_local(settings: Settings, url: str | None = None) -> tuple[Running, Path]:
-    """The daemon that holds the state directory, and its socket. ``url``: where the user says that it is.
+    """Return the daemon that holds the state directory, and its socket. ``url``: where the user says that it is.
 
-    Raises CommandError: there is none, it is starting, or it is not there.
+    Raises CommandError when there is none, when it is starting, or when it is not at ``url``.
     """
     state_dir = settings.state_dir
     running = find_running(state_dir)
@@ -209,7 +209,7 @@ def _place(url: str) -> tuple[str, str, int | None]:
 
 
 def checked_key(text: str) -> str:
-    """The key as it is sent. Raises CommandError for what cannot be one."""
+    """Return the key as it is sent. Raises CommandError if the text cannot be a key."""
     if not text.isascii() or not text.isprintable() or " " in text:
         raise CommandError(Exit.NOT_ALLOWED, "the API key holds characters that no key has")
     return text
@@ -231,6 +231,6 @@ def _read_key(path: Path) -> str:
 def _tls_context(settings: Settings) -> ssl.SSLContext:
     context = ssl.create_default_context()
     if settings.http.tls_certificate_file is not None:
-        # A certificate that signs itself is trusted by the machine it was made for.
+        # The machine that a self-signed certificate was made for trusts it.
         context.load_verify_locations(settings.http.tls_certificate_file)
     return context

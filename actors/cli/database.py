@@ -32,9 +32,9 @@ _CONNECTIONS = 2
 async def open_for_command(settings: Settings, vault: Vault | None = None) -> AsyncGenerator[Database]:
     """``DATABASE_URL``'s server, the running daemon's embedded one, or the embedded one started for this command alone.
 
-    Auth state is sealed and opened by ``vault``, or else by the configured master key.
+    ``vault`` seals and opens auth state; without one the configured master key does.
 
-    Raises CommandError when it does not answer or what is done with it fails.
+    Raises CommandError when the server does not answer, or when an operation on it fails.
     """
     try:
         vault = vault or Vault.of_file(settings.master_key_file)
@@ -69,7 +69,7 @@ def open_server(
 async def server_for_command(settings: Settings) -> AsyncGenerator[PostgresUrl]:
     """The server to use: ``DATABASE_URL``'s, the running daemon's embedded one, or the embedded one, started for the block.
 
-    Raises EmbeddedPostgresError; whether ``DATABASE_URL``'s answers is not tried.
+    Raises EmbeddedPostgresError. Does not try whether ``DATABASE_URL``'s server answers.
     """
     if settings.database_url is not None:
         yield read(settings.database_url.reveal(), os.environ)
@@ -82,7 +82,7 @@ async def server_for_command(settings: Settings) -> AsyncGenerator[PostgresUrl]:
     )
     with ExitStack() as stack:
         if not _took(stack, hold_state_dir(settings.state_dir)):
-            # The daemon runs, and with it its server, which takes more than one client.
+            # The daemon's server runs with it, and takes more than one client.
             yield read(server.dsn)
             return
         try:

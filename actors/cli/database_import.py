@@ -1,7 +1,8 @@
-"""One company on its way out of another program's tables into ours.
+"""Moves one company from another program's tables into ours.
 
-In this order: read and convert everything; take the company's lease; seal it there, with an archive; store it here, read it back, commit.
-What fails before the commit unseals it. A process that dies leaves it sealed: never two owners, and the same command goes on from there.
+In this order: read and convert everything; take the company's lease; seal the rows there, with an archive; store them here, read them back,
+commit. A failure before the commit unseals them. A process that dies leaves them sealed: there are never two owners, and the same command
+goes on from there.
 """
 
 from __future__ import annotations
@@ -36,12 +37,12 @@ _REHEARSAL: Final = "rehearsal/command-line"
 
 @final
 class _Undone(Exception):
-    """Everything was stored and read back, and is rolled back."""
+    """Rolls a rehearsal back, once everything was stored and read back."""
 
 
 @final
 class DatabaseImport:
-    """Companies from one database into another, one at a time."""
+    """Moves companies from one database into another, one at a time."""
 
     def __init__(
         self, settings: StorageSettings, source: Database, shape: Shape, target: Database | None, way: Way
@@ -49,13 +50,14 @@ class DatabaseImport:
         self.source = source
         self.shape = shape
         self.seen: dict[str, str] = {}
-        """Digests from before a pause, where the tables do not say when they were written to."""
+        """Each company's digest before the pause, for tables that do not say when they were written to."""
         self._settings = settings
         self._target = target
         self._way = way
 
     async def run(self, company_id: str) -> tuple[str, Plan | None]:
-        """What was done, and with what. ForeignError, BaileysError, CommandError or the source's error, with everything as it was."""
+        """Return what was done, and the plan of it. Raises ForeignError, BaileysError, CommandError or the source's error, with nothing
+        changed."""
         if _COMPANY.fullmatch(company_id) is None:
             raise ForeignError("its id cannot be one here: 1 to 64 of A-Z a-z 0-9 _ and - are")
         now_s = time.time()
@@ -83,7 +85,7 @@ class DatabaseImport:
             raise ForeignError(f"company {company_id} was written to there {max(age_s, 0):.0f} s ago: {advice}")
 
     async def _rehearse(self, target: Database, arrival: Arrival) -> str:
-        """Store and read back within a transaction that is rolled back."""
+        """Store the state and read it back in a transaction that is rolled back."""
 
         async def work(connection: Connection) -> None:
             lease = await leases.acquire(connection, arrival.company_id, _REHEARSAL, self._settings.move_timeout_s)
@@ -126,7 +128,7 @@ class DatabaseImport:
         return "imported"
 
     async def _is_stored(self, target: Database, arrival: Arrival, sealed: sealing.Sealed | None) -> bool:
-        """Whether an earlier run has stored it. ForeignError when the company cannot take it."""
+        """Return whether an earlier run has stored the state. Raises ForeignError when the company cannot take it."""
         company_id = arrival.company_id
         elsewhere = await transfer.owner_of_source(target, arrival)
         if elsewhere is not None:
@@ -153,7 +155,7 @@ class DatabaseImport:
         )
 
     async def _has_landed(self, target: Database, arrival: Arrival, error: BaseException) -> bool:
-        """Whether it was stored all the same; unsealed where it was not."""
+        """Return whether the state was stored in spite of the error. Unseal the source if it was not."""
 
         async def ask() -> bool:
             return await transfer.standing(target, arrival) != "free"
@@ -172,5 +174,5 @@ class DatabaseImport:
 
 
 def source_time(source: Source) -> float:
-    """When the newest of it was written, in Unix seconds."""
+    """Return when its newest row was written, in Unix seconds."""
     return max((file.written_at for file in source.files), default=0.0)

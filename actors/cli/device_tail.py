@@ -1,4 +1,4 @@
-"""Whether the device file on this machine knows something that Postgres does not: after a daemon was killed, before its next start."""
+"""Whether the device file on this machine has changes that Postgres lacks, as after a daemon was killed and before its next start."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from storage.tables.auth_state import AuthState
 
 
 def require_shipped(devices: Path, state: AuthState) -> None:
-    """CommandError when the company's device file is in use, or holds changes that were not shipped yet."""
+    """Raise CommandError when the company's device file is in use, or holds changes that were not shipped yet."""
     path = devices / f"{state.company_id}.db"
     if not path.is_file():
         return
@@ -20,7 +20,7 @@ def require_shipped(devices: Path, state: AuthState) -> None:
     if not lock.take():
         raise CommandError(Exit.REFUSED, f"company {state.company_id} is in use by an engine process: stop it first")
     try:
-        # This process has no other copy of SQLite, and the lock keeps those of others away.
+        # This process has no other copy of SQLite, and the lock keeps other processes away.
         with closing(sqlite3.connect(f"file:{path}?mode=rw", uri=True)) as connection:
             file_id = _scalar(connection, "SELECT value FROM wasup_meta WHERE name = 'file_id'")
             position = _scalar(connection, "SELECT seq FROM sqlite_sequence WHERE name = 'wasup_journal'") or 0

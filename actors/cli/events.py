@@ -1,4 +1,4 @@
-"""`wasup events`: the event log, and what happens now."""
+"""`wasup events`: print the event log, and follow live events."""
 
 from __future__ import annotations
 
@@ -64,7 +64,7 @@ class _Printer:
         return self.take(read_json(data, dict[str, Any]))
 
     def take(self, event: dict[str, Any]) -> bool:
-        """Print it; True when that was the last one wanted."""
+        """Print the event; return True when it was the last one wanted."""
         if self._is_json:
             print_json(event, indent=0)
         else:
@@ -74,7 +74,7 @@ class _Printer:
 
 
 def describe(event: dict[str, Any]) -> str:
-    """One line: number, time, company, type and payload."""
+    """Return one line: number, time, company, type and payload."""
     payload: dict[str, Any] = event["payload"]
     facts = " ".join(f"{name}={_short(value)}" for name, value in payload.items() if value is not None)
     return f"{event['seq']}  {show_time(event['timestamp'])}  {event['companyId']}  {event['type']}  {facts}".rstrip()

@@ -1,7 +1,7 @@
-"""`wasup export-baileys COMPANY DIR`: a company moves out, into a directory that Baileys logs in with.
+"""`wasup export-baileys COMPANY DIR`: move a company out, into a directory that Baileys logs in with.
 
-The directory is made under another name, the company's state archived in one transaction, and only then does the directory get its name:
-at no moment can both sides use the device. A process that dies is finished, or undone, by the same command.
+The directory is made under another name, then one transaction archives the company's state, and only then does the directory get its name:
+both sides can never use the device at once. After a process that died, the same command finishes or undoes its work.
 """
 
 from __future__ import annotations
@@ -60,11 +60,11 @@ async def _export(settings: Settings, arguments: Namespace) -> None:
 
 @final
 class _Leaving:
-    """One company on its way into one directory."""
+    """The export of one company into one directory."""
 
     def __init__(self, settings: Settings, database: Database, company_id: str, target: Path) -> None:
         self.export: Export | None = None
-        """What was written; None when an earlier run had written it."""
+        """What this run wrote; None when an earlier run wrote it."""
         self._settings = settings
         self._database = database
         self._company_id = company_id
@@ -72,7 +72,7 @@ class _Leaving:
         self._staging = staging_of(target)
 
     async def resume(self) -> bool:
-        """Finish what an earlier run has handed over; take away what it has not."""
+        """Finish what an earlier run handed over, or remove what it wrote but did not hand over."""
         if not self._staging.exists():
             return False
         with hold_directory(self._staging):
@@ -84,7 +84,7 @@ class _Leaving:
         return False
 
     async def run(self, lease: Lease) -> None:
-        """Write, hand over, publish. Whatever fails before the hand-over leaves nothing behind."""
+        """Write, hand over, publish. A failure before the hand-over leaves nothing behind."""
         state = await auth_state.load(self._database, self._company_id)
         require_shipped(self._settings.devices_dir, state)
         export = export_files(state, time.time_ns() // 1_000_000)
@@ -107,7 +107,7 @@ class _Leaving:
         publish(self._staging, self._target)
 
     async def _settle(self, error: BaseException, digest: str) -> bool:
-        """Whether it was handed over all the same."""
+        """Return whether the state was handed over in spite of the error."""
         doubt = (
             f"the database went away and does not say whether company {self._company_id} was handed over; {self._staging} stays: "
             "run the same command again when the database is back"

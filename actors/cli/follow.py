@@ -1,4 +1,4 @@
-"""Live events for the command line: a WebSocket that is opened again, where it broke off, when it breaks."""
+"""Live events for the command line: a WebSocket that, when it breaks, is opened again at the next event."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from config.json_text import read_json
 EVENTS_PATH: Final = "/api/whatsapp/events"
 CONNECT_S: Final = 10.0
 PATIENCE_S: Final = 60.0
-"""How long a lost daemon is waited for."""
+"""How long to wait for a daemon that went away."""
 
 Stream = trio.SocketStream | trio.SSLStream[trio.SocketStream]
 
@@ -42,12 +42,12 @@ class Event(msgspec.Struct, frozen=True, rename="camel"):
 @final
 @dataclass(slots=True, kw_only=True)
 class Following:
-    """What to follow, and how far it got."""
+    """What to follow, and how far it has come."""
 
     companies: tuple[str, ...] = ()
     types: tuple[str, ...] = ()
     after: int | None = None
-    """The number of the last event seen; None: only what happens from now on."""
+    """The number of the last event seen; None: only events from now on."""
 
 
 async def follow(
@@ -59,14 +59,14 @@ async def follow(
 ) -> None:
     """Give every event (and its JSON) to ``handle`` until it returns True.
 
-    ``on_open`` runs after each time the stream is opened, so that what happens next is not missed; True ends it too, and a refusal
-    raises. A stream that the daemon ends because it restarts is resumed. Raises CommandError when the daemon refuses, or is gone for
-    `PATIENCE_S`.
+    ``on_open`` runs each time the stream has opened, so that no later event is missed; it may end the following by returning True, and a
+    refusal in it raises. A stream that the daemon ends because it restarts is resumed. Raises CommandError when the daemon refuses, or is
+    gone for `PATIENCE_S`.
     """
     lost_at: float | None = None
     has_opened = False
     final: list[CommandError] = []
-    """What was decided here or by the daemon, and would only be repeated each second if the stream were opened again."""
+    """An error decided here or by the daemon: opening the stream again would only repeat it each second."""
 
     async def opened() -> bool:
         nonlocal has_opened, lost_at
@@ -123,7 +123,7 @@ async def _follow_once(
 
 
 def _failure(daemon: Daemon, group: ExceptionGroup[Exception]) -> Exception:
-    """The one that says most: what was decided here, what the daemon refused, what the connection suffered."""
+    """Return the error that says most: first one decided here, then the daemon's refusal, then the connection's failure."""
     for leaf in leaves(group):
         match leaf:
             case CommandError():

@@ -1,8 +1,8 @@
-"""`wasup import-baileys DIR COMPANY`: a company moves in without scanning a QR code.
+"""`wasup import-baileys DIR COMPANY`: move a company in without scanning a QR code.
 
-In this order: read and convert everything; take the company's lease; back the directory up; seal it; store, read back, commit. Whatever
-fails before the commit puts everything back as it was. A process that dies leaves the directory sealed: never two owners, and the same
-command goes on from there.
+In this order: read and convert everything; take the company's lease; back the directory up; seal it; store, read back, commit. A failure
+before the commit puts everything back as it was. A process that dies leaves the directory sealed: there are never two owners, and the
+same command goes on from there.
 """
 
 from __future__ import annotations
@@ -45,7 +45,7 @@ def run(arguments: Namespace) -> int:
 
 
 def _locate(given: Path, company_id: str) -> Place:
-    """The directory, or what an earlier run has made of it."""
+    """Return the place of the directory, also where an earlier run has sealed it."""
     path = given.resolve()
     tombstone = find_tombstone(path)
     if tombstone is None:
@@ -72,7 +72,7 @@ def _import(settings: Settings, place: Place, arguments: Namespace) -> None:
 
 
 def _read(directory: Path, quiet_s: float, *, is_dry: bool) -> Directory:
-    """Read it while nobody writes: BaileysError when it was written to just now, or while it was read."""
+    """Read the directory. Raises BaileysError when it was written to in the last ``quiet_s`` seconds, or while it was read."""
     before = listing(directory)
     bar = ProgressBar("reading")
     source = read_directory(directory, bar)

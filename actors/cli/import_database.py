@@ -1,6 +1,6 @@
-"""`wasup import database URL COMPANY …`: companies move in from another program's ``whatsapp_auth`` and ``whatsapp_keys``, without a code.
+"""`wasup import database URL COMPANY …`: move companies in from another program's ``whatsapp_auth`` and ``whatsapp_keys``, without a code.
 
-One company after another, each by itself: what is refused for one is no other's trouble. `database_import` has what changes something.
+Companies are moved one after another: a refusal of one does not affect the others. `database_import` has the steps that change something.
 """
 
 from __future__ import annotations
@@ -41,7 +41,7 @@ _MAX_URL: Final = 8192
 
 @final
 class CompanyOutcome(msgspec.Struct, rename="camel"):
-    """What became of one company."""
+    """The result for one company."""
 
     company_id: str
     state: str
@@ -67,7 +67,7 @@ def run(arguments: Namespace) -> int:
 
 
 def read_source(text: str) -> PostgresUrl:
-    """The URL, or the one that is the first line of standard input for ``-``."""
+    """Return the URL; for ``-`` the one in the first line of standard input."""
     given = sys.stdin.readline(_MAX_URL).strip() if text == _FROM_INPUT else text
     try:
         return read(given, os.environ)
@@ -77,7 +77,7 @@ def read_source(text: str) -> PostgresUrl:
 
 @asynccontextmanager
 async def open_source(settings: Settings, url: PostgresUrl) -> AsyncGenerator[Database]:
-    """The other program's database. CommandError, with who is meant, for what goes wrong with it within the block."""
+    """Yield the other program's database. An error of it within the block becomes a CommandError that names that database."""
     async with open_database(
         url,
         size=_CONNECTIONS,
@@ -89,7 +89,7 @@ async def open_source(settings: Settings, url: PostgresUrl) -> AsyncGenerator[Da
 
 
 async def look(source: Database, schema: str) -> Shape:
-    """The form of the tables there. CommandError when they cannot be read."""
+    """Return the shape of the tables there. Raises CommandError when they cannot be read."""
     try:
         return await find_shape(source, schema)
     except ForeignError as error:
@@ -125,25 +125,25 @@ async def _companies(source: Database, shape: Shape, arguments: Namespace) -> Se
 
 
 async def _wait_for_quiet(arriving: DatabaseImport, companies: Sequence[str], quiet_s: float) -> None:
-    """Tables without times do not say when they were written to: every company is read before and after a pause."""
+    """Read every company and pause: tables without times do not say when they were written to, so each is compared after the pause."""
     print_note(f"{shape_hint(arriving)}: looking twice, {quiet_s:.0f} s apart")
     now_s = time.time()
     for company_id in companies:
         try:
             source = await arriving.source.write(read_snapshot, arriving.shape, company_id, now_s)
         except (ForeignError, QueryFailed):
-            continue  # it is said where it is taken in
+            continue  # reported when the company is moved
         arriving.seen[company_id] = source.digest
     await trio.sleep(quiet_s)
 
 
 def shape_hint(arriving: DatabaseImport) -> str:
-    """What is missing there."""
+    """Return a sentence about what those tables lack."""
     return f"the tables in {arriving.shape.schema_name} do not say when they were written to"
 
 
 async def _each(arriving: DatabaseImport, companies: Sequence[str]) -> list[CompanyOutcome]:
-    """Every company's outcome, in their order. Full reports only of a few: the others' would fill memory and the screen."""
+    """Return every company's outcome, in order. Only a few have full reports: more would fill memory and the screen."""
     found: list[CompanyOutcome] = []
     bar = ProgressBar("companies")
     for number, company_id in enumerate(companies, 1):
@@ -156,7 +156,7 @@ async def _each(arriving: DatabaseImport, companies: Sequence[str]) -> list[Comp
 
 
 _REPORTED: Final = 20
-"""Of more companies than this, the reports have numbers only."""
+"""With more companies than this, reports have numbers only."""
 
 
 def _shorten(outcome: CompanyOutcome) -> None:

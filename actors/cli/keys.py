@@ -1,4 +1,4 @@
-"""`wasup keys`: the API keys, straight in the database, so that a lost admin key is no dead end."""
+"""`wasup keys`: manage the API keys directly in the database, so that a lost admin key can be replaced."""
 
 from __future__ import annotations
 

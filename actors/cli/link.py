@@ -1,4 +1,4 @@
-"""`wasup link`: links a company to a phone, from the terminal."""
+"""`wasup link`: link a company to a phone, from the terminal."""
 
 from __future__ import annotations
 
@@ -28,13 +28,13 @@ _TYPE = (
 _LINES_AROUND = 2
 _LINKING = ("pairing", "passkey")
 PASSKEY_S = 600.0
-"""More than what linking may take without a passkey."""
+"""What linking with a passkey may take beyond the time without one."""
 _TYPES = ("qr", "pairing_code", "status", "connected", "passkey_required")
 _UNDER_WAY = frozenset({"pairing", "passkey", "connecting", "connected", "reconnecting", "unlinked"})
 
 
 def run(arguments: Namespace) -> int:
-    """Returns once the company is linked and connected. Raises CommandError: refused, expired (8), failed."""
+    """Return once the company is linked and connected. Raises CommandError: refused, expired (8), failed."""
     run_async(_link, arguments)
     return Exit.DONE
 
@@ -76,12 +76,12 @@ async def _walk_quietly(walk: PasskeyWalk) -> None:
     try:
         await walk.run()
     except CommandError as error:
-        print_note(f"{error}")  # how linking ends, the events tell
+        print_note(f"{error}")  # the events tell how linking ends
 
 
 @final
 class Linking:
-    """One company's linking as it is told to the terminal."""
+    """The linking of one company, as shown in the terminal."""
 
     def __init__(
         self, daemon: Daemon, company_id: str, phone: str | None, *, is_json: bool, qr_file: QrFile | None = None
@@ -95,10 +95,10 @@ class Linking:
         self._shown: str | None = None
         self.passkey = PasskeyWalk(daemon, company_id, is_json=is_json)
         self.beside: Callable[[], None] = _nothing
-        """Begins the walk for a passkey."""
+        """Begins the steps for a passkey."""
 
     async def begin(self) -> bool:
-        """Ask for an offer and show it; True when the company was linked while the stream of events was away."""
+        """Ask for an offer and show it. Return True when the company was linked while the stream of events was away."""
         if not self._has_begun and not self._is_json:
             print_note("asking WhatsApp for a code …")
         try:
@@ -117,7 +117,7 @@ class Linking:
         return False
 
     async def take(self, event: Event, _data: bytes) -> bool:
-        """Tell what the event means; True when the company is linked. Raises CommandError when it will not be."""
+        """Print what the event means. Return True when the company is linked; raises CommandError when it will not be."""
         match event.type:
             case "qr":
                 self._show_qr(event.payload["qr"], event.payload.get("validS", math.nan))
@@ -149,7 +149,7 @@ class Linking:
 
     def _show_qr(self, text: str, valid_s: float) -> None:
         if text == self._shown:
-            return  # the offer and its event are one code
+            return  # the offer and its event carry the same code
         self._shown = text
         if self._is_json:
             print_json({"qr": text, "validS": valid_s}, indent=0)

@@ -12,7 +12,7 @@ Ts = TypeVarTuple("Ts")
 
 
 def run_async(fn: Callable[[Unpack[Ts]], Awaitable[T]], *args: *Ts) -> T:
-    """What ``await fn(*args)`` returns or raises, an exception that nurseries put into groups without them.
+    """Return what ``await fn(*args)`` returns, or raise what it raises, taken out of the groups that nurseries make.
 
     Of several exceptions the first is raised, an interruption by the user before any other.
     """
@@ -25,7 +25,7 @@ def run_async(fn: Callable[[Unpack[Ts]], Awaitable[T]], *args: *Ts) -> T:
 
 
 def leaves(group: BaseExceptionGroup[BaseException]) -> Iterator[BaseException]:
-    """The exceptions in a group that are no groups themselves."""
+    """Yield the exceptions in a group that are not groups themselves."""
     for member in group.exceptions:
         if isinstance(member, BaseExceptionGroup):
             yield from leaves(member)  # pyright: ignore[reportUnknownArgumentType]  # its members' type is lost

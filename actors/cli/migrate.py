@@ -1,4 +1,4 @@
-"""`wasup migrate`: the schema, brought up to date without starting the daemon."""
+"""`wasup migrate`: bring the schema up to date without starting the daemon."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from storage.database.migrate import migrate
 
 
 def run(arguments: Namespace) -> int:
-    """Raises CommandError, with the schema as it was before the migration that failed."""
+    """Apply the migrations. Raises CommandError, with the schema as it was before the migration that failed."""
     settings = load(config_file=arguments.config)
     applied = run_async(_migrate, settings)
     if arguments.json:

@@ -24,11 +24,11 @@ class Exit(IntEnum):
 
 @final
 class CommandError(Exception):
-    """The command failed: ``text`` is one sentence for people, ``code`` what the process ends with."""
+    """The command failed: ``text`` is one sentence for people, ``code`` the exit code of the process."""
 
     def __init__(self, code: Exit, text: str, *, problem: str | None = None) -> None:
         super().__init__(text)
         self.code = code
         self.text = text
         self.problem = problem
-        """The stable word of docs/api-errors.md when the daemon refused."""
+        """The problem's stable code (docs/api-errors.md) when the daemon refused."""

@@ -1,4 +1,4 @@
-"""What commands print: tables and lines for people, JSON for scripts. Nothing printed for people can steer their terminal."""
+"""What commands print: tables and lines for people, JSON for scripts. Output for people never contains terminal control sequences."""
 
 from __future__ import annotations
 
@@ -17,33 +17,33 @@ _CLEAR: Final = "\x1b[H\x1b[2J\x1b[3J"
 
 
 def print_line(text: str = "") -> None:
-    """One line on standard output, made printable."""
+    """Print one line to standard output, with unprintable characters replaced."""
     print(printable(text, MAX_CELL), flush=True)
 
 
 def print_block(text: str) -> None:
-    """Lines that were made here (a QR code, a table): printed as they are."""
+    """Print lines that were made here (a QR code, a table) as they are."""
     print(text, flush=True)
 
 
 def print_error(text: str) -> None:
-    """One sentence on standard error."""
+    """Print one sentence to standard error."""
     print(f"wasup: {printable(text, MAX_CELL)}", file=sys.stderr, flush=True)
 
 
 def print_note(text: str) -> None:
-    """Something for people beside the result, on standard error so that a script's input stays clean."""
+    """Print a remark for people to standard error, so that standard output has the result alone."""
     print(printable(text, MAX_CELL), file=sys.stderr, flush=True)
 
 
 def print_json(value: object, *, indent: int = 2) -> None:
-    """A JSON document; ``indent`` 0 for one a line."""
+    """Print a JSON document; with ``indent`` 0 on one line."""
     encoded = msgspec.json.encode(value)
     print((msgspec.json.format(encoded, indent=indent) if indent else encoded).decode(), flush=True)
 
 
 def print_table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
-    """Columns as wide as their widest cell."""
+    """Print columns, each as wide as its widest cell."""
     cells = [[printable(cell, MAX_CELL) for cell in row] for row in (head, *rows)]
     widths = [max(len(row[column]) for row in cells) for column in range(len(head))]
     for row in cells:
@@ -52,13 +52,13 @@ def print_table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
 
 
 def clear_screen() -> None:
-    """Start again at the top, when standard output is a terminal."""
+    """Clear the screen, when standard output is a terminal."""
     if sys.stdout.isatty():
         print(_CLEAR, end="", flush=True)
 
 
 def terminal_fits(columns: int, rows: int) -> bool:
-    """Whether so much can be seen at once on standard output; of what is no terminal that is not known, and it counts as large enough."""
+    """Return whether standard output can show so much at once. Output that is not a terminal counts as large enough."""
     try:
         size = os.get_terminal_size(sys.stdout.fileno())
     except (OSError, ValueError):
@@ -67,7 +67,7 @@ def terminal_fits(columns: int, rows: int) -> bool:
 
 
 def show_time(seconds: float) -> str:
-    """Unix seconds as people read them, in UTC."""
+    """Return Unix seconds as a date and time in UTC."""
     return datetime.fromtimestamp(seconds, UTC).strftime("%Y-%m-%d %H:%M:%SZ")
 
 

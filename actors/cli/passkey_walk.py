@@ -1,4 +1,4 @@
-"""The steps that the owner of an account with a passkey is walked through, in the terminal."""
+"""Guides the owner of an account with a passkey through linking, in the terminal."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ _REFUSALS: Final = frozenset({"invalid_passkey_response", "passkey_rejected", "i
 
 
 def snippet(options: object) -> str:
-    """What is pasted into the console of a page of WhatsApp's: one line, so that no terminal breaks it."""
+    """Return the code to paste into the console of WhatsApp's page: a single line, so that no terminal breaks it."""
     text = msgspec.json.encode(options).decode()
     return (
         "navigator.credentials.get({publicKey: PublicKeyCredential.parseRequestOptionsFromJSON("
@@ -29,7 +29,7 @@ def snippet(options: object) -> str:
 
 
 class PasskeyWalk:
-    """One company's; begun anew whenever WhatsApp asks anew."""
+    """The steps for one company. They begin again whenever WhatsApp asks for a passkey again."""
 
     def __init__(self, daemon: Daemon, company_id: str, *, is_json: bool) -> None:
         self._daemon = daemon
@@ -38,7 +38,7 @@ class PasskeyWalk:
         self._lines: trio.Lock = trio.Lock()
 
     async def run(self) -> None:
-        """Until WhatsApp wants no passkey any more."""
+        """Run until WhatsApp no longer wants a passkey."""
         async with self._lines:
             while (told := await self._told()) is not None:
                 match told["step"]:
@@ -97,8 +97,8 @@ class PasskeyWalk:
 
 
 async def _line() -> str:
-    """A line of standard input; its end means that nobody is there to give one."""
+    """Return a line of standard input. At its end wait for ever: no line will come."""
     line: str = await trio.to_thread.run_sync(sys.stdin.readline, MAX_LINE, abandon_on_cancel=True)
     if not line:
-        await trio.sleep_forever()  # the passkey may be given by another way: the dashboard, the API
+        await trio.sleep_forever()  # the passkey may still be given through the dashboard or the API
     return line.strip()

@@ -14,7 +14,7 @@ _ERASE: Final = "\r\x1b[K"
 
 @final
 class ProgressBar:
-    """Call it with what is done and what there is to do. Draws nothing for short work, for pipes and files."""
+    """Call it with the amount done and the whole amount. Draws nothing for short work, and none to pipes and files."""
 
     def __init__(self, label: str) -> None:
         self._label = label
@@ -22,7 +22,7 @@ class ProgressBar:
         self._drawn_at = 0.0
 
     def __call__(self, done: int, of: int) -> None:
-        """Say how far it is; cheap enough for every file."""
+        """Show the progress. Cheap enough to be called for every file."""
         now = time.monotonic()
         if now - self._began < _SHOW_AFTER_S or now - self._drawn_at < _REDRAW_S or not sys.stderr.isatty():
             return
@@ -34,6 +34,6 @@ class ProgressBar:
         )  # fmt: skip
 
     def close(self) -> None:
-        """Take the bar away."""
+        """Remove the bar."""
         if self._drawn_at:
             print(_ERASE, end="", file=sys.stderr, flush=True)

@@ -13,14 +13,14 @@ from actors.cli.outcome import CommandError, Exit
 
 @final
 class QrFile:
-    """A file that only its owner may read: the code in it links a device to whoever scans it."""
+    """A file that only its owner may read: the phone that scans its code links a device."""
 
     def __init__(self, path: Path) -> None:
         self.path = path
         self._is_ours = False
 
     def write_bytes(self, picture: bytes) -> None:
-        """Make the file, or replace what this put there. Raises CommandError: it exists, or cannot be written."""
+        """Make the file, or replace what this object wrote. Raises CommandError when another file is there, or it cannot be written."""
         try:
             if self._is_ours:
                 self.path.unlink(missing_ok=True)
@@ -31,14 +31,14 @@ class QrFile:
         self._is_ours = True
 
     def remove(self) -> None:
-        """The code is of no use any more."""
+        """Remove the file: its code is no longer valid."""
         if self._is_ours:
             self.path.unlink(missing_ok=True)
 
 
 @contextmanager
 def qr_file(path: Path | None) -> Generator[QrFile | None]:
-    """The file for the block, None without a path; it is removed at the end."""
+    """Yield the file, None without a path. Remove it at the end of the block."""
     if path is None:
         yield None
         return

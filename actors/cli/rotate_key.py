@@ -1,4 +1,4 @@
-"""`wasup rotate-key`: every data key wrapped by a new master key, and what is still plain sealed, beside running daemons."""
+"""`wasup rotate-key`: wrap every data key with a new master key, and seal what is still plain, while daemons run."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from storage.upkeep.rotation import Rotated, rewrap_all, rewrap_webhooks, seal_e
 
 
 def run(arguments: Namespace) -> int:
-    """Raises CommandError, also when companies had to be left as they are; all others are done then."""
+    """Rotate. Raises CommandError, also when some companies had to be left as they are; all others are then done."""
     settings = load(config_file=arguments.config)
     try:
         keys = _keys(settings.master_key_file, arguments.new_key_file, arguments.old_key_files)
@@ -42,7 +42,7 @@ def run(arguments: Namespace) -> int:
 
 
 def _keys(configured: Path | None, new: Path | None, old: Sequence[Path]) -> MasterKeys:
-    """The new key is the first of ``new``, or of the configured file; all others are old ones."""
+    """Return the master keys. The new one is the first of ``new``, or of the configured file; all others are old."""
     if new is None:
         if configured is None:
             raise CommandError(

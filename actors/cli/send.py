@@ -1,4 +1,4 @@
-"""`wasup send`: one text message."""
+"""`wasup send`: send one text message."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ _MAX_INPUT_CHARS = 64 * 1024
 
 
 def run(arguments: Namespace) -> int:
-    """Raises CommandError. Returns once WhatsApp has acknowledged the message and its state is stored."""
+    """Return once WhatsApp has acknowledged the message and its state is stored. Raises CommandError."""
     text = _read_text() if arguments.text == "-" else arguments.text
     sent = run_async(_send, arguments, text)
     if arguments.json:

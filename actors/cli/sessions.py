@@ -1,4 +1,4 @@
-"""`wasup sessions`: every session this key may see."""
+"""`wasup sessions`: list every session that this key may see."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ async def _fetch(arguments: Namespace) -> list[dict[str, Any]]:
 
 
 async def list_sessions(daemon: Daemon) -> list[dict[str, Any]]:
-    """All pages."""
+    """Return the sessions of all pages."""
     sessions: list[dict[str, Any]] = []
     after: str | None = None
     while True:

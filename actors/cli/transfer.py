@@ -1,4 +1,4 @@
-"""What import and export share: holding a company's lease, and telling the operator what became of everything."""
+"""What import and export share: holding a company's lease, and reporting to the operator what moved."""
 
 from __future__ import annotations
 
@@ -31,9 +31,9 @@ _SETTLE_PAUSE_S: Final = 0.5
 async def hold_lease(
     database: Database, company_id: str, place: bytes, settings: StorageSettings
 ) -> AsyncGenerator[Lease]:
-    """Own the company inside the block, so that no daemon can run it. CommandError when one does.
+    """Own the company inside the block, so that no daemon can run it. Raises CommandError when one does.
 
-    The owner is named after the place it comes from or goes to: a second attempt need not wait for the lease of one that was killed.
+    The owner is named after the source or the destination: after a command was killed, a second attempt need not wait for its lease.
     """
     owner = f"move-{hashlib.sha256(place).hexdigest()[:16]}/{secrets.token_hex(4)}"
     lease = await _acquire(database, company_id, owner, settings)
@@ -45,7 +45,7 @@ async def hold_lease(
 
 
 async def _acquire(database: Database, company_id: str, owner: str, settings: StorageSettings) -> Lease:
-    """The lease; waits a moment, because a company that was just stopped gives it back only when all it had is stored."""
+    """Take the lease. Wait a moment for it: a company that was just stopped gives it back only once all its state is stored."""
     give_up_at = trio.current_time() + settings.move_lease_wait_s
     ttl_s = 2 * settings.move_timeout_s
     while True:
@@ -62,9 +62,9 @@ async def _acquire(database: Database, company_id: str, owner: str, settings: St
 
 
 async def has_landed(error: BaseException, ask: Callable[[], Awaitable[bool]], doubt: str) -> bool:
-    """Whether a transaction that ended with this error was committed all the same: a connection that breaks at COMMIT does not say.
+    """Return whether a transaction was committed although it ended with this error, as when its connection broke at COMMIT.
 
-    ``ask`` looks. CommandError, with ``doubt`` as its text, when the database stays away.
+    ``ask`` looks into the database. Raises CommandError, with ``doubt`` as its text, when the database stays away.
     """
     if isinstance(error, MoveRefused | LeaseLost) or (isinstance(error, StorageUnavailable) and not error.in_doubt):
         return False
@@ -76,7 +76,7 @@ async def has_landed(error: BaseException, ask: Callable[[], Awaitable[bool]], d
 
 
 def print_report(report: Report) -> None:
-    """The report for people: what moved, what stayed and why, what was guessed."""
+    """Print the report for people: what moved, what stayed and why, what was guessed."""
     print_table(("MOVED", "COUNT"), [(kind, str(count)) for kind, count in sorted(report.moved.items())])
     if report.left_behind:
         reasons = Counter((left.verdict, left.reason) for left in report.left_behind)

@@ -11,7 +11,7 @@ from config.company_id import is_company_id
 
 
 def add_import(parser: argparse.ArgumentParser, *parents: argparse.ArgumentParser) -> None:
-    """The kinds of what companies move in from."""
+    """Add `import` and the kinds of source that it takes."""
     kind = _kinds(parser, *parents)
     add_import_baileys(kind("baileys", "import-baileys", "from a Baileys directory"))
     _add_import_database(
@@ -20,7 +20,7 @@ def add_import(parser: argparse.ArgumentParser, *parents: argparse.ArgumentParse
 
 
 def add_export(parser: argparse.ArgumentParser, *parents: argparse.ArgumentParser) -> None:
-    """The kinds of what companies move out into."""
+    """Add `export` and the kinds of destination that it takes."""
     kind = _kinds(parser, *parents)
     add_export_baileys(kind("baileys", "export-baileys", "into a Baileys directory"))
 
@@ -40,7 +40,7 @@ def _kinds(
 
 
 def add_import_baileys(parser: argparse.ArgumentParser) -> None:
-    """DIR COMPANY."""
+    """Add the arguments DIR COMPANY."""
     parser.add_argument(
         "directory", type=Path, metavar="DIR", help="of Baileys' useMultiFileAuthState; nobody uses it any more"
     )
@@ -49,7 +49,7 @@ def add_import_baileys(parser: argparse.ArgumentParser) -> None:
 
 
 def add_export_baileys(parser: argparse.ArgumentParser) -> None:
-    """COMPANY DIR."""
+    """Add the arguments COMPANY DIR."""
     parser.add_argument("company", type=company_id, metavar="COMPANY", help="stopped")
     parser.add_argument("directory", type=Path, metavar="DIR", help="to be made")
 
@@ -69,7 +69,7 @@ def _add_import_database(parser: argparse.ArgumentParser) -> None:
 
 
 def company_id(text: str) -> str:
-    """A company's id; argparse says what is wrong with another text."""
+    """Return a company's id. argparse reports why another text is wrong."""
     if not is_company_id(text):
         raise argparse.ArgumentTypeError("a company id is 1 to 64 of A-Z a-z 0-9 _ and -")
     return text

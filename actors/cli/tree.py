@@ -25,7 +25,7 @@ class Crash(msgspec.Struct, frozen=True, rename="camel"):
 
 
 class Node(msgspec.Struct, frozen=True, rename="camel"):
-    """What is drawn of an actor."""
+    """The facts about an actor that are drawn."""
 
     path: str
     kind: str
@@ -67,7 +67,7 @@ def _print(tree: dict[str, Any], arguments: Namespace) -> None:
 
 
 def draw(node: Node, *, now: float, lead: str = "", branch: str = "") -> Iterator[str]:
-    """One line an actor: its name, state, uptime, and what is remarkable about it. ``now`` in Unix seconds."""
+    """Yield one line for each actor: name, state, uptime, and what is remarkable about it. ``now`` in Unix seconds."""
     name = node.path.rpartition("/")[2] or "/"
     yield "  ".join([f"{lead}{branch}{name}", *_facts(node, now)])
     below = lead + {"": "", "├─ ": "│  ", "└─ ": "   "}[branch]

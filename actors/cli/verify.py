@@ -1,4 +1,4 @@
-"""`wasup verify`: whether everything stored of the companies can be opened and used."""
+"""`wasup verify`: check that everything stored of the companies can be opened and used."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ _NAMED = 10
 
 
 def run(arguments: Namespace) -> int:
-    """Raises CommandError, also when something cannot be opened or used."""
+    """Check everything. Raises CommandError, also when something cannot be opened or used."""
     settings = load(config_file=arguments.config)
     found = run_async(_verify, settings)
     if arguments.json:

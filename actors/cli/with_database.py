@@ -1,4 +1,4 @@
-"""`wasup with-database COMMAND`: a program beside the database, with everything it needs to find it."""
+"""`wasup with-database COMMAND`: run a program with the database up, and with the variables that lead to it."""
 
 from __future__ import annotations
 
@@ -22,11 +22,11 @@ from storage.embedded.binaries import packaged
 from storage.errors import EmbeddedPostgresError, StorageRefused, StorageUnavailable
 
 _SIGNALLED = 128
-"""A program that a signal ended counts as ending with this and the signal's number, as shells have it."""
+"""For a program that a signal ended, the exit code is this plus the signal's number, as in shells."""
 
 
 def run(arguments: Namespace) -> int:
-    """What the program ended with. Raises CommandError when it cannot be begun."""
+    """Return the program's exit code. Raises CommandError when it cannot be started."""
     return run_async(_run, load(config_file=arguments.config), [arguments.program, *arguments.arguments])
 
 
@@ -36,7 +36,7 @@ async def _run(settings: Settings, command: Sequence[str]) -> int:
             environment = _environment(settings, await _with_own_session(settings, url))
             if shutil.which(command[0], path=environment["PATH"]) is None:
                 raise CommandError(Exit.USAGE, f"there is no program {command[0]}")
-            # Through env, which looks for it in the PATH that it is given and not in ours.
+            # Through env, which looks the program up in the PATH that it is given, not in ours.
             ended = await trio.run_process(["env", *command], stdin=None, env=environment, check=False)
     except EmbeddedPostgresError as error:
         raise CommandError(Exit.FAILED, str(error)) from error
@@ -44,7 +44,7 @@ async def _run(settings: Settings, command: Sequence[str]) -> int:
 
 
 async def _with_own_session(settings: Settings, url: PostgresUrl) -> PostgresUrl:
-    """The URL for programs that keep settings in their session, as pg_dump does: through a pooler others would get those."""
+    """Return the URL for programs that keep settings in their session, as pg_dump does: through a pooler, others would get them."""
     if settings.database_direct_url is None:
         if await _is_pooled(settings, url):
             raise CommandError(
@@ -68,13 +68,13 @@ async def _is_pooled(settings: Settings, url: PostgresUrl) -> bool:
     if settings.database_url is None:
         return False
     async with open_server(settings, url) as database:
-        with suppress(StorageUnavailable):  # then the program says what is the matter
+        with suppress(StorageUnavailable):  # then the program reports what is wrong
             await database.fetchval("SELECT 1")
         return bool(database.statistics().is_pooled)
 
 
 def _environment(settings: Settings, url: PostgresUrl) -> dict[str, str]:
-    """Names this database and no other; nested commands of ours find it too, without asking whether there is a way past a pooler."""
+    """Return variables that name this database and no other. Nested commands of ours use it as well, and look for no way past a pooler."""
     try:
         found = {**without_variables(os.environ), **variables(url), "DATABASE_URL": url.reveal()}
     except ValueError as error:
@@ -82,6 +82,6 @@ def _environment(settings: Settings, url: PostgresUrl) -> dict[str, str]:
     if settings.database_direct_url is not None:
         found["WASUP_DATABASE_DIRECT_URL"] = url.reveal()
     path = os.environ.get("PATH", os.defpath)
-    # The embedded server's own: programs of an older version refuse to work with it.
+    # The embedded server's own programs first: those of an older version refuse to work with it.
     found["PATH"] = path if settings.database_url is not None else f"{packaged() / 'bin'}{os.pathsep}{path}"
     return found

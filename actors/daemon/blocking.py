@@ -1,4 +1,4 @@
-"""Log each task that lets no other run for too long: an actor's task is named by its path."""
+"""Log each task that keeps all others from running for too long. An actor's task is named by its path."""
 
 from __future__ import annotations
 
@@ -11,11 +11,11 @@ import structlog
 import trio
 
 Report = Callable[[str, float], object]
-"""Called with the name of the task and how many seconds it let no other run. Must not block."""
+"""Called with the name of the task and the seconds for which no other task could run. Must not block."""
 
 
 def log_blocking(after_s: float) -> AbstractContextManager[None]:
-    """Within the block, log each task that let no other run for ``after_s`` seconds."""
+    """Within the block, log each task that kept all others from running for ``after_s`` seconds."""
     log = structlog.get_logger("wasup.blocking")
 
     def report(task: str, seconds: float) -> None:
@@ -28,8 +28,8 @@ def log_blocking(after_s: float) -> AbstractContextManager[None]:
 def report_blocking(after: float, report: Report, *, clock: Callable[[], float] = time.perf_counter) -> Generator[None]:
     """Within the block, have ``report`` called after each step of a task of this event loop that took ``after`` seconds or more.
 
-    A task's step is what it does from one checkpoint to the next. It is reported when it is over: a step that does not end can only
-    be noticed from outside of the process.
+    A task's step is what it does from one checkpoint to the next. It is reported when it is over: a step that never ends can only be
+    noticed from outside the process.
     """
     watch = _Watch(after, report, clock)
     trio.lowlevel.add_instrument(watch)
@@ -41,7 +41,7 @@ def report_blocking(after: float, report: Report, *, clock: Callable[[], float] 
 
 @final
 class _Watch(trio.abc.Instrument):
-    """A step begins where the one before it ended, or where the loop came back from waiting: one call a step, not two."""
+    """Takes the end of one step, or the loop's return from waiting, as the start of the next: one call for each step, not two."""
 
     def __init__(self, after: float, report: Report, clock: Callable[[], float]) -> None:
         self._after = after

@@ -1,4 +1,4 @@
-"""What must have happened once before anything else: migrations, the master key found fit, and the first admin key."""
+"""What must happen once before anything else: migrations, the check of the master key, and the first admin key."""
 
 from __future__ import annotations
 
@@ -28,8 +28,8 @@ class BootActor(Actor):
     """Started means done: the schema is current, a write has succeeded, sealed rows can be opened, and there is an admin key. Then it
     ends (transient).
 
-    Where there is a ``direct`` URL beside the database's it has to lead to the same one: `StorageRefused` else. Raises the database's
-    error when Postgres takes no write within `WAIT_FOR_POSTGRES_S`, and `MasterKeyError`: the daemon then does not start.
+    The daemon does not start on: `StorageRefused`, when a ``direct`` URL leads to another database; the database's error, when Postgres
+    takes no write within `WAIT_FOR_POSTGRES_S`; `MasterKeyError`.
     """
 
     def __init__(self, database: Database, *, admin_key_file: Path, direct: PostgresUrl | None = None) -> None:
@@ -48,7 +48,7 @@ class BootActor(Actor):
         self.context.stop()
 
     async def _prepare_database(self) -> list[str]:
-        """Bring the schema up to date and write once; the migrations that were applied."""
+        """Bring the schema up to date and write once. Return the migrations that were applied."""
         deadline = trio.current_time() + WAIT_FOR_POSTGRES_S
         while True:
             try:
@@ -63,7 +63,7 @@ class BootActor(Actor):
             await trio.sleep(RETRY_S)
 
     async def _check_way(self) -> None:
-        """Say whether a pooler is in between, and refuse a way past it that leads elsewhere."""
+        """Log whether a pooler is in between. Raise StorageRefused when the way past it leads to another database."""
         if self._database.statistics().is_pooled:
             self._log.info("postgres_through_pooler", hint="statements are not prepared and take more round trips")
         if self._direct is None:
@@ -76,7 +76,7 @@ class BootActor(Actor):
             self._log.warning("direct_database_away", reason=str(error))
 
     async def _require_master_key(self) -> None:
-        """Better no daemon than one that can read no company. Single companies that it cannot read are those companies' trouble."""
+        """Raise MasterKeyError when no company can be read. When only some cannot, log them and start."""
         for kek_id, companies in (await require_master_key(self._database)).items():
             self._log.error("master_key_missing", kek_id=kek_id, companies=companies)
         masters = self._database.vault.master_keys
@@ -90,18 +90,18 @@ class BootActor(Actor):
                 )
 
     async def _ensure_admin_key(self) -> None:
-        """An admin key is made when there is none yet; its text is only ever in the file."""
+        """Make an admin key if there is none. Its text is stored only in the file."""
         if any(key.is_admin and key.revoked_at is None for key in await api_keys.list_all(self._database)):
             return
         key = api_keys.generate()
-        # First where it can be read: a key whose text could not be written is one that nobody has.
+        # The file first: if it cannot be written, no key is stored whose text is lost.
         write_private(self._admin_key_file, key.secret + "\n")
         await self._database.write(api_keys.store, key, "first admin key", None)
         self._log.info("admin_key_written", file=str(self._admin_key_file))
 
 
 def write_private(path: Path, text: str) -> None:
-    """Write ``text`` to ``path`` with mode 0600 from the first byte, replacing what was there at once."""
+    """Write ``text`` to ``path`` with mode 0600 from the first byte, atomically replacing an earlier file."""
     new = path.with_suffix(".new")
     new.unlink(missing_ok=True)
     descriptor = os.open(new, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)

@@ -1,4 +1,4 @@
-"""`wasup run`: what surrounds the tree. State directory and its lock, the database pool, signals, the exit status."""
+"""`wasup run`: what surrounds the tree: the runtime directory, the database pool, signals, the exit status."""
 
 from __future__ import annotations
 
@@ -55,14 +55,14 @@ MACHINE_ID = Path("/etc/machine-id")
 
 @final
 class EngineCheck:
-    """Loads, beside the start, what an engine process loads: a daemon that could connect no company is not ready, and does not say so."""
+    """Loads, during the start, what an engine process loads: a daemon that could connect no company must not report that it is ready."""
 
     def __init__(self) -> None:
         self._done = trio.Event()
         self._unusable: EngineUnusable | None = None
 
     async def run(self) -> None:
-        """Look once."""
+        """Check once."""
         try:
             await trio.to_thread.run_sync(check_engine, environment_for_children(os.environ), abandon_on_cancel=True)
         except EngineUnusable as error:
@@ -70,7 +70,7 @@ class EngineCheck:
         self._done.set()
 
     async def result(self) -> EngineUnusable | None:
-        """What was found: None when engine processes can start."""
+        """Return why engine processes cannot start, None when they can; wait for the check to end."""
         await self._done.wait()
         return self._unusable
 
@@ -78,7 +78,7 @@ class EngineCheck:
 @final
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Process:
-    """What is the process's and not the tree's."""
+    """What belongs to the process and not to the tree."""
 
     signals: Signals
     outputs: Outputs
@@ -87,7 +87,7 @@ class Process:
 
 
 async def serve(settings: Settings, process: Process) -> int:
-    """Run the daemon until it is told to stop (0) or cannot go on (1). The caller holds the state directory (config.state)."""
+    """Run the daemon; return 0 after a signal to stop, 1 when it cannot go on. The caller holds the state directory (config.state)."""
     log = structlog.get_logger("wasup")
     with _runtime_dir(settings.state_dir) as runtime_dir:
         settings.devices_dir.mkdir(mode=0o700, exist_ok=True)
@@ -147,7 +147,7 @@ def _not_started(error: Exception, outputs: Outputs, log: structlog.BoundLogger)
 
 
 async def _run_tree(parts: Parts, process: Process, log: structlog.BoundLogger) -> int:
-    # Entered before it is up: it can be stopped while it waits for a database that is away.
+    # Entered before the tree is up, so that it can be stopped while it waits for a database that is away.
     async with open_system(build_tree(parts), wait_started=False) as system:
         with ending_within(parts.settings.stop_timeout_s):
             reason = await _attend(system, parts, process, log)
@@ -156,7 +156,7 @@ async def _run_tree(parts: Parts, process: Process, log: structlog.BoundLogger) 
 
 
 async def _attend(system: System, parts: Parts, process: Process, log: structlog.BoundLogger) -> ExitReason:
-    """What goes on beside the tree while it runs; why it ended. Raises StartFailed, and EngineUnusable."""
+    """Run what goes on beside the tree until it ends, and return why it did. Raises StartFailed and EngineUnusable."""
     manager = parts.manager
     async with trio.open_nursery() as nursery:
         observer = LifecycleObserver(
@@ -179,7 +179,7 @@ async def _attend(system: System, parts: Parts, process: Process, log: structlog
         failure = await _come_up(system, parts, process.outputs, stopper, engine, log)
         if failure is None:
             nursery.start_soon(reloader.run)
-        # Not before: a start makes the routes and loads what is needed once, and holds up nobody who is served.
+        # Only once started: a start makes the routes and loads libraries, which takes long but delays no request.
         with frozen(), log_blocking(parts.settings.log.blocked_after_s):
             reason = await system.wait_terminated()
         nursery.cancel_scope.cancel()
@@ -191,7 +191,7 @@ async def _attend(system: System, parts: Parts, process: Process, log: structlog
 async def _come_up(
     system: System, parts: Parts, outputs: Outputs, stopper: Stopper, engine: EngineCheck, log: structlog.BoundLogger
 ) -> StartFailed | EngineUnusable | None:
-    """Wait for the tree and announce it; why there is none to announce, which may be that it was stopped meanwhile."""
+    """Wait for the tree and announce it. Return why it could not start or be used, which may be that it was stopped meanwhile."""
     try:
         await system.wait_started()
     except StartFailed as error:
@@ -213,7 +213,7 @@ def _leave(outputs: Outputs) -> NoReturn:
 
 
 async def _announce(system: System, parts: Parts, outputs: Outputs, log: structlog.BoundLogger) -> None:
-    """Say where the daemon is: to the log, the command line (daemon.json), the service manager, to who started it by hand."""
+    """Announce where the daemon is: in the log, to the command line (daemon.json), the service manager, and on standard error."""
     settings = parts.settings
     host, port = await system.ref("/http").ask(GetHttpAddress())
     scheme = "https" if settings.http.tls_certificate_file else "http"
@@ -229,7 +229,7 @@ async def _announce(system: System, parts: Parts, outputs: Outputs, log: structl
 
 @contextmanager
 def _runtime_dir(state_dir: Path) -> Generator[Path, None, None]:
-    """A private directory with a short path for the engines' sockets: in the state directory, or in the temporary one."""
+    """Yield a private directory with a short path for the engines' sockets: in the state directory, or in the temporary one."""
     wanted = state_dir / "run"
     if len(os.fsencode(wanted)) <= SOCKET_DIR_MOST_BYTES:
         shutil.rmtree(wanted, ignore_errors=True)  # ours alone: we hold the lock
@@ -244,13 +244,13 @@ def _runtime_dir(state_dir: Path) -> Generator[Path, None, None]:
 
 
 def _seen_from(state_dir: Path, path: Path) -> str:
-    """Relative to the state directory where it lies in it, which another container may see at another place."""
+    """Return the path relative to the state directory if it lies there: another container may see that directory at another place."""
     return str(path.relative_to(state_dir) if path.is_relative_to(state_dir) else path)
 
 
 def _installation(state_dir: Path) -> str:
-    """Names this state directory on this machine. The lock makes it one daemon's at a time, so that its next boot may take over the
-    leases of its last one at once; a copy of the directory on another machine is another installation."""
+    """Return the name of this state directory on this machine. Its lock admits one daemon at a time, so the next boot may take over the
+    leases of the last one at once. A copy of the directory on another machine is another installation."""
     file = state_dir / "installation"
     if not file.exists():
         write_private(file, uuid.uuid4().hex + "\n")
@@ -259,5 +259,5 @@ def _installation(state_dir: Path) -> str:
 
 
 def _host() -> str:
-    """The machine's name for people who read who owns a company; two daemons may have the same."""
+    """Return the machine's name, which tells people who owns a company. Two daemons may have the same."""
     return re.sub(r"[^A-Za-z0-9.-]", "", os.uname().nodename)[:63] or "unnamed"

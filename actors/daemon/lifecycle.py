@@ -1,4 +1,4 @@
-"""What the supervisors do to actors: logged, and told to those who follow a company."""
+"""Logs what supervisors do to actors, and publishes what concerns a company."""
 
 from __future__ import annotations
 
@@ -18,14 +18,14 @@ QUIET = frozenset({"started", "stopped", "terminated"})
 
 @final
 class LifecycleObserver:
-    """Call it with each LifecycleEvent. A company's restart is its `restarted` event; one that was given up is `failed`."""
+    """Call it with each LifecycleEvent. A company's restart becomes a `restarted` event, one that was given up a `status` of `failed`."""
 
     def __init__(self, *, events: ActorRef, directory: ActorRef, metrics: Metrics) -> None:
         self._metrics = metrics
         self._events = events
         self._directory = directory
         self._why: dict[str, str] = {}
-        """Why each company that is being restarted is."""
+        """For each company that is being restarted, why."""
         self._log = structlog.get_logger("wasup.supervisor")
 
     def __call__(self, event: LifecycleEvent) -> None:
@@ -38,7 +38,7 @@ class LifecycleObserver:
         company_id = event.path.removeprefix(COMPANIES)
         if company_id == event.path or "/" in company_id:
             return
-        if event.kind == "crashed":  # it cannot tell any more; what it says next begins with `stopped`
+        if event.kind == "crashed":  # it cannot say so itself; its next transition is from `stopped`
             self._set(company_id, CompanyState.STOPPED)
         elif event.kind == "restarting":
             self._why[company_id] = str(event.reason)
@@ -49,11 +49,11 @@ class LifecycleObserver:
             self._why.pop(company_id, None)
             self._publish(company_id, "status", status="failed", previous=None, reason=str(event.reason))
             self._set(company_id, CompanyState.FAILED)
-        else:  # begun anew, or ended for good: no restart is under way
+        else:  # started again, or ended for good: no restart is under way
             self._why.pop(company_id, None)
 
     def _set(self, company_id: str, state: CompanyState) -> None:
-        """What a company that is gone cannot say itself."""
+        """Report the state of a company whose actor has ended and cannot report it."""
         self._metrics.status_changed(company_id, state)
         self._tell(self._directory, StatusChanged(company_id, state, connected=False))
 
@@ -65,4 +65,4 @@ class LifecycleObserver:
         try:
             ref.tell(message)
         except SupervisorError:
-            return  # full or stopping: an observer must never hurt what it observes
+            return  # full or stopping: an observer must never disturb what it observes

@@ -15,5 +15,5 @@ class LiveSettings:
         self.now = settings
 
     def proxy_for(self, company_id: str) -> str | None:
-        """As `Settings.proxy_for`, of the present settings."""
+        """Return what `Settings.proxy_for` of the present settings returns."""
         return self.now.proxy_for(company_id)

@@ -1,4 +1,4 @@
-"""Whether the tree as a whole is well, from a snapshot: what the watchdog of the service manager depends on."""
+"""Decides from a snapshot whether the tree as a whole is well. The service manager's watchdog depends on it."""
 
 from __future__ import annotations
 
@@ -8,14 +8,14 @@ from typing import Final
 from supervisor import ActorSnapshot
 
 DOWN_FOR_S: Final = 60.0
-"""A part of the daemon that is not up this long after it was, or should have been, does not come up by itself."""
+"""After this long without being up, a part of the daemon is taken not to come up by itself."""
 
 
 def why_unwell(root: ActorSnapshot, now: float) -> str | None:
-    """The first reason why only a restart of the whole daemon can help; None when it is well.
+    """Return the first reason why only a restart of the whole daemon can help; None when it is well.
 
-    That is an infrastructure actor that cannot be stopped (``is_stuck``), was given up, or is not up for `DOWN_FOR_S`. Postgres
-    or WhatsApp being away is none, nor is anything about single companies: those have states and deadlines of their own.
+    The reasons are an infrastructure actor that cannot be stopped (``is_stuck``), was given up, or is not up for `DOWN_FOR_S`. Postgres or
+    WhatsApp being away is no reason, nor is anything about single companies: those have states and deadlines of their own.
 
     ``now``: `System.unix_now`, which does not jump when the wall clock does.
     """

@@ -1,4 +1,4 @@
-"""The three shapes of a count: by label with a bound on the labels, distribution, and a sample taken from somebody else."""
+"""The three types of metric: a counter with a bound on its labels, a distribution, and a sample that its owner computes."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from typing import Literal, final
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, HistogramMetricFamily
 
 MAX_LABEL_SETS = 512
-"""Different label values kept for one family; further ones are counted under ``other``."""
+"""Combinations of label values kept for one family; further ones are counted under ``other``."""
 
 SECONDS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0)
 SIZES = (1.0, 2.0, 5.0, 10.0, 20.0, 50.0, 100.0, 200.0, 500.0, 1000.0)
@@ -29,7 +29,7 @@ class Sample:
 
 @final
 class LabelledCount:
-    """A counter with labels that cannot grow without end."""
+    """A counter with labels, of at most `MAX_LABEL_SETS` combinations."""
 
     def __init__(self, name: str, text: str, labels: Sequence[str]) -> None:
         self.name = name
@@ -39,16 +39,16 @@ class LabelledCount:
 
     @property
     def total(self) -> int:
-        """Sum over all labels."""
+        """The sum over all labels."""
         return sum(self.values.values())
 
     def add(self, *values: str, by: int = 1) -> None:
-        """Count ``by`` more for these label values."""
+        """Add ``by`` to the count for these label values."""
         key = values if values in self.values or len(self.values) < MAX_LABEL_SETS else ("other",) * len(self.labels)
         self.values[key] = self.values.get(key, 0) + by
 
     def family(self) -> CounterMetricFamily:
-        """The values for one exposition."""
+        """Return the values for one exposition."""
         family = CounterMetricFamily(self.name, self.text, labels=self.labels)
         for values, count in self.values.items():
             family.add_metric(values, count)
@@ -72,7 +72,7 @@ class Distribution:
         self.sum += value
 
     def family(self) -> HistogramMetricFamily:
-        """The buckets for one exposition, cumulative as Prometheus wants them."""
+        """Return the buckets for one exposition, cumulative as Prometheus wants them."""
         return HistogramMetricFamily(self.name, self.text, buckets=list(self._cumulative()), sum_value=self.sum)
 
     def _cumulative(self) -> Iterator[tuple[str, float]]:

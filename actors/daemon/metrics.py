@@ -1,7 +1,7 @@
-"""What the daemon counts. One `Metrics` belongs to one daemon; actors call its methods, HTTP shows it.
+"""What the daemon counts. Each daemon has one `Metrics`; actors call its methods, and HTTP serves it.
 
-Counting is a plain addition on the loop's thread: it never waits and never fails. What others own (the actor tree, the database
-pool, engine processes) is not copied here but asked for at each scrape, through a source.
+Counting is a plain addition on the loop's thread: it never waits and never fails. Figures of other parts (the actor tree, the database
+pool, engine processes) are not copied here but asked for at each scrape, through a source.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ from actors.messages import Answer, CompanyState, Counted
 
 Source = Callable[[], Iterable[Sample]]
 Remarks = Callable[[], Mapping[str, str]]
-"""What actors that run have to say of their work, like ``suspended``, by their paths."""
+"""Remarks of running actors on their work, like ``suspended``, by path."""
 
 VERSION: Final = metadata.version("wasup")
 RATE_LIMIT_BACKENDS: Final = ("memory", "redis")
@@ -62,7 +62,7 @@ class Totals(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
 
 
 class EngineFigures(Answer, frozen=True, kw_only=True):
-    """What an engine process last said of itself."""
+    """What an engine process last reported of itself."""
 
     engine: str
     """Its name in the tree, like ``engine-0``."""
@@ -96,9 +96,9 @@ class Metrics(Collector):
         self.started_at = time.time()
         """Unix seconds."""
         self.rate_limit_backend = "memory"
-        """Where sends are counted for the rate limit now: one of `RATE_LIMIT_BACKENDS`."""
+        """Where the rate limit is counted now: one of `RATE_LIMIT_BACKENDS`."""
         self.rate_limit = (0, 0.0)
-        """Messages a company may send, and within how many seconds."""
+        """How many messages a company may send, within how many seconds."""
         self._all = CompanyCounts()
         self._companies: dict[str, CompanyCounts] = {}
         self._states: dict[str, CompanyState] = {}
@@ -130,7 +130,7 @@ class Metrics(Collector):
         registry.register(self)
 
     def _begin_at_zero(self) -> None:
-        """Prometheus cannot see a counter grow that was not there before its first count: `increase` would stay 0."""
+        """Expose counters at 0 from the start: Prometheus' `increase` does not see the first count of a counter that was not there."""
         for count, labels in (
             (self._leases_lost, ("elsewhere", "expired")),
             (self._rate_limited, RATE_LIMIT_BACKENDS),
@@ -173,12 +173,12 @@ class Metrics(Collector):
         self._of(company_id).reconnect_attempts += 1
 
     def reconnect_failed(self, company_id: str) -> None:
-        """Such an attempt did not succeed."""
+        """An attempt to connect again did not succeed."""
         self._all.failed_reconnects += 1
         self._of(company_id).failed_reconnects += 1
 
     def error(self, code: str, company_id: str | None = None) -> None:
-        """Something went wrong; ``code`` is a stable word from a fixed set, never text from outside."""
+        """An error occurred; ``code`` is a stable word from a fixed set, never text from outside."""
         self._errors.add(code)
         last = LastError(code=code, company_id=company_id, timestamp=time.time())
         for counts in (self._all,) if company_id is None else (self._all, self._of(company_id)):
@@ -192,77 +192,77 @@ class Metrics(Collector):
         self._states[company_id] = status
 
     def company_forgotten(self, company_id: str) -> None:
-        """The company is no more; its counters go with it, the totals stay."""
+        """The company was removed. Its counters go with it, the totals stay."""
         self._states.pop(company_id, None)
         self._companies.pop(company_id, None)
 
     def committed(self, seconds: float, keys: int) -> None:
-        """A group commit of auth state went through."""
+        """A group commit of auth state succeeded."""
         self._commit_s.observe(seconds)
         self._commit_keys.observe(keys)
 
     def engine_reported(self, figures: EngineFigures) -> None:
-        """An engine process said how it is."""
+        """An engine process reported its figures."""
         self._engines[figures.engine] = figures
 
     def engine_gone(self, engine: str) -> None:
-        """That process is no more."""
+        """That process has ended."""
         self._engines.pop(engine, None)
 
     def events_dropped(self, count: int) -> None:
-        """So many events were not stored: too many waited."""
+        """``count`` events were not stored, because too many waited."""
         self._events_dropped.add(by=count)
 
     def leases_lost(self, why: str, count: int) -> None:
-        """So many leases were lost: `elsewhere` another daemon took them, `expired` they could not be renewed."""
+        """``count`` leases were lost. ``why``: `elsewhere`, another daemon took them; `expired`, they could not be renewed."""
         self._leases_lost.add(why, by=count)
 
     def engine_lines_lost(self, lines: int) -> None:
-        """An engine process could not print so many lines of its log, which the daemon did not read in time."""
+        """An engine process lost ``lines`` lines of its log, because the daemon did not read them in time."""
         self._engine_lines_lost.add(by=lines)
 
     def state_of(self, company_id: str) -> CompanyState | None:
-        """The state that the company entered last; None where it is not known here."""
+        """Return the state that the company entered last; None for a company that is not known here."""
         return self._states.get(company_id)
 
     def rate_limit_is(self, limit: int, window_s: float) -> None:
-        """How much a company may send from now on."""
+        """From now on a company may send ``limit`` messages within ``window_s`` seconds."""
         self.rate_limit = (limit, window_s)
 
     def rate_limited(self, of: Counted) -> None:
-        """A send, a look-up or an order was refused by its limit."""
+        """A limit refused a send, a look-up or an order."""
         counts = {"messages": self._rate_limited, "lookups": self._lookups_limited}
         counts.get(of, self._orders_limited).add(self.rate_limit_backend)
 
     def rate_limit_fell_back(self) -> None:
-        """Redis went away: from now on memory counts."""
+        """Redis went away: from now on the rate limit is counted in memory."""
         self._fell_back.add()
 
     def webhook_tried(self, seconds: float, reason: str | None) -> None:
-        """An attempt to deliver an event took so long and failed for ``reason``, a stable word, or not at all (None)."""
+        """An attempt to deliver an event took ``seconds``. ``reason``: why it failed, a stable word; None for a success."""
         self._delivery_s.observe(seconds)
         self._deliveries.add("delivered" if reason is None else "failed")
         if reason is not None:
             self._delivery_failures.add(reason)
 
     def webhook_gave_up(self) -> None:
-        """An event was put among the dead letters."""
+        """An event became a dead letter."""
         self._dead_letters.add()
 
     # --- what HTTP reports --------------------------------------------------------------------------------------------
 
     def request_answered(self, method: str, route: str, status: int, seconds: float) -> None:
-        """``route`` is the template from the route table, never the path as sent."""
+        """A request was answered. ``route`` is the template from the route table, never the path as sent."""
         self._requests.add(method, route, str(status))
         self._request_s.observe(seconds)
 
     def connection_counted(self, outcome: str) -> None:
-        """``outcome``: `accepted`, `refused` (limit reached), `cut` (too slow or past the drain deadline), `evicted` (idle, and its
-        place was needed), `crashed`."""
+        """Count a connection by ``outcome``: `accepted`, `refused` (limit reached), `cut` (too slow or past the drain deadline), `evicted`
+        (idle, and its place was needed), `crashed`."""
         self._connections.add(outcome)
 
     def subscriber_dropped(self, reason: str) -> None:
-        """We closed a live event stream for this reason."""
+        """The daemon closed a live event stream for this reason."""
         self._dropped.add(reason)
 
     def auth_failed(self, reason: str) -> None:
@@ -272,25 +272,25 @@ class Metrics(Collector):
     # --- reading ------------------------------------------------------------------------------------------------------
 
     def set_source(self, name: str, source: Source) -> None:
-        """Ask ``source`` for samples at each scrape, in the place of an earlier one of that name. It must not wait or fail."""
+        """Ask ``source`` for samples at each scrape. It replaces an earlier source of that name, and must not wait or fail."""
         self._sources[name] = source
 
     def set_remarks(self, name: str, remarks: Remarks) -> None:
-        """Ask ``remarks`` whenever the tree is shown, in the place of an earlier one of that name. It must not wait or fail."""
+        """Ask ``remarks`` whenever the tree is shown. It replaces an earlier one of that name, and must not wait or fail."""
         self._remarks[name] = remarks
 
     @property
     def remarks(self) -> dict[str, str]:
-        """All remarks, by path."""
+        """Return all remarks, by path."""
         return {path: word for source in self._remarks.values() for path, word in source().items()}
 
     @property
     def engines(self) -> tuple[EngineFigures, ...]:
-        """The engine processes that run, by name."""
+        """Return the figures of the engine processes that run, by name."""
         return tuple(self._engines[name] for name in sorted(self._engines))
 
     def totals(self, only: Collection[str] | None = None) -> Totals:
-        """The JSON metrics, of all companies or of ``only`` these (a key's)."""
+        """Return the JSON metrics, of all companies or of ``only`` these (those of a key)."""
         counts = self._all if only is None else _sum(self._companies[c] for c in only if c in self._companies)
         states = [state for company_id, state in self._states.items() if only is None or company_id in only]
         connected = sum(state is CompanyState.CONNECTED for state in states)
@@ -308,15 +308,15 @@ class Metrics(Collector):
         )
 
     def exposition(self) -> bytes:
-        """Everything in Prometheus' text format 0.0.4."""
+        """Return everything in Prometheus' text format 0.0.4."""
         return generate_latest(self._registry)
 
     def describe(self) -> list[Metric]:
-        """Nothing: spares the registry a first collection before sources exist."""
+        """Return nothing, so that the registry does not collect before sources exist."""
         return []
 
     def collect(self) -> Iterator[Metric]:
-        """What the registry asks for at each scrape."""
+        """Yield all metrics. The registry calls this at each scrape."""
         yield from self._session_families()
         yield from self._message_families()
         counts = (
@@ -368,7 +368,7 @@ class Metrics(Collector):
 
     def _session_families(self) -> Iterator[Metric]:
         totals = self.totals()
-        # Older dashboards read these under names that a gauge would not normally have; the names are fixed (docs/HANDBOOK.md).
+        # Dashboards depend on these names, though unusual for gauges; the names are fixed (docs/HANDBOOK.md).
         yield GaugeMetricFamily(
             "whatsapp_sessions_total", "Companies known now: a gauge, despite its name", value=totals.total_sessions
         )

@@ -1,4 +1,4 @@
-"""What the service manager is told: systemd's notification protocol (sd_notify), datagrams to ``$NOTIFY_SOCKET``."""
+"""Reports to the service manager by systemd's notification protocol (sd_notify): datagrams to ``$NOTIFY_SOCKET``."""
 
 from __future__ import annotations
 
@@ -13,23 +13,23 @@ STATUS_MOST_CHARS: Final = 200
 
 @final
 class ServiceManager:
-    """Tells systemd how the daemon is. Where nobody listens every call does nothing; none ever blocks or raises."""
+    """Tells systemd how the daemon is. Without a service manager every call does nothing. No call blocks or raises."""
 
     def __init__(self, address: str | None = None, *, watchdog_s: float | None = None) -> None:
         self._address = address
         self.watchdog_s = watchdog_s
-        """Seconds within which `alive` has to be called again and again, or the daemon is ended; None: no watchdog."""
+        """Longest time in seconds between two calls of `alive`, after which systemd ends the daemon; None: no watchdog."""
 
     @classmethod
     def of_environment(cls, environment: Mapping[str, str], pid: int) -> ServiceManager:
-        """As systemd set the variables; the watchdog only when it is meant for this process."""
+        """Make one from the variables that systemd set; with a watchdog only when that is meant for this process."""
         watchdog_us = environment.get("WATCHDOG_USEC", "")
         is_ours = environment.get("WATCHDOG_PID", str(pid)) == str(pid)
         watchdog_s = int(watchdog_us) / 1e6 if watchdog_us.isdecimal() and is_ours else 0.0
         return cls(environment.get("NOTIFY_SOCKET"), watchdog_s=watchdog_s or None)
 
     def ready(self, status: str) -> None:
-        """The start, or a reload, is through."""
+        """The start, or a reload, is done."""
         self._send("READY=1", _status(status))
 
     def reloading(self) -> None:
@@ -45,7 +45,7 @@ class ServiceManager:
         self._send("WATCHDOG=1")
 
     def status(self, text: str) -> None:
-        """What `systemctl status` shows."""
+        """Set the text that `systemctl status` shows."""
         self._send(_status(text))
 
     def _send(self, *lines: str) -> None:

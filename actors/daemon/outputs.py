@@ -1,4 +1,4 @@
-"""The daemon's standard output (its log) and standard error (a few lines for who started it by hand): neither ever holds it up."""
+"""The daemon's standard output (its log) and standard error (a few lines for people): neither ever makes the daemon wait."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from config.sections import LogSettings
 from config.settings import LogLevel
 
 CLOSE_WITHIN_S: Final = 1.0
-"""What a reader may take at the end for what still waits; an output that takes nothing costs this much."""
+"""How long the end waits for a reader to take what is not written yet."""
 
 _OUTPUT: Final = 1
 _ERROR: Final = 2
@@ -22,7 +22,7 @@ _ERROR_BYTES: Final = 65_536
 
 @final
 class Outputs:
-    """One for a process, which owns the two descriptors until `close`."""
+    """Owns the two descriptors until `close`. A process has one."""
 
     def __init__(self, limits: LogSettings) -> None:
         self._log = LineQueue(_OUTPUT, max_bytes=limits.queue_bytes, describe_loss=describe_loss)
@@ -35,7 +35,7 @@ class Outputs:
         logging.configure(level, limits, self._log)
 
     def tell(self, text: str) -> None:
-        """Say something to who started the daemon by hand."""
+        """Print a text to standard error, for the person who started the daemon by hand."""
         for line in text.splitlines():
             self._error.put(line.encode(errors="replace"))
 
@@ -46,6 +46,6 @@ class Outputs:
         yield Sample("wasup_log_waiting_bytes", "Bytes of log lines that wait to be written", self._log.waiting_bytes)
 
     def close(self) -> None:
-        """Write what waits, as far as it is taken within `CLOSE_WITHIN_S`."""
+        """Write what is not written yet, as far as readers take it within `CLOSE_WITHIN_S`."""
         for queue in (self._log, self._error):
             queue.close(within_s=CLOSE_WITHIN_S)

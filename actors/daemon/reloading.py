@@ -1,4 +1,4 @@
-"""SIGHUP: the settings are read again; what can change while the daemon runs does, the rest is named."""
+"""SIGHUP: read the settings again, apply those that can change while the daemon runs, and name the others."""
 
 from __future__ import annotations
 
@@ -38,14 +38,14 @@ RELOADABLE: Final = frozenset(
         "proxies",
     }
 )
-"""Settings that a reload applies. Proxies count from a company's next connection on. The contents of key and certificate files are
-read again by every reload."""
+"""Settings that a reload applies. Proxies apply from a company's next connection on. Every reload also reads the key and certificate files
+again."""
 
 
 @final
 @dataclass(frozen=True, slots=True)
 class Difference:
-    """Names of settings that differ, dotted as in docs/settings.md."""
+    """The names of settings that differ, dotted as in docs/settings.md."""
 
     reloadable: tuple[str, ...]
     fixed: tuple[str, ...]
@@ -53,7 +53,7 @@ class Difference:
 
 
 def difference(old: Settings, new: Settings) -> Difference:
-    """What differs between two readings of the settings."""
+    """Return what differs between two readings of the settings."""
     before, after = _flat(old), _flat(new)
     changed = sorted(name for name in before.keys() | after.keys() if before.get(name) != after.get(name))
     return Difference(
@@ -63,7 +63,7 @@ def difference(old: Settings, new: Settings) -> Difference:
 
 
 def with_reloadable(old: Settings, new: Settings) -> Settings:
-    """``old`` with what a reload may change taken from ``new``."""
+    """Return ``old`` with the settings that a reload applies taken from ``new``."""
     return msgspec.structs.replace(
         old,
         log_level=new.log_level,
@@ -123,14 +123,14 @@ class Reloader:
         self._log = structlog.get_logger("wasup.reload")
 
     async def run(self) -> None:
-        """Until it is cancelled."""
+        """Reload at every SIGHUP, until cancelled."""
         with self._signals.receive(signal.SIGHUP) as signals:
             async for _ in signals:
                 self._manager.reloading()
                 self._manager.ready(self.reload())
 
     def reload(self) -> str:
-        """Read and apply; says in a sentence what came of it."""
+        """Read and apply the settings; return one sentence about the result."""
         try:
             new = self._read(config_file=self._config_file)
         except SettingsError as error:

@@ -1,4 +1,4 @@
-"""Signals from the first line of `main` on: none is lost between there and the code that obeys it, also as process 1 of a container."""
+"""Signals from the first line of `main` on: none is lost before the code that obeys it runs, even as process 1 of a container."""
 
 from __future__ import annotations
 
@@ -16,9 +16,9 @@ OBEYED: Final = (*STOPPING, signal.SIGHUP)
 
 @final
 class Signals:
-    """What a daemon was signalled. From `note` on a signal is remembered until `receive` hands it on; only before `begin`, while there
-    is nothing to put in order, does SIGTERM or SIGINT end the process at once, with 0. The kernel drops a signal for process 1 that has no
-    handler: so handlers come before anything else.
+    """The signals that the daemon got. From `note` on, a signal is remembered until `receive` hands it on. Before `begin` there is nothing
+    to clean up, so SIGTERM or SIGINT ends the process at once, with 0. The kernel drops signals for process 1 that have no handler, so
+    handlers come before anything else.
     """
 
     def __init__(self) -> None:
@@ -26,18 +26,18 @@ class Signals:
         self._has_begun = False
 
     def note(self) -> None:
-        """Take SIGTERM, SIGINT and SIGHUP over, to the end of the process. On the main thread."""
+        """Install handlers for SIGTERM, SIGINT and SIGHUP until the end of the process. On the main thread."""
         for number in OBEYED:
             signal.signal(number, self._note)
 
     def begin(self) -> None:
-        """What follows has to be put in order before the process ends."""
+        """From now on the process has to clean up before it ends."""
         self._has_begun = True
 
     @contextmanager
     def receive(self, *numbers: signal.Signals) -> Generator[AsyncIterator[int]]:
-        """These signals as they come, those remembered first. Within trio, on the main thread."""
-        import trio  # not before: `main` notes signals before anything large is loaded
+        """Yield these signals as they come, remembered ones first. Within trio, on the main thread."""
+        import trio  # imported here: `main` notes signals before anything large is loaded
 
         with trio.open_signal_receiver(*numbers) as received:
             due = [number for number in self._noted if number in numbers]
@@ -55,12 +55,12 @@ class Signals:
 
 @final
 class Terminated(BaseException):
-    """A command was ended by SIGTERM, in order."""
+    """SIGTERM ended a command, which has cleaned up."""
 
 
 @contextmanager
 def terminating_in_order() -> Generator[None]:
-    """Have SIGTERM end the block as Ctrl-C does, cleaning up on its way, and raise `Terminated` then instead of KeyboardInterrupt."""
+    """Have SIGTERM end the block as Ctrl-C does, with its clean-up, and then raise `Terminated` instead of KeyboardInterrupt."""
     is_terminated = False
 
     def interrupt(_number: int, _frame: FrameType | None) -> None:

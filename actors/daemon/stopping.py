@@ -1,4 +1,4 @@
-"""The end of the daemon: in order, within a time limit, and with a list of what had to be cut."""
+"""Stops the daemon in order, within a time limit, and lists what did not stop in time."""
 
 from __future__ import annotations
 
@@ -34,12 +34,12 @@ class Stopper:
         self._manager = manager
         self._log = structlog.get_logger("wasup")
         self.has_begun = False
-        """Whether it was told to stop the tree."""
+        """Whether a signal to stop the tree has come."""
         self.cut: tuple[str, ...] = ()
-        """Paths of what was still up when the time was over: it ends with the process, and the process is to end now."""
+        """Paths of the actors that were still up when the time was over. They end with the process, which is to end now."""
 
     async def run(self, leave: Callable[[], object]) -> None:
-        """Wait for a signal and stop. What is not down in time is listed in `cut`, and ``leave`` called."""
+        """Wait for a signal and stop the tree. If anything is not down in time, list it in `cut` and call ``leave``."""
         with self._signals.receive(*STOPPING) as signals:
             number = await _next(signals)
             self.has_begun = True
@@ -47,7 +47,7 @@ class Stopper:
             self._manager.stopping("stopping")
             async with trio.open_nursery() as nursery:
                 nursery.start_soon(self._cut_on_signal, signals, nursery.cancel_scope)
-                gc.freeze()  # what ends is freed without the collector, which would look through all of it meanwhile
+                gc.freeze()  # reference counts free what ends; the collector would only traverse it all meanwhile
                 with trio.move_on_after(self._within_s):
                     await self._system.stop()
                 nursery.cancel_scope.cancel()
@@ -66,9 +66,9 @@ class Stopper:
 
 @contextmanager
 def ending_within(seconds: float) -> Generator[None]:
-    """However the block ends, the process ends at most so much later (`end_at_latest`); the log says what went wrong in it.
+    """Have the process end at most ``seconds`` after the block, however that ends (`end_at_latest`). Log an error that ended the block.
 
-    For what surrounds the block and may hang then: without memory trio's own tasks fail, it cancels everything, and actors, which stop in
+    For code around the block that may hang: without memory trio's own tasks fail, so it cancels everything, and actors, which stop in
     order, wait in vain for answers from the thread that talks to Postgres (tests/chaos/test_memory.py).
     """
     try:
@@ -82,12 +82,12 @@ def ending_within(seconds: float) -> Generator[None]:
 
 
 def end_at_latest(seconds: float) -> None:
-    """The kernel ends the process then: that takes neither memory nor a loop that still turns. Engines and the embedded Postgres end with
-    it, as with `leave_at_once`."""
+    """Have the kernel end the process after ``seconds``, which needs neither memory nor a running event loop. Engines and the embedded
+    Postgres end with it, as with `leave_at_once`."""
     signal.signal(signal.SIGALRM, signal.SIG_DFL)
     signal.setitimer(signal.ITIMER_REAL, seconds)
     if os.getpid() == 1:
-        # The kernel spares process 1 of a container such signals: a thread of C, which needs no loop either, has to end it.
+        # The kernel does not end process 1 of a container by such a signal: a C thread, which needs no loop either, has to end it.
         faulthandler.dump_traceback_later(seconds, exit=True, file=os.open(os.devnull, os.O_WRONLY | os.O_CLOEXEC))
 
 
@@ -98,13 +98,13 @@ async def _next(signals: AsyncIterator[int]) -> int:
 
 
 def leave_at_once() -> NoReturn:
-    """End the process without waiting for anything: what does not end by itself is in it. Engines and the embedded Postgres end
-    with it: the kernel tells them (tests/acceptance/test_service.py)."""
+    """End the process without waiting for what does not end by itself in it. Engines and the embedded Postgres end with it: the kernel
+    signals them (tests/acceptance/test_service.py)."""
     os._exit(1)
 
 
 def still_up(node: ActorSnapshot) -> Iterator[str]:
-    """Paths of actors that have not ended, deepest last; supervisors only by what is below them."""
+    """Yield the paths of actors that have not ended, deepest last. A supervisor is left out, but not what is below it."""
     if node.kind == "actor" and (node.is_stuck or node.state in UP):
         yield node.path
     for child in node.children:
