@@ -1,4 +1,4 @@
-"""The health actor: a real round trip per connected company every 30 s, and whether the daemon itself is well."""
+"""The health actor: makes a real round trip for each connected company every 30 s, and checks the daemon itself."""
 
 from __future__ import annotations
 
@@ -21,11 +21,11 @@ from supervisor.errors import SupervisorError
 
 PAGE = 500
 WATCHDOG_SHARE = 3.0
-"""The service manager's watchdog is fed this often in the time it allows: two may be late."""
+"""The service manager's watchdog is fed this many times in the time that it allows, so two may be late."""
 ASK_S = 15.0
 STORAGE_ASK_S = 2.0
 SPREAD = 0.9
-"""The part of the interval over which its checks are begun, so that a thousand round trips are no load that comes and goes."""
+"""The share of the interval over which checks are begun, so that a thousand round trips make a steady load."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,7 +42,7 @@ class _Checked:
 
 @final
 class HealthActor(Actor):
-    """Two misses in a row: a `health_check_failed` event; three: that company's actor is restarted.
+    """Checks companies. Two misses in a row publish a `health_check_failed` event; three restart that company's actor.
 
     Only connected companies are asked: every other state has a deadline of its own.
     """
@@ -74,7 +74,7 @@ class HealthActor(Actor):
     async def started(self) -> None:
         self.context.every(self._settings.interval_ms / 1000, _Pulse())
         if self._manager.watchdog_s is not None:
-            # A task beside the mailbox: an operator may suspend this actor without the daemon being ended for it.
+            # A task of its own: while an operator has this actor suspended, the watchdog must not end the daemon.
             self.context.spawn(self._feed_watchdog, self._manager.watchdog_s / WATCHDOG_SHARE, name="watchdog")
 
     async def receive(self, message: Any) -> Any:
@@ -105,7 +105,7 @@ class HealthActor(Actor):
             await trio.sleep(interval_s)
 
     async def _pulse(self) -> None:
-        """Begin a round. Its last answers may come in the next one, which does not wait for them, and leaves those companies out."""
+        """Begin a round of checks. The next round does not wait for checks still under way; it leaves those companies out."""
         async with trio.open_nursery() as nursery:
             try:
                 companies = await self._connected()
@@ -146,7 +146,7 @@ class HealthActor(Actor):
             await self.context.ref.send(checked)
 
     async def _ask(self, company_id: str) -> _Checked | None:
-        """None for a company that left the state by itself meanwhile."""
+        """Check one company. Return None when it is no longer connected."""
         try:
             ref = await self._directory.ask(m.FindCompany(company_id), timeout=ASK_S)
             report = await ref.ask(m.CheckHealth(), timeout=ASK_S)

@@ -1,4 +1,4 @@
-"""The janitor: expired keys, old events, idempotency records, dead letters and credentials out of use go every few hours."""
+"""The janitor: removes expired keys, old events, idempotency records, dead letters and unused credentials every few hours."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from storage.upkeep.sweep import Swept, sweep
 from supervisor import Actor, Request
 
 FIRST_SWEEP_S: Final = 60.0
-"""After a start: a daemon that is often restarted must sweep too."""
+"""The first sweep comes this soon after a start, so that a daemon that is often restarted sweeps too."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,7 +24,7 @@ class Sweep(Request[Swept]):
 
 @final
 class JanitorActor(Actor):
-    """Sweeps soon after its start, every ``interval_s`` seconds, and when asked. A database that is away is left for the next time."""
+    """Sweeps soon after its start, every ``interval_s`` seconds, and when asked. While the database is away it skips a sweep."""
 
     def __init__(
         self, database: Database, *, settings: JanitorSettings, webhooks: WebhookSettings, keep_events_s: float

@@ -1,6 +1,6 @@
 """The rate limits: sliding windows per company, of messages, look-ups and orders.
 
-Counted in memory or, where daemons share one, in Redis.
+They are counted in memory or, when several daemons share a Redis, there.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ _ORDERS: Final[tuple[Counted, ...]] = ("orders", "admin_orders")
 
 
 def rates_of(limits: RateLimitSettings) -> dict[Counted, Rate]:
-    """What the settings allow."""
+    """Return the rates that the settings allow."""
     return {
         "messages": Rate(limits.max_requests, limits.window_ms / 1000),
         "lookups": Rate(limits.max_lookups, limits.lookups_window_ms / 1000),
@@ -34,20 +34,20 @@ def rates_of(limits: RateLimitSettings) -> dict[Counted, Rate]:
 
 
 class SlidingWindow:
-    """At most ``limit`` takings within any ``window_s`` seconds."""
+    """Allows at most ``limit`` tokens within any ``window_s`` seconds."""
 
     def __init__(self, rate: Rate) -> None:
         self._rate = rate
         self._taken: deque[float] = deque()
 
     def take(self, now: float) -> Allowance:
-        """Take one if there is one; a refused taking does not count."""
+        """Take a token if the limit allows. A refusal does not count."""
         self.forget(now)
         limit = self._rate.limit
         allowed = len(self._taken) < limit
         if allowed:
             self._taken.append(now)
-        # After the limit was lowered more than the oldest must leave the window.
+        # After the limit was lowered, more than the oldest must leave the window.
         wait_s = 0.0 if allowed else self._taken[len(self._taken) - limit] + self._rate.window_s - now
         return Allowance(
             allowed=allowed,
@@ -57,23 +57,23 @@ class SlidingWindow:
         )
 
     def note(self, now: float) -> None:
-        """One was taken elsewhere: it counts here too."""
+        """Count a token that was taken elsewhere."""
         self.forget(now)
         self._taken.append(now)
 
     def change(self, rate: Rate) -> None:
-        """Another limit for the same takings."""
+        """Apply another limit to the tokens taken so far."""
         self._rate = rate
 
     def forget(self, now: float) -> bool:
-        """Drop what left the window; True when nothing is left."""
+        """Drop what has left the window. Return True when nothing is left."""
         while self._taken and self._taken[0] <= now - self._rate.window_s:
             self._taken.popleft()
         return not self._taken
 
 
 class SharedWindowsAway(Exception):
-    """The windows that daemons share cannot be used now; the text says why, without addresses."""
+    """The shared windows cannot be used now. The text says why, without addresses."""
 
 
 class SharedWindows(Protocol):
@@ -84,7 +84,7 @@ class SharedWindows(Protocol):
         ...
 
     async def take(self, window: str, rate: Rate, owed_s: Sequence[float]) -> Allowance:
-        """Take one from the window of that name if there is one; ``owed_s`` are the ages of takings to be counted besides.
+        """Take a token from the window of that name if its limit allows. ``owed_s``: the ages in seconds of tokens to be counted as well.
 
         Raises `SharedWindowsAway`.
         """
@@ -93,13 +93,13 @@ class SharedWindows(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class _Name:
-    """What is counted of whom."""
+    """Names a window: what is counted, and for which company."""
 
     of: Counted
     company_id: str
 
     def __str__(self) -> str:
-        """The name of a shared window; no company's id has a colon."""
+        """Return the name of a shared window. No company's id has a colon."""
         return self.company_id if self.of == "messages" else f"{self.of}:{self.company_id}"
 
 
@@ -110,10 +110,10 @@ class _Sweep:
 
 @final
 class LimiterActor(Actor):
-    """Answers `TakeToken`. Companies that took nothing for a window cost no memory.
+    """Answers `TakeToken`. A company that took nothing during a window costs no memory.
 
-    With ``shared`` windows it takes from those, and from its own while they are away: a call that takes longer than
-    ``rate_limit.redis_timeout_ms`` is the last one until they answer again. What was taken meanwhile is told them afterwards.
+    With ``shared`` windows it takes from those, and from its own while they are away. They count as away from a call that takes longer than
+    ``rate_limit.redis_timeout_ms`` until they answer again; then they are told what was taken meanwhile.
     """
 
     def __init__(
@@ -129,9 +129,9 @@ class LimiterActor(Actor):
         self._settings = settings or RateLimitSettings()
         self._shared = shared
         self._shared_until: trio.Event | None = None
-        """Set when a call failed; None while the shared windows are away."""
+        """The event to set when a call fails; None while the shared windows are away."""
         self._is_away_known = False
-        """That they are away has been counted and logged; once until they answer again."""
+        """Whether their being away has been counted and logged, which happens once until they answer again."""
         self._windows: OrderedDict[_Name, SlidingWindow] = OrderedDict()
         self._owed: dict[_Name, list[float]] = {}
         self._jitter = Random()  # noqa: S311  spreads retries, guards nothing
@@ -198,7 +198,7 @@ class LimiterActor(Actor):
         self._metrics.rate_limited(name.of)
 
     async def _keep(self, shared: SharedWindows) -> NoReturn:
-        """Use the shared windows whenever they can be used; try again and again, more and more seldom, while they are away."""
+        """Keep the shared windows in use. While they are away, try again with growing pauses."""
         pauses = Doubling(self._settings.redis_retry_min_s, self._settings.redis_retry_max_s)
         while True:
             until = trio.Event()
@@ -216,7 +216,7 @@ class LimiterActor(Actor):
         self._log.info("rate_limit_shared", backend="redis")
 
     def _lose(self, until: trio.Event, error: Exception) -> None:
-        """Count in memory from now on; a late failure of a connection that another one has followed says nothing."""
+        """Count in memory from now on. Ignore a late failure of a connection that was replaced."""
         if self._shared_until in {until, None} and not self._is_away_known:
             self._is_away_known = True
             self._shared_until = None

@@ -1,4 +1,4 @@
-"""`wasup`: from the command line's words to a command, and from how it ended to an exit code."""
+"""`wasup`: finds the command that the command line names, and turns its end into an exit code."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from actors.daemon.signals import Signals, Terminated, terminating_in_order
 if TYPE_CHECKING:
     from argparse import Namespace
 
-# Imported when they are called: `wasup run` has no use for the client's libraries, nor the client for the daemon's.
+# Each is imported when it is called: `wasup run` does not need the client's libraries, nor the client the daemon's.
 COMMANDS: Final = MappingProxyType(
     {
         "run": "actors.cli.run",
@@ -42,13 +42,13 @@ COMMANDS: Final = MappingProxyType(
 
 
 OWNER_ONLY: Final = 0o077
-"""The umask of every process of ours: a file is its owner's alone, also one that a library makes, like SQLite beside a device file."""
+"""The umask of every process of ours: only the owner may use a file, also one that a library makes, as SQLite beside a device file."""
 
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run one command and return its exit code (`Exit`). Errors are one sentence on standard error.
 
-    From here on SIGTERM and SIGINT end it in order: the daemon with 0, a command with 143 or 130.
+    From here on SIGTERM and SIGINT end the process with its clean-up: the daemon with 0, a command with 143 or 130.
     """
     words = sys.argv[1:] if argv is None else argv
     signals = Signals()
@@ -88,14 +88,14 @@ def _main(words: Sequence[str], signals: Signals) -> int:
     try:
         return _run(arguments)
     except BrokenPipeError:
-        # The reader of our output has seen enough; nothing more can be printed.
+        # The reader has closed our output; nothing more can be printed.
         _drop_output()
         return Exit.DONE
 
 
 def _drop_output() -> None:
-    """Have nothing of what is not written yet written at the interpreter's end: the reader is gone, or does not read and would be waited
-    for."""
+    """Discard output that is not written yet, so that the interpreter does not write it at its end: the reader is gone, or does not read
+    and would make the process wait."""
     null = os.open(os.devnull, os.O_WRONLY)
     for stream in (sys.stdout, sys.stderr):
         with suppress(OSError, ValueError):  # no file: a test's
@@ -109,7 +109,7 @@ def _run(arguments: Namespace) -> int:
     from config.disk import write_fault
     from config.errors import ConfigError, SettingsError
 
-    # A command's output is its result; what the libraries have to say goes beside it. `wasup run` sets its own logging up.
+    # A command's output is its result; the log of its libraries goes to standard error. `wasup run` sets up its own logging.
     logging.configure("error", output=sys.stderr.buffer)
     try:
         command = importlib.import_module(COMMANDS[arguments.command])

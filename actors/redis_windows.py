@@ -1,4 +1,4 @@
-"""Sliding windows in Redis, which several daemons share: one sorted set each, by Redis' own clock."""
+"""Sliding windows in Redis, shared by several daemons: each is a sorted set, by Redis' own clock."""
 
 from __future__ import annotations
 
@@ -20,8 +20,8 @@ CONNECT_S: Final = 2.0
 CLOSE_S: Final = 1.0
 CONNECTIONS: Final = 8
 
-# Exact, however many daemons ask: Redis runs a script alone. ARGV: limit, window in µs, a name for this taking, and the ages in µs of
-# takings that were counted elsewhere while Redis was away. Answers whether one was taken, how many are, and the µs until one more is.
+# Exact, however many daemons ask: Redis runs one script at a time. ARGV: limit, window in µs, a name for this token, and the ages in µs of
+# tokens counted elsewhere while Redis was away. Returns whether a token was taken, how many are taken, and the µs until the next one.
 _TAKE: Final = """
 local time = redis.call('TIME')
 local now = time[1] * 1000000 + time[2]
@@ -45,7 +45,7 @@ return {0, taken, tonumber(oldest[2]) + window - now}
 
 @final
 class RedisWindows:
-    """Takes from windows in the Redis at ``url``. Whatever goes wrong there is `SharedWindowsAway`."""
+    """Takes from windows in the Redis at ``url``. Every failure there is raised as `SharedWindowsAway`."""
 
     def __init__(self, url: Secret) -> None:
         self._url = url
@@ -63,10 +63,10 @@ class RedisWindows:
                     self._script = client.register_script(_TAKE)
                     on_ready()
                     await until.wait()
-                    # A Redis that hangs is not waited for.
+                    # Do not wait for a Redis that hangs.
                     scope.deadline = trio.current_time() + CLOSE_S
         except Exception as error:
-            # Whatever a client library raises here means: not Redis, now.
+            # Whatever the client library raises here means that Redis cannot be used now.
             raise SharedWindowsAway(_cause_of(error)) from error
         finally:
             self._script = None
@@ -74,7 +74,7 @@ class RedisWindows:
             raise SharedWindowsAway("no answer in time")
 
     async def take(self, window: str, rate: Rate, owed_s: Sequence[float]) -> Allowance:
-        """Take one from ``window`` if there is one. ``owed_s``: the ages of takings that Redis does not know of yet."""
+        """Take a token from ``window`` if its limit allows. ``owed_s``: the ages in seconds of tokens that Redis does not know of yet."""
         if self._script is None:
             raise SharedWindowsAway("not connected")
         arguments = [
@@ -85,7 +85,7 @@ class RedisWindows:
         ]
         try:
             allowed, taken, wait_us = await self._script([KEY + window], arguments)
-        except Exception as error:  # whatever a client library raises here means: not Redis, now
+        except Exception as error:  # whatever the client library raises here means that Redis cannot be used now
             raise SharedWindowsAway(type(error).__name__) from error
         return Allowance(
             allowed=bool(allowed),

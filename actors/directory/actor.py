@@ -39,13 +39,13 @@ STORAGE_S = 10.0
 DISCARD_TRIES = 40
 DISCARD_AGAIN_S = 0.25
 LOCKED_PAUSES_S = (0.0, 0.1, 0.2, 0.4)
-"""Before each attempt at the renewals of one round: leases whose rows somebody has locked are asked for again soon."""
+"""The pause before each attempt of one round of renewals: leases whose rows are locked are asked for again soon."""
 
 _RESTING = frozenset({m.CompanyState.ELSEWHERE, m.CompanyState.STOPPED})
 
 TOLD_AT_ONCE = 10
 TOLD_WITHIN = 0.25
-"""The part of the renewal interval within which all companies are told of a renewal."""
+"""The share of the renewal interval within which every company hears of its renewal."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,8 +62,8 @@ class _CheckLeases:
 
 @final
 class DirectoryActor(Actor):
-    """Has an actor for each company on record, finds, makes and forgets company actors, renews the leases they hold, and has companies
-    taken up that no daemon owns any more."""
+    """Keeps an actor for each company on record: finds, makes and forgets them, renews the leases they hold, and has them take up companies
+    that no daemon owns any more."""
 
     def __init__(
         self,
@@ -89,7 +89,7 @@ class DirectoryActor(Actor):
         self._states: dict[str, m.CompanyState] = {}
         self._healthy: dict[str, bool] = {}
         self._desired: dict[str, Desired] = {}
-        """What is on record, as last read."""
+        """The records, as last read."""
         self._is_loaded = False
         """Whether every company on record is in ``_states``."""
         self._follower = RecordFollower(database, listener, lease.follow_interval_s)
@@ -142,10 +142,10 @@ class DirectoryActor(Actor):
     def _on_company_notice(self, notice: Any) -> None:
         match notice:
             case m.StatusChanged(company_id, status, _):
-                if company_id in self._states:  # the last word of one that was forgotten does not bring it back
+                if company_id in self._states:  # a late notice does not bring a forgotten company back
                     self._states[company_id] = status
                     if status is not m.CompanyState.CONNECTED:
-                        self._healthy.pop(company_id, None)  # a check says how the connection was, and that is over
+                        self._healthy.pop(company_id, None)  # the last check was of a connection that has ended
             case m.HealthChanged(company_id, healthy):
                 if self._states.get(company_id) is m.CompanyState.CONNECTED:
                     self._healthy[company_id] = healthy
@@ -166,7 +166,7 @@ class DirectoryActor(Actor):
                 self._drop(self._leases.expired(trio.current_time()), elsewhere=False)
             case Looked():
                 await self._take_in(notice)
-            case Down():  # their supervisor was ended, and every company with it; it comes back without any
+            case Down():  # their supervisor ended with every company, and restarts without any
                 self._states = dict.fromkeys(self._states, m.CompanyState.STOPPED)
                 self._is_loaded = False
                 self._follower.read_again()
@@ -198,7 +198,7 @@ class DirectoryActor(Actor):
         self._desired = dict(records)
 
     def _follow_owners(self, looked: Looked, known: Iterable[str]) -> None:
-        """Tell companies that rest here, since before, what another daemon, or nobody, does with them now."""
+        """Tell companies that do not run here when their record or their ownership at other daemons has changed."""
         for company_id in known:
             state, desired = self._states.get(company_id), self._desired.get(company_id)
             if company_id in looked.touched or state is None or desired is None:
@@ -209,11 +209,11 @@ class DirectoryActor(Actor):
             elif company_id in looked.free:
                 if state in _RESTING:
                     self._tell_company(company_id, m.TakeUp(looked.free[company_id]))
-            elif state is m.CompanyState.STOPPED:  # started at another daemon: asking for its lease says so
+            elif state is m.CompanyState.STOPPED:  # started at another daemon, as asking for its lease shows
                 self._tell_company(company_id, m.TakeUp(is_linked=True))
 
     async def _vanish(self, company_id: str) -> None:
-        """Its record was removed by somebody else."""
+        """Remove a company whose record another process has removed."""
         was_ours = self._leases.holds(company_id)
         self._log.warning("company_vanished", company_id=company_id)
         with contextlib.suppress(SupervisorError):
@@ -232,7 +232,7 @@ class DirectoryActor(Actor):
     async def _start(self, company_id: str, *, running: bool) -> ActorRef:
         try:
             return await self._running.start_child(self._company_spec(company_id, running))
-        except (AlreadyStarted, AlreadyPresent):  # this directory was restarted: learn how the company is
+        except (AlreadyStarted, AlreadyPresent):  # this directory was restarted: learn the company's state
             ref = self._running.child(company_id)
             self.context.spawn(self._learn, company_id, ref, name="learn")
             return ref
@@ -241,10 +241,10 @@ class DirectoryActor(Actor):
         try:
             status = await ref.ask(m.GetStatus(), timeout=STORAGE_S)
         except SupervisorError:
-            return  # it tells its next transition itself
+            return  # it reports its next transition itself
         await self.context.ref.send(m.StatusChanged(company_id, status.status, status.connected))
         if status.lease_epoch is not None:
-            # The engine has the real end of it (actors/engine/lease_deadline.py); here it counts from now until the next renewal.
+            # The engine has the lease's real end (actors/engine/lease_deadline.py); here it counts from now until the next renewal.
             await self.context.ref.send(m.LeaseTaken(company_id, trio.current_time()))
 
     # --- finding ---
@@ -254,12 +254,12 @@ class DirectoryActor(Actor):
             return self._running.child(company_id)
         except NoSuchActor as error:
             if company_id in self._states or not self._is_loaded:
-                # It is, or may be, on record: an answer of "no such company" would be believed.
+                # It is, or may be, on record: a caller would believe a reply of "no such company".
                 raise m.Refused("restarting", f"{company_id} is being started", retry_after_s=1.0) from error
             raise m.Refused("no_such_company", f"there is no company {company_id}", company_id=company_id) from error
 
     async def _find_recorded(self, company_id: str) -> ActorRef:
-        """The company's actor; made first when the company was recorded a moment ago, as by an import or another daemon."""
+        """Return the company's actor. Make it first for a company just recorded, as by an import or another daemon."""
         try:
             return self._find(company_id)
         except m.Refused as refused:
@@ -271,7 +271,7 @@ class DirectoryActor(Actor):
             raise
 
     async def _answer_found(self, company_id: str, ref: ActorRef, reply: ReplyTo[Any]) -> None:
-        """Answer with the actor, unless another daemon owns the company: whatever the actor here said of it would be untrue."""
+        """Reply with the actor, unless another daemon owns the company: then replies of the actor here would be wrong."""
         try:
             await leases.refuse_another(self._database, company_id, self._owner)
         except LeaseHeld as held:
@@ -295,7 +295,7 @@ class DirectoryActor(Actor):
             return await self._start(company_id, running=True)
 
     async def _claim_to_link(self, company_id: str) -> None:
-        """Take the lease of a company that is to be linked, and record it. Nothing is changed for one that is linked."""
+        """Take the lease of a company that is to be linked, and record it as running. Change nothing for one that is linked."""
         try:
             await leases.refuse_another(self._database, company_id, self._owner)
             if await ownership.is_linked(self._database, company_id):
@@ -307,7 +307,7 @@ class DirectoryActor(Actor):
         await self._ask_storage(ClaimCompany(company_id, "running"))
 
     async def _revive(self, company_id: str) -> None:
-        """Give a company that spent its restarts another life."""
+        """Restart a company that used up its restarts."""
         with contextlib.suppress(ChildRunning, ChildRestarting):
             await self._running.restart_child(company_id)
 
@@ -331,7 +331,7 @@ class DirectoryActor(Actor):
         )
 
     async def _forget(self, company_id: str) -> None:
-        """Under the lease, and recorded as stopped before it is given back: other daemons wait for it."""
+        """Remove a company under its lease. It is recorded as stopped first, because other daemons wait for the lease."""
         self._find(company_id)
         was_held = self._leases.holds(company_id)
         await self._ask_storage(ClaimCompany(company_id, "stopped"))
@@ -352,7 +352,7 @@ class DirectoryActor(Actor):
             self.context.spawn(self._discard, company_id, name="discard")
 
     async def _discard(self, company_id: str) -> None:
-        """Its engine still has the file open for a moment. Whoever is made anew under this name meanwhile takes it over."""
+        """Remove the device file, which the engine has open for a moment yet. If the company is made again meanwhile, it keeps the file."""
         for _ in range(DISCARD_TRIES):
             try:
                 if company_id in self._states or self._discard_device(company_id):
@@ -372,7 +372,7 @@ class DirectoryActor(Actor):
     # --- leases ---
 
     async def _renew(self) -> None:
-        """Ask for renewal again and again; what cannot be renewed is dropped by `_CheckLeases` in time."""
+        """Ask for renewals at each interval. `_CheckLeases` drops in time what cannot be renewed."""
         while True:
             await trio.sleep(self._renew_every_s)
             asked = self._leases.companies
@@ -382,7 +382,7 @@ class DirectoryActor(Actor):
                     asked = await self._renew_once(asked)
 
     async def _renew_once(self, asked: frozenset[str]) -> frozenset[str]:
-        """Those whose rows were locked: nothing is known of them, and they are worth asking for again."""
+        """Ask once. Return the companies whose rows were locked: nothing is known of their leases, so they should be asked for again."""
         asked_at = trio.current_time()
         try:
             renewal = await self._storage.ask(RenewLeases(asked), timeout=self._renew_every_s)
@@ -394,7 +394,7 @@ class DirectoryActor(Actor):
         return renewal.locked
 
     async def _tell_extended(self, until: Mapping[str, float]) -> None:
-        """A few at a time: a thousand companies that tell their engines in the same moment would have every message wait for them."""
+        """Tell companies of their renewal, a few at a time: a thousand that told their engines at once would delay every message."""
         waiting = deque(until)
         pause_s = TOLD_WITHIN * self._renew_every_s * TOLD_AT_ONCE / max(len(waiting), 1)
         while waiting:

@@ -1,4 +1,4 @@
-"""Following what other daemons on the same database do: companies that come and go, start and stop, leases that become free."""
+"""Follows other daemons on the same database: companies that come and go, start and stop, and leases that become free."""
 
 from __future__ import annotations
 
@@ -17,34 +17,34 @@ from storage.tables import companies, ownership
 from storage.tables.companies import Desired
 
 BREATH_S: Final = 0.1
-"""Between two looks, however many notifications come: a daemon that stops gives a thousand leases back within a second."""
+"""The pause between two looks, however many notifications come: a daemon that stops gives a thousand leases back within a second."""
 FAILED_AGAIN_S: Final = 2.0
 
 
 @dataclass(frozen=True, slots=True)
 class Looked:
-    """What one look at the database found."""
+    """The result of one look at the database."""
 
     free: Mapping[str, bool]
-    """Companies that are to run and that nobody owns, each with whether it is linked."""
+    """Companies that are to run and have no owner, each with whether it is linked."""
     records: Mapping[str, Desired] | None
-    """All records; None when they are as they were."""
+    """All records; None when they have not changed."""
     touched: set[str]
-    """Companies that orders at this daemon have changed since the look began: what it says of them may be old."""
+    """Companies that orders at this daemon have changed since the look began: its result may be out of date for them."""
     taken_in: trio.Event = field(default_factory=trio.Event)
-    """To be set when it has been acted on; the next look begins after that."""
+    """The receiver sets this once it has acted on the result. The next look begins after that."""
 
 
 @final
 class RecordFollower:
-    """Looks every ``interval_s``, and at once when PostgreSQL notifies of a change; without notifications the interval is the net."""
+    """Looks every ``interval_s``, and at once when PostgreSQL notifies of a change. A lost notification costs at most one interval."""
 
     def __init__(self, database: Database, listener: Listener, interval_s: float) -> None:
         self._database = database
         self._listener = listener
         self._interval_s = interval_s
         self._digest: str | None = None
-        """Of the records as they were handed over last."""
+        """The digest of the records that were handed over last."""
         self._is_doubted = True
         self._touched: set[str] = set()
         self._notified = trio.Event()
@@ -52,14 +52,14 @@ class RecordFollower:
 
     @contextmanager
     def changing(self, company_id: str) -> Generator[None]:
-        """Around an order at this daemon: what a look found of the company that began before the order's end is disregarded."""
+        """Enclose an order at this daemon. A look that began before the order's end is disregarded for this company."""
         try:
             yield
         finally:
             self._touched.add(company_id)
 
     def read_again(self) -> None:
-        """Have the next look give all records, changed or not."""
+        """Have the next look return all records, changed or not."""
         self._is_doubted = True
 
     async def run(self, hand_over: Callable[[Looked], Awaitable[None]]) -> Never:

@@ -1,4 +1,4 @@
-"""Until when this daemon may hold each company, by its own monotonic clock: pure."""
+"""Until when this daemon may hold each company, by its own monotonic clock. Pure."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ class LeaseBook:
 
     @property
     def companies(self) -> frozenset[str]:
-        """Those that are held."""
+        """The companies whose leases are held."""
         return frozenset(self._until)
 
     def holds(self, company_id: str) -> bool:
@@ -23,7 +23,7 @@ class LeaseBook:
         return company_id in self._until
 
     def least_left_s(self, now: float) -> float | None:
-        """Seconds until the first lease must be dropped here unless it is renewed; None when none is held."""
+        """Return the seconds until the first lease must be dropped unless it is renewed; None when none is held."""
         return min(self._until.values()) - now if self._until else None
 
     def taken(self, company_id: str, asked_at: float) -> None:
@@ -35,20 +35,20 @@ class LeaseBook:
         self._until.pop(company_id, None)
 
     def renewed(self, owned: frozenset[str], asked_at: float) -> dict[str, float]:
-        """These, asked for at ``asked_at``, are ours for longer; until when each that is still held is."""
+        """Extend these leases, asked for at ``asked_at``. Return the new end of each that is still held."""
         for company_id in owned & self.companies:
             self._until[company_id] = max(asked_at + self._usable_s, self._until[company_id])
         return {company_id: self._until[company_id] for company_id in owned & self.companies}
 
     def lost(self, company_ids: frozenset[str]) -> frozenset[str]:
-        """These are another daemon's; they are forgotten, and returned as far as they were held."""
+        """Forget these leases, which another daemon has taken. Return those that were held."""
         gone = company_ids & self.companies
         for company_id in gone:
             del self._until[company_id]
         return gone
 
     def expired(self, now: float) -> frozenset[str]:
-        """Those whose time is over; they are forgotten."""
+        """Forget the leases whose time is over, and return their companies."""
         gone = frozenset(company_id for company_id, until in self._until.items() if until <= now)
         for company_id in gone:
             del self._until[company_id]

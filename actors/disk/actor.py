@@ -1,4 +1,4 @@
-"""The disk actor: whether the state directory takes writes, the reserve, and who hears when it does not."""
+"""The disk actor: watches whether the state directory takes writes, keeps the reserve, and reports when writes fail."""
 
 from __future__ import annotations
 
@@ -16,13 +16,13 @@ from supervisor.errors import SupervisorError
 
 LOOK_EVERY_S: Final = 1.0
 RETRY_S: Final = 2.0
-"""While no writes are taken."""
+"""Between two looks while no writes are taken."""
 
 
 @final
 class DiskActor(Actor):
-    """Looks once a second. When writes are not taken any more, the directory has all companies leave WhatsApp; they come back by
-    themselves. An engine process that meets a full disk first releases the reserve, and its company says so here.
+    """Looks once a second. When writes begin to fail, the directory has all companies leave WhatsApp; they come back by themselves. An
+    engine process that meets a full disk before the next look releases the reserve, and its company reports it here.
     """
 
     def __init__(self, state: DiskState, watch: Watch, directory: ActorRef, metrics: Metrics) -> None:
@@ -68,4 +68,4 @@ class DiskActor(Actor):
         try:
             self._directory.tell(news)
         except SupervisorError:
-            return  # each company finds out by itself when it writes
+            return  # each company finds out when it writes

@@ -1,4 +1,4 @@
-"""What the daemon knows of the file systems that it writes to: written by the disk actor, read by whoever needs room."""
+"""What the daemon knows of the file systems that it writes to. The disk actor writes it; parts that need room read it."""
 
 from __future__ import annotations
 
@@ -15,27 +15,27 @@ from config.disk import Room
 @final
 @dataclass(slots=True)
 class DiskState:
-    """How the disk is. Outlives the actor's crashes."""
+    """The state of the disk. Outlives the actor's crashes."""
 
     fault: str | None = None
     """Why the state directory takes no writes, in words; None while it does."""
     rooms: Mapping[str, Room] = field(default_factory=dict[str, Room])
-    """By the name of the directory: `state`, and `devices` or `postgres` where they are file systems of their own."""
+    """Free room by the name of the directory: `state`, and `devices` or `postgres` where they are file systems of their own."""
     faults: int = 0
-    """How often writes have stopped since the start."""
+    """How many times writes have stopped since the start."""
     reserve_bytes: int = 0
-    """The size of the reserve; less room than that is for messages alone."""
+    """The size of the reserve. Files are refused while less room than this is left: it is for messages."""
 
     doubted: trio.Event = field(default_factory=trio.Event)
     """Set when a write failed somewhere: the disk actor looks at once."""
 
     def doubt(self) -> None:
-        """A write failed."""
+        """Report that a write failed."""
         self.doubted.set()
 
     @property
     def why_no_files(self) -> str | None:
-        """Why no file can be taken from an application now; None when it can. Files stop before messages do."""
+        """Return why no file can be taken from an application now; None when one can. Files are refused before messages are."""
         if self.fault is not None:
             return self.fault
         room = self.rooms.get("state")

@@ -1,7 +1,7 @@
-"""Looks at the file systems, writes to them when that is in doubt, and keeps the reserve. Every method blocks: for a thread.
+"""Looks at the file systems, writes to them when that is in doubt, and keeps the reserve. Every method blocks: call it in a thread.
 
-Free space is only what a file system says. Whether it takes writes is known from writing, which also meets quotas, a read-only remount
-and failing devices; so what was released is made again by a real write, and that is the proof that there is room.
+Free space is only what a file system reports. Only a write shows whether it takes writes: quotas, a read-only remount and failing devices
+appear then. So a released reserve is made again by real writes, which proves that there is room.
 """
 
 from __future__ import annotations
@@ -17,34 +17,34 @@ from config.reserve import Reserve
 
 TIGHT_BYTES: Final = 1024 * 1024
 TIGHT_INODES: Final = 16
-"""With less, each look writes."""
+"""With fewer free inodes, each look writes."""
 
 
 @dataclass(frozen=True, slots=True)
 class Finding:
-    """One look."""
+    """The result of one look."""
 
     rooms: Mapping[str, Room]
     fault: str | None
-    """Why no writes are taken, in words."""
+    """Why no writes are taken, in words; None when they are."""
 
 
 @final
 class Watch:
-    """Of the directories by name; the first has the reserve of `reserve`."""
+    """Watches these directories, by name. ``reserve`` lies in the first."""
 
     def __init__(self, directories: Mapping[str, Path], reserve: Reserve) -> None:
         self._directories = directories
         self._reserve = reserve
 
     def look(self, *, must_write: bool) -> Finding:
-        """How it is now. ``must_write``: whether it takes writes is in doubt."""
+        """Look once. ``must_write``: write to each file system, because one may not take writes."""
         places = self._places()
         rooms = {name: room_of(path) for name, path in places.items()}
         return Finding(rooms, self._fault(places, rooms, must_write=must_write))
 
     def _places(self) -> dict[str, Path]:
-        """Those that are there, one of each file system."""
+        """Return the directories that exist, one for each file system."""
         found: dict[int, tuple[str, Path]] = {}
         for name, path in self._directories.items():
             if path.is_dir():
@@ -60,7 +60,7 @@ class Watch:
         return None if self._reserve.is_there() else self._restore()
 
     def _restore(self) -> str | None:
-        """Make the reserve again. With a little more, so that what was released is not taken back from those who have to finish."""
+        """Make the reserve again, if there is room for more than it: work that has to finish may still need what was released."""
         room = room_of(self._reserve.directory)
         if room.free_inodes is not None and room.free_inodes < TIGHT_INODES:
             return NO_INODES

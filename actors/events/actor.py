@@ -1,4 +1,4 @@
-"""The events actor: stores what happens, then tells those who follow."""
+"""The events actor: stores events, then sends them to subscribers."""
 
 from __future__ import annotations
 
@@ -35,10 +35,10 @@ STORE_TIMEOUT_S = 10.0
 
 @final
 class EventsActor(Actor):
-    """Takes `Publish`, `Subscribe`, `ReadEvents`. An event is in Postgres before anyone is told.
+    """Takes `Publish`, `Announce`, `Subscribe` and `ReadEvents`. An event is in Postgres before any subscriber gets it.
 
-    Everybody is told every event in the order of the log. Those that another daemon stored are found there, at the latest after
-    ``follow_interval_s``; what this daemon stored behind one of those waits for it.
+    Every subscriber gets the events in the order of the log. Events that another daemon stored are found there within
+    ``follow_interval_s``; events of this daemon that come after them in the log wait for them.
     """
 
     def __init__(self, storage: ActorRef, database: Database, settings: EventSettings, metrics: Metrics) -> None:
@@ -60,7 +60,7 @@ class EventsActor(Actor):
         self.context.spawn(self._follow, name="follow")
 
     async def stopping(self, reason: ExitReason) -> None:
-        """Readers are told; they resume by ``after``."""
+        """Close all subscriptions; readers resume by ``after``."""
         self._hub.close("restarting")
 
     async def receive(self, message: Any) -> Any:
@@ -95,9 +95,9 @@ class EventsActor(Actor):
             self._take(events, None)
 
     def _take_places(self, events: tuple[Event, ...]) -> None:
-        """One company's events never fill the queue for others. Raises `NoPlace`."""
+        """Take places in the queue, which one company's events can never fill. Raises `NoPlace`."""
         if events:
-            self._places.take(events[0].company_id, len(events))  # those that are published together are of one company
+            self._places.take(events[0].company_id, len(events))  # events published together are of one company
 
     def _take(self, events: tuple[Event, ...], reply: ReplyTo[Any] | None) -> None:
         self._waiting.append((events, reply))
@@ -131,7 +131,7 @@ class EventsActor(Actor):
             self._is_behind.set()
 
     async def _follow(self) -> None:
-        """Tell what is in the log and was not told yet."""
+        """Broadcast the events of the log that were not broadcast yet."""
         while True:
             with trio.move_on_after(self._settings.follow_interval_s):
                 await self._is_behind.wait()
@@ -153,7 +153,7 @@ class EventsActor(Actor):
                 self._hub.skip_to(following)
 
     async def _append(self, events: tuple[Event, ...]) -> list[Event]:
-        """Store them, however long Postgres is away: their ids make repeating harmless."""
+        """Store the events, however long Postgres is away: their ids make repeating harmless."""
         while True:
             try:
                 seqs = await self._storage.ask(AppendEvents(events), timeout=STORE_TIMEOUT_S)
@@ -167,7 +167,7 @@ class EventsActor(Actor):
                 return [msgspec.structs.replace(event, seq=seq) for event, seq in zip(events, seqs, strict=True)]
 
     async def _append_singly(self, events: tuple[Event, ...]) -> list[Event]:
-        """One of them cannot be stored: find it, log it, keep the others."""
+        """Store one event at a time, because one of them cannot be stored: log that one and keep the others."""
         if len(events) == 1:
             self._log.error("event_cannot_be_stored", type=events[0].type, company_id=events[0].company_id)
             return []
@@ -197,7 +197,8 @@ class EventsActor(Actor):
             reply.reply(EventPage(events=found, next=following))
 
     async def _read_in_turn(self, reader: str, after: int, limit: int, wanted: Filter) -> tuple[tuple[Event, ...], int]:
-        """Readers take turns: one that reads all of the log again and again costs another a page's time, not the database's connections."""
+        """Read in this reader's turn: a reader that reads the whole log over and over delays others by a page, and cannot use up the
+        pool."""
         async with self._reads.turn(reader):
             return await self._read(after, limit, wanted)
 
@@ -224,6 +225,6 @@ class EventsActor(Actor):
             )
             for row in rows
         )
-        if len(events) < limit:  # nothing more was wanted up to `end`, which was there before the page was read
+        if len(events) < limit:  # no more wanted events up to `end`, which was read before the page
             return events, max([after, end, *(event.seq for event in events)])
         return events, events[-1].seq

@@ -12,7 +12,7 @@ import trio
 from actors.messages import Event
 
 RECENT = 1_000
-"""Events kept in memory, so that a reader who is nearly up to date need not go to the log again."""
+"""Events kept in memory, so that a reader that is nearly up to date need not read the log again."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,7 +23,7 @@ class Filter:
     types: frozenset[str] | None = None
 
     def wants(self, event: Event) -> bool:
-        """Whether ``event`` passes."""
+        """Return whether ``event`` passes."""
         return (self.company_ids is None or event.company_id in self.company_ids) and (
             self.types is None or event.type in self.types
         )
@@ -31,20 +31,20 @@ class Filter:
 
 @final
 class Feed:
-    """One subscription's queue: it may be ``capacity`` events behind; then it is closed, and its reader resumes from the log."""
+    """One subscription's queue of at most ``capacity`` events. When it overflows it is closed, and its reader resumes from the log."""
 
     def __init__(self, wanted: Filter, capacity: int) -> None:
         self._capacity = capacity
         self.wanted = wanted
         self.after = 0
-        """Events up to this one its reader has from the log, or was offered."""
+        """The reader has read the events up to this ``seq`` in the log, or they were offered here."""
         self.closed: str | None = None
         """Why it was closed; None while it is open."""
         self._queue: deque[Event] = deque()
         self._news = trio.Event()
 
     def offer(self, event: Event) -> None:
-        """Queue ``event``, or close when the reader is too far behind; passes over what it has."""
+        """Queue ``event``, or close the feed when the reader is too far behind. Skip an event that the reader has."""
         if self.closed is not None or event.seq <= self.after:
             return
         if not self.wanted.wants(event):
@@ -58,17 +58,17 @@ class Feed:
         self._news.set()
 
     def close(self, why: str) -> None:
-        """No more events; what is queued can still be read."""
+        """Take no more events. Queued ones can still be read."""
         self.closed = self.closed or why
         self._news.set()
 
     @property
     def is_empty(self) -> bool:
-        """Whether everything offered was taken."""
+        """Whether the reader has taken everything that was offered."""
         return not self._queue
 
     async def take(self) -> tuple[Event, ...]:
-        """All queued events, waiting for one; empty once closed and read out."""
+        """Return all queued events; wait for one if there is none. Return an empty tuple once closed and empty."""
         while not self._queue and self.closed is None:
             self._news = trio.Event()
             await self._news.wait()
@@ -79,20 +79,20 @@ class Feed:
 
 @final
 class Hub:
-    """Fans stored events out, in the order of their ``seq``. At most ``max_feeds`` may be open, those of the daemon itself aside."""
+    """Fans stored events out in the order of their ``seq``. At most ``max_feeds`` may be open, not counting those of the daemon itself."""
 
     def __init__(self, max_feeds: int, feed_capacity: int) -> None:
         self._max_feeds = max_feeds
         self._feed_capacity = feed_capacity
         self.last_seq: int | None = None
-        """Of the newest event told; None before the first, unless it was set by `begin`."""
+        """The ``seq`` of the last event broadcast; None before the first, unless `begin` set it."""
         self._recent: deque[Event] = deque(maxlen=RECENT)
         self._feeds: set[Feed] = set()
-        """All that are open and count."""
+        """Open feeds that count against the limit."""
         self._own: set[Feed] = set()
-        """All that are open and do not."""
+        """Open feeds that do not."""
         self._live: set[Feed] = set()
-        """Those that are attached."""
+        """Attached feeds."""
 
     @property
     def is_full(self) -> bool:
@@ -100,38 +100,38 @@ class Hub:
         return len(self._feeds) >= self._max_feeds
 
     def begin(self, last_seq: int) -> None:
-        """Events up to this one are in the log only; harmless once something was told."""
+        """Treat events up to this one as broadcast: they are read from the log. Does nothing once an event was broadcast."""
         if self.last_seq is None:
             self.last_seq = last_seq
 
     def skip_to(self, seq: int) -> None:
-        """Nothing up to this one is left to be told: it was pruned."""
+        """Treat events up to this one as broadcast: they were pruned."""
         if self.last_seq is None or seq > self.last_seq:
             self.last_seq = seq
             self._recent.clear()
 
     def forget(self, company_ids: Collection[str]) -> None:
-        """Keep nothing in memory of companies that were removed; readers go to the log for what came before."""
+        """Keep no event of these removed companies in memory. Readers read earlier events in the log."""
         if any(event.company_id in company_ids for event in self._recent):
             self._recent.clear()
 
     def is_next(self, event: Event) -> bool:
-        """Whether it follows what was told last."""
+        """Return whether ``event`` directly follows the last one broadcast."""
         return self.last_seq is not None and event.seq == self.last_seq + 1
 
     def feed(self, wanted: Filter, *, is_own: bool = False) -> Feed:
-        """A new feed, not attached yet; it counts until it is detached, unless it is the daemon's own."""
+        """Return a new feed, not attached yet. It counts until it is detached, unless it is the daemon's own."""
         feed = Feed(wanted, self._feed_capacity)
         (self._own if is_own else self._feeds).add(feed)
         return feed
 
     @property
     def subscriptions(self) -> int:
-        """How many feeds are open."""
+        """How many feeds are open, not counting the daemon's own."""
         return len(self._feeds)
 
     def broadcast(self, events: Iterable[Event]) -> None:
-        """Tell every feed; events that were broadcast before are passed over."""
+        """Offer the events to every attached feed. Events that were broadcast before are skipped."""
         for event in events:
             if self.last_seq is not None and event.seq <= self.last_seq:
                 continue
@@ -143,7 +143,7 @@ class Hub:
                     self.detach(feed)
 
     def attach(self, feed: Feed, after: int, *, caught_up: bool) -> bool:
-        """Let ``feed`` follow from ``after`` on without a gap; False when the log must be read first.
+        """Let ``feed`` follow from ``after`` on without a gap. Return False when the log must be read first.
 
         ``caught_up``: the log was read up to its end, and that end is ``after``.
         """

@@ -12,11 +12,11 @@ from actors.messages import Event
 PAGE = 500
 
 ReadLog = Callable[[int, int, Filter], Awaitable[tuple[tuple[Event, ...], int]]]
-"""``(after, limit, wanted)`` -> events and the ``after`` of the next page; a page that is not full reaches to the log's end."""
+"""``(after, limit, wanted)`` -> events and the ``after`` of the next page. A page that is not full reaches the log's end."""
 
 
 class SubscriptionClosed(Exception):
-    """The subscription was closed by the other side; ``reason`` is a stable word, ``last_seq`` where to resume."""
+    """The daemon closed the subscription. ``reason`` is a stable word, ``last_seq`` the ``after`` to resume from."""
 
     def __init__(self, reason: str, last_seq: int) -> None:
         super().__init__(f"subscription closed: {reason}")
@@ -26,7 +26,7 @@ class SubscriptionClosed(Exception):
 
 @final
 class Subscription:
-    """Iterate it for events with growing ``seq``. Ends by SubscriptionClosed (`slow_consumer`, `restarting`), never silently."""
+    """An async iterable of events with growing ``seq``. It ends by raising SubscriptionClosed (`slow_consumer`, `restarting`)."""
 
     def __init__(self, hub: Hub, wanted: Filter, read_log: ReadLog, after: int, *, is_own: bool = False) -> None:
         self._hub = hub
@@ -39,12 +39,12 @@ class Subscription:
 
     @property
     def last_seq(self) -> int:
-        """Of the event read last; before the first, where reading begins."""
+        """The ``seq`` of the event read last; before the first, the one after which reading begins."""
         return self._last_seq
 
     @property
     def position(self) -> int:
-        """Everything wanted up to this ``seq`` was handed out."""
+        """The ``seq`` up to which all wanted events were handed out."""
         if self._ready or not self._feed.is_empty:
             return self._last_seq
         return max(self._last_seq, self._feed.after if self._is_live else self._after)
@@ -60,7 +60,7 @@ class Subscription:
         return event
 
     async def batch(self) -> tuple[Event, ...]:
-        """The next event and all that can be had without waiting for more; ends as iterating does."""
+        """Return the next event and all further ones that need no wait. Ends as iteration does."""
         while not self._ready:
             await self._fill()
         events = tuple(self._ready)
