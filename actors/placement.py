@@ -38,26 +38,26 @@ class _EngineGone:
 
 @dataclass(frozen=True, slots=True)
 class _MakeReady:
-    """A company is being linked: it will need a place among the linked ones at once."""
+    """A company is being linked: it will soon need a slot among the linked ones."""
 
 
 @dataclass(frozen=True, slots=True)
 class _IdleSince:
     engine: str
     taken: int
-    """Places that had been given in it by then."""
+    """How many slots had been given in it by then."""
 
 
 @final
 class PlacementActor(Actor):
-    """Gives companies places in engine processes, fewest companies first; starts processes as they are needed and replaces worn ones.
+    """Gives companies slots in engine processes, fewest companies first; starts processes as they are needed and replaces worn ones.
 
-    A client of the library that ended leaves descriptors, memory and often a thread behind until its process ends, and one that waited for
-    a phone always does. So companies that are being linked have processes of their own, where no linked company is: such a process ends
-    when it has been empty for ``pairing_idle_s``, or as soon as it is empty once it is worn. A worn process of linked companies takes no
-    more of them, has the ones it hosts leave for another process one at a time, one at each report, and ends when the last has left.
+    An ended client of the library leaves descriptors, memory and often a thread behind until its process ends; one that waited for a phone
+    always does. So companies that are being linked have processes of their own, without linked companies: such a process ends when it has
+    been empty for ``pairing_idle_s``, or, once it is worn, as soon as it is empty. A worn process of linked companies takes no more of
+    them, has those it hosts move to another process, one at each report, and ends when the last has left.
 
-    What it knows can be learnt again: after a restart it asks the engines whom they host.
+    After a restart it asks the engines which companies they host, and so knows the same again.
     """
 
     def __init__(
@@ -70,7 +70,7 @@ class PlacementActor(Actor):
         have_leave: Callable[[str], None],
         version: Callable[[], str],
     ) -> None:
-        """``have_leave`` tells a company to `LeaveEngine`; it neither waits nor fails. ``version`` is what new processes announce."""
+        """``have_leave`` tells a company to `LeaveEngine`; it neither waits nor fails. ``version`` returns what new processes announce."""
         self._engines = engines
         self._make_engine = make_engine
         self._settings = settings
@@ -116,7 +116,7 @@ class PlacementActor(Actor):
     # --- leaving ---
 
     def _leave(self, company_id: str) -> Engine | None:
-        """Free a company's place; which engine that was in."""
+        """Free a company's slot. Return the engine it was in."""
         engine = self._places.leave(company_id)
         if engine is not None:
             self._look_whether_idle(engine)
@@ -152,7 +152,7 @@ class PlacementActor(Actor):
             self._have_leave(engine.next_to_leave())
 
     def _end(self, engine: Engine, why: str) -> None:
-        """No company is sent there from now on; its process ends beside."""
+        """Send no more companies to the engine, and end its process in the background."""
         self._places.remove(engine.name)
         self._log.info("engine_ended", engine=engine.name, reason=why)
         self.context.spawn(self._terminate, engine.name, name="end")
@@ -166,11 +166,11 @@ class PlacementActor(Actor):
     # --- choosing ---
 
     async def _learn(self, engine: Engine) -> None:
-        """Note whom an engine hosts, beside those who are on their way to it."""
+        """Note the companies that an engine hosts, besides those on their way to it."""
         try:
             report = await self._engines.child(engine.name).ask(GetEngineReport(), timeout=REPORT_TIMEOUT_S)
         except SupervisorError:
-            return  # it is being restarted and hosts nobody
+            return  # it is being restarted and hosts no company
         engine.version = report.version
         for company_id in report.companies:
             self._places.put(company_id, engine)
@@ -191,7 +191,7 @@ class PlacementActor(Actor):
 
     async def _make_ready(self) -> None:
         if self._places.with_room("linked", self._version) is None:
-            with suppress(Refused):  # then it is tried again when the place is taken
+            with suppress(Refused):  # tried again when the company asks for the slot
                 await self._start_engine("linked")
 
     async def _start_engine(self, hosts: Hosts) -> Engine:
@@ -226,7 +226,7 @@ class PlacementActor(Actor):
             ref = self._engines.child(engine.name)
             ready = await ref.ask(WaitReady(), timeout=self._settings.start_timeout_s)
         except SupervisorError as error:
-            if isinstance(error, NoSuchActor | ActorStopped):  # it will not come back: its companies get another place
+            if isinstance(error, NoSuchActor | ActorStopped):  # it will not come back: its companies get another slot
                 await self.context.ref.send(_EngineGone(engine.name))
             reply.fail(Refused("engine_unavailable", f"{engine.name} is not ready: {error}", retry_after_s=2.0))
         else:

@@ -23,10 +23,10 @@ class PostgresDied(Exception):
 
 @final
 class PostgresActor(Actor):
-    """Runs one embedded server. Started: it accepts connections. Its death is this actor's crash, and so its restart."""
+    """Runs one embedded server, and has started once it accepts connections. When the server ends, this actor crashes and is restarted."""
 
     def __init__(self, server: EmbeddedPostgres, disk: DiskState) -> None:
-        """``disk``: while it takes no writes, the server is not started: it would only end again, and spend its supervisor's patience."""
+        """``disk``: while it takes no writes, the server is not started. It would only end again, and use up its supervisor's restarts."""
         self._server = server
         self._disk = disk
 
@@ -39,9 +39,9 @@ class PostgresActor(Actor):
         raise TypeError(f"the postgres actor understands no messages, got {type(message).__name__}")
 
     async def _own_server(self, ready: trio.Event) -> None:
-        """Run the server; however this ends, no process of it is left."""
+        """Run the server. However this ends, none of its processes is left."""
         try:
-            # At the daemon's own start it is tried all the same, so that it fails with what the server says.
+            # At the daemon's own start it is tried nevertheless, so that the start fails with the server's own error.
             while self.context.incarnation > 1 and self._disk.fault is not None:
                 await trio.sleep(DISK_AGAIN_S)
             await self._server.start()

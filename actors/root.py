@@ -1,4 +1,4 @@
-"""The one place that names every actor: the tree, and what its actors are given."""
+"""The only module that names every actor: builds the tree, and gives its actors what they need."""
 
 from __future__ import annotations
 
@@ -73,36 +73,36 @@ from supervisor.errors import SupervisorError
 DEVICE_NAME = "wasup"
 LINKER = "actors.linker.process"
 INFRASTRUCTURE = Intensity(max_restarts=30, within=60.0)
-"""Of all root children together: crashes by hand or by chaos stay below it, a child that cannot run at all spends it."""
+"""The limit for all root children together. Crashes by hand or by chaos tests stay below it; a child that cannot run at all exceeds it."""
 QUICK = Backoff(minimum=0.05, maximum=5.0, reset_after=30.0)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Parts:
-    """What the tree is built from and what outlives its actors' crashes."""
+    """What the tree is built from. It outlives its actors' crashes."""
 
     settings: Settings
     database: Database
     metrics: Metrics
     owner: str
-    """This daemon, as leases know it: ``<installation>/<host>-<boot>``."""
+    """This daemon's name in leases: ``<installation>/<host>-<boot>``."""
     runtime_dir: Path
     embedded: EmbeddedPostgres | None
     connect_gate: trio.CapacityLimiter
     disk: DiskState
     versions: VersionState
     live: LiveSettings
-    """``settings``, and what reloads have changed of them since."""
+    """``settings`` with the changes of reloads."""
     manager: ServiceManager
 
 
 def api_socket(runtime_dir: Path) -> Path:
-    """Where HTTP is served for the command line of this machine."""
+    """Return the path of the socket on which HTTP is served to this machine's command line."""
     return runtime_dir / "api.sock"
 
 
 def build_tree(parts: Parts) -> SupervisorSpec:
-    """The tree of docs/ARCHITECTURE.md, in start order."""
+    """Return the tree of docs/ARCHITECTURE.md, in start order."""
     settings = parts.settings
     outbound = outbound_of(settings.outbound)
     webhook_board = WebhookGauges()
@@ -173,7 +173,7 @@ def _boot(parts: Parts, _: Context) -> BootActor:
 
 
 def direct_url(settings: Settings) -> PostgresUrl | None:
-    """The way past a pooler, where one is set."""
+    """Return the URL that leads past a pooler, if one is set."""
     return None if settings.database_direct_url is None else read(settings.database_direct_url.reveal(), os.environ)
 
 
@@ -245,7 +245,7 @@ def _placement(parts: Parts, context: Context) -> PlacementActor:
 
 
 def _have_leave(context: Context, company_id: str) -> None:
-    with suppress(SupervisorError):  # gone, or busy: it is asked again at the engine's next report
+    with suppress(SupervisorError):  # gone, or busy: told again at the engine's next report
         context.supervisor("/companies").child(company_id).tell(LeaveEngine())
 
 

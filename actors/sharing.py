@@ -1,6 +1,6 @@
-"""How those who use the daemon share what there is a limited number of: places that are taken or refused, and turns that are waited for.
+"""How the daemon's users share limited resources: places, which are taken or refused, and turns, which are waited for.
 
-Nothing here knows who a holder is: a key, a company, an address. Synchronous but for the waiting; one event loop.
+A holder is any name: a key, a company, an address. Everything but waiting is synchronous; one event loop.
 """
 
 from __future__ import annotations
@@ -15,9 +15,9 @@ from typing import Final, TypeVar, final
 import trio
 
 RESERVE: Final = 0.1
-"""This part of all places is for administrators only."""
+"""The share of all places that is for administrators only."""
 FREE_FOR_EACH_HELD: Final = 2
-"""A holder gets one more place only while so many are free for each that it holds: alone it gets a third of them."""
+"""A holder gets one more place only while this many are free for each that it holds: a holder alone gets a third of all."""
 
 
 N = TypeVar("N")
@@ -25,21 +25,21 @@ T = TypeVar("T")
 
 
 class NoPlace(Exception):
-    """There is no place for this holder now; the text says whether it holds its share or all are taken."""
+    """There is no place for this holder now. The text says whether it holds its share, or all are taken."""
 
 
 @final
 class Places:
-    """``limit`` places. Whatever a few holders take, one that has none gets its place at once, and an administrator always does.
+    """``limit`` places. Whatever a few holders take, a holder without a place gets one at once, and so does an administrator.
 
-    The last tenth (``reserve``) is for administrators. Any other holder gets one more place while twice as many as it holds are free: one
-    that is alone can have a third, and those who come later find some free, without a number to be set for each limit.
+    The last tenth (``reserve``) is for administrators. Any other holder gets one more place while twice as many as it holds are free. So a
+    holder alone can have a third, and later holders find places free, without a separate setting for each limit.
     """
 
     def __init__(self, limit: int, *, reserve: float = RESERVE) -> None:
         self.limit = limit
         self.refused = 0
-        """How often a place was refused."""
+        """How many times a place was refused."""
         self._reserve = min(math.ceil(limit * reserve), max(limit - 1, 0))
         self._held: Counter[str] = Counter()
         self._admins = 0
@@ -51,11 +51,11 @@ class Places:
 
     @property
     def free(self) -> int:
-        """How many are left for holders who are no administrators."""
+        """How many places are left for holders other than administrators."""
         return self.limit - self._reserve - self._held.total() - max(0, self._admins - self._reserve)
 
     def take(self, holder: str, count: int = 1, *, is_admin: bool = False) -> None:
-        """Take a place, or ``count`` for things that belong together; to be given back. Raises `NoPlace`, and has taken none then."""
+        """Take one place, or ``count`` for things that belong together, until `give_back`. Raises `NoPlace`, having taken none."""
         free = self.limit - self.taken if is_admin else self.free
         held = 0 if is_admin else self._held[holder]
         if free < count or (held and free <= FREE_FOR_EACH_HELD * held):
@@ -69,7 +69,7 @@ class Places:
             self._held[holder] = held + count
 
     def give_back(self, holder: str, count: int = 1, *, is_admin: bool = False) -> None:
-        """What was taken with the same words."""
+        """Give back what `take` took with the same arguments."""
         if is_admin:
             self._admins -= count
         elif self._held[holder] > count:
@@ -79,7 +79,7 @@ class Places:
 
     @contextmanager
     def place(self, holder: str, *, is_admin: bool = False) -> Generator[None]:
-        """A place for the length of the block. Raises `NoPlace`."""
+        """Hold a place for the length of the block. Raises `NoPlace`."""
         self.take(holder, is_admin=is_admin)
         try:
             yield
@@ -94,9 +94,9 @@ class _Waiter:
 
 @final
 class Turns:
-    """At most ``limit`` at once, and of one holder at most ``limit_of_one``. Turns go from holder to holder, not in the order of coming.
+    """At most ``limit`` turns at once, and at most ``limit_of_one`` of one holder. Turns go from holder to holder, not in order of arrival.
 
-    So a holder with one thing to do waits for at most one of each other holder's, however many each of them has.
+    So a holder that wants one turn waits for at most one of each other holder, however many they want.
     """
 
     def __init__(self, limit: int, limit_of_one: int) -> None:
@@ -107,12 +107,12 @@ class Turns:
 
     @property
     def waiting(self) -> int:
-        """How many wait."""
+        """How many callers wait."""
         return sum(map(len, self._waiting.values()))
 
     @asynccontextmanager
     async def turn(self, holder: str) -> AsyncGenerator[None]:
-        """A turn for the length of the block."""
+        """Wait for a turn, and hold it for the length of the block."""
         await self.begin(holder)
         try:
             yield
@@ -120,7 +120,7 @@ class Turns:
             self.end(holder)
 
     async def begin(self, holder: str) -> None:
-        """Wait for a turn, to be ended with `end`."""
+        """Wait for a turn. `end` ends it."""
         waiter = _Waiter(trio.Event())
         self._waiting.setdefault(holder, deque()).append(waiter)
         self._give_turns()
@@ -134,7 +134,7 @@ class Turns:
             raise
 
     def end(self, holder: str) -> None:
-        """The turn is over."""
+        """End a turn."""
         self._under_way[holder] -= 1
         if not self._under_way[holder]:
             del self._under_way[holder]
@@ -160,7 +160,7 @@ class Turns:
 
 
 def evict_from_largest(kept: MutableMapping[N, T], holder_of: Callable[[N], str]) -> N:
-    """Take out the oldest entry, the first in order, of the holder that has the most, and return its name."""
+    """Remove the oldest entry, the first in order, of the holder with the most entries, and return its name."""
     largest, _ = Counter(map(holder_of, kept)).most_common(1)[0]
     name = next(name for name in kept if holder_of(name) == largest)
     del kept[name]

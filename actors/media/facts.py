@@ -1,4 +1,4 @@
-"""What is found in a file of pictures or sound."""
+"""What inspection finds in an image, video or audio file."""
 
 from __future__ import annotations
 
@@ -6,15 +6,15 @@ import msgspec
 
 
 class Facts(msgspec.Struct, frozen=True, kw_only=True):
-    """What a message says of its file beside the type. Zero and empty: not found out."""
+    """What a message says of its file beside the type. Zero and empty mean unknown."""
 
     seconds: int = 0
-    """At least 1 where it lasts at all."""
+    """At least 1 for a file with a duration."""
     width: int = 0
     height: int = 0
     thumbnail: bytes = b""
-    """A small JPEG, as it is shown before the file is fetched."""
+    """A small JPEG, shown before the file is fetched."""
     has_video: bool = False
-    """A track of moving pictures; a cover is none."""
+    """Whether there is a video track; a cover picture is none."""
     audio: str = ""
     """The codec of the first sound track, in FFmpeg's words."""

@@ -1,4 +1,4 @@
-"""Files by URL, through the guard that keeps others' URLs out of this network."""
+"""Fetches files by URL, through the guard that keeps the URLs of others from reaching this network."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ _OK: Final = 200
 
 
 async def fetch_file(client: OutboundClient, url: str, path: Path, *, max_bytes: int, timeout_s: float) -> str:
-    """Write what ``url`` answers to ``path``, and return what the file is called there, which may be empty.
+    """Write the body at ``url`` to ``path``. Return the file's name as given there, which may be empty.
 
     Raises `OutboundRefused`; `OutboundFailed` also for a status that is not 200.
     """

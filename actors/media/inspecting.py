@@ -1,4 +1,4 @@
-"""Looking into files of pictures and sound, in a short-lived process each (actors/media/inspector.py)."""
+"""Inspects image, video and audio files, each in a short-lived process (actors/media/inspector.py)."""
 
 from __future__ import annotations
 
@@ -30,19 +30,19 @@ _FORMATS: Final = {
     "audio/aac": "aac",
     "audio/amr": "amr",
 }
-"""What decodes a type. Nothing is guessed from the file: among what FFmpeg reads are playlists that name other files."""
+"""The format that decodes each type. FFmpeg must not guess it from the file: it also reads playlists, which name other files."""
 
 
 @final
 class Inspector:
-    """At most `AT_ONCE` processes; more wait."""
+    """Runs at most `AT_ONCE` inspecting processes; further files wait."""
 
     def __init__(self, *, timeout_s: float = WALL_S + 2.0) -> None:
         self._limiter = trio.CapacityLimiter(AT_ONCE)
         self._timeout_s = timeout_s
 
     async def inspect(self, path: Path, mimetype: str) -> Facts:
-        """What is in the file; nothing for other types, and for what cannot be read within the limits."""
+        """Return what is in the file. Return empty facts for other types, and for files that cannot be read within the limits."""
         container = _FORMATS.get(mimetype)
         if container is None:
             return Facts()

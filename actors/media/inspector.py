@@ -1,7 +1,7 @@
-"""The process that looks into one file: ``python -I -m actors.media.inspector FORMAT PATH``, which prints `Facts` as JSON.
+"""The process that inspects one file: ``python -I -m actors.media.inspector FORMAT PATH``, which prints `Facts` as JSON.
 
-Files come from strangers, and decoders are written in C. So this is a process of its own, with little memory and processor time, that may
-write nothing; what it cannot find out in these limits is left out.
+Files come from strangers, and decoders are written in C. So this is a process of its own, with limited memory and processor time, that may
+not write files. Facts that it cannot find within these limits are left out.
 """
 
 from __future__ import annotations
@@ -19,19 +19,19 @@ import msgspec
 from actors.media.facts import Facts
 
 MEMORY_BYTES: Final = 1024 * 1024 * 1024
-"""Of address space; the libraries alone take 130 MB of it."""
+"""The limit of address space; the libraries alone take 130 MB of it."""
 CPU_S: Final = 5
 WALL_S: Final = 10
 MAX_PIXELS: Final = 50_000_000
 THUMBNAIL_PIXELS: Final = 100
-"""Of the longer side."""
+"""The length of the longer side."""
 MAX_THUMBNAIL_BYTES: Final = 16 * 1024
 IMAGE: Final = "image"
 _MAX_SECONDS: Final = 24 * 3600
 
 
 def main() -> int:
-    """Exit code 0 with the facts on standard output."""
+    """Print the facts to standard output and return 0."""
     _limit()
     kind, path = sys.argv[1:]
     facts = _image(path) if kind == IMAGE else _recording(path, kind)
@@ -40,7 +40,7 @@ def main() -> int:
 
 
 def _limit() -> None:
-    """Bounded also when the daemon that started this is killed."""
+    """Limit time, memory and writing, so that the process ends even if the daemon that started it is killed."""
     signal.alarm(WALL_S)
     for what, most in (
         (resource.RLIMIT_AS, MEMORY_BYTES),
@@ -87,7 +87,7 @@ def _is_cover(stream: Any) -> bool:
 
 
 def _seconds(container: Any) -> int:
-    """What the file says, else what its last packet says: a browser's recorder writes no duration."""
+    """Return the duration that the file names, else the end of its last packet: a browser's recorder writes no duration."""
     seconds = (container.duration or 0) / 1_000_000
     if not seconds:
         for packet in container.demux():

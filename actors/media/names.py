@@ -1,4 +1,4 @@
-"""What a file is called: in headers, in both directions, and in URLs; and what its name says where its bytes do not."""
+"""File names in headers, read and written, and in URLs; and the type that a name tells where the bytes do not."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ _PLAIN = re.compile(r"filename\s*=\s*(?:\"((?:[^\"\\]|\\.)*)\"|([^;\s]+))", re.I
 _ENCODED_WORD = re.compile(r"=\?[A-Za-z0-9_-]+\?[BbQq]\?[^?]*\?=")
 _CONTROL = re.compile(r"[\x00-\x1f\x7f]")
 _ATTRIBUTE_CHARACTERS: Final = "!#$&+-.^_`|~"
-"""Beside letters and digits, what RFC 8187 lets stand for itself."""
+"""The characters besides letters and digits that RFC 8187 leaves unescaped."""
 
 _OFFICE: Final = "application/vnd.openxmlformats-officedocument"
 _ODF: Final = "application/vnd.oasis.opendocument"
@@ -53,7 +53,7 @@ _BY_ENDING: Final = {
 _GENERIC: Final = frozenset({
     "application/zip", "application/octet-stream", "text/plain", "application/cdfv2", "application/x-ole-storage", "application/csv",
 })  # fmt: skip
-"""What the bytes of many kinds of document look like."""
+"""The types that libmagic gives many kinds of document."""
 _TEXTS: Final = frozenset(
     {"text/csv", "text/markdown", "text/calendar", "text/vcard", "application/json", "application/rtf"}
 )
@@ -71,7 +71,7 @@ _ENDINGS: Final = {mimetype: ending for ending, mimetype in _BY_ENDING.items()} 
 
 
 def type_by_name(mimetype: str, name: str) -> str:
-    """``mimetype`` as the bytes have it, or what the name says where those say only that it is an archive, bytes or text."""
+    """Return ``mimetype``, the type by the bytes; or the type by the name, where the bytes tell only an archive, bytes or text."""
     named = _BY_ENDING.get(name.rpartition(".")[2].lower() if "." in name else "")
     if named is None or mimetype not in _GENERIC or (mimetype == "text/plain" and named not in _TEXTS):
         return mimetype
@@ -79,13 +79,13 @@ def type_by_name(mimetype: str, name: str) -> str:
 
 
 def default_name(mimetype: str) -> str:
-    """For a document that nothing names."""
+    """Return a name for a document that has none."""
     ending = _ENDINGS.get(mimetype)
     return "file" if ending is None else f"file.{ending}"
 
 
 def name_in_header(disposition: str) -> str:
-    """The file's name in a Content-Disposition, as it is written today or was once (RFC 8187, RFC 2047, plain UTF-8); empty for none."""
+    """Return the file's name in a Content-Disposition, in present and older forms (RFC 8187, RFC 2047, plain UTF-8); empty for none."""
     if (found := _EXTENDED.search(disposition)) is not None and (name := _decoded(found[2], found[1])):
         return name
     plain = _PLAIN.search(disposition)
@@ -96,7 +96,7 @@ def name_in_header(disposition: str) -> str:
 
 
 def decode_words(text: str) -> str:
-    """A name in the form that mail has for what is not ASCII (RFC 2047), which some clients write into forms; any other as it is."""
+    """Decode a name in mail's form for non-ASCII text (RFC 2047), which some clients write into forms. Return others as they are."""
     if not _ENCODED_WORD.search(text):
         return text
     try:
@@ -106,12 +106,12 @@ def decode_words(text: str) -> str:
 
 
 def name_in_url(url: str) -> str:
-    """The last part of the path; empty for none."""
+    """Return the last part of the URL's path; empty for none."""
     return unquote(urlsplit(url).path.rpartition("/")[2], errors="replace")
 
 
 def clean_name(name: str) -> str:
-    """A name that a stranger chose, as it may be shown and sent: no directories, no control characters, of bounded length."""
+    """Return a stranger's file name as it may be shown and sent: no directories, no control characters, of bounded length."""
     last = _CONTROL.sub("", name.replace("\\", "/").rpartition("/")[2]).strip()
     if len(last) <= MAX_CHARACTERS:
         return last
@@ -121,7 +121,7 @@ def clean_name(name: str) -> str:
 
 
 def disposition_of(name: str) -> str:
-    """Always a download; the name as all clients read it, and beside that in full where it is more than that (RFC 6266, RFC 8187)."""
+    """Return a Content-Disposition for a download: the name as every client reads it and, if needed, also in full (RFC 6266, RFC 8187)."""
     safe = "".join(letter if letter.isascii() and (letter.isalnum() or letter in "-._") else "_" for letter in name)
     whole = "" if name.isascii() else f"; filename*=UTF-8''{quote(name, safe=_ATTRIBUTE_CHARACTERS, errors='replace')}"
     return "attachment" + (f'; filename="{safe}"' if safe.strip("._") else "") + whole
@@ -135,7 +135,7 @@ def _decoded(text: str, charset: str) -> str:
 
 
 def _as_utf8(text: str) -> str:
-    """Header bytes come read as Latin-1; what they spell in UTF-8 is meant so."""
+    """Return header text, which was read as Latin-1, read as UTF-8 where its bytes are valid UTF-8."""
     try:
         return text.encode("latin-1").decode()
     except UnicodeError:

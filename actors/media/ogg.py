@@ -1,4 +1,4 @@
-"""What an Ogg file holds, and how long an Opus recording in it lasts (RFC 3533, RFC 7845)."""
+"""The codec of an Ogg file, and the duration of an Opus recording in it (RFC 3533, RFC 7845)."""
 
 from __future__ import annotations
 
@@ -8,26 +8,26 @@ from pathlib import Path
 from typing import Final
 
 _RATE: Final = 48_000
-"""Opus counts in this, whatever it was recorded at."""
+"""Opus counts samples at this rate, whatever the rate of the recording."""
 _TAIL_BYTES: Final = 128 * 1024
-"""A page has 65,307 bytes at most, so the last one begins in here."""
+"""A page has 65,307 bytes at most, so the last one begins within these bytes."""
 _HEAD_BYTES: Final = 128
 _MARKS: Final = {"opus": b"OpusHead", "vorbis": b"\x01vorbis", "speex": b"Speex   ", "flac": b"\x7fFLAC"}
 _MAX_S: Final = 24 * 3600
 
 
 def ogg_codec(path: Path) -> str:
-    """``opus``, ``vorbis``, ``speex`` or ``flac``; empty for another or none."""
+    """Return ``opus``, ``vorbis``, ``speex`` or ``flac``; empty for another or none."""
     with path.open("rb") as file:
         head = file.read(_HEAD_BYTES)
     if len(head) < 28 or not head.startswith(b"OggS"):
         return ""
-    first = head[27 + head[26] :]  # behind the page's table of segments
+    first = head[27 + head[26] :]  # after the page's table of segments
     return next((codec for codec, mark in _MARKS.items() if first.startswith(mark)), "")
 
 
 def opus_seconds(path: Path) -> int:
-    """Whole seconds, rounded up; 0 when this is no such file or it does not say."""
+    """Return whole seconds, rounded up; 0 when this is no such file, or it has no duration."""
     with path.open("rb") as file:
         head = file.read(_HEAD_BYTES)
         size = file.seek(0, 2)

@@ -1,4 +1,4 @@
-"""What a file is, by its content; and which kinds of message it can be sent as."""
+"""Finds the type of a file by its content, and the kinds of message it can be sent as."""
 
 from __future__ import annotations
 
@@ -33,12 +33,12 @@ _VOICE: Final = {
     ("audio/mp4", "aac"): "audio/mp4",
     ("audio/mp4", "opus"): "audio/mp4; codecs=opus",
 }
-"""What a voice note may be, by type and codec, and the type it is sent as."""
+"""The types and codecs that a voice note may have, each with the type it is sent as."""
 _PICTURE_BRANDS: Final = (b"heic", b"heix", b"hevc", b"mif1", b"msf1", b"avif", b"avis", b"jp2 ", b"jpx ", b"crx ")
 
 
 async def recognize(path: Path, recognizer: Recognizer) -> str:
-    """The file's type, like ``image/png``; ``application/octet-stream`` for what is not recognised, or not in time."""
+    """Return the file's type, like ``image/png``; ``application/octet-stream`` for one that is not recognised, or not in time."""
     head, own = await trio.to_thread.run_sync(_look, path)
     if own is not None or not head:
         return own or _UNKNOWN
@@ -47,12 +47,12 @@ async def recognize(path: Path, recognizer: Recognizer) -> str:
 
 
 async def seconds_of(path: Path, mimetype: str) -> int:
-    """How long a voice recording (Opus in Ogg) lasts, rounded up; 0 for every other type."""
+    """Return how many seconds a voice recording (Opus in Ogg) lasts, rounded up; 0 for every other type."""
     return await trio.to_thread.run_sync(opus_seconds, path) if mimetype == VOICE_TYPE else 0
 
 
 def settled_type(mimetype: str, facts: Facts) -> str:
-    """The type of a file whose tracks are known: an MP4 container without moving pictures is a recording, whatever its brand says."""
+    """Return the type of a file whose tracks are known: an MP4 container without video is a recording, whatever its brand says."""
     if mimetype in {"video/mp4", "video/3gpp", "audio/mp4"}:
         if facts.has_video:
             return mimetype if mimetype.startswith("video/") else "video/mp4"
@@ -61,17 +61,17 @@ def settled_type(mimetype: str, facts: Facts) -> str:
 
 
 def voice_type(mimetype: str, codec: str) -> str | None:
-    """The type that a voice note of this type and codec is sent as; None where phones do not play it as one."""
+    """Return the type that a voice note of this type and codec is sent as; None when phones do not play it as one."""
     return _VOICE.get((mimetype, codec))
 
 
 async def codec_of(path: Path, mimetype: str, facts: Facts) -> str:
-    """What the sound of a file is encoded with, in FFmpeg's words; empty when it is not known."""
+    """Return the codec of a file's sound, in FFmpeg's words; empty when it is not known."""
     return await trio.to_thread.run_sync(ogg_codec, path) if mimetype == VOICE_TYPE else facts.audio
 
 
 async def is_animated(path: Path, mimetype: str) -> bool:
-    """Whether a WebP moves, by its own header."""
+    """Return whether a WebP is animated, by its header."""
     if mimetype != "image/webp":
         return False
     async with await trio.open_file(path, "rb") as file:
@@ -80,7 +80,7 @@ async def is_animated(path: Path, mimetype: str) -> bool:
 
 
 def natural_kind(mimetype: str) -> MediaKind:
-    """What a file is sent as when nobody says."""
+    """Return the kind that a file is sent as by default."""
     for kind in ("image", "video", "audio"):
         if mimetype in _TAKEN[kind]:
             return kind
@@ -88,24 +88,24 @@ def natural_kind(mimetype: str) -> MediaKind:
 
 
 def is_taken(kind: MediaKind, mimetype: str) -> bool:
-    """Whether WhatsApp's clients show a file of this type as this kind; documents are of any type."""
+    """Return whether WhatsApp's clients show a file of this type as this kind. A document may have any type."""
     return kind == "document" or mimetype in _TAKEN[kind]
 
 
 def types_taken(kind: MediaKind) -> str:
-    """The types that a kind takes, for people."""
+    """Return the types that a kind takes, as text for people."""
     return ", ".join(sorted(_TAKEN[kind])) if kind in _TAKEN else "any"
 
 
 def _look(path: Path) -> tuple[bytes, str | None]:
-    """How the file begins, and its type where that is for us to say."""
+    """Return the head of the file, and its type where it is not left to libmagic."""
     with path.open("rb") as file:
         head = file.read(_HEAD_BYTES)
         return head, _container(head, file)
 
 
 def _container(head: bytes, file: BinaryIO) -> str | None:
-    """What libmagic gets wrong: MP4 of brands that it does not know, and MP3 behind a cover larger than what it is shown."""
+    """Return the type where libmagic is wrong: MP4 of brands that it does not know, and MP3 after a cover larger than the head."""
     if head[4:8] == b"ftyp" and head[8:12] not in _PICTURE_BRANDS:
         brand = head[8:12].lower()
         if brand.startswith(b"qt"):
@@ -117,7 +117,7 @@ def _container(head: bytes, file: BinaryIO) -> str | None:
         high, middle, low, lowest = head[6:10]
         file.seek(10 + (high << 21 | middle << 14 | low << 7 | lowest))
         sync = file.read(2)
-        # The layer tells MPEG audio (1 to 3) from AAC (0).
+        # The layer distinguishes MPEG audio (1 to 3) from AAC (0).
         return (
             "audio/mpeg" if len(sync) == 2 and sync[0] == 0xFF and sync[1] & 0xE0 == 0xE0 and sync[1] & 0x06 else None
         )

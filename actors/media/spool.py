@@ -1,4 +1,4 @@
-"""Where files lie on their way between the API, URLs and WhatsApp: in the state directory, for seconds."""
+"""The place, in the state directory, for files on their way between the API, URLs and WhatsApp. Each stays for seconds."""
 
 from __future__ import annotations
 
@@ -12,25 +12,25 @@ from typing import Final, final
 import trio
 
 LEFT_AFTER_S: Final = 600.0
-"""Older files belong to nobody: whoever made them was killed, or their reader never came."""
+"""Files older than this are abandoned: the process that made them was killed, or they were never read."""
 
 
 @final
 class Spool:
-    """A directory for its owner alone; it is made when it is first used."""
+    """A directory that only its owner may use. It is made at its first use."""
 
     def __init__(self, directory: Path) -> None:
         self._directory = trio.Path(directory)
 
     async def new(self) -> Path:
-        """A path at which there is nothing yet. Whatever is left of earlier ones goes."""
+        """Return a path that is not in use yet. Remove abandoned files."""
         await self._directory.mkdir(mode=0o700, parents=True, exist_ok=True)
         await self._sweep()
         return Path(self._directory / secrets.token_hex(16))
 
     @asynccontextmanager
     async def file(self) -> AsyncGenerator[Path]:
-        """A path for a file that is gone at the end of the block."""
+        """Yield a path for a file, and remove the file at the end of the block."""
         path = await self.new()
         try:
             yield path
@@ -46,7 +46,7 @@ class Spool:
 
 
 def size_of(path: Path) -> int:
-    """Bytes of a file."""
+    """Return the size of a file in bytes."""
     return path.stat().st_size
 
 

@@ -1,7 +1,7 @@
-"""What actors say to each other and to the HTTP side: requests (with the type they are answered with), answers and notices.
+"""Messages between actors, and between actors and HTTP: requests (with the type of their reply), replies and notices.
 
-Requests and notices never leave the process and are plain frozen dataclasses; answers that HTTP sends on are msgspec structs whose
-fields are renamed to camelCase on the wire. One module a topic; everybody imports from here.
+Requests and notices never leave the process and are plain frozen dataclasses. Replies that HTTP sends on are msgspec structs whose fields
+are renamed to camelCase on the wire. Each topic has one module; all code imports from here.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""What all messages are made of: answers, refusals, and a company's states."""
+"""What all messages share: the base of replies, refusals, and a company's states."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ class CompanyState(StrEnum):
 class Refused(Refusal):
     """An expected refusal with the stable ``code`` of the problem catalogue (actors/http/model/problems.py).
 
-    The actor that was asked goes on unharmed.
+    The asked actor goes on; it does not crash.
     """
 
     def __init__(

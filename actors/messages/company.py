@@ -1,4 +1,4 @@
-"""What a company is asked and ordered, and what it answers."""
+"""Queries and orders to a company, and its replies."""
 
 from __future__ import annotations
 
@@ -123,8 +123,8 @@ class CheckHealth(Request[HealthReport]):
 
 @dataclass(frozen=True, slots=True)
 class WaitConnected(Request[None]):
-    """Answered once the company is connected. Refused when that is not to be expected within the time, or has not come: `reconnecting`
-    when it comes back by itself, `owned_elsewhere`, `no_active_session` when an operator has to do something."""
+    """Answered once the company is connected. Refused when it cannot be expected to connect within the time, or has not: `reconnecting`
+    when it comes back by itself, `owned_elsewhere`, `no_active_session` when an operator has to act."""
 
     within_s: float
 
@@ -151,20 +151,20 @@ class Logout(Request[CompanyStatus]):
 
 @dataclass(frozen=True, slots=True)
 class TakeUp:
-    """To a company from the directory: it is recorded as one to run and nobody owns it. A company that another daemon owned, or
-    stopped, takes it up."""
+    """To a company from the directory: it is recorded as one to run, and has no owner. Its actor starts it if another daemon owned it, or
+    stopped it."""
 
     is_linked: bool
 
 
 @dataclass(frozen=True, slots=True)
 class StandDown:
-    """To a company from the directory: it is recorded as stopped, so that it is not to wait for its lease any more."""
+    """To a company from the directory: it is recorded as stopped, so it must not wait for its lease any longer."""
 
 
 @dataclass(frozen=True, slots=True)
 class LeaseExtended:
-    """To a company from the directory: it may stay with WhatsApp until then."""
+    """To a company from the directory: it may stay connected to WhatsApp until ``until``."""
 
     until: float
     """On trio's clock."""
@@ -172,7 +172,7 @@ class LeaseExtended:
 
 @dataclass(frozen=True, slots=True)
 class DiskFailed:
-    """To the directory, and from it to each company: the state directory takes no writes, so nothing that arrives could be kept."""
+    """To the directory, and from it to each company: the state directory takes no writes, so nothing that arrives could be stored."""
 
     reason: str
     """In words."""

@@ -1,4 +1,4 @@
-"""What the directory of companies is asked and told."""
+"""Requests and notices to the directory of companies."""
 
 from __future__ import annotations
 
@@ -33,14 +33,15 @@ class ListSessions(Request[SessionPage]):
 
 @dataclass(frozen=True, slots=True)
 class FindCompany(Request[ActorRef]):
-    """The company's actor. Refused: `no_such_company`."""
+    """Answered with the company's actor. Refused: `no_such_company`."""
 
     company_id: str
 
 
 @dataclass(frozen=True, slots=True)
 class EnsureCompany(Request[ActorRef]):
-    """The company's actor, made (and recorded as one to run) when there is none. Refused: `storage_unavailable`, `owned_elsewhere`."""
+    """`FindCompany`, but makes the actor (and records it as one to run) if there is none. Refused: `storage_unavailable`,
+    `owned_elsewhere`."""
 
     company_id: str
 

@@ -1,4 +1,4 @@
-"""Places in engine processes."""
+"""Slots in engine processes."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import Literal
 from supervisor import Request
 
 Hosts = Literal["linked", "pairing"]
-"""Whom an engine process hosts: linked companies, or companies that are being linked. Never both: see `actors.placement`."""
+"""Which companies an engine process hosts: linked ones, or ones that are being linked. Never both: see `actors.placement`."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -18,12 +18,12 @@ class EnginePlace:
     socket_path: str
     hosts: Hosts = "linked"
     version: str = ""
-    """Of WhatsApp Web, as the process announces."""
+    """The version of WhatsApp Web that the process announces."""
 
 
 @dataclass(frozen=True, slots=True)
 class AssignEngine(Request[EnginePlace]):
-    """A running engine process with room (the same one again for a company that has one). Refused: `engine_unavailable`."""
+    """Answered with a running engine process with room; for a company that has one, with the same again. Refused: `engine_unavailable`."""
 
     company_id: str
     hosts: Hosts = "linked"
@@ -36,7 +36,7 @@ class ReleaseEngine:
 
 @dataclass(frozen=True, slots=True)
 class EngineFull:
-    """From a company to placement: the engine process it was sent to had no room. What placement knows of it is wrong."""
+    """From a company to placement: the engine process that placement chose had no room, so what placement knows of it is wrong."""
 
     company_id: str
 
@@ -48,21 +48,21 @@ class EngineWear:
     engine: str
     """Its name, like ``engine-0``."""
     is_worn: bool
-    """Clients that ended have left so much behind in the process that another is to take its place."""
+    """Whether ended clients have left so much behind in the process that another one must replace it."""
 
 
 @dataclass(frozen=True, slots=True)
 class LeaveEngine:
-    """From placement to a company: its engine process is to be replaced. Take a place in another one, unless you are busy with it now."""
+    """From placement to a company: its engine process is to be replaced. It moves to a slot in another one, unless it is busy now."""
 
 
 @dataclass(frozen=True, slots=True)
 class EngineReady:
     socket_path: str
     version: str
-    """Of WhatsApp Web, as the process announces."""
+    """The version of WhatsApp Web that the process announces."""
 
 
 @dataclass(frozen=True, slots=True)
 class WaitReady(Request[EngineReady]):
-    """To an EngineActor: where it is, once the process accepts connections."""
+    """To an EngineActor: answered, once the process accepts connections, with where it does."""

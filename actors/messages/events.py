@@ -27,10 +27,10 @@ EventType = Literal[
     "restarted",
     "passkey_required",
 ]
-"""Every type there is, for those who choose among them."""
+"""Every event type."""
 
 DEFAULT_TYPES: Final = frozenset(get_args(EventType)) - {"passkey_required"}
-"""What those get who name no types; never to grow (ADR 31)."""
+"""The types sent to a subscriber that names none. It must never grow (ADR 31)."""
 
 
 class Event(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
@@ -45,21 +45,21 @@ class Event(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
 
 
 def new_event(type_: str, company_id: str, timestamp: float, payload: Mapping[str, Any]) -> Event:
-    """Return an event with a new id. ``timestamp``: Unix seconds; ``payload``: what JSON takes."""
+    """Return an event with a new id. ``timestamp``: Unix seconds; ``payload``: values that JSON can hold."""
     raw = msgspec.Raw(msgspec.json.encode(payload))
     return Event(id=str(uuid.uuid4()), type=type_, company_id=company_id, timestamp=timestamp, payload=raw)
 
 
 @dataclass(frozen=True, slots=True)
 class Publish(Request[None]):
-    """Store events, then tell subscribers. Answered once they are stored. Refused: `storage_unavailable`."""
+    """Store events, then send them to subscribers. Answered once they are stored. Refused: `storage_unavailable`."""
 
     events: tuple[Event, ...]
 
 
 @dataclass(frozen=True, slots=True)
 class Announce:
-    """The same for one who does not wait: events that are too many are dropped and counted."""
+    """`Publish` without a reply: events that find no room are dropped and counted."""
 
     events: tuple[Event, ...]
 
@@ -72,9 +72,9 @@ class Subscribe(Request[Any]):
     company_ids: frozenset[str] | None = None
     types: frozenset[str] | None = None
     is_own: bool = False
-    """It does not count against ``events.max_subscribers``: webhooks and dashboards have limits of their own."""
+    """Do not count it against ``events.max_subscribers``: webhooks and dashboards have limits of their own."""
     reader: str = ""
-    """Who reads, like a key's id: readers take turns at the log."""
+    """The name of the reader, like a key's id: readers take turns at the log."""
 
 
 class EventPage(Answer, frozen=True, kw_only=True):
@@ -90,6 +90,6 @@ class ReadEvents(Request[EventPage]):
     company_ids: frozenset[str] | None = None
     types: frozenset[str] | None = None
     latest: bool = False
-    """The last ``limit`` of them instead of the first."""
+    """Return the last ``limit`` of them instead of the first."""
     reader: str = ""
     """As in `Subscribe`."""

@@ -1,6 +1,6 @@
-"""What a company asks WhatsApp, and tells it, beside sending messages.
+"""Requests to a company that ask WhatsApp for something, or tell it something, other than sending messages.
 
-All are refused with `no_active_session`, `overloaded`, `timeout`, `engine_unavailable` or `send_rejected`, and with what each names.
+Each may be refused with `no_active_session`, `overloaded`, `timeout`, `engine_unavailable` or `send_rejected`, and with the codes it names.
 """
 
 from __future__ import annotations
@@ -26,27 +26,27 @@ class ContactReport(Answer, frozen=True, kw_only=True):
 
 @dataclass(frozen=True, slots=True)
 class CheckContact(Request[ContactReport]):
-    """Refused: `invalid_phone` for a hidden id whose number WhatsApp has not named."""
+    """Ask whether a person has an account. Refused: `invalid_phone` for a hidden id whose number WhatsApp has not named."""
 
     jid: str
-    """Of a person: with a phone number or a hidden id."""
+    """A person's JID: with a phone number or a hidden id."""
 
 
 @dataclass(frozen=True, slots=True)
 class ListGroups(Request[tuple[GroupDescription, ...]]):
-    """The groups that the account is in."""
+    """Answered with the groups that the account is in."""
 
 
 @dataclass(frozen=True, slots=True)
 class GetGroup(Request[tuple[GroupDescription, ...]]):
-    """That one group. Refused: `not_in_group`, `no_such_group`."""
+    """Answered with that one group. Refused: `not_in_group`, `no_such_group`."""
 
     jid: str
 
 
 @dataclass(frozen=True, slots=True)
 class MarkRead(Request[None]):
-    """Tell who wrote messages that they were read."""
+    """Tell the sender of messages that they were read."""
 
     chat: str
     message_ids: tuple[str, ...]
@@ -56,7 +56,7 @@ class MarkRead(Request[None]):
 
 @dataclass(frozen=True, slots=True)
 class SetTyping(Request[None]):
-    """Show a chat that somebody types here, records, or no longer does."""
+    """Show in a chat that the account is typing, is recording, or has stopped."""
 
     to: str
     state: TypingState

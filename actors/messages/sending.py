@@ -1,4 +1,4 @@
-"""Messages out: what a company is to send, and what it answers."""
+"""Requests to a company to send a message, and its replies."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ class Quoted:
 
 @dataclass(frozen=True, slots=True)
 class SendText(Request[Sent]):
-    """Answered after WhatsApp acknowledged it and its ratchet step is committed.
+    """Answered once WhatsApp has acknowledged the message and its ratchet step is committed.
 
     Refused: `no_active_session`, `send_timeout`, `send_rejected`, `account_restricted`, `storage_unavailable`, `recipient_not_on_whatsapp`,
     `engine_unavailable`.
@@ -34,13 +34,13 @@ class SendText(Request[Sent]):
     to: str
     """Full JID."""
     phone: str
-    """The recipient as the caller wrote it, normalised; repeated in the answer."""
+    """The recipient as the caller wrote it, normalised; repeated in the reply."""
     text: str
     quoted: Quoted | None = None
     mentions: tuple[str, ...] = ()
     """Full JIDs."""
     expiration: int | None = None
-    """Seconds until it disappears; 0: never; None: as the chat's timer says."""
+    """Seconds until the message disappears; 0: never; None: by the chat's timer."""
 
 
 @dataclass(frozen=True, slots=True)

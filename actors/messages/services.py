@@ -1,4 +1,4 @@
-"""What the limiter, health and HTTP are asked."""
+"""Requests to the limiter, health and HTTP."""
 
 from __future__ import annotations
 
@@ -19,8 +19,8 @@ class Allowance(Answer, frozen=True, kw_only=True):
 
 
 Counted = Literal["messages", "lookups", "orders", "admin_orders"]
-"""What is limited, each by itself: messages out, questions whether a number is on WhatsApp, and what begins or ends a session: a company's
-own key cannot use up what an administrator may order."""
+"""What is limited, each separately: messages out, look-ups whether a number is on WhatsApp, and orders that begin or end a session. A
+company's own key cannot use up what an administrator may order."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,7 +39,7 @@ class Rate:
 
 @dataclass(frozen=True, slots=True)
 class SetRateLimit:
-    """From now on; what was counted stays counted."""
+    """Apply these rates from now on. What was counted stays counted."""
 
     rates: Mapping[Counted, Rate]
 
@@ -58,9 +58,9 @@ class GetDaemonHealth(Request[DaemonHealth]):
 
 @dataclass(frozen=True, slots=True)
 class ReloadFiles:
-    """Read the certificate's files again, and ask the database again for every API key."""
+    """Read the certificate's files again, and look every API key up in the database again."""
 
 
 @dataclass(frozen=True, slots=True)
 class GetHttpAddress(Request[tuple[str, int]]):
-    """Host and port that HTTP is served on (the real one, when any free port was asked for)."""
+    """Answered with the host and port that HTTP is served on (the actual port, when the setting is any free one)."""

@@ -1,4 +1,4 @@
-"""Webhooks: what their keeper and their actors are told."""
+"""Notices to the coordinator of webhooks and to webhooks' actors."""
 
 from __future__ import annotations
 
@@ -7,15 +7,15 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True, slots=True)
 class WebhooksChanged:
-    """To the keeper of webhooks: look into the database now, not at the next turn."""
+    """To the coordinator: read the webhooks in the database now, not at the next survey."""
 
 
 @dataclass(frozen=True, slots=True)
 class WebhookStands:
-    """From the keeper to a webhook's actor, at each of its turns."""
+    """From the coordinator to a webhook's actor, at each survey."""
 
     version: int
-    """Of the webhook in the database."""
+    """The version of the webhook in the database."""
     lease_until: float
     """By trio's clock."""
     has_replays: bool
@@ -23,4 +23,4 @@ class WebhookStands:
 
 @dataclass(frozen=True, slots=True)
 class StopDelivering:
-    """From the keeper to a webhook's actor: the webhook is gone, disabled, or another daemon's."""
+    """From the coordinator to a webhook's actor: the webhook was removed or disabled, or is another daemon's."""

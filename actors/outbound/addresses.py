@@ -1,4 +1,4 @@
-"""Which addresses the daemon may connect to on behalf of others: public ones, and what the operator allows."""
+"""Which addresses the daemon may connect to on behalf of others: public ones, and those that the operator allows."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from config.values import Network
 
 Address = ipaddress.IPv4Address | ipaddress.IPv6Address
 
-# `is_global` alone lets NAT64, 6to4, 192.0.0.8 and multicast pass, so both lists say all that is not to be reached.
+# `is_global` alone lets NAT64, 6to4, 192.0.0.8 and multicast pass, so both lists name everything that must not be reached.
 _NOT_PUBLIC_V4: Final = tuple(
     ipaddress.IPv4Network(network)
     for network in (
@@ -32,7 +32,7 @@ _NOT_PUBLIC_V4: Final = tuple(
     )
 )
 _PUBLIC_V6: Final = ipaddress.IPv6Network("2000::/3")
-"""All global unicast; NAT64 (64:ff9b::), unique local, link-local, multicast, loopback lie outside."""
+"""All global unicast. NAT64 (64:ff9b::), unique local, link-local, multicast and loopback addresses lie outside."""
 _NOT_PUBLIC_V6: Final = tuple(
     ipaddress.IPv6Network(network)
     for network in (
@@ -46,7 +46,7 @@ _NOT_PUBLIC_V6: Final = tuple(
 
 
 def read_address(text: str) -> Address | None:
-    """The address that ``text`` is in its usual form, an IPv4-mapped one as the IPv4 address it means; None for anything else."""
+    """Return the address that ``text`` is, in its usual form; an IPv4-mapped one as the IPv4 address it means. None for other text."""
     try:
         address = ipaddress.ip_address(text)
     except ValueError:
@@ -56,7 +56,7 @@ def read_address(text: str) -> Address | None:
 
 
 def is_public(address: Address) -> bool:
-    """Whether everybody on the internet means the same host by it."""
+    """Return whether the address means the same host everywhere on the internet."""
     if isinstance(address, ipaddress.IPv4Address):
         return address.is_global and not any(address in network for network in _NOT_PUBLIC_V4)
     is_unicast = address.scope_id is None and address in _PUBLIC_V6
@@ -64,7 +64,7 @@ def is_public(address: Address) -> bool:
 
 
 def is_allowed(address: Address, networks: Sequence[Network]) -> bool:
-    """Whether it may be connected to: it is public, or in one of the operator's ``networks``."""
+    """Return whether the daemon may connect to the address: it is public, or in one of the operator's ``networks``."""
     if isinstance(address, ipaddress.IPv6Address) and address.scope_id is not None:
         return False
     return is_public(address) or any(address in network for network in networks)

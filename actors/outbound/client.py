@@ -1,4 +1,4 @@
-"""HTTP to hosts that others name (webhooks, media by URL), without becoming their way into the network.
+"""HTTP to hosts that others name (webhooks, media by URL), without giving them a way into this network.
 
 `Outbound` is made once from the settings: the `Policy`, which says what may be reached, and the one `Lookups` that all names go through. An
 `OutboundClient` makes requests for one holder, such as a company:
@@ -6,9 +6,9 @@
     client = outbound.client("962302", connections=4)
     answer = await client.fetch("POST", url, headers=[("Content-Type", "…")], body=body, timeout_s=10, max_bytes=65_536)
 
-https only, unless the operator allows http; every address that the name resolves to is checked, and the connection is made to a checked
-address with the original name in SNI, certificate check and Host; redirects are answers like any other; environment proxies are not
-used; nothing is decompressed; the whole of it has one deadline and one limit of size.
+Only https, unless the operator allows http. Every address that the name resolves to is checked, and the connection goes to a checked
+address, with the original name in SNI, certificate check and Host. Redirects are returned, not followed. Environment proxies are not used.
+Nothing is decompressed. One deadline and one limit of size hold for the whole request.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ from config.values import Network
 
 _IDLE_S: Final = 30.0
 _KEPT: Final = 2
-"""Connections that a client keeps for later: there are many clients, and the daemon's descriptors are shared by all."""
+"""Idle connections that a client keeps: there are many clients, and all share the daemon's descriptors."""
 _USER_AGENT: Final = "wasup/1"
 NOT_PUBLIC: Final = (
     "the URL cannot be used: its address is not public; the operator allows others with outbound.allowed_networks"
@@ -43,17 +43,17 @@ _TOO_LATE: Final = "the host did not answer in time"
 @final
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Policy:
-    """What may be reached, and how."""
+    """Which hosts may be reached, and how."""
 
     allow_http: bool
     networks: Sequence[Network]
-    """Not public, and allowed all the same."""
+    """Networks that are not public and are allowed nevertheless."""
     connect_timeout_s: float
     tls: ssl.SSLContext
 
     def check_url(self, url: str) -> Target:
-        """Take a URL apart before it is stored or used; resolves nothing. Raises `OutboundRefused`: `invalid_url`, or
-        `address_not_allowed` for one that names an address which is not public.
+        """Parse a URL before it is stored or used. Resolves no name. Raises `OutboundRefused`: `invalid_url`, or `address_not_allowed` for
+        one with an address that is not public.
         """
         target = read_url(url, allow_http=self.allow_http)
         address = read_address(target.host)
@@ -63,7 +63,7 @@ class Policy:
 
 
 def policy_of(settings: OutboundSettings, tls: ssl.SSLContext | None = None) -> Policy:
-    """The operator's policy. Certificates are checked against the host's SSL_CERT_FILE or SSL_CERT_DIR, else Mozilla's list."""
+    """Return the operator's policy. Certificates are checked against the host's SSL_CERT_FILE or SSL_CERT_DIR, else Mozilla's list."""
     return Policy(
         allow_http=settings.allow_http,
         networks=settings.allowed_networks,
@@ -74,37 +74,37 @@ def policy_of(settings: OutboundSettings, tls: ssl.SSLContext | None = None) -> 
 
 @final
 class Outbound:
-    """Makes clients; they share what the daemon has for looking names up."""
+    """Makes clients, which share the daemon's threads for name look-ups."""
 
     def __init__(self, policy: Policy, lookups: Lookups) -> None:
         self.policy = policy
         self._lookups = lookups
 
     def client(self, holder: str, *, connections: int) -> OutboundClient:
-        """A client for ``holder``, whose look-ups take turns with those of others."""
+        """Return a client for ``holder``. Its look-ups take turns with those of other holders."""
         return OutboundClient(self.policy, connections=connections, resolve=self._lookups.of(holder))
 
 
 def outbound_of(settings: OutboundSettings) -> Outbound:
-    """What the settings say, to be made once: a second one would have its own threads."""
+    """Make an `Outbound` from the settings. Call it once: a second one would have its own threads."""
     return Outbound(policy_of(settings), Lookups(settings.max_lookups))
 
 
 @final
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """What came back. Header names are in lower case; of a repeated one the last counts."""
+    """A whole response. Header names are in lower case; the last of a repeated header counts."""
 
     status: int
     headers: Mapping[str, str]
     body: bytes
     is_cut: bool
-    """There was more than was asked for."""
+    """Whether the body was longer than the limit, and was cut there."""
 
 
 @final
 class Incoming:
-    """An answer whose body is still on its way."""
+    """A response whose body is still arriving."""
 
     def __init__(self, response: httpcore.Response) -> None:
         self.status: int = response.status
@@ -114,7 +114,7 @@ class Incoming:
         self._is_over = False
 
     async def receive_some(self) -> bytes:
-        """The next piece as it is on the wire (nothing is decompressed), b"" at the end. Raises `OutboundFailed`."""
+        """Return the next part of the body, not decompressed; b"" at the end. Raises `OutboundFailed`."""
         with _told():
             try:
                 return await anext(self._body)
@@ -126,8 +126,8 @@ class Incoming:
         return b""
 
     async def abandon(self) -> None:
-        """Give up what has not been read: the connection is closed."""
-        # The library's generators must come to their end by themselves: one that is left to the garbage collector could not close.
+        """Close the connection without reading the rest."""
+        # The library's generators must run to their end: the garbage collector could not close one asynchronously.
         with trio.CancelScope(shield=True), suppress(OutboundFailed):
             if not self._is_over:
                 extensions = cast("Mapping[str, Any]", self._response.extensions)
@@ -138,7 +138,7 @@ class Incoming:
 
 @final
 class OutboundClient:
-    """Makes requests under a `Policy`. At most ``connections`` at once; more wait for one, within their own time."""
+    """Makes requests under a `Policy`, at most ``connections`` at once. Further ones wait for a connection, within their own deadline."""
 
     def __init__(
         self,
@@ -168,9 +168,9 @@ class OutboundClient:
         max_bytes: int,
         may_cut: bool = False,
     ) -> Answer:
-        """The whole answer, whatever its status; a body above ``max_bytes`` fails with `too_large`, or is cut if it ``may_cut``.
+        """Return the whole response, whatever its status. A body above ``max_bytes`` fails with `too_large`, or is cut if ``may_cut``.
 
-        Raises `OutboundRefused`, `OutboundFailed`. ``timeout_s`` is for everything, from the name's lookup to the last byte.
+        Raises `OutboundRefused`, `OutboundFailed`. ``timeout_s`` covers everything, from the name's look-up to the last byte.
         """
         async with self.stream(method, url, headers=headers, body=body, timeout_s=timeout_s) as incoming:
             received = bytearray()
@@ -185,7 +185,7 @@ class OutboundClient:
     async def stream(
         self, method: str, url: str, *, headers: Iterable[tuple[str, str]] = (), body: bytes = b"", timeout_s: float
     ) -> AsyncGenerator[Incoming]:
-        """An answer to be read within the block, of which ``timeout_s`` is the limit; count the bytes yourself."""
+        """Yield a response to be read within the block, which lasts at most ``timeout_s``. The caller has to limit the bytes."""
         target = self._policy.check_url(url)
         request = httpcore.Request(
             method.encode("ascii"),
@@ -209,7 +209,7 @@ class OutboundClient:
             raise OutboundFailed("timed_out", _TOO_LATE)
 
     async def aclose(self) -> None:
-        """Close the connections that are kept."""
+        """Close the idle connections."""
         with trio.CancelScope(shield=True):
             await self._pool.aclose()
 
@@ -221,7 +221,7 @@ class OutboundClient:
 
 
 def _trio_backend() -> httpcore.AsyncNetworkBackend:
-    # The library declares a stand-in beside it, for where trio is not installed.
+    # The library also declares a stand-in for it, for use without trio.
     return cast("httpcore.AsyncNetworkBackend", httpcore.TrioBackend())
 
 
@@ -235,7 +235,7 @@ def _all_headers(
 
 @contextmanager
 def _told() -> Generator[None]:
-    """Whatever the layers below raise, as one of our failures."""
+    """Turn whatever the layers below raise into an `OutboundError`."""
     try:
         yield
     except httpcore.TimeoutException as error:

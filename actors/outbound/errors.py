@@ -1,4 +1,4 @@
-"""Why a request to the outside was not made, or came to nothing."""
+"""Why a request to the outside was not made, or failed."""
 
 from __future__ import annotations
 
@@ -13,12 +13,12 @@ _OF_THE_NAME: Final = frozenset({"unresolvable", "address_not_allowed"})
 
 
 def public_reason(reason: str) -> str:
-    """The word for a caller who is not the operator: whether a name is unknown or leads inside tells what names there are inside."""
+    """Return the reason for a caller that is not the operator. It does not reveal whether a name is unknown or internal."""
     return "unresolvable" if reason in _OF_THE_NAME else reason
 
 
 class OutboundError(Exception):
-    """A request to the outside that got no answer. ``reason`` is a stable word; the text holds no address and no part of a URL."""
+    """A request to the outside got no response. ``reason`` is a stable word; the text has no address and no part of a URL."""
 
     def __init__(self, reason: str, text: str) -> None:
         super().__init__(text)
@@ -28,7 +28,7 @@ class OutboundError(Exception):
 
 @final
 class OutboundRefused(OutboundError):
-    """The request must not be made: `invalid_url`, or `address_not_allowed`. Nothing was connected to."""
+    """The request must not be made: `invalid_url`, or `address_not_allowed`. No connection was made."""
 
     def __init__(self, reason: Refusal, text: str) -> None:
         super().__init__(reason, text)
@@ -36,7 +36,7 @@ class OutboundRefused(OutboundError):
 
 @final
 class OutboundFailed(OutboundError):
-    """The request was made and got no (whole) answer."""
+    """The request was made and got no response, or not a whole one."""
 
     def __init__(self, reason: Failure, text: str) -> None:
         super().__init__(reason, text)

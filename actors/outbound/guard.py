@@ -16,9 +16,9 @@ from actors.sharing import Turns
 from config.values import Network
 
 MAX_ADDRESSES: Final = 4
-"""Addresses of one host that are tried, one after the other."""
+"""How many addresses of one host are tried, one after the other."""
 LOOKUPS_OF_ONE: Final = 2
-"""A look-up that hangs holds a thread until the system gives up: so many of one holder at once, and no other waits for them."""
+"""Look-ups of one holder at once: one that hangs keeps a thread until the system gives up, and no holder may take all threads."""
 
 Resolve = Callable[[str, int], Awaitable[Sequence[str]]]
 """``(host, port)`` -> addresses as text. Raises OSError."""
@@ -26,17 +26,18 @@ Resolve = Callable[[str, int], Awaitable[Sequence[str]]]
 
 @final
 class Lookups:
-    """The system's resolver, in at most ``limit`` threads for the whole daemon; holders take turns, one has `LOOKUPS_OF_ONE` at once."""
+    """The system's resolver, in at most ``limit`` threads for the daemon. Holders take turns, each with `LOOKUPS_OF_ONE` at once at
+    most."""
 
     def __init__(self, limit: int) -> None:
         self._turns = Turns(limit, LOOKUPS_OF_ONE)
 
     def of(self, holder: str) -> Resolve:
-        """What looks names up for ``holder``."""
+        """Return a function that looks names up for ``holder``."""
 
         async def resolve(host: str, port: int) -> Sequence[str]:
             def look_up() -> list[str]:
-                # As bytes: text would be put through Python's own IDNA codec.
+                # As bytes: Python would put text through its own IDNA codec.
                 found = socket.getaddrinfo(host.encode("ascii"), port, type=socket.SOCK_STREAM)
                 return [str(address[0]) for *_, address in found]
 
@@ -48,7 +49,7 @@ class Lookups:
 
 @final
 class _ThreadTurn:
-    """What `trio.to_thread` asks of a limiter: the turn ends when the thread does, which may be long after its caller was cancelled."""
+    """A turn as a limiter for `trio.to_thread`. It ends when the thread does, which may be long after the caller was cancelled."""
 
     def __init__(self, turns: Turns, holder: str) -> None:
         self._turns = turns
@@ -65,8 +66,7 @@ class _ThreadTurn:
 class GuardedBackend(httpcore.AsyncNetworkBackend):
     """Resolves once for each connection, checks every address that came back, and connects to a checked address, not to the name.
 
-    One address that is not allowed refuses the host: an answer that mixes public and internal addresses is never an accident
-    worth serving.
+    One address that is not allowed refuses the host: a look-up that mixes public and internal addresses is taken for an attack.
     """
 
     def __init__(self, networks: Sequence[Network], resolve: Resolve, transport: httpcore.AsyncNetworkBackend) -> None:
@@ -82,7 +82,7 @@ class GuardedBackend(httpcore.AsyncNetworkBackend):
         local_address: str | None = None,
         socket_options: Iterable[httpcore.SOCKET_OPTION] | None = None,
     ) -> httpcore.AsyncNetworkStream:
-        """A connection to a checked address of ``host``; ``timeout`` seconds for everything. Raises `OutboundError`."""
+        """Connect to a checked address of ``host``, within ``timeout`` seconds for everything. Raises `OutboundError`."""
         try:
             with trio.fail_after(float("inf") if timeout is None else timeout):
                 addresses = await self._addresses(host, port)
@@ -124,7 +124,7 @@ class GuardedBackend(httpcore.AsyncNetworkBackend):
 
 @final
 class _GuardedStream(httpcore.AsyncNetworkStream):
-    """A stream whose failed handshake is told from a failed connection."""
+    """A stream that reports a failed TLS handshake as `tls_failed`, apart from a failed connection."""
 
     def __init__(self, stream: httpcore.AsyncNetworkStream) -> None:
         self._stream = stream
@@ -149,7 +149,7 @@ class _GuardedStream(httpcore.AsyncNetworkStream):
             raise OutboundFailed("tls_failed", "TLS failed: is the certificate valid for this host?") from error
 
     def get_extra_info(self, info: str) -> Any:
-        # The pool asks this of connections at rest, and drops those of which it is true; of a closed socket nobody can ask it.
+        # The pool asks this of idle connections, and drops those that are readable. A closed socket cannot be asked, and has to be dropped.
         if info == "is_readable" and self._is_closed:
             return True
         return self._stream.get_extra_info(info)

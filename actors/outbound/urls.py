@@ -1,4 +1,4 @@
-"""URLs that others give us to call: read strictly, in one way, by the one who also connects."""
+"""URLs that others give the daemon to call: parsed strictly, and once, for the check and for the connection."""
 
 from __future__ import annotations
 
@@ -27,24 +27,24 @@ _NUMBER: Final = re.compile(r"[0-9]+|0[xX][0-9A-Fa-f]*")
 @final
 @dataclass(frozen=True, slots=True)
 class Target:
-    """A URL taken apart; what is connected to and what is sent come from here and nowhere else."""
+    """A parsed URL. The connection's target and the request line are made from it alone."""
 
     scheme: str
     host: str
     """A name in lower case, or an address without brackets."""
     port: int
     path: str
-    """Path and query as they stand in the request line."""
+    """Path and query as in the request line."""
 
     @property
     def host_header(self) -> str:
-        """As in the header Host: brackets round IPv6, the port unless it is the scheme's."""
+        """The value of the header Host: brackets around IPv6, and the port unless it is the scheme's."""
         host = f"[{self.host}]" if ":" in self.host else self.host
         return host if self.port == _PORTS[self.scheme] else f"{host}:{self.port}"
 
 
 def read_url(url: str, *, allow_http: bool = False) -> Target:
-    """Take ``url`` apart. Raises `OutboundRefused` (`invalid_url`) that says what is wrong and what would be right."""
+    """Parse ``url``. Raises `OutboundRefused` (`invalid_url`), whose text says what is wrong and what would be right."""
     if not url or len(url) > MAX_URL:
         raise _wrong(f"a URL has 1 to {MAX_URL} characters")
     if _VISIBLE.fullmatch(url) is None or _UNSAFE.search(url) is not None:
@@ -83,7 +83,7 @@ def _read_host(host: str) -> str:
         except ValueError:
             raise _wrong("the IPv6 address in brackets is none") from None
     labels = host.split(".")
-    # Resolvers take 0x7f.1, 017700000001 and 2130706433 for addresses. There is one way to write one.
+    # Resolvers take 0x7f.1, 017700000001 and 2130706433 for addresses. Only the usual form is accepted.
     if _NUMBER.fullmatch(labels[-1]) is not None:
         if read_address(host) is None:
             raise _wrong("an IPv4 address is four decimal numbers from 0 to 255, without leading zeros")

@@ -22,17 +22,18 @@ from storage.tables.data_keys import KnownDataKeys
 from supervisor import Actor
 
 LANES_ASIDE: Final = 8
-"""More companies than this behind locks is no trouble of companies: then everything waits. Each may hold a connection."""
+"""If more companies than this are blocked by locks, assume a database-wide problem and retry the whole batch. Each may hold a
+connection."""
 ASIDE_DRAIN_S: Final = 1.0
 QUIET_TURNS: Final = 3
-"""Turns of the event loop in which nothing new has come before a batch is taken: callers read their answers and write again, that mail is
-received, and within a turn nobody knows who runs first."""
+"""A batch is taken after this many turns of the event loop without a new request: in one, callers read their replies and write again; in
+the next, their requests are received; and the order of tasks within a turn is arbitrary."""
 MOST_TURNS: Final = 16
-"""However much comes, a batch is taken after so many."""
+"""A batch is taken after this many turns, even if more requests come."""
 
 
 class StorageMetrics(Protocol):
-    """What the storage actor counts (actors.daemon.metrics.Metrics does)."""
+    """Counts for the storage actor. `actors.daemon.metrics.Metrics` implements it."""
 
     def committed(self, seconds: float, keys: int) -> None: ...
 
@@ -41,13 +42,12 @@ class StorageMetrics(Protocol):
 
 @final
 class StorageActor(Actor):
-    """Takes `actors.storage.requests`, commits what is waiting in one transaction, answers after the commit. Where there are only ordinary
-    deltas and new events, a statement for each of the two kinds is the transaction.
+    """Takes `actors.storage.requests`, commits waiting ones in one transaction, and replies after the commit. If a batch has only ordinary
+    deltas and new events, it is written by one statement for each of the two kinds.
 
-    While Postgres is away it keeps what it has taken and tries again with back-off; new requests wait too, until
-    ``queue_deltas`` or ``queue_bytes`` do, and are refused then. A company whose rows somebody else has locked waits by itself,
-    and the others go on.
-    A caller that stops waiting does not undo its write. If this actor crashes, its callers are told at once and repeat.
+    While Postgres is away it keeps waiting requests and retries with back-off. It takes new requests up to ``queue_deltas`` or
+    ``queue_bytes``, and refuses further ones. A company whose rows another transaction has locked waits by itself, and the others go on.
+    A caller that stops waiting does not undo its write. If this actor crashes, its callers get an error at once, and repeat.
     """
 
     def __init__(
@@ -63,7 +63,7 @@ class StorageActor(Actor):
         self._wake = trio.Event()
         self._failing: StorageUnavailable | None = None
         self._began: float | None = None
-        """When the attempt to commit that is under way began."""
+        """When the present attempt to commit began; None when there is none."""
         self._log = structlog.get_logger("wasup.storage")
 
     async def started(self) -> None:
@@ -83,7 +83,7 @@ class StorageActor(Actor):
         return None
 
     async def stopping(self, reason: object) -> None:
-        """Commit what was taken; the supervisor's deadline is the bound, and a second for what is behind locks."""
+        """Commit what was taken, until the supervisor's deadline. Requests blocked by locks get a second."""
         while self._waiting.has_main and self._failing is None:
             await trio.sleep(0.01)
         with trio.move_on_after(ASIDE_DRAIN_S):
@@ -124,7 +124,7 @@ class StorageActor(Actor):
             await self._commit_batch()
 
     async def _let_in(self) -> None:
-        """Have what is on its way already in the same transaction: two small ones cost nearly twice as much as one."""
+        """Wait for requests that are on their way, for the same transaction: two small ones cost nearly twice as much as one."""
         turns = quiet = 0
         while quiet < QUIET_TURNS and turns < MOST_TURNS:
             before = self._waiting.count
@@ -133,7 +133,7 @@ class StorageActor(Actor):
             turns += 1
 
     async def _commit_batch(self) -> None:
-        """Commit the oldest entries, trying again until Postgres takes them: each may be repeated without harm."""
+        """Commit the oldest entries, and retry until Postgres takes them: every request may be repeated without harm."""
         pauses = Doubling(self._settings.retry_min_s, self._settings.retry_max_s)
         while entries := self._waiting.main(self._settings.batch_deltas):
             try:
@@ -149,7 +149,7 @@ class StorageActor(Actor):
             await trio.sleep(pauses.next_s())
 
     async def _commit(self, entries: Sequence[Entry]) -> None:
-        """What the writer does with entries; its state is what `CheckWritable` looks at."""
+        """Commit entries, and note the state that `CheckWritable` checks."""
         self._began = trio.current_time()
         try:
             await self._transact(entries)
@@ -158,9 +158,9 @@ class StorageActor(Actor):
         self._failing = None
 
     async def _transact(self, entries: Sequence[Entry]) -> None:
-        """One transaction, then the answers. `StorageUnavailable` when it has to be tried again.
+        """Commit the entries in one transaction, then reply. Raises `StorageUnavailable` when it has to be tried again.
 
-        When Postgres refuses what one request wants to write, each is tried by itself, so that it hurts only its own caller.
+        If Postgres refuses to store one request, each is tried by itself, so that only its own caller gets the error.
         """
         work = WriteBatch(tuple(entry.request for entry in entries), self._owner, self._lease_ttl_s, self._known)
         began = trio.current_time()
@@ -181,16 +181,16 @@ class StorageActor(Actor):
     async def _perform(self, work: WriteBatch) -> list[Any]:
         lock_timeout_s = self._settings.lock_timeout_s
         if is_ordinary(work):
-            with suppress(QueryFailed):  # the transaction finds out what is the matter
+            with suppress(QueryFailed):  # the transaction finds out which request is refused
                 outcomes = await self._database.write_single_statement(perform_single_statement, work, lock_timeout_s)
                 if outcomes is not None:
                     return outcomes
         return await self._database.write_unless_locked(lock_timeout_s, perform, work)
 
-    # --- rows that somebody else has locked ---
+    # --- rows that another transaction has locked ---
 
     async def _sort_out(self, entries: Sequence[Entry]) -> bool:
-        """Commit each lane by itself and set aside those that are locked; False when that is no trouble of a few lanes."""
+        """Commit each lane by itself, and set aside those that are locked. Return False when too many are, or Postgres is away."""
         locked: list[str] = []
         for lane, own in by_lane([entry for entry in entries if not entry.answered]).items():
             try:
@@ -208,7 +208,7 @@ class StorageActor(Actor):
         return True
 
     async def _write_aside(self, lane: str) -> None:
-        """Commit what waits in a lane, until it has caught up."""
+        """Commit the entries of a lane that was set aside, until none is left."""
         pauses = Doubling(self._settings.retry_min_s, self._settings.retry_max_s)
         while not self._waiting.rejoin(lane):
             try:

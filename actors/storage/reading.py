@@ -1,4 +1,4 @@
-"""Reading auth state beside the storage actor, and telling when it cannot be trusted."""
+"""Reads auth state, without the storage actor, and reports state that cannot be opened."""
 
 from __future__ import annotations
 
@@ -13,24 +13,24 @@ from storage.tables import audit, auth_state
 from storage.tables.auth_state import AuthState
 
 ACTOR: Final = "wasup"
-"""Who acts, in the audit log, when nobody's key does."""
+"""The actor in the audit log when the daemon acts, and no key."""
 
 ACTION: Final = "auth_state_unreadable"
 
 
 @final
 class AuthReader:
-    """Loads companies' auth state. What cannot be opened is logged and audited once, until it can be or is wrong in another way."""
+    """Loads companies' auth state. State that cannot be opened is logged and audited once, until it can be opened or has another fault."""
 
     def __init__(self, database: Database, *, wall_clock: Callable[[], float]) -> None:
         self._database = database
         self._wall_clock = wall_clock
         self._reported: dict[str, str] = {}
-        """What was last wrong with a company; companies that can be read are not in it."""
+        """The last fault of each company that cannot be read."""
         self._log = structlog.get_logger("wasup.storage")
 
     async def load(self, company_id: str) -> AuthState:
-        """`auth_state.load`, and raises like it."""
+        """Return `auth_state.load`; raises as it does."""
         try:
             state = await auth_state.load(self._database, company_id)
         except UnreadableState as error:

@@ -1,4 +1,4 @@
-"""What may be asked of the storage actor, the only writer of auth state, leases, companies and events."""
+"""Requests to the storage actor, the only writer of auth state, leases, companies and events."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from supervisor import Request
 
 @dataclass(frozen=True, slots=True)
 class CommitDelta(Request[None]):
-    """Answered after the commit. Refused: `lease_lost` (nothing written), `storage_unavailable` (try again; repeating is harmless)."""
+    """Commit a delta. Answered after the commit. Refused: `lease_lost` (nothing written), `storage_unavailable` (repeating is harmless)."""
 
     delta: Delta
 
@@ -29,24 +29,24 @@ class AppendEvents(Request[tuple[int, ...]]):
 
 @dataclass(frozen=True, slots=True)
 class KeepMedia(Request[None]):
-    """Answered after the commit; what is kept already stays, so repeating is harmless."""
+    """Store media. Answered after the commit. Media stored before stay as they are, so repeating is harmless."""
 
     company_id: str
     media: tuple[NewMedia, ...]
-    """All of that company."""
+    """All of them are of that company."""
     keep_s: float
 
 
 @dataclass(frozen=True, slots=True)
 class AcquireLease(Request[Lease | NotWanted]):
-    """Take the lease to run the company, if that is what the record wants. Refused: `owned_elsewhere`."""
+    """Take the lease to run the company, if it is recorded as one to run. Refused: `owned_elsewhere`."""
 
     company_id: str
 
 
 @dataclass(frozen=True, slots=True)
 class RenewLeases(Request[Renewal]):
-    """Answered with those that were renewed and those of which nothing can be said now; the rest is lost."""
+    """Answered with the leases that were renewed, and those whose rows are locked, so that their state is unknown. The rest are lost."""
 
     company_ids: frozenset[str]
 
@@ -59,10 +59,10 @@ class ReleaseLease(Request[None]):
 
 @dataclass(frozen=True, slots=True)
 class ArchiveAuth(Request[None]):
-    """Move the auth state to the archive: no live identity is left, nothing is destroyed.
+    """Move the auth state to the archive: no live identity is left, and nothing is destroyed.
 
-    Fenced by the lease of ``epoch`` like any other write (refused: `lease_lost`); without an epoch the lease is taken for it (refused:
-    `owned_elsewhere`).
+    With an ``epoch`` the write is fenced by that lease, like any other (refused: `lease_lost`). Without one it takes the lease first
+    (refused: `owned_elsewhere`).
     """
 
     company_id: str
@@ -72,7 +72,7 @@ class ArchiveAuth(Request[None]):
 
 @dataclass(frozen=True, slots=True)
 class ClaimCompany(Request[Lease]):
-    """Take the lease and record whether the company is to run; it is recorded anew when it was not. Refused, with nothing changed:
+    """Take the lease and record whether the company is to run, with a new record if there was none. Refused, with nothing changed:
     `owned_elsewhere`."""
 
     company_id: str
@@ -93,12 +93,12 @@ class ForgetRecord(Request[None]):
     company_id: str
     reason: str
     give_back: bool
-    """Leave the lease free, also when it was held before."""
+    """Whether to leave the lease free, even if it was held before."""
 
 
 @dataclass(frozen=True, slots=True)
 class CheckWritable(Request[None]):
-    """Refused `storage_unavailable` while commits fail or hang, or while somebody else has locked this company's rows: do not begin
-    what could not be made durable."""
+    """Refused with `storage_unavailable` while commits fail or hang, or while another transaction has locked this company's rows. Ask
+    before beginning work that has to be durable."""
 
     company_id: str | None = None

@@ -1,4 +1,4 @@
-"""What one transaction of the storage actor does: runs on the connection, knows no actor."""
+"""What one transaction of the storage actor does. It uses only the connection, and no actor."""
 
 from __future__ import annotations
 
@@ -36,12 +36,12 @@ class WriteBatch:
 
     @property
     def keys(self) -> int:
-        """How many keys its deltas carry."""
+        """The number of keys in its deltas."""
         return sum(len(delta.changes) for delta in self.deltas)
 
 
 def is_ordinary(work: WriteBatch) -> bool:
-    """Whether `perform_single_statement` may be tried: ordinary deltas and events, nothing else."""
+    """Return whether `perform_single_statement` may be tried: for ordinary deltas and events only."""
     ids = [event.id for event in work.events]
     return (
         all(isinstance(request, requests.CommitDelta | requests.AppendEvents) for request in work.requests)
@@ -51,9 +51,9 @@ def is_ordinary(work: WriteBatch) -> bool:
 
 
 async def perform_single_statement(connection: Connection, work: WriteBatch, lock_timeout_s: float) -> list[Any] | None:
-    """Like `perform` for ordinary work, by one statement for its deltas and then one for its events, outside a transaction.
+    """Do what `perform` does, for ordinary work, by one statement for its deltas and then one for its events, without a transaction.
 
-    None when it has to be performed after all; its deltas may be written then, which does no harm.
+    Return None when `perform` has to be called after all. The deltas may be written by then, which does no harm.
     """
     deltas = work.deltas
     if deltas and await auth_single_statement.commit(connection, deltas, work.known, lock_timeout_s) is None:
@@ -71,9 +71,10 @@ def _answers(all_requests: Sequence[Any], seqs: Iterator[int]) -> list[Any]:
 
 
 async def perform(connection: Connection, work: WriteBatch) -> list[Any]:
-    """The outcome of each request, in order: an answer, or the exception its caller gets. Deltas and events go as one statement each.
+    """Perform the requests. Return the result of each, in order: a reply, or the exception for its caller. Deltas and events take one
+    statement each.
 
-    Deltas come first and leases last: a company's release follows what it had to write.
+    Deltas come first and leases last, so that a company's release follows its writes.
     """
     outcomes: dict[int, Any] = {}
     await _commit_deltas(connection, work.requests, work.known, outcomes)
@@ -143,6 +144,6 @@ async def _outcome(connection: Connection, request: Any, work: WriteBatch) -> An
 
 
 def _refused(company_id: str, error: StorageError) -> Refused:
-    """Why a delta was refused (either way its session must end), or what opens files."""
+    """Return the refusal for a delta (the session must end), or for a request that opens sealed rows."""
     is_lost = isinstance(error, LeaseLost | UnknownDeviceFile)
     return Refused("lease_lost" if is_lost else "storage_rejected", str(error), company_id=company_id)

@@ -1,4 +1,4 @@
-"""What waits to be committed: one queue, and beside it one for each company whose rows somebody else has locked. Pure."""
+"""Requests that wait for their commit: one common queue, and one for each company whose rows another transaction has locked. Pure."""
 
 from __future__ import annotations
 
@@ -13,12 +13,12 @@ from supervisor import ReplyTo
 
 EVENTS = "/events"
 LEASES = "/leases"
-"""Lanes of what belongs to no company; no company's id has a slash."""
+"""Lanes of requests without a company. No company's id has a slash."""
 
 
 @dataclass(slots=True, eq=False)
 class Entry:
-    """A request and whoever waits for its answer."""
+    """A request, and the handle to reply to its caller."""
 
     request: Any
     reply: ReplyTo[Any]
@@ -27,7 +27,8 @@ class Entry:
 
 
 def lane_of(request: Any) -> str:
-    """Requests of one lane are committed in the order they came; those of different lanes need not wait for each other."""
+    """Return the lane (the ordering key) of a request. Requests of one lane are committed in order; those of different lanes need not
+    wait."""
     match request:
         case requests.CommitDelta(delta):
             return delta.company_id
@@ -40,7 +41,7 @@ def lane_of(request: Any) -> str:
 
 
 def size_of(request: Any) -> int:
-    """The bytes of what a request carries."""
+    """Return the size of a request's contents in bytes."""
     match request:
         case requests.CommitDelta(delta):
             return len(delta.creds or b"") + sum(len(row.key_id) + len(row.value or b"") for row in delta.changes)
@@ -54,7 +55,7 @@ def size_of(request: Any) -> int:
 
 @final
 class WriteQueue:
-    """Entries stay until they are answered: what is being committed still counts."""
+    """The waiting entries. Each stays until it is answered, so entries that are being committed still count."""
 
     def __init__(self) -> None:
         self._main: deque[Entry] = deque()
@@ -64,48 +65,48 @@ class WriteQueue:
 
     @property
     def lanes_aside(self) -> int:
-        """How many lanes wait by themselves."""
+        """How many lanes are set aside."""
         return len(self._aside)
 
     @property
     def has_main(self) -> bool:
-        """Whether anything waits in the common queue."""
+        """Whether any entry waits in the common queue."""
         return bool(self._main)
 
     def is_aside(self, lane: str) -> bool:
-        """Whether the lane waits by itself."""
+        """Return whether the lane is set aside."""
         return lane in self._aside
 
     def put(self, entry: Entry) -> None:
-        """Queue an entry behind all others of its lane."""
+        """Queue an entry after all others of its lane."""
         self._aside.get(lane_of(entry.request), self._main).append(entry)
         self.count += 1
         self.bytes += entry.bytes
 
     def main(self, most: int) -> list[Entry]:
-        """The oldest entries of the common queue; they stay in it."""
+        """Return the oldest entries of the common queue. They stay in it."""
         return _oldest(self._main, most)
 
     def aside(self, lane: str, most: int) -> list[Entry]:
-        """The oldest entries of a lane that waits by itself; they stay in it."""
+        """Return the oldest entries of a lane that is set aside. They stay in it."""
         return _oldest(self._aside[lane], most)
 
     def set_aside(self, lane: str) -> None:
-        """From now on this lane's entries wait by themselves."""
-        # Those behind it may have been answered already: at the head of a queue they would never be taken away.
+        """Move this lane's entries to a queue of its own, also future ones."""
+        # Entries after it may have been answered already: at the head of a queue they would never be removed.
         left = [entry for entry in self._main if not entry.answered]
         self._aside[lane] = deque(entry for entry in left if lane_of(entry.request) == lane)
         self._main = deque(entry for entry in left if lane_of(entry.request) != lane)
 
     def rejoin(self, lane: str) -> bool:
-        """End a lane's waiting by itself, unless something still waits in it; whether it has ended."""
+        """Return the lane to the common queue if no entry waits in it; return whether it has."""
         if self._aside[lane]:
             return False
         del self._aside[lane]
         return True
 
     def answer(self, entry: Entry, outcome: Any) -> None:
-        """Answer one entry, with an exception as a failure."""
+        """Reply to one entry's caller; an exception is raised there."""
         entry.answered = True
         self.count -= 1
         self.bytes -= entry.bytes
@@ -123,7 +124,7 @@ def _oldest(queue: deque[Entry], most: int) -> list[Entry]:
 
 
 def by_lane(entries: Sequence[Entry]) -> dict[str, list[Entry]]:
-    """The entries of each lane, in their order."""
+    """Return the entries of each lane, in order."""
     lanes: dict[str, list[Entry]] = {}
     for entry in entries:
         lanes.setdefault(lane_of(entry.request), []).append(entry)

@@ -1,4 +1,4 @@
-"""The versions actor: finds out the newest version of WhatsApp Web at the start, every day, and when the one in use is refused."""
+"""The versions actor: looks up the newest version of WhatsApp Web at the start, every day, and when the one in use is refused."""
 
 from __future__ import annotations
 
@@ -22,11 +22,11 @@ AGAIN_MOST_S: Final = 3600.0
 
 @dataclass(frozen=True, slots=True)
 class _Look:
-    """It is time to ask again."""
+    """It is time for the next look-up."""
 
 
 class Memory(Protocol):
-    """The last good answer, in Postgres."""
+    """Keeps the result of the last successful look-up, in Postgres."""
 
     async def recall(self) -> Remembered | None: ...
     async def remember(self, version: str) -> None: ...
@@ -34,9 +34,9 @@ class Memory(Protocol):
 
 @final
 class VersionsActor(Actor):
-    """Keeps `VersionState` true. Started: what is remembered is known, and where that is not of today the page was asked.
+    """Keeps `VersionState` up to date. It has started once the stored version is read and, if that is not of today, the page was asked.
 
-    With another setting than `auto` it does nothing. An answer that does not come leaves everything as it is.
+    With a setting other than `auto` it does nothing. A failed look-up changes nothing.
     """
 
     def __init__(
@@ -48,7 +48,7 @@ class VersionsActor(Actor):
         memory: Memory,
         wall_clock: Callable[[], float],
     ) -> None:
-        """``ask`` is the look-up: a version, or `LookUpFailed`."""
+        """``ask`` looks the version up; it returns a version, or raises `LookUpFailed`."""
         self._state = state
         self._settings = settings
         self._ask = ask
@@ -79,7 +79,7 @@ class VersionsActor(Actor):
                 raise TypeError(f"the versions actor does not understand {type(message).__name__}")
 
     async def _watch(self) -> None:
-        """Ask at once when the version in use is refused for the first time."""
+        """Look up at once when the version in use is refused for the first time."""
         while True:
             await self._state.doubted.wait()
             self._state.doubted = trio.Event()

@@ -1,4 +1,4 @@
-"""Asks the page of WhatsApp Web which revision it is. One bounded request, through the operator's proxy where there is one."""
+"""Asks the page of WhatsApp Web for its revision: one bounded request, through the operator's proxy if there is one."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import httpx
 
 HTTP_OK: Final = 200
 _REVISION: Final = re.compile(rb'"client_revision":\s*(\d{9,10})\b')
-# The page is another one, without a revision, for what does not look like a browser that opens it.
+# A client that does not look like a browser gets another page, without a revision.
 _HEADERS: Final = {
     "User-Agent": "Mozilla/5.0 (X11; Linux x86_64) AppleWebKit/537.36 (KHTML, like Gecko) Chrome/140.0.0.0 Safari/537.36",
     "Accept": "text/html,application/xhtml+xml;q=0.9",
@@ -22,12 +22,12 @@ _HEADERS: Final = {
 
 
 class LookUpFailed(Exception):
-    """There is no answer that could be used; the text says why."""
+    """The look-up has no usable result. The text says why."""
 
 
 @final
 class LookUp:
-    """Looks at ``url``. ``timeout_s`` is for each step of the request, ``max_bytes`` what is read of the page."""
+    """Asks ``url``. ``timeout_s`` limits each step of the request, ``max_bytes`` how much of the page is read."""
 
     def __init__(self, url: str, *, timeout_s: float, max_bytes: int) -> None:
         self._url = url
@@ -35,7 +35,7 @@ class LookUp:
         self._max_bytes = max_bytes
 
     async def newest(self, proxy: str | None) -> str:
-        """The version, like ``2.3000.1047769893``; `LookUpFailed`."""
+        """Return the version, like ``2.3000.1047769893``. Raises `LookUpFailed`."""
         tls = httpx.create_ssl_context(trust_env=True)
         try:
             async with (

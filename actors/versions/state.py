@@ -1,7 +1,7 @@
-"""Which version of WhatsApp Web engine processes are to announce, and what is decided when WhatsApp refuses it. No I/O.
+"""Decides which version of WhatsApp Web engine processes announce, and what to do when WhatsApp refuses it. No I/O.
 
-`auto` begins with the library's own version, or the newest one that was found, and tries another one when that is refused: the newest that
-web.whatsapp.com names, or else the one before. When there is none left it is `exhausted`: companies wait, and try now and then.
+`auto` begins with the library's own version, or the newest one that was found, and changes to another when that is refused: the newest that
+web.whatsapp.com names, or else the one before. When none is left it is `exhausted`: companies wait, and retry now and then.
 """
 
 from __future__ import annotations
@@ -18,13 +18,13 @@ from config.values import revision_of
 
 Source = Literal["library", "found", "set"]
 FARTHEST_JUMP: Final = 50_000_000
-"""A revision that is so much above all known ones is no revision: they grew by 2.1 million from August to September 2026."""
+"""A revision this far above all known ones is not believed: they grew by 2.1 million from August to September 2026."""
 DAY_S: Final = 86_400.0
 
 
 @dataclass(frozen=True, slots=True)
 class Version:
-    """A version, where it is from, and since when it is known (Unix seconds)."""
+    """A version, its source, and since when it is known (Unix seconds)."""
 
     text: str
     source: Source
@@ -33,7 +33,8 @@ class Version:
 
 @final
 class VersionState:
-    """What is announced. Outlives the actor's crashes; companies and engines read it and tell it what WhatsApp says."""
+    """The announced version. Outlives the actor's crashes. Companies and engines read it, and report to it what WhatsApp accepts and
+    refuses."""
 
     def __init__(self, setting: str, wall_clock: Callable[[], float]) -> None:
         """``setting``: `auto`, `library`, or a version."""
@@ -41,16 +42,16 @@ class VersionState:
         self.is_auto = setting == "auto"
         self.current = library if setting in ("auto", "library") else Version(setting, "set", wall_clock())
         self.newest = library
-        """The newest one known, in use or not."""
+        """The newest known version, in use or not."""
         self.is_exhausted = False
-        """What is in use was refused, and there is no other."""
+        """Whether the version in use was refused and there is no other."""
         self.fault = ""
-        """Why engines announce the library's own whatever is wanted."""
+        """Why engines announce the library's own version whatever the setting; empty when they do not."""
         self.refusals = 0
         self.doubted = trio.Event()
-        """Set when what is in use was refused."""
+        """Set when the version in use was refused."""
         self.changed = trio.Event()
-        """Set, and replaced, when something was decided."""
+        """Set, and replaced by a new event, at each decision."""
         self._before: Version = library
         self._refused: set[str] = set()
         self._wall_clock = wall_clock
@@ -67,14 +68,15 @@ class VersionState:
             self._decide(self.current, exhausted=True)
 
     def accepted(self, version: str) -> None:
-        """WhatsApp took a client that announced ``version``; where it had refused it, the others may come back as well."""
+        """WhatsApp accepted a client that announced ``version``. If it had refused that version before, others may be tried again as
+        well."""
         if version in self._refused:
-            self._refused.clear()  # WhatsApp does not refuse what it did: the others may be tried again as well
+            self._refused.clear()  # WhatsApp now accepts what it refused: try the others again as well
             if version == self.current.text:
                 self._decide(self.current, exhausted=False)
 
     def found(self, version: str, since: float | None = None) -> str:
-        """The newest version as web.whatsapp.com names it (``since`` is when it did first); why it is not believed, or nothing."""
+        """Note the newest version that web.whatsapp.com names, first at ``since``. Return why it is not believed; empty when it is."""
         known, number = revision_of(self.newest.text), revision_of(version)
         if number < known:
             return f"{version} is older than {self.newest.text}"
@@ -85,7 +87,7 @@ class VersionState:
         return ""
 
     def settle(self, *, renew_after_s: float) -> None:
-        """After a look-up: keep what is in use, or go over to another one when it was refused, or is so much older than the newest."""
+        """Decide after a look-up: keep the version in use, unless it was refused, or is ``renew_after_s`` older than the newest."""
         if self.current.text not in self._refused:
             if self.newest.since - self.current.since >= renew_after_s and self.newest.text not in self._refused:
                 self._use(self.newest)
@@ -95,7 +97,7 @@ class VersionState:
             self._decide(self.current, exhausted=True)
 
     def cannot_change(self, why: str) -> None:
-        """Engines could not write what is wanted: the library's own is announced from now on."""
+        """Engines could not set the wanted version: announce the library's own from now on."""
         self.fault = why
         self._decide(Version(LIBRARY_ANNOUNCES, "library", LIBRARY_ANNOUNCES_SINCE), exhausted=self.is_exhausted)
 

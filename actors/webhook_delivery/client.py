@@ -28,16 +28,16 @@ class Outcome:
     """How an attempt ended."""
 
     failure: str | None
-    """A stable word or, for an answer that is no success, `status_…`; None: delivered."""
+    """A stable word or, for a response that is not a success, `status_…`; None: delivered."""
     status: int | None
     seconds: float
     wait_s: float = 0.0
-    """The endpoint asks to be left alone for so long."""
+    """Seconds for which the endpoint asks for no requests."""
 
 
 @final
 class DeliveryClient:
-    """Delivers to one endpoint. Whatever the endpoint does, an attempt ends within ``timeout_s``; 2xx is a success, all else is not."""
+    """Delivers to one endpoint. Whatever the endpoint does, an attempt ends within ``timeout_s``. Only 2xx is a success."""
 
     def __init__(self, client: OutboundClient, settings: WebhookSettings, metrics: Metrics) -> None:
         self._client = client
@@ -45,7 +45,7 @@ class DeliveryClient:
         self._metrics = metrics
 
     async def deliver(self, webhook_id: str, url: str, secrets: Secrets, delivery: Delivery) -> Outcome:
-        """One attempt. Raises nothing but cancellation."""
+        """Make one attempt. Raises nothing but cancellation."""
         began = trio.current_time()
         try:
             answer = await self._client.fetch(
@@ -68,17 +68,17 @@ class DeliveryClient:
         return outcome
 
     async def aclose(self) -> None:
-        """Close the connections that are kept."""
+        """Close the idle connections."""
         await self._client.aclose()
 
 
 def holder_of(companies: Collection[str] | None) -> str:
-    """Whose look-ups an endpoint's are: its first company's, so that no company has more shares than it is companies."""
+    """Return the holder of an endpoint's look-ups: its first company, so that more endpoints do not give a company more shares."""
     return min(companies, default="") if companies is not None else ""
 
 
 def delivery_id(webhook_id: str, event_id: str) -> str:
-    """Names the delivery of one event to one webhook: the same at each attempt, also after a restart and for a replay."""
+    """Return the id of the delivery of one event to one webhook: the same at each attempt, also after a restart and for a replay."""
     return hashlib.sha256(f"{webhook_id}\0{event_id}".encode()).hexdigest()[:32]
 
 
@@ -86,7 +86,7 @@ def _headers(webhook_id: str, secrets: Secrets, delivery: Delivery) -> list[tupl
     return [
         ("Content-Type", "application/json"),
         ("X-Webhook-Id", webhook_id),
-        # Ids and types are ours and visible ASCII, but they come out of a database.
+        # Our ids and types are visible ASCII, but these come from a database.
         ("X-Event-Id", _visible(delivery.event_id)),
         ("X-Event-Type", _visible(delivery.type)),
         ("X-Delivery-Id", delivery_id(webhook_id, delivery.event_id)),
@@ -100,7 +100,7 @@ def _visible(text: str) -> str:
 
 
 def _retry_after_s(value: str | None) -> float:
-    """Seconds, from either form of the header; 0 for what cannot be read."""
+    """Return the seconds in either form of the header; 0 when it cannot be parsed."""
     if value is None:
         return 0.0
     if value.isascii() and value.isdigit():

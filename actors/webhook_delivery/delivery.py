@@ -6,13 +6,13 @@ from dataclasses import dataclass
 from typing import Final, final
 
 REPLAYS: Final = ""
-"""The lane of what is sent again; no company has this name."""
+"""The lane of replays. No company has this name."""
 
 
 @final
 @dataclass(slots=True, eq=False)
 class Delivery:
-    """One event for one endpoint, until it is delivered or given up."""
+    """One event for one endpoint, from the log until it is delivered or given up."""
 
     seq: int
     event_id: str
@@ -23,7 +23,7 @@ class Delivery:
     """Unix seconds."""
     attempts: int
     last_attempt: int
-    """At the latest it is given up when so many attempts were made."""
+    """The number of attempts after which it is given up."""
     due_at: float = 0.0
     """By trio's clock."""
     is_replay: bool = False
@@ -31,5 +31,5 @@ class Delivery:
 
     @property
     def lane(self) -> str:
-        """Deliveries of one lane go one after the other."""
+        """The ordering key: deliveries of one lane are made one after the other."""
         return REPLAYS if self.is_replay else self.company_id

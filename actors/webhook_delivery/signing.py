@@ -1,4 +1,4 @@
-"""What a receiver checks that a delivery comes from here: HMAC-SHA-256 under the webhook's secret. docs/webhooks.md is the contract."""
+"""Signatures by which a receiver verifies a delivery: HMAC-SHA-256 under the webhook's secret. docs/webhooks.md is the contract."""
 
 from __future__ import annotations
 
@@ -13,10 +13,10 @@ TIMED: Final = "X-Wasup-Signature"
 
 
 def signatures(body: bytes, secrets: Secrets, timestamp: int) -> list[tuple[str, str]]:
-    """The two headers of a delivery.
+    """Return the two headers of a delivery.
 
     `X-Hub-Signature-256` has room for one signature: while two secrets are valid it is made with the older one, which every receiver
-    knows. `X-Wasup-Signature` signs the time too, so that an old delivery cannot be played again, and carries one for each secret.
+    knows. `X-Wasup-Signature` also signs the time, so that an old delivery cannot be replayed, and has a signature for each secret.
     """
     valid = [secrets.current] if secrets.previous is None else [secrets.current, secrets.previous]
     timed = b"%d.%s" % (timestamp, body)

@@ -1,4 +1,4 @@
-"""One webhook: takes its lease, follows the events from its cursor on, delivers them."""
+"""One webhook: takes its lease, follows the events from its cursor on, and delivers them."""
 
 from __future__ import annotations
 
@@ -25,14 +25,14 @@ from supervisor.errors import SupervisorError
 RETRY_S: Final = 1.0
 ASK_S: Final = 5.0
 FINISH_S: Final = 2.0
-"""What deliveries under way get to end at a stop."""
+"""How long a stop waits for deliveries under way."""
 
 
 @final
 class WebhookActor(Actor):
-    """Delivers the events of one webhook for as long as its lease is this daemon's; stops by itself when it is not.
+    """Delivers the events of one webhook while its lease is this daemon's, and stops by itself when it is not.
 
-    Each incarnation reads from Postgres where to go on. What was delivered and not written down before a crash is delivered again.
+    Each incarnation reads from Postgres where to go on. Events that were delivered but not recorded before a crash are delivered again.
     """
 
     def __init__(self, webhook_id: str, ports: WebhookPorts) -> None:
@@ -54,7 +54,7 @@ class WebhookActor(Actor):
                 if self._held is None or self._deliverer is None:
                     return
                 if version != self._held.version:
-                    self.context.stop()  # the keeper starts it anew, as it is now
+                    self.context.stop()  # the coordinator starts it again with the new version
                 self._deliverer.lease_until = max(lease_until, self._deliverer.lease_until)
                 self._deliverer.notify()
                 if has_replays:
@@ -65,7 +65,7 @@ class WebhookActor(Actor):
                 raise TypeError(f"a webhook does not understand {type(message).__name__}")
 
     def state(self) -> Any:
-        """For operators: nothing of the secrets or the events."""
+        """Return facts for operators, without the secrets or the events."""
         deliverer = self._deliverer
         return {
             "webhook_id": self._webhook_id,
@@ -75,7 +75,7 @@ class WebhookActor(Actor):
         }
 
     async def stopping(self, reason: ExitReason) -> None:
-        """What is under way gets a moment; the cursor is written and the lease given back."""
+        """Wait a moment for deliveries under way, write the cursor and give the lease back."""
         self._ports.board.standings.pop(self._webhook_id, None)
         if self._deliverer is None or self._held is None:
             return
@@ -105,7 +105,7 @@ class WebhookActor(Actor):
                 await client.aclose()
 
     async def _acquire(self) -> Held | None:
-        """Take the lease, waiting for Postgres as long as it is away."""
+        """Take the lease; wait for Postgres as long as it is away. Return None when it cannot be had."""
         settings = self._ports.settings
         while True:
             asked_at = trio.current_time()
@@ -129,14 +129,14 @@ class WebhookActor(Actor):
             nursery.start_soon(self._replay, held, deliverer)
             await self._read(held, deliverer)
 
-    # --- taking in ---
+    # --- reading events ---
 
     def _position(self) -> int:
-        """Up to which event everything wanted is in the window or was."""
+        """Return the ``seq`` up to which all wanted events were added to the window."""
         return self._after if self._subscription is None else max(self._after, self._subscription.position)
 
     async def _read(self, held: Held, deliverer: Deliverer) -> None:
-        """Follow the log from where this webhook is; again after every end of a subscription."""
+        """Follow the log from the present position; subscribe again after each end of a subscription."""
         while True:
             pause_s = 0.0
             try:
@@ -147,7 +147,7 @@ class WebhookActor(Actor):
                 self._subscription = subscription
                 await self._take(subscription, held, deliverer)
             except SubscriptionClosed:
-                pass  # it gave out what it had; the log has the rest
+                pass  # it handed out what it had; the log has the rest
             except (StorageUnavailable, Refused, SupervisorError):
                 pause_s = RETRY_S
             self._leave()
@@ -155,7 +155,7 @@ class WebhookActor(Actor):
 
     async def _take(self, subscription: Subscription, held: Held, deliverer: Deliverer) -> Never:
         while True:
-            # Before it is taken: an event that waits for room between the two would be passed over by the cursor.
+            # Wait for room before taking an event: the cursor would pass over one that was taken and is not in the window yet.
             await deliverer.room()
             deliverer.window.add(self._delivery(await anext(subscription), held))
             deliverer.notify()
@@ -179,7 +179,7 @@ class WebhookActor(Actor):
             last_attempt=max(attempts + 1, self._ports.settings.max_attempts),
         )
 
-    # --- what was given up, and is wanted again ---
+    # --- dead letters to be sent again ---
 
     async def _replay(self, held: Held, deliverer: Deliverer) -> None:
         while True:
@@ -191,7 +191,7 @@ class WebhookActor(Actor):
                     self._ports.database, held, after=0, limit=self._ports.settings.window_events
                 )
             except StorageUnavailable:
-                continue  # the keeper will tell again
+                continue  # the coordinator will notify again
             for letter in letters:
                 if letter.seq not in in_hand:
                     await deliverer.room()

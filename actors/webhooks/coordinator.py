@@ -1,4 +1,4 @@
-"""The keeper of webhooks: which of them this daemon delivers to."""
+"""The coordinator of webhooks: decides which of them this daemon delivers to."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from supervisor import Actor, ChildSpec, SupervisorRef
 from supervisor.errors import SupervisorError
 
 REVIVE_S: Final = 60.0
-"""A webhook whose actor crashed too often gets another life after so long."""
+"""The actor of a webhook that used up its restarts is started again after this long."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,10 +29,11 @@ class _Surveyed:
 
 @final
 class WebhookCoordinator(Actor):
-    """Renews the leases of this daemon's webhooks, starts an actor for each that nobody delivers to, stops those that are not its own.
+    """Renews the leases of this daemon's webhooks, starts an actor for each that no daemon delivers to, and stops those that are not its
+    own.
 
-    Every change of a webhook is seen in the database, whoever made it, within ``survey_interval_s``; `WebhooksChanged` has it look
-    at once.
+    It sees every change of a webhook in the database within ``survey_interval_s``, whichever process made it, and at once on
+    `WebhooksChanged`.
     """
 
     def __init__(self, running: SupervisorRef, webhook_spec: Callable[[str], ChildSpec], ports: WebhookPorts) -> None:
@@ -67,7 +68,7 @@ class WebhookCoordinator(Actor):
                     webhook_deliveries.survey, ports.owner, settings.lease_ttl_s, settings.max_endpoints
                 )
             except StorageError as error:
-                # Leases that are not renewed end; their webhooks stop delivering by themselves, in time.
+                # Without renewal the leases end, and their webhooks stop delivering in time by themselves.
                 self._log.warning("webhooks_not_surveyed", reason=type(error).__name__)
             else:
                 await self.context.ref.send(_Surveyed(survey, asked_at))
@@ -102,10 +103,10 @@ class WebhookCoordinator(Actor):
         try:
             await self._running.restart_child(webhook_id)
         except SupervisorError:
-            return  # it runs again, or is gone
+            return  # it runs again, or was removed
 
     def _tell(self, webhook_id: str, message: object) -> None:
         try:
             self._running.child(webhook_id).tell(message)
         except SupervisorError:
-            return  # it is told again at the next turn
+            return  # told again at the next survey

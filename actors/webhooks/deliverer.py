@@ -1,4 +1,4 @@
-"""Delivers what is in a webhook's window: which attempt begins when, and what follows from how it ended."""
+"""Delivers the events in a webhook's window: when each attempt begins, and what follows from its outcome."""
 
 from __future__ import annotations
 
@@ -24,13 +24,13 @@ from storage.tables.webhook_secrets import Secrets
 
 RETRY_S: Final = 1.0
 CROWDED_S: Final = 0.1
-"""How soon a delivery is tried again to begin that found no place among those of all endpoints."""
+"""How soon a delivery that found no place among those of all endpoints tries again to begin."""
 IDLE_SAVE_S: Final = 30.0
-"""How often a cursor is written that only passed over events that are not wanted."""
+"""How often the cursor is written when it has only passed over events that are not wanted."""
 
 
 class LeaseIsLost(Exception):
-    """Another daemon delivers, or the webhook is gone."""
+    """Another daemon delivers, or the webhook was removed."""
 
 
 @final
@@ -43,7 +43,7 @@ class Deliverer:
         self._ports = ports
         self._client = client
         self._position = position
-        """Up to which event everything wanted was added to the window."""
+        """Returns the ``seq`` up to which all wanted events were added to the window."""
         self.window = Window(settings.window_events, held.cursor)
         self.circuit = Circuit(settings)
         self.lease_until = 0.0
@@ -63,11 +63,11 @@ class Deliverer:
         self._log = structlog.get_logger("wasup.webhooks")
 
     def notify(self) -> None:
-        """Something changed: look again."""
+        """Something changed: check again which attempts may begin."""
         self._changed.set()
 
     async def room(self) -> None:
-        """Wait until the window takes one more."""
+        """Wait until the window has room for one more."""
         while self.window.is_full:
             await self._wait(math.inf)
 
@@ -89,7 +89,7 @@ class Deliverer:
                 await self._wait(min(again_at, trio.current_time() + CROWDED_S) if is_crowded else again_at)
 
     async def drain(self, seconds: float) -> None:
-        """Begin nothing more, and let what is under way end."""
+        """Begin no more attempts, and wait at most ``seconds`` for those under way."""
         self.is_closing = True
         with trio.move_on_after(seconds):
             while self._under_way:
@@ -110,7 +110,7 @@ class Deliverer:
         return has_room and now + self._settings.timeout_s <= self.lease_until and self.circuit.may_try(now)
 
     def _look_again_at(self) -> float:
-        """When something may begin although nothing happens before."""
+        """Return the earliest time at which an attempt may begin if nothing changes before."""
         now = trio.current_time()
         if self._under_way >= self._settings.concurrency or now + self._settings.timeout_s > self.lease_until:
             return math.inf
@@ -195,7 +195,7 @@ class Deliverer:
         )
 
     async def _write(self, write: Callable[..., Awaitable[bool]], *args: Any) -> None:
-        """Write until it is written: only then the next of the lane may go."""
+        """Write, and retry until it is written: the next delivery of the lane has to wait for that. Raises `LeaseIsLost`."""
         while True:
             try:
                 is_ours = await self._ports.database.write(write, self._held, *args)
@@ -206,10 +206,10 @@ class Deliverer:
                 raise LeaseIsLost
             return
 
-    # --- how far it is ---
+    # --- the cursor ---
 
     async def keep_saving(self) -> Never:
-        """Write the cursor again and again, soon after deliveries and now and then without."""
+        """Keep writing the cursor: soon after deliveries, and every `IDLE_SAVE_S` without any."""
         while True:
             await trio.sleep(self._settings.save_interval_s)
             self._show()
@@ -218,7 +218,7 @@ class Deliverer:
                 await self.save()
 
     async def save(self) -> None:
-        """Write how far it is. What cannot be written now is written later; `LeaseIsLost` when it is not ours to write."""
+        """Write the progress. If Postgres is away it is written later. Raises `LeaseIsLost` when the lease is another daemon's."""
         progress = self._progress()
         self._is_dirty = False
         try:

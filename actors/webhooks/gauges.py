@@ -1,4 +1,4 @@
-"""What this daemon's webhooks are at, for the metrics: shared by the actors, owned by none of them."""
+"""The progress of this daemon's webhooks, for the metrics. The actors share it; none of them owns it."""
 
 from __future__ import annotations
 
@@ -13,11 +13,11 @@ from actors.daemon.metric_types import Sample
 @final
 @dataclass(slots=True)
 class Standing:
-    """How one webhook stands."""
+    """The progress of one webhook."""
 
     cursor: int
     oldest_at: float | None = None
-    """When the oldest event that is not delivered happened, in Unix seconds; None: none is in hand."""
+    """The time of the oldest event in hand that is not delivered, in Unix seconds; None: none is in hand."""
     is_suspended: bool = False
 
 
@@ -28,14 +28,14 @@ class WebhookGauges:
     def __init__(self) -> None:
         self.standings: dict[str, Standing] = {}
         self.last_seq = 0
-        """The last event of the log, as last seen."""
+        """The ``seq`` of the last event in the log, as last seen."""
 
     def remarks(self) -> dict[str, str]:
-        """Which of their actors do not deliver although they run, by path."""
+        """Return remarks on the actors that run but do not deliver, by path."""
         return {f"/webhooks/{name}": "suspended" for name, each in self.standings.items() if each.is_suspended}
 
     def samples(self) -> Iterator[Sample]:
-        """The gauges."""
+        """Yield the gauges."""
         yield Sample("wasup_webhooks", "Webhooks that this daemon delivers to", len(self.standings))
         now = time.time()
         for webhook_id, standing in self.standings.items():

@@ -1,4 +1,4 @@
-"""What a webhook's actor works with."""
+"""The collaborators of a webhook's actor."""
 
 from __future__ import annotations
 
@@ -24,12 +24,12 @@ class WebhookPorts:
     database: Database
     events: ActorRef
     make_client: Callable[[str, int], OutboundClient]
-    """A client of its own for each endpoint, for a company and with so many connections: what one endpoint holds up, no other waits for."""
+    """Makes a client for one endpoint, from a company and a number of connections: a slow endpoint then delays no other."""
     deliveries: Places
-    """Deliveries under way, of all endpoints; a company's share is one company's, however many endpoints it has."""
+    """Places for deliveries under way, of all endpoints. A company has one share, however many endpoints it has."""
     settings: WebhookSettings
     metrics: Metrics
     board: WebhookGauges
     owner: str
-    """This daemon, as leases know it."""
+    """This daemon's name in leases."""
     random: Random
