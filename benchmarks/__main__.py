@@ -1,7 +1,7 @@
 """``python -m benchmarks NAME [arguments]``: run one benchmark; ``all`` runs every one with its defaults, except the soak.
 
-A benchmark is a module of this package with ``main(arguments: Sequence[str]) -> int``: it prints its figures and
-returns an exit status, 1 when a bar of the project was missed.
+A benchmark is a module of this package with ``main(arguments: Sequence[str]) -> int``: it prints its figures and returns an exit status, 1
+when a bar of the project was missed.
 """
 
 from __future__ import annotations
@@ -19,13 +19,13 @@ import benchmarks
 WRONG_USAGE: Final = 2
 TERMINATED: Final = 128 + signal.SIGTERM
 _APART: Final = ("soak",)
-"""What ``all`` leaves out: it takes an hour."""
+"""Benchmarks that ``all`` leaves out: the soak takes an hour."""
 
 Benchmark = Callable[[Sequence[str]], int]
 
 
 def main(arguments: Sequence[str]) -> int:
-    """Run what the first argument names; the highest exit status."""
+    """Run the benchmarks that the first argument names. Return the highest exit status."""
     try:
         known = _benchmarks()
     except ModuleNotFoundError as error:
@@ -50,15 +50,15 @@ def _benchmarks() -> dict[str, Benchmark]:
 
 
 def _end_in_order_when_terminated() -> None:
-    """SIGTERM ends a run as Ctrl-C does, through the ends of its blocks: the daemon and the others that it started end with it."""
+    """Have SIGTERM end a run as Ctrl-C does, by leaving its blocks: the daemon and the other processes it started end with it."""
 
     def interrupt(_number: int, _frame: FrameType | None) -> None:
-        # Another one must not break off what ends them.
+        # Another SIGTERM must not interrupt the code that ends them.
         signal.signal(signal.SIGTERM, signal.SIG_IGN)
         signal.raise_signal(signal.SIGINT)
 
     signal.signal(signal.SIGTERM, interrupt)
-    # In a shell's background it is ignored, and trio would not hear of it.
+    # A shell's background jobs ignore SIGINT, so trio would not get it.
     signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
@@ -72,6 +72,6 @@ if __name__ == "__main__":
     status = TERMINATED
     try:
         status = main(sys.argv[1:])
-    except* KeyboardInterrupt:  # perhaps out of nurseries
-        pass  # no exit from here: Python would put it into a group
+    except* KeyboardInterrupt:  # nurseries may have put it into a group
+        pass  # do not exit here: Python would put SystemExit into a group
     sys.exit(status)

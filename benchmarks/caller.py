@@ -1,4 +1,4 @@
-"""An HTTP client that costs next to nothing: what is measured is the daemon, on the same two cores."""
+"""An HTTP client that costs next to nothing, because the daemon that is measured runs on the same two cores."""
 
 from __future__ import annotations
 
@@ -14,12 +14,12 @@ ANSWER_WITHIN_S: Final = 60.0
 
 
 class UnexpectedAnswerError(Exception):
-    """An answer that was not 200; the text begins with its head."""
+    """A response that was not 200. The text begins with its head."""
 
 
 @final
 class Caller:
-    """One connection that is kept, one request at a time on it, with the admin key unless another is given."""
+    """One persistent connection with one request at a time, with the admin key unless another is given."""
 
     def __init__(self, daemon: Daemon, key: str | None = None) -> None:
         found = urlsplit(daemon.url)
@@ -57,7 +57,7 @@ class Caller:
         return head + b"\r\n\r\n" + body
 
     def close(self) -> None:
-        """The next send opens a new connection."""
+        """Close the connection. The next send opens a new one."""
         if self._stream is not None:
             self._stream.socket.close()
             self._stream = None

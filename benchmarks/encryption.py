@@ -1,7 +1,7 @@
 """``python -m benchmarks encryption``: what sealing costs a commit and a load, and how long a rotation of the master key takes.
 
-Plain and sealed run in turns in the same rounds, on two databases of one embedded server with fsync on. Bars: 10,000 data keys wrapped anew
-within 5 s, and not one read failed meanwhile.
+Plain and sealed run in turns in the same rounds, on two databases of one embedded server with fsync on. Bars: 10,000 data keys are
+rewrapped within 5 s, and no read fails meanwhile.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ from tests.support.postgres import reachable_directory
 
 ROTATION_MOST_S: Final = 5.0
 VALUE_BYTES: Final = 195
-"""Random bytes of a value; as base64 in its JSON they make the 300 bytes that stored values have on average."""
+"""Random bytes in a value. As base64 in its JSON they make the 300 bytes that stored values have on average."""
 SIZES: Final = (335, 1313)
 OWNER: Final = "bench/1"
 
@@ -49,18 +49,19 @@ _BYTES: LiteralString = "SELECT sum(pg_column_size(value))::bigint FROM whatsapp
 
 @dataclass(slots=True)
 class Timings:
-    """Seconds of each round, by what was measured."""
+    """The seconds of each round, by what was measured."""
 
     rounds: dict[str, list[float]] = field(default_factory=dict[str, list[float]])
 
     async def take(self, name: str, fn: Callable[[], Awaitable[object]]) -> None:
-        """One round."""
+        """Time a call."""
         began = time.perf_counter()
         await fn()
         self.rounds.setdefault(name, []).append(time.perf_counter() - began)
 
     def row(self, what: str) -> tuple[str, ...]:
-        """Medians and 99th percentiles in milliseconds of plain and sealed, what sealing adds, and the median ratio within a round."""
+        """Return medians and 99th percentiles in milliseconds of plain and sealed, what sealing adds, and the median ratio within a
+        round."""
         plain, sealed = (self.rounds[f"{what} {way}"] for way in ("plain", "sealed"))
         medians = statistics.median(plain), statistics.median(sealed)
         milliseconds = [f"{1000 * cell:.2f}" for cell in (*medians, _p99(plain), _p99(sealed))]
@@ -73,7 +74,7 @@ def _p99(seconds: Sequence[float]) -> float:
 
 
 def main(arguments: Sequence[str]) -> int:
-    """Run it; 1 when a bar was missed."""
+    """Run the benchmark. Return 1 when a bar was missed."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks encryption", description=__doc__)
     parser.add_argument("--rounds", type=int, default=200, help="of the 100-key delta; loads have half of them (200)")
     parser.add_argument("--companies", type=int, default=10_000, help="data keys to rotate (10000)")
@@ -114,7 +115,7 @@ async def _databases(dsn: str, directory: Path) -> AsyncGenerator[tuple[Database
 
 
 def _write_keys(directory: Path, *names: str) -> Path:
-    """The master key file with these keys, each made when it is first named."""
+    """Write the master key file with these keys; make each when it is first named. Return its path."""
     for name in names:
         if not (directory / name).exists():
             (directory / name).write_text(base64.b64encode(os.urandom(32)).decode() + "\n")
@@ -124,7 +125,7 @@ def _write_keys(directory: Path, *names: str) -> Path:
 
 
 def _print_processor_cost(directory: Path) -> None:
-    """Sealing and opening by themselves, without a database."""
+    """Print the cost of sealing and opening alone, without a database."""
     _, key = Vault(MasterKeys(_write_keys(directory, "first"))).make("962302", all_sealed=True)
     changes = _changes(100)
     sealed = [key.seal(KEYS_TABLE, c.key_type, c.key_id, c.value or b"") for c in changes]

@@ -18,11 +18,11 @@ _TICKS_PER_S: Final = os.sysconf("SC_CLK_TCK")
 
 @dataclass(frozen=True, slots=True)
 class Footprint:
-    """What each part of a daemon uses at one moment. Keys are `PARTS`."""
+    """The use of each part of a daemon at one moment. Keys are `PARTS`."""
 
     processes: Mapping[str, int]
     pss_bytes: Mapping[str, int]
-    """Proportional set size: private memory, and of shared pages each process's part."""
+    """Proportional set size: private memory, and each process's share of shared pages."""
     cpu_s: Mapping[str, float]
     """Processor time since each process began."""
 
@@ -38,7 +38,7 @@ class Footprint:
 
 
 def footprint(daemon: Daemon) -> Footprint:
-    """What a running daemon uses now."""
+    """Return what a running daemon uses now."""
     parts = _parts(daemon)
     return Footprint(
         processes={part: len(pids) for part, pids in parts.items()},
@@ -48,12 +48,12 @@ def footprint(daemon: Daemon) -> Footprint:
 
 
 def cpu_s_by_part(daemon: Daemon) -> Mapping[str, float]:
-    """The processor time of each part since its processes began. Keys are `PARTS`."""
+    """Return the processor time of each part since its processes began. Keys are `PARTS`."""
     return {part: cpu_s(pids) for part, pids in _parts(daemon).items()}
 
 
 def cpu_s(pids: Iterable[int]) -> float:
-    """The processor time of these processes since they began, in user and system mode; of those that are gone nothing."""
+    """Return the processor time of these processes since they began, in user and system mode. Ended processes count as 0."""
     return sum(_cpu_s(pid) for pid in pids)
 
 

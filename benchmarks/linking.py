@@ -1,4 +1,4 @@
-"""Companies linked through the API, their QR codes scanned by phones of the loopback WhatsApp."""
+"""Links companies through the API; phones of the loopback WhatsApp scan their QR codes."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ LINK_WITHIN_S: Final = 60.0
 
 
 async def link(site: Site, api: Api, users: Sequence[User]) -> float:
-    """Link and connect these companies, `AT_ONCE` at a time; how many seconds it took."""
+    """Link and connect these companies, `AT_ONCE` at a time. Return how many seconds it took."""
     async with connect_loopback(site.endpoints) as loopback:
         await join_whatsapp(loopback, users)
     waiting = iter(users)
@@ -30,7 +30,7 @@ async def link(site: Site, api: Api, users: Sequence[User]) -> float:
 
 
 async def _link_each(site: Site, api: Api, waiting: Iterator[User]) -> None:
-    # A control connection serves one call at a time, and a scan takes as long as the pairing: each has its own.
+    # A control connection serves one call at a time, and a scan takes as long as the pairing, so each company has its own.
     async with connect_loopback(site.endpoints) as loopback:
         for user in waiting:
             offered = await api.post(f"{SESSIONS}/{user.company}/initialize", {"method": "qr"})

@@ -12,7 +12,7 @@ from pathlib import Path
 
 
 def print_origin(name: str, arguments: Sequence[str]) -> None:
-    """Print the command that gives these figures, the machine, and how busy it is with other things."""
+    """Print the command that gives these figures, the machine, and its load."""
     print("command   ", shlex.join(["python", "-m", "benchmarks", name, *arguments]))
     print("date      ", f"{datetime.now(UTC):%Y-%m-%d %H:%M} UTC")
     print("machine   ", f"{_cores()} cores ({_processor()}), {platform.system()} {platform.release()}")
@@ -26,7 +26,7 @@ def print_load(when: str) -> None:
 
 
 def print_table(header: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
-    """Print rows below a header: the first column to the left, the others to the right."""
+    """Print rows below a header: the first column left-aligned, the others right-aligned."""
     widths = [max(len(row[column]) for row in (header, *rows)) for column in range(len(header))]
     print()
     for row in (header, ["-" * width for width in widths], *rows):

@@ -40,7 +40,7 @@ class FindCompany(Request[ActorRef]):
 
 @dataclass(frozen=True, slots=True)
 class EnsureCompany(Request[ActorRef]):
-    """`FindCompany`, but makes the actor (and records it as one to run) if there is none. Refused: `storage_unavailable`,
+    """As `FindCompany`, but make (and record as one to run) a company that is missing. Refused: `storage_unavailable`,
     `owned_elsewhere`."""
 
     company_id: str

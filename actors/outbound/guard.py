@@ -26,8 +26,7 @@ Resolve = Callable[[str, int], Awaitable[Sequence[str]]]
 
 @final
 class Lookups:
-    """The system's resolver, in at most ``limit`` threads for the daemon. Holders take turns, each with `LOOKUPS_OF_ONE` at once at
-    most."""
+    """The system's resolver, in at most ``limit`` threads for the daemon. Holders take turns, at most `LOOKUPS_OF_ONE` of each at once."""
 
     def __init__(self, limit: int) -> None:
         self._turns = Turns(limit, LOOKUPS_OF_ONE)

@@ -22,8 +22,7 @@ from storage.tables.data_keys import KnownDataKeys
 from supervisor import Actor
 
 LANES_ASIDE: Final = 8
-"""If more companies than this are blocked by locks, assume a database-wide problem and retry the whole batch. Each may hold a
-connection."""
+"""With more companies than this blocked by locks, the whole batch waits, as for a database-wide problem. Each may hold a connection."""
 ASIDE_DRAIN_S: Final = 1.0
 QUIET_TURNS: Final = 3
 """A batch is taken after this many turns of the event loop without a new request: in one, callers read their replies and write again; in

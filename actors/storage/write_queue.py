@@ -27,8 +27,7 @@ class Entry:
 
 
 def lane_of(request: Any) -> str:
-    """Return the lane (the ordering key) of a request. Requests of one lane are committed in order; those of different lanes need not
-    wait."""
+    """Return the lane (the ordering key) of a request. Requests of one lane are committed in order; other lanes need not wait."""
     match request:
         case requests.CommitDelta(delta):
             return delta.company_id

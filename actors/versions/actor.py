@@ -34,7 +34,7 @@ class Memory(Protocol):
 
 @final
 class VersionsActor(Actor):
-    """Keeps `VersionState` up to date. It has started once the stored version is read and, if that is not of today, the page was asked.
+    """Keeps `VersionState` up to date. It has started once the stored version is read and, if that is out of date, the page was asked.
 
     With a setting other than `auto` it does nothing. A failed look-up changes nothing.
     """

@@ -33,8 +33,7 @@ class Version:
 
 @final
 class VersionState:
-    """The announced version. Outlives the actor's crashes. Companies and engines read it, and report to it what WhatsApp accepts and
-    refuses."""
+    """The announced version. Outlives the actor's crashes. Companies and engines read it, and report what WhatsApp accepts and refuses."""
 
     def __init__(self, setting: str, wall_clock: Callable[[], float]) -> None:
         """``setting``: `auto`, `library`, or a version."""
@@ -68,8 +67,7 @@ class VersionState:
             self._decide(self.current, exhausted=True)
 
     def accepted(self, version: str) -> None:
-        """WhatsApp accepted a client that announced ``version``. If it had refused that version before, others may be tried again as
-        well."""
+        """WhatsApp accepted a client that announced ``version``. If it had refused it before, other versions may be tried again too."""
         if version in self._refused:
             self._refused.clear()  # WhatsApp now accepts what it refused: try the others again as well
             if version == self.current.text:

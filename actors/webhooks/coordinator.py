@@ -29,8 +29,7 @@ class _Surveyed:
 
 @final
 class WebhookCoordinator(Actor):
-    """Renews the leases of this daemon's webhooks, starts an actor for each that no daemon delivers to, and stops those that are not its
-    own.
+    """Renews the leases of this daemon's webhooks, starts an actor for each that no daemon delivers to, and stops those of other daemons.
 
     It sees every change of a webhook in the database within ``survey_interval_s``, whichever process made it, and at once on
     `WebhooksChanged`.

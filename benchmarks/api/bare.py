@@ -1,4 +1,4 @@
-"""The child process with bare neonize: the tests' group of clients, and a call that sends many texts without a word in between.
+"""The child process with bare neonize: the tests' group of clients, and a call that sends many texts without further messages.
 
 Run as ``python -m benchmarks.api.bare PROXY_URL DIRECTORY``. Ends with its standard input.
 """
@@ -20,7 +20,7 @@ class Senders(Group):
     """Clients that send."""
 
     def call_send_many(self, clients: list[str], to: str, texts: int, callers: int) -> str:
-        """Each client sends so many texts, ``callers`` threads of each at once; the seconds of each send, and of it all, as JSON."""
+        """Have each client send ``texts`` texts from ``callers`` threads. Return the seconds of each send, and of all, as JSON."""
         took: list[float] = []
         threads = [
             threading.Thread(target=self._send_some, args=(self.client(name), to, texts // callers, took))

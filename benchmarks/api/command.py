@@ -31,15 +31,15 @@ RECIPIENT: Final = User(90)
 BARE_FROM: Final = 50
 """The first number of a bare client."""
 SETTINGS: Final = MappingProxyType({"RATE_LIMIT_MAX_REQUESTS": "1000000"})
-"""Everything else is at its default: a rate limit is no benchmark."""
+"""Every other setting has its default. The rate limit must not bound the benchmark."""
 CONNECTED_WITHIN_S: Final = 60.0
 AGAIN: Final = 200
-"""Events that readers who come back have missed."""
+"""Events that returning readers have missed."""
 
 
 @dataclass(slots=True)
 class Figures:
-    """What was measured, by what was done."""
+    """The measurements, by what was done."""
 
     runs: dict[str, Run] = field(default_factory=dict[str, Run])
     heard: Heard | None = None
@@ -49,16 +49,16 @@ class Figures:
     again_a_second: float = 0.0
 
     def add(self, name: str, run: Run) -> None:
-        """One more round."""
+        """Add a round."""
         self.runs.setdefault(name, Run()).add(run)
 
     def ratio(self, one: str, other: str) -> float:
-        """How many times the rate of the other."""
+        """Return the rate of ``one`` divided by that of ``other``."""
         return self.runs[one].rate / self.runs[other].rate
 
 
 def main(arguments: Sequence[str]) -> int:
-    """1 when a bar was missed."""
+    """Run the benchmark. Return 1 when a bar was missed."""
     options = _options(arguments)
     print_origin("api", arguments)
     with open_site(SETTINGS) as site:
@@ -103,7 +103,7 @@ async def _measure(site: Site, options: argparse.Namespace) -> Figures:
 
 
 async def _make_recipient(site: Site, loopback: RemoteLoopback) -> None:
-    """Somebody with a linked device that is offline: it costs nobody anything while it is sent to."""
+    """Make a recipient whose linked device is offline, so that it uses no processor time while texts are sent to it."""
     directory = site.directory / "recipient"
     directory.mkdir()
     async with start_neonize(site.endpoints, directory) as peers:
@@ -133,7 +133,7 @@ async def _send_in_rounds(
     options: argparse.Namespace,
 ) -> None:
     meter = Meter(site.daemon, peers.pid)
-    for round_ in range(options.rounds + 1):  # the first one sets up the encryption, and is not counted
+    for round_ in range(options.rounds + 1):  # the first one sets up the encryption, and does not count
         for name, send in _runs(site, peers, companies, bare, options).items():
             with meter.measuring() as used:
                 run = await send()
@@ -145,7 +145,7 @@ async def _send_in_rounds(
 def _runs(
     site: Site, peers: Peers, companies: Sequence[User], bare: Sequence[User], options: argparse.Namespace
 ) -> dict[str, Callable[[], Awaitable[Run]]]:
-    """What is measured in a round, by its name."""
+    """Return the measurements of a round, by name."""
     one, many = options.texts, max(options.texts // options.companies, 2)
     to = [RECIPIENT.phone] * len(companies)
     names = [user.company for user in companies]
@@ -165,7 +165,7 @@ async def _send_bare(peers: Peers, users: Sequence[User], texts: int, callers: i
 
 
 async def _events(site: Site, figures: Figures, companies: Sequence[User], options: argparse.Namespace) -> None:
-    """The companies write to each other in a ring: each text is a message event of one and receipts of the other."""
+    """Have the companies write to each other in a ring: each text makes a message event for one and receipts for the other."""
     names = [user.company for user in companies]
     ring = [user.phone for user in (*companies[1:], companies[0])]
     texts = max(options.texts // options.companies, 2)
@@ -186,7 +186,7 @@ async def _events(site: Site, figures: Figures, companies: Sequence[User], optio
 
 
 async def _come_back(site: Site, figures: Figures, last_seq: int) -> None:
-    """All readers ask for the newest events once more, while nobody sends: what readers alone are served at."""
+    """Have all readers ask for the newest events again while no company sends: this measures the rate for readers alone."""
     began = time.perf_counter()
     async with listening(site.daemon, figures.readers, after=max(last_seq - AGAIN, 0)) as again:
         await _quiet(again)
@@ -195,7 +195,7 @@ async def _come_back(site: Site, figures: Figures, last_seq: int) -> None:
 
 
 async def _quiet(heard: Heard) -> None:
-    """Until nothing has come for a second."""
+    """Wait until no event has come for a second."""
     before = -1
     while heard.frames != before:
         before = heard.frames

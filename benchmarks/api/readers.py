@@ -1,4 +1,4 @@
-"""Readers of the live events: raw WebSockets that count frames and, one of them, look into each."""
+"""Readers of the live events: raw WebSockets that count frames. One of them also parses each."""
 
 from __future__ import annotations
 
@@ -23,19 +23,19 @@ _PONG: Final = b"\x8a\x80\0\0\0\0"
 
 @dataclass(slots=True)
 class Heard:
-    """What the readers got."""
+    """What the readers received."""
 
     frames: int = 0
     last_at: float = 0.0
     lag_s: list[float] = field(default_factory=list[float])
-    """Of each event to the first reader: from its making in the daemon (before it is stored) to here."""
+    """For each event to the first reader, the seconds from its making in the daemon (before it is stored) to its arrival."""
     last_seq: int = 0
-    """Of the newest event to the first reader."""
+    """The ``seq`` of the newest event to the first reader."""
 
 
 @asynccontextmanager
 async def listening(daemon: Daemon, readers: int, *, after: int | None = None) -> AsyncGenerator[Heard]:
-    """Within this block so many readers follow all events: those from now on, or all behind one."""
+    """Within this block ``readers`` readers follow all events: those from now on, or all after ``after``."""
     heard = Heard()
     async with trio.open_nursery() as nursery:
         streams = [await _subscribe(daemon, after) for _ in range(readers)]
@@ -50,7 +50,7 @@ async def listening(daemon: Daemon, readers: int, *, after: int | None = None) -
 
 
 async def _subscribe(daemon: Daemon, after: int | None) -> tuple[trio.SocketStream, bytes]:
-    """A connection that follows, and what came together with the answer to its handshake."""
+    """Return a connection that follows the events, and the bytes that came after the response to its handshake."""
     found = urlsplit(daemon.url)
     assert found.hostname is not None
     assert found.port is not None
@@ -96,7 +96,7 @@ def _note(heard: Heard, payload: bytes | None) -> None:
 
 
 def _frame(data: bytearray, at: int) -> tuple[int, int, int] | None:
-    """The kind of the frame that begins there, and where its payload begins and ends; None when it is not here in full."""
+    """Return the kind of the frame at ``at``, and where its payload begins and ends; None when it has not arrived in full."""
     left = len(data) - at
     if left < 2:
         return None

@@ -1,4 +1,4 @@
-"""Many sends through the API, and how long they take."""
+"""Makes many sends through the API, and measures how long they take."""
 
 from __future__ import annotations
 
@@ -14,12 +14,12 @@ from tests.support.daemon import Daemon
 
 @dataclass(slots=True)
 class Run:
-    """Sends that were made; times in seconds."""
+    """The sends of one or more rounds; times in seconds."""
 
     seconds: float = 0.0
     took: list[float] = field(default_factory=list[float])
     cpu_s: dict[str, float] = field(default_factory=dict[str, float])
-    """Processor time by who used it (benchmarks/api/usage.py)."""
+    """Processor time by the process that used it (benchmarks/api/usage.py)."""
 
     @property
     def rate(self) -> float:
@@ -27,11 +27,11 @@ class Run:
         return len(self.took) / self.seconds
 
     def quantile_ms(self, share: float) -> float:
-        """Of the time that one send took."""
+        """Return this quantile of the time of a send, in milliseconds."""
         return 1000 * sorted(self.took)[min(len(self.took) - 1, round(share * len(self.took)))]
 
     def add(self, other: Run) -> None:
-        """One more round."""
+        """Add a round."""
         self.seconds += other.seconds
         self.took += other.took
         for part, seconds in other.cpu_s.items():
@@ -39,7 +39,7 @@ class Run:
 
 
 async def send_many(daemon: Daemon, companies: Sequence[str], to: Sequence[str], texts: int, callers: int) -> Run:
-    """Each company sends so many texts to its phone of ``to``, over ``callers`` connections of each at once."""
+    """Have each company send ``texts`` texts to its phone in ``to``, over ``callers`` connections at once."""
     run = Run()
 
     async def send_some(company: str, phone: str) -> None:

@@ -1,4 +1,4 @@
-"""Who uses the processor while messages are sent: by process, for each send."""
+"""Processor time while messages are sent: by process, for each send."""
 
 from __future__ import annotations
 
@@ -17,12 +17,12 @@ LOOPBACK: Final = "loopback"
 CLIENT: Final = "client"
 OURS: Final = ("daemon", "engines", "postgres", "others")
 COLUMNS: Final = (BARE, *OURS, LOOPBACK, CLIENT)
-"""Bare neonize; the parts of wasup; the WhatsApp both talk to; the HTTP client, which is this process."""
+"""Bare neonize; the parts of wasup; the loopback WhatsApp of both; the HTTP client, which is this process."""
 
 
 @final
 class Meter:
-    """Reads the processor time of everything that takes part."""
+    """Reads the processor time of every process that takes part."""
 
     def __init__(self, daemon: Daemon, bare_pid: int) -> None:
         self._daemon = daemon
@@ -33,7 +33,7 @@ class Meter:
 
     @contextmanager
     def measuring(self) -> Generator[dict[str, float]]:
-        """What was used within this block, in seconds, by `COLUMNS`; filled in at its end."""
+        """Yield the processor time of this block, in seconds, by `COLUMNS`. It is filled in at the block's end."""
         used: dict[str, float] = {}
         before = self._read()
         yield used
@@ -50,12 +50,12 @@ class Meter:
 
 
 def usage_row(name: str, run: Run) -> list[str]:
-    """A row of milliseconds for each send, by `COLUMNS`, and of all together."""
+    """Return a row of milliseconds for each send: by `COLUMNS`, and of all together."""
     sends = len(run.took)
     each = [1000 * run.cpu_s.get(part, 0.0) / sends for part in COLUMNS]
     return [name, *(f"{ms:.2f}" for ms in each), f"{sum(each):.2f}"]
 
 
 def ceiling(run: Run) -> float:
-    """So many of these bare sends a second, with the WhatsApp they talk to and nothing else, would fill this process's cores."""
+    """Return the rate of bare sends that would, with the loopback WhatsApp and nothing else, fill the cores of this process."""
     return len(os.sched_getaffinity(0)) * len(run.took) / (run.cpu_s[BARE] + run.cpu_s[LOOPBACK])

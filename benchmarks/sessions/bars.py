@@ -1,4 +1,4 @@
-"""What the figures must reach, and whether they do."""
+"""The limits for the figures, and whether they are kept."""
 
 from __future__ import annotations
 
@@ -9,15 +9,15 @@ from typing import Final
 from benchmarks.sessions.figures import MIB, Figures
 
 REPLACED_MB: Final = 158
-"""One session of the system that wasup replaces. Stated by its operators, not measured here."""
+"""The memory of one session of the system that wasup replaces. Stated by its operators, not measured here."""
 COMPANY_FROM: Final = 20
-"""Companies from which on the memory of one more is held: the slope over a few is noise."""
+"""The memory of one more company is judged from this many companies on: the slope over fewer is noise."""
 THOUSAND: Final = 1000
 
 
 @dataclass(frozen=True, slots=True)
 class Bar:
-    """At most ``most``, for runs of at least ``companies``."""
+    """A limit of ``most``, for runs of at least ``companies``."""
 
     title: str
     unit: str
@@ -38,7 +38,7 @@ BARS: Final = (
 
 
 def judge(runs: Sequence[Figures]) -> int:
-    """Print each bar that these runs are held to; 1 when one was missed."""
+    """Print each bar that applies to these runs. Return 1 when one was missed."""
     print(
         f"\nthe system it replaces, as stated by its operators: {REPLACED_MB} MB for one session (quoted, not measured)"
     )

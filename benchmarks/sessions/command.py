@@ -19,11 +19,11 @@ from tests.support.site import open_site
 
 DEFAULT: Final = (10, 100)
 SETTINGS: Final = MappingProxyType({"RATE_LIMIT_MAX_REQUESTS": "100000"})
-"""Everything else is at its default. Few companies at this pace would be over the limit."""
+"""Every other setting has its default. At this pace, few companies would exceed the default rate limit."""
 
 
 def main(arguments: Sequence[str]) -> int:
-    """1 when a bar was missed."""
+    """Run the benchmark. Return 1 when a bar was missed."""
     options = _options(arguments)
     print_origin("sessions", arguments)
     runs = [_run(companies, options.idle_s) for companies in options.companies]

@@ -12,14 +12,14 @@ MIB: Final = 1024**2
 
 @dataclass(frozen=True, slots=True)
 class Latencies:
-    """Of sends that were acknowledged, in seconds from the request to its answer."""
+    """Latencies of acknowledged sends, in seconds from the request to its response."""
 
     sorted_s: tuple[float, ...]
     failed: int
-    """Sends that were answered otherwise."""
+    """Sends that were not acknowledged."""
 
     def quantile(self, share: float) -> float:
-        """The latency that ``share`` of the sends did not exceed; 0 when there was none."""
+        """Return the latency that ``share`` of the sends did not exceed; 0 when there were none."""
         if not self.sorted_s:
             return 0.0
         return self.sorted_s[min(len(self.sorted_s) - 1, round(share * (len(self.sorted_s) - 1)))]
@@ -31,17 +31,17 @@ class Latencies:
 
 @dataclass(slots=True)
 class Figures:
-    """One number of companies; times in seconds."""
+    """The figures for one number of companies; times in seconds."""
 
     companies: int = 0
     idle: dict[int, Footprint] = field(default_factory=dict[int, Footprint])
-    """By the number of companies connected."""
+    """By the number of connected companies."""
     restarted: Footprint | None = None
-    """With all of them, after the restart."""
+    """With all companies, after the restart."""
     busy: Footprint | None = None
     """After the messages and the faults."""
     idle_cpu: dict[str, float] = field(default_factory=dict[str, float])
-    """Of one core, by part."""
+    """The share of one core, by part."""
     link_s: float = 0.0
     stop_s: float = 0.0
     listening_s: float = 0.0
@@ -49,24 +49,24 @@ class Figures:
     connected_s: float = 0.0
     """From the start of the process until every company is connected."""
     first_messages: Latencies | None = None
-    """Each company's first message to a number: keys are asked for, a Signal session is made."""
+    """Each company's first message to a number, which fetches keys and makes a Signal session."""
     messages: Latencies | None = None
     """Later messages, at `MESSAGES_PER_S` over all companies."""
     killed_companies: int = 0
     engine_back_s: float = 0.0
-    """From the kill of one engine process until its companies are connected again."""
+    """From the kill of an engine process until its companies are connected again."""
     others_dropped: int = 0
-    """Log-ins of companies of other engine processes meanwhile."""
+    """Log-ins of other engine processes' companies meanwhile."""
     postgres_back_s: float = 0.0
     """From the kill of every Postgres process until a send is acknowledged."""
     postgres_logins: int = 0
-    """Log-ins after that: connections to WhatsApp that were lost by it."""
+    """Log-ins after that kill: the connections to WhatsApp that it cost."""
     drop_back_s: float = 0.0
-    """From the moment WhatsApp drops everybody until every company is connected again."""
+    """From the moment WhatsApp drops all connections until every company is connected again."""
     drop_most_logins_per_s: float = 0.0
 
     def company_mb(self, part: str | None = None) -> float:
-        """The memory of one more company, by the last two steps; of one part or of all."""
+        """Return the memory in MB of one more company, by the last two steps; of one part or of all."""
         (few, before), (many, after) = list(self.idle.items())[-2:]
         grown = after.pss_bytes[part] - before.pss_bytes[part] if part else after.total_bytes - before.total_bytes
         return grown / MIB / (many - few)

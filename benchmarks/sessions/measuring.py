@@ -1,4 +1,4 @@
-"""One site from the first company to the last: linked, idle, stopped, started again, in traffic, in trouble."""
+"""Measures one site: companies linked, idle, stopped, started again, in traffic, and under faults."""
 
 from __future__ import annotations
 
@@ -22,11 +22,11 @@ STOP_WITHIN_S: Final = 60.0
 
 
 class NotIdleError(Exception):
-    """Not every company is connected, or one lost its connection while it was measured."""
+    """Some company is not connected, or lost its connection during the measurement."""
 
 
 async def measure(site: Site, companies: int, idle_s: float) -> Figures:
-    """Everything there is to measure with that many companies, on a fresh site."""
+    """Make all measurements with that many companies, on a fresh site."""
     figures = Figures(companies=companies)
     site.daemon.start()
     await site.daemon.wait_ready()
@@ -75,7 +75,7 @@ async def _restart(site: Site, api: Api, loopback: RemoteLoopback, figures: Figu
     site.daemon.start()
     await site.daemon.wait_ready()
     figures.listening_s = trio.current_time() - began
-    # The loopback is asked, not the daemon: being asked costs time, and the daemon's is measured.
+    # Ask the loopback, not the daemon: requests would take time of the daemon, which is being measured.
     await loopback.wait_until(lambda counters: counters["logins"] >= before + companies, timeout=within)
     await api.wait_connected(*(User(number).company for number in range(1, companies + 1)), within=within)
     figures.connected_s = trio.current_time() - began
@@ -84,7 +84,7 @@ async def _restart(site: Site, api: Api, loopback: RemoteLoopback, figures: Figu
 
 
 async def _settled(site: Site) -> Footprint:
-    """What it uses once a second has passed in which it did little, at the latest after `SETTLE_WITHIN_S`."""
+    """Return the footprint after a second in which the daemon did little, at the latest after `SETTLE_WITHIN_S`."""
     with trio.move_on_after(SETTLE_WITHIN_S):
         before = footprint(site.daemon).total_cpu_s
         while True:

@@ -1,4 +1,4 @@
-"""Texts at a steady pace over all companies, through the API to a real recipient, and how long their answers take."""
+"""Sends texts at a steady pace from all companies, through the API to a real recipient, and measures the responses."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ ARRIVE_WITHIN_S: Final = 120.0
 
 
 async def exchange(daemon: Daemon, api: Api, figures: Figures) -> None:
-    """Each company writes to the next one: first a message each, then for `STEADY_S`. Every acknowledged text must arrive."""
+    """Have each company write to the next one: first a message each, then for `STEADY_S`. Every acknowledged text must arrive."""
     after = await api.last_seq()
     figures.first_messages = await _send(daemon, figures.companies, figures.companies)
     figures.messages = await _send(daemon, figures.companies, round(MESSAGES_PER_S * STEADY_S))
@@ -32,7 +32,7 @@ async def exchange(daemon: Daemon, api: Api, figures: Figures) -> None:
 
 
 async def _send(daemon: Daemon, companies: int, count: int) -> Latencies:
-    """``count`` texts, evenly spread over companies and time."""
+    """Send ``count`` texts, evenly spread over companies and time."""
     taken: list[float] = []
     failed: list[str] = []
     free: list[Caller] = []

@@ -32,7 +32,7 @@ TIMES: Final[tuple[Line, ...]] = (
 
 
 def print_figures(runs: Sequence[Figures]) -> None:
-    """Times and latencies by number of companies, then each run's memory."""
+    """Print times and latencies by number of companies, then each run's memory."""
     header = ["", *(f"{run.companies} companies" for run in runs)]
     print_table(header, [[title, *(tell(run) for run in runs)] for title, tell in TIMES])
     for run in runs:

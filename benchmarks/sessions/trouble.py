@@ -1,4 +1,4 @@
-"""How long everybody needs to be back: after an engine process was killed, after Postgres was, after WhatsApp dropped everyone."""
+"""How long companies take to recover: from the kill of an engine process, the kill of Postgres, and WhatsApp dropping all connections."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ BACK_WITHIN_S: Final = 900.0
 
 
 async def trouble(site: Site, api: Api, loopback: RemoteLoopback, figures: Figures) -> None:
-    """The three faults, one after another, each from a state in which all are connected."""
+    """Inject the three faults, one after another, each while all companies are connected."""
     await _kill_engine(site, api, loopback, figures)
     await _kill_postgres(site, api, loopback, figures)
     await _drop_all(loopback, api, figures)
@@ -50,7 +50,7 @@ async def _kill_postgres(site: Site, api: Api, loopback: RemoteLoopback, figures
     logins = await _logins(loopback)
     began = trio.current_time()
     for pid in site.daemon.postgres():
-        with suppress(ProcessLookupError):  # what belongs to a postmaster that is gone ends by itself
+        with suppress(ProcessLookupError):  # the processes of a postmaster that is gone end by themselves
             os.kill(pid, signal.SIGKILL)
 
     async def sent() -> bool:
@@ -89,7 +89,7 @@ async def _listening(loopback: RemoteLoopback) -> int:
 
 
 async def _until_listening(loopback: RemoteLoopback, count: int, *, below: int | None = None) -> None:
-    """Until at least ``count`` devices are online; with ``below``, until fewer than that are."""
+    """Wait until at least ``count`` devices are online; with ``below``, until fewer than that are."""
     with trio.fail_after(BACK_WITHIN_S):
         while True:
             now = await _listening(loopback)

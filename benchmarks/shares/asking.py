@@ -1,4 +1,4 @@
-"""One company's key that asks for a thing until it is refused, holds what it got, and keeps asking."""
+"""Has one company's key ask for something until it is refused, hold what it got, and keep asking."""
 
 from __future__ import annotations
 
@@ -15,25 +15,25 @@ from tests.support.daemon import Daemon
 
 REFUSED: Final = frozenset({409, 429, 503})
 FIRST_S: Final = 0.01
-"""Between two of the first attempts, until one is refused."""
+"""The pause between attempts until one is refused."""
 AGAIN_S: Final = 0.1
-"""Between two attempts after that."""
+"""The pause between attempts after that."""
 FULL_WITHIN_S: Final = 20.0
 
 
 @dataclass(frozen=True, slots=True)
 class Wish:
-    """A request that takes a place, and perhaps holds it: its connection is read until the daemon ends it."""
+    """A request that takes a place, and may hold it: its connection is read until the daemon ends it."""
 
     target: str
     method: str = "GET"
     headers: tuple[str, ...] = ()
     body: bytes = b""
     length: int | None = None
-    """Of the body as announced; more than ``body`` has makes it a request that does not come to its end."""
+    """The announced length of the body. If it exceeds that of ``body``, the request never ends."""
 
     def encoded(self, key: str) -> bytes:
-        """As it goes over the connection."""
+        """Return the request as bytes."""
         length = len(self.body) if self.length is None else self.length
         lines = (
             f"{self.method} {self.target} HTTP/1.1",
@@ -47,24 +47,24 @@ class Wish:
 
 @dataclass(slots=True)
 class Asked:
-    """What became of the attempts."""
+    """The results of the attempts."""
 
     answers: Counter[int] = field(default_factory=Counter[int])
-    """How many were answered with each status."""
+    """How many attempts got each status."""
     is_full: trio.Event = field(default_factory=trio.Event)
-    """Set at the first refusal, or when there was time enough for one."""
+    """Set at the first refusal, or after `FULL_WITHIN_S` without one."""
 
     @property
     def refused(self) -> int:
-        """How many were refused."""
+        """How many attempts were refused."""
         return sum(self.answers[status] for status in REFUSED)
 
 
 @asynccontextmanager
 async def asking(daemon: Daemon, key: str, wish: Callable[[int], Wish]) -> AsyncGenerator[Asked]:
-    """Within this block the key holds what it got and asks on; ``wish`` makes the request of an attempt.
+    """Within this block the key holds what it got and keeps asking. ``wish`` makes the request of each attempt.
 
-    The block begins at the first refusal, or after `FULL_WITHIN_S` when a busy daemon has not come to one.
+    The block begins at the first refusal, or after `FULL_WITHIN_S` when a busy daemon has not refused one yet.
     """
     asked = Asked()
     async with trio.open_nursery() as nursery:
@@ -80,7 +80,7 @@ async def _ask_on(daemon: Daemon, key: str, wish: Callable[[int], Wish], asked: 
     number = 0
     async with trio.open_nursery() as nursery:
         while True:
-            # Connected here: a daemon that is slow to accept is not to find a queue of ours in front of everyone else.
+            # Connect one at a time: if the daemon is slow to accept, our connections must not queue before those of all others.
             stream = await _connect(daemon)
             nursery.start_soon(_attempt, stream, wish(number).encoded(key), asked)
             number += 1

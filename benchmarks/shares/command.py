@@ -31,28 +31,28 @@ SETTINGS: Final = MappingProxyType(
         "WASUP_OUTBOUND_ALLOWED_NETWORKS": "127.0.0.0/8",
     }
 )
-"""Everything else is at its default. B's sends are not to meet the rate limit, and webhooks are received here."""
+"""Every other setting has its default. B's sends must not reach the rate limit, and webhooks are received on this machine."""
 WARM_UP: Final = 20
 
 
 @dataclass(slots=True)
 class Figures:
-    """B's sends alone and beside A, at one limit."""
+    """B's sends alone and beside A, for one limit."""
 
     alone: Run = field(default_factory=Run)
     beside: Run = field(default_factory=Run)
     held: list[int] = field(default_factory=list[int])
-    """What A held when B began and when it ended, in each round."""
+    """How many places A held when B began and when it ended, for each round."""
     refused: int = 0
 
     @property
     def ratio(self) -> float:
-        """How many times B's p99 alone."""
+        """B's p99 beside A divided by B's p99 alone."""
         return self.beside.quantile_ms(0.99) / self.alone.quantile_ms(0.99)
 
 
 def main(arguments: Sequence[str]) -> int:
-    """1 when the bar was missed at a limit."""
+    """Run the benchmark. Return 1 when the bar was missed at a limit."""
     options = _options(arguments)
     print_origin("shares", arguments)
     figures = {name: Figures() for name in options.limit or LIMITS}
@@ -63,7 +63,7 @@ def main(arguments: Sequence[str]) -> int:
             print(site.daemon.tail(), file=sys.stderr)
             raise
         finally:
-            # A run that is broken off has measured what it has measured.
+            # An interrupted run still prints what it has measured.
             print_load("after")
             print_figures({name: found for name, found in figures.items() if found.held})
     return judge(figures)
@@ -106,7 +106,7 @@ async def _key(site: Site, *users: User) -> str:
 
 
 async def _turns(scene: Scene, name: str, figures: Figures, texts: int) -> None:
-    """Alone, then beside A: one behind the other, so that both meet the same hour of the machine."""
+    """Measure B alone, then directly beside A, so that both meet the machine at the same speed."""
     figures.alone.add(await _send(scene, texts))
     async with LIMITS[name](scene) as held:
         before = held.count()
@@ -128,7 +128,7 @@ async def _send(scene: Scene, texts: int) -> Run:
 
 
 def print_figures(figures: dict[str, Figures]) -> None:
-    """A row for each limit."""
+    """Print a row for each limit."""
     rows = [
         [
             name,
@@ -145,7 +145,7 @@ def print_figures(figures: dict[str, Figures]) -> None:
 
 
 def judge(figures: dict[str, Figures]) -> int:
-    """Say each limit at which the bar was missed, or at which A held nothing; 1 when there is one."""
+    """Print each limit at which the bar was missed, or at which A held nothing. Return 1 when there is one."""
     missed = [name for name, found in figures.items() if found.ratio >= BAR or not max(found.held)]
     print(f"\nB's p99 beside A below {BAR:g} x its p99 alone: {'MISSED: ' + ', '.join(missed) if missed else 'met'}")
     return int(bool(missed))

@@ -25,10 +25,10 @@ B: Final = User(2)
 UNLINKED: Final = tuple(User(number) for number in range(10, 14))
 """Companies of A's key that are being linked."""
 HOOKS: Final = 20
-"""Webhooks that one company may have, by default."""
+"""The number of webhooks that one company may have by default."""
 EVENTS_FOR_HOOKS: Final = 10
 ANSWER_AFTER_S: Final = 2.0
-"""A webhook's receiver takes so long: deliveries stay under way, and the circuit stays closed."""
+"""The time that a webhook's receiver takes, so that deliveries stay under way and the circuit stays closed."""
 WEBHOOKS: Final = "/api/whatsapp/webhooks"
 _WEBSOCKET: Final = (
     "Connection: Upgrade",
@@ -41,7 +41,7 @@ _PLACES: Final = re.compile(r'^wasup_shared_places_taken\{of="(\w+)"\} ([\d.]+)$
 
 @dataclass(frozen=True, slots=True)
 class Scene:
-    """Who takes part."""
+    """The participants."""
 
     daemon: Daemon
     api: Api
@@ -49,27 +49,27 @@ class Scene:
     key_b: str
 
     async def places(self, of: str) -> int:
-        """How many places of this limit are taken."""
+        """Return how many places of this limit are taken."""
         text = (await self.api.call("GET", "/metrics")).text
         return int(float(dict(_PLACES.findall(text))[of]))
 
 
 @dataclass(frozen=True, slots=True)
 class Held:
-    """What A has while B sends."""
+    """What A holds while B sends."""
 
     count: Callable[[], int]
-    """How many places, or whatever it is."""
+    """Returns how many places, or other things, A holds."""
     refused: Callable[[], int] = lambda: 0
-    """How often A has been refused one more."""
+    """Returns how many times A was refused one more."""
 
 
 Taking = Callable[[Scene], AbstractAsyncContextManager[Held]]
-"""Within the block A holds what it may of a limit."""
+"""Makes a block within which A holds what it may of a limit."""
 
 
 def _asking(of: str | None, *wishes: Wish) -> Taking:
-    """A takes places whose count the daemon gives under the name ``of``; without a name every answered attempt counts."""
+    """Have A take places, which the daemon counts under the name ``of``. Without a name every answered attempt counts."""
 
     @asynccontextmanager
     async def taking(scene: Scene) -> AsyncGenerator[Held]:
@@ -85,7 +85,7 @@ def _asking(of: str | None, *wishes: Wish) -> Taking:
 
 @asynccontextmanager
 async def _hooks(scene: Scene, count: int) -> AsyncGenerator[tuple[list[str], Callable[[], int]]]:
-    """Webhooks of A with a slow receiver: their ids, and how many deliveries are under way."""
+    """Make webhooks of A with a slow receiver. Yield their ids, and a function that returns how many deliveries are under way."""
     under_way = 0
 
     async def answer(_: Received) -> tuple[int, dict[str, str], bytes]:
@@ -134,7 +134,7 @@ async def _webhook_tests(scene: Scene) -> AsyncGenerator[Held]:
 
 @asynccontextmanager
 async def _pairings(scene: Scene) -> AsyncGenerator[Held]:
-    """A's other companies show QR codes, which A asks for as pictures."""
+    """Have A's other companies show QR codes, which A asks for as pictures."""
     for user in UNLINKED:
         answer = await scene.api.call(
             "POST", f"{SESSIONS}/{user.company}/initialize", json={"method": "qr"}, key=scene.key_a
@@ -151,7 +151,7 @@ async def _pairings(scene: Scene) -> AsyncGenerator[Held]:
 async def _look_at_codes(scene: Scene) -> None:
     while True:
         for user in UNLINKED:
-            with suppress(httpx.TransportError):  # as for any client of a daemon that has no connection left
+            with suppress(httpx.TransportError):  # the daemon may have no connection left
                 await scene.api.call("GET", f"{SESSIONS}/{user.company}/qr", key=scene.key_a)
             await trio.sleep(AGAIN_S)
 
@@ -173,13 +173,13 @@ ONE_BY_ONE: Final[Mapping[str, Taking]] = MappingProxyType(
         ),
     }
 )
-"""In the order in which one key can have them all: without a place for a request it gets nothing else."""
+"""In an order in which one key can take them all: once it has no place for a request, it gets nothing else."""
 
 
 @asynccontextmanager
 async def _everything(scene: Scene) -> AsyncGenerator[Held]:
     async with AsyncExitStack() as stack:
-        # Tests and deliveries would share A's 20 webhooks: deliveries stand for both.
+        # Tests and deliveries would share A's 20 webhooks, so deliveries stand for both.
         chosen = [taking for name, taking in ONE_BY_ONE.items() if name != "webhook tests"]
         held = [await stack.enter_async_context(taking(scene)) for taking in chosen]
         yield Held(lambda: sum(one.count() for one in held), lambda: sum(one.refused() for one in held))
