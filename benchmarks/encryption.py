@@ -60,8 +60,7 @@ class Timings:
         self.rounds.setdefault(name, []).append(time.perf_counter() - began)
 
     def row(self, what: str) -> tuple[str, ...]:
-        """Return medians and 99th percentiles in milliseconds of plain and sealed, what sealing adds, and the median ratio within a
-        round."""
+        """Return medians and 99th percentiles (ms) of plain and sealed, what sealing adds, and the median ratio within a round."""
         plain, sealed = (self.rounds[f"{what} {way}"] for way in ("plain", "sealed"))
         medians = statistics.median(plain), statistics.median(sealed)
         milliseconds = [f"{1000 * cell:.2f}" for cell in (*medians, _p99(plain), _p99(sealed))]

@@ -40,8 +40,7 @@ class FindCompany(Request[ActorRef]):
 
 @dataclass(frozen=True, slots=True)
 class EnsureCompany(Request[ActorRef]):
-    """As `FindCompany`, but make (and record as one to run) a company that is missing. Refused: `storage_unavailable`,
-    `owned_elsewhere`."""
+    """As `FindCompany`, but make a missing company and record it as one to run. Refused: `storage_unavailable`, `owned_elsewhere`."""
 
     company_id: str
 

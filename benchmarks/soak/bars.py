@@ -1,21 +1,20 @@
-"""What must not grow, and whether it did.
+"""The series that must not grow, and whether they did.
 
-The first fifth of a run is warm-up: caches fill up to their limit, tables to the size that their retention gives them, the heap to what
-the busiest moment takes. The rest is cut into 24 blocks, and a line is laid through their means (for counts, through the least
-value of each: what is under way at a moment would hide what stays). Its slope is printed with the interval of Student's t, widened by
-how much blocks resemble their neighbours, and so that all intervals of a run hold with 95 %: some forty are judged at once. A series GROWS
-when its slope is above the floor and the whole interval is above zero.
+The first fifth of a run is warm-up: caches fill up to their limit, tables to the size that their retention gives them, the heap to the
+size of the busiest moment. The rest is cut into 24 blocks, and a line is fitted to their means (for counts, to the minimum of each: work
+under way would hide what stays). Its slope is printed with the interval of Student's t, widened for the autocorrelation of blocks, and so
+that all intervals of a run, some forty, hold together with 95 %. A series GROWS when its slope is above the floor and the whole interval
+is above zero.
 
-The margin is what the run can tell from noise: a smaller slope is not seen. With a noise of s from block to block it is about 6.6 s an hour
-after 30 minutes and 3.3 s after 60 (2.62 s divided by the hours that are judged), more where neighbours resemble each other.
+The margin is the smallest slope that the run can tell from noise. With a noise of s from block to block it is about 6.6 s an hour after 30
+minutes and 3.3 s after 60 (2.62 s divided by the hours that are judged), and more where blocks are correlated.
 
-Memory of a process is what it holds, or has held at its busiest moment and cannot give back because something lives in between; the blocks
-that the daemon's objects hold are what tells a leak from that.
+A process's memory is what it holds, or held at its busiest moment and cannot give back because live objects lie in between. The blocks
+that the daemon's objects hold distinguish a leak from that.
 
-Memory is anonymous memory: what of the programs' files is in memory, and is shared with other processes, depends on those. A table is
-judged by its rows while faults end Postgres, which then forgets how much there is to clean up; by the size of its file, too, when
-calm. A file keeps the size of the most that was ever in it between two clean-ups (autovacuum, every minute); the sizes with nothing
-to do are those of packed files.
+Memory means anonymous memory: how much of program files is in memory, and shared, depends on other processes. A table is judged by its rows while
+faults end Postgres, which then forgets how much there is to clean up; in a calm run by the size of its file, too. A file keeps the size of the
+most that was ever in it between two clean-ups (autovacuum, every minute); the sizes at rest are those of packed files.
 """
 
 from __future__ import annotations
@@ -31,11 +30,11 @@ from benchmarks.soak.slopes import Point, Slope, slope
 
 MB_FLOOR: Final = 1.0
 COUNT_FLOOR: Final = 1.0
-"""An hour. Less is not told apart from what a run happens to be doing at its ends."""
+"""Growth an hour. Less cannot be told from what a run happens to be doing at its start and end."""
 BLOCKS_FLOOR: Final = 10.0
-"""About 1 MB."""
+"""Growth an hour: about 1 MB."""
 CALM_ONLY: Final = ("engines: memory, MB", "Postgres: private memory, MB", "device files: MB")
-"""In a torment their processes are killed and begin afresh: not judged there."""
+"""Judged only in calm runs: in others their processes are killed and begin afresh."""
 FILE: Final = re.compile(r"table \w+, MB")
 EXPLAINED: Final[Mapping[str, str]] = {
     "Postgres: shared memory, MB": "shared buffers that were touched; their size is the end of it",
@@ -58,7 +57,7 @@ class Line:
 
 
 def judge(series: Series, *, warm_up_s: float, is_calm: bool) -> list[Line]:
-    """Every series that has enough points after the warm-up."""
+    """Judge every series that has enough points after the warm-up."""
     lines: list[Line] = []
     for name, points in sorted(series.items()):
         is_memory = name.endswith("MB")
@@ -70,7 +69,7 @@ def judge(series: Series, *, warm_up_s: float, is_calm: bool) -> list[Line]:
 
 
 def print_lines(lines: Sequence[Line]) -> int:
-    """The table; 1 when something grows."""
+    """Print the table. Return 1 when something grows."""
     header = ["", "first", "last", "an hour", "+-", "floor", "verdict"]
     print_table(header, [_row(line) for line in lines])
     print(

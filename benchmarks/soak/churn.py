@@ -1,4 +1,4 @@
-"""Companies that come and go: made, linked by QR code, used, deleted."""
+"""Companies with short lives: made, linked by QR code, used, deleted."""
 
 from __future__ import annotations
 
@@ -16,18 +16,18 @@ from tests.support.api import SESSIONS, Api, Json
 from tests.support.site import Site, User, join_whatsapp
 
 FIRST: Final = 1001
-"""The number of the first of the phones that companies come and go for; they are used again and again, the companies' ids are not."""
+"""The number of the first phone for these companies. Phones are reused, companies' ids are not."""
 PHONES: Final = 20
 EVERY_S: Final = 3.0
 AT_ONCE: Final = 4
-"""Lives at the same time at most: a fault may make one take long."""
+"""The most lives at the same time: a fault may make one take long."""
 LIFE_WITHIN_S: Final = 120.0
 AGAIN_S: Final = 0.5
 
 
 @dataclass(frozen=True, slots=True)
 class Guest:
-    """A company and the phone it is linked to."""
+    """A company and the phone that it is linked to."""
 
     company: str
     user: User
@@ -35,19 +35,19 @@ class Guest:
 
 @final
 class Churn:
-    """Begins a life every `EVERY_S`. ``lives``: how they ended."""
+    """Begins a company's life every `EVERY_S`. ``lives`` counts how they ended."""
 
     def __init__(self, site: Site, api: Api, texts: Texts) -> None:
         self.lives: Counter[str] = Counter()
         self.companies: list[str] = []
-        """All there were."""
+        """All companies so far."""
         self._users = [User(FIRST + number) for number in range(PHONES)]
         self._site = site
         self._api = api
         self._texts = texts
 
     async def run(self, until: trio.Event) -> None:
-        """Until told to end; the lives that have begun are lived to their end."""
+        """Run until ``until`` is set, and until the lives that have begun end."""
         async with connect_loopback(self._site.endpoints) as loopback:
             await join_whatsapp(loopback, self._users)
         free = trio.Semaphore(AT_ONCE)
@@ -68,7 +68,7 @@ class Churn:
     async def _life(self, guest: Guest) -> str:
         reached = "not linked"
         with trio.move_on_after(LIFE_WITHIN_S):
-            # A control connection serves one call at a time, and a scan takes as long as the pairing: each life has its own.
+            # A control connection serves one call at a time, and a scan takes as long as the pairing, so each life has its own.
             async with connect_loopback(self._site.endpoints) as loopback:
                 await self._link(loopback, guest)
             reached = "linked, no text acknowledged"

@@ -20,13 +20,13 @@ from tests.support.settings import SHORT_WAITS
 from tests.support.site import Site, open_site
 
 WARM_UP: Final = 0.2
-"""Of the run: until caches, pools and tables have their size."""
+"""The share of the run until caches, pools and tables have their full size."""
 SETTINGS: Final = MappingProxyType(
     {
         **SHORT_WAITS,
         "RATE_LIMIT_MAX_REQUESTS": "100000",
         "WASUP_SESSIONS_PER_ENGINE": "5",
-        # What is kept for a time or up to a number has to reach it within the warm-up, or everything would seem to grow.
+        # Whatever is kept for a time or up to a number must reach that within the warm-up, or it would seem to grow.
         "WASUP_EVENTS_RETENTION_S": "60",
         "WASUP_JANITOR_INTERVAL_S": "15",
         "WASUP_ENGINE_MAX_STALE_CLIENTS": "30",
@@ -35,7 +35,7 @@ SETTINGS: Final = MappingProxyType(
 
 
 def main(arguments: Sequence[str]) -> int:
-    """1 when something grows, or deleted companies left what they should not."""
+    """Run the benchmark. Return 1 when something grows, or deleted companies left rows that they must not."""
     options = _options(arguments)
     print_origin("soak", arguments)
     print("seed      ", options.seed, flush=True)

@@ -1,4 +1,4 @@
-"""What deleted companies leave in the database."""
+"""Counts the rows that deleted companies leave in the database."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ _WITH_COMPANY: LiteralString = """
 
 
 async def remains(dsn: str, companies: Sequence[str]) -> dict[str, int]:
-    """Rows of these companies by table, where there are any."""
+    """Return the number of rows of these companies by table, for tables that have any."""
     async with open_database(dsn, size=1) as database:
         names = [row["table_name"] for row in await database.fetch(_WITH_COMPANY)]
         counts: dict[str, int] = {name: await database.fetchval(_count_in(name), list(companies)) for name in names}
@@ -30,5 +30,5 @@ async def remains(dsn: str, companies: Sequence[str]) -> dict[str, int]:
 
 
 def _count_in(table: str) -> LiteralString:
-    # The name is the catalogue's.
+    # The name comes from the catalogue.
     return f'SELECT count(*) FROM "{table}" WHERE company_id = ANY($1::text[])'  # pyright: ignore[reportReturnType]

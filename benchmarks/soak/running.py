@@ -1,4 +1,4 @@
-"""One soak from the first company to the last sample."""
+"""Runs one soak, from the first company to the last sample."""
 
 from __future__ import annotations
 
@@ -23,22 +23,22 @@ from tests.support.api import SESSIONS, Api, open_api
 from tests.support.site import Site, User, join_whatsapp
 
 PAUSE_S: Final = (2.0, 10.0)
-"""Between two faults."""
+"""The shortest and the longest pause between two faults."""
 ENDS_THE_DAEMON: Final = ("kill_daemon", "restart_daemon")
-"""Then nothing of it could have grown."""
+"""Faults that are left out: a daemon that ends cannot grow."""
 CALM: Final = ("drop_everyone", "drop_one", "half_open", "stream_error", "replace", "hold_acks", "lock_table")
-"""They end no process."""
+"""Faults that end no process."""
 BACK_WITHIN_S: Final = 180.0
 PATHS: Final = 1100
-"""Asked for before the first sample: the router remembers the last 1,024, which companies that come and go would take until long
-after the warm-up to fill."""
+"""Requests for different paths before the first sample: the router remembers the last 1,024, and new companies would fill that only long
+after the warm-up."""
 QUIET_S: Final = 30.0
-"""At the end, with nothing to do, before what is left is looked at."""
+"""The rest at the end, with nothing to do, before the last measurement."""
 
 
 @dataclass(slots=True)
 class Outcome:
-    """What one run showed."""
+    """The results of one run."""
 
     series: Series = field(default_factory=dict)
     faults: Counter[str] = field(default_factory=Counter[str])
@@ -47,13 +47,13 @@ class Outcome:
     acknowledged: int = 0
     written: int = 0
     quiet: dict[str, tuple[float, float]] = field(default_factory=dict[str, tuple[float, float]])
-    """What was held with nothing to do: before the first text, and after everything."""
+    """The resources in use at rest: before the first text, and at the end."""
     remains: dict[str, int] = field(default_factory=dict[str, int])
-    """Rows of deleted companies, by table."""
+    """The number of rows of deleted companies, by table."""
 
 
 async def soak(site: Site, *, minutes: float, companies: int, seed: int, is_calm: bool) -> Outcome:
-    """Run it. AssertionError when an acknowledged text is lost or comes twice, or a company is not back."""
+    """Run the soak. Raises AssertionError when an acknowledged text is lost or comes twice, or a company does not recover."""
     users = [User(number) for number in range(1, companies + 1)]
     others = (User(companies + 1), User(companies + 2))
     site.daemon.start()
@@ -102,7 +102,7 @@ async def _churn_under_faults(
     enough, end = trio.Event(), trio.current_time() + seconds
     async with trio.open_nursery() as nursery:
         nursery.start_soon(churn.run, enough)
-        while trio.current_time() < end:  # no deed is cut short: it cleans up behind itself
+        while trio.current_time() < end:  # no fault is cut short, because it has to clean up
             await chaos_run(stage, history, faults=1, names=names)
             await trio.sleep(stage.random.uniform(*PAUSE_S))
         await stage.loopback.fault("heal")

@@ -1,4 +1,4 @@
-"""What a site holds at one moment, as the operating system, Postgres, the loopback and ``/metrics`` tell it."""
+"""Samples the resources of a site, from the operating system, Postgres, the loopback and ``/metrics``."""
 
 from __future__ import annotations
 
@@ -22,14 +22,15 @@ from tests.support.site import Site
 EVERY_S: Final = 5.0
 BLOCKS: Final = "daemon: blocks that objects hold, thousands"
 TABLES_EVERY: Final = 4
-"""Tables are asked for with each fourth sample: it costs a connection."""
+"""Only each fourth sample includes the tables, because that costs a connection."""
 
 Series = dict[str, list[Point]]
 
 
 @final
 class Sampler:
-    """Samples until it is cancelled. ``series``: by name, with the seconds since the start. ``staying``: who is there all the time."""
+    """Takes samples. ``series``: points by name, with the seconds since the start. ``staying``: companies that stay during the whole
+    run."""
 
     def __init__(self, site: Site, api: Api, loopback: RemoteLoopback, staying: Sequence[str]) -> None:
         self.series: Series = {}
@@ -40,7 +41,7 @@ class Sampler:
         self._began = trio.current_time()
 
     async def run(self) -> None:
-        """A sample every `EVERY_S`."""
+        """Take a sample every `EVERY_S`, until cancelled."""
         number = 0
         while True:
             await self.sample(with_tables=number % TABLES_EVERY == 0)
@@ -48,7 +49,7 @@ class Sampler:
             await trio.sleep_until(self._began + number * EVERY_S)
 
     async def sample(self, *, with_tables: bool, packed: bool = False) -> None:
-        """One, now. What cannot be learnt at the moment is left out. ``packed``: the tables' files are rid of free space first."""
+        """Take a sample now. Values that cannot be read now are left out. ``packed``: free the tables' files of unused space first."""
         now = trio.current_time() - self._began
         found = {**dict(self._processes()), **dict(self._files())}
         found |= await self._daemon_itself()
@@ -106,7 +107,7 @@ class Sampler:
         }
 
     async def _tables(self, *, packed: bool) -> dict[str, float]:
-        with suppress(StorageError, OSError, TimeoutError):  # somebody is breaking Postgres
+        with suppress(StorageError, OSError, TimeoutError):  # a fault may be stopping Postgres
             async with open_database(self._site.dsn, size=1, acquire_timeout_s=2.0, command_timeout_s=5.0) as database:
                 if packed:
                     await pack_tables(database)
@@ -115,7 +116,7 @@ class Sampler:
 
 
 def _memory(pids: Collection[int], kind: str) -> float:
-    """Of several processes in MB; ``kind`` is a line of smaps_rollup. Anonymous: what a process shares with others depends on them."""
+    """Return the memory of several processes in MB; ``kind`` is a line of smaps_rollup. Only anonymous memory does not depend on others."""
     return sum(_kibibytes(pid, kind) for pid in pids) / 1024
 
 
@@ -134,7 +135,7 @@ def _entries(pid: int, folder: str) -> int:
 
 
 def _sizes(folder: Path) -> Iterator[int]:
-    """Of every file below a directory; those that vanish meanwhile are left out."""
+    """Yield the size of every file below a directory. Files that vanish meanwhile are left out."""
     for path in folder.rglob("*"):
         with suppress(OSError):
             if not path.is_dir():

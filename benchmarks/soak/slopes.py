@@ -1,4 +1,4 @@
-"""How fast something grows, and how sure that is."""
+"""Estimates how fast a series grows, and with what confidence."""
 
 from __future__ import annotations
 
@@ -9,13 +9,13 @@ from dataclasses import dataclass
 from typing import Final
 
 BLOCKS: Final = 24
-"""Neighbouring samples resemble each other much, blocks of them less."""
+"""Neighbouring samples are strongly correlated, blocks of them less."""
 MOST_ALIKE: Final = 0.9
 FEWEST_BLOCKS: Final = 6
 TOGETHER: Final = 40
-"""As many slopes are judged in one run: at 95 % each, two runs in three would find something growing by chance."""
+"""How many slopes one run judges. At 95 % each, two runs in three would find growth by chance."""
 T: Final = {4: 8.122, 5: 6.541, 6: 5.709, 8: 4.864, 10: 4.442, 14: 4.026, 18: 3.822, 22: 3.7}
-"""Student's t by degrees of freedom, two-sided, for 5 % divided by `TOGETHER`: all intervals of a run are right with 95 %."""
+"""Student's t by degrees of freedom, two-sided, for 5 % divided by `TOGETHER`, so that all intervals of a run hold together with 95 %."""
 HOUR_S: Final = 3600.0
 
 Point = tuple[float, float]
@@ -24,22 +24,22 @@ Point = tuple[float, float]
 
 @dataclass(frozen=True, slots=True)
 class Slope:
-    """Growth an hour by least squares; the true ones of a run are all within ``per_hour`` ± ``margin`` with 95 % confidence."""
+    """Growth an hour by least squares. With 95 % confidence all true slopes of a run are within ``per_hour`` ± ``margin``."""
 
     per_hour: float
     margin: float
     first: float
-    """Of the first block."""
+    """The value of the first block."""
     last: float
 
     def is_surely_above(self, floor: float) -> bool:
-        """Whether it grows, beyond chance and by more than ``floor`` an hour."""
+        """Return whether it grows significantly and by more than ``floor`` an hour."""
         return self.per_hour > floor and self.per_hour - self.margin > 0.0
 
 
 def slope(points: Sequence[Point], *, of_least: bool = False) -> Slope | None:
-    """Of a series in order of time; None when there are too few points for a figure. ``of_least``: of what is always held, by the
-    least value of each block, where what is under way at a moment would hide it."""
+    """Return the slope of a series in order of time; None when there are too few points. ``of_least``: use the minimum of each block, where
+    work under way would hide what is always held."""
     means = [_least(block) if of_least else _mean(block) for block in _blocks(points)]
     if len(means) < FEWEST_BLOCKS:
         return None
@@ -53,16 +53,16 @@ def slope(points: Sequence[Point], *, of_least: bool = False) -> Slope | None:
 
 
 def _widening(left: Sequence[float]) -> float:
-    """How much less the blocks tell than as many independent ones would, because what is left of each resembles its neighbour's."""
+    """Return the factor by which autocorrelation of the residuals widens the interval, compared with independent blocks."""
     squares = sum(each * each for each in left)
     alike = sum(one * other for one, other in itertools.pairwise(left)) / squares if squares else 0.0
-    alike += (2.0 + 4.0 * alike) / len(left)  # a line through so few blocks takes some of the likeness with it
+    alike += (2.0 + 4.0 * alike) / len(left)  # fitting a line to few blocks lowers their correlation: correct for it
     alike = min(max(alike, 0.0), MOST_ALIKE)
     return math.sqrt((1.0 + alike) / (1.0 - alike))
 
 
 def _t(freedom: int) -> float:
-    """For fewer degrees of freedom where the table has none: the larger value."""
+    """Return Student's t. Between two entries of the table, take the larger value."""
     return T[max(known for known in T if known <= freedom)]
 
 

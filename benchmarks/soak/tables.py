@@ -1,4 +1,4 @@
-"""What is in the database: rows of each table, keys by kind, and the sizes of the files."""
+"""Measures the database: rows of each table, keys by kind, and the sizes of the files."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ _KINDS: LiteralString = """
 
 
 async def look_at_tables(database: Database, staying: Sequence[str]) -> dict[str, float]:
-    """Rows and file of each table; of ``whatsapp_keys`` also what the companies that stay have of each kind."""
+    """Return the rows and the file size of each table; for ``whatsapp_keys`` also the staying companies' keys of each kind."""
     found: dict[str, float] = {}
     for row in await database.fetch(_FILES):
         found[f"table {row['relname']}, MB"] = row["bytes"] / MIB
@@ -31,13 +31,13 @@ async def look_at_tables(database: Database, staying: Sequence[str]) -> dict[str
 
 
 async def pack_tables(database: Database) -> None:
-    """Have each file hold its rows and nothing else, so that sizes can be compared."""
+    """Free each file of unused space, so that sizes can be compared."""
     for row in await database.fetch(_FILES):
         await database.execute(_packing(row["relname"]))
 
 
 def _rows_of(table: str) -> LiteralString:
-    # The name is the catalogue's.
+    # The name comes from the catalogue.
     return f'SELECT count(*) FROM "{table}"'  # pyright: ignore[reportReturnType]
 
 

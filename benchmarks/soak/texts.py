@@ -1,4 +1,4 @@
-"""Texts that go both ways at a steady pace, and what became of them."""
+"""Sends texts both ways at a steady pace, and checks that they arrive."""
 
 from __future__ import annotations
 
@@ -16,35 +16,35 @@ from tests.support.eventually import eventually
 from tests.support.site import User
 
 PAUSE_S: Final = 1.0
-"""Between two texts of a company, and between two to a company."""
+"""The pause between two texts of a company, and between two to a company."""
 ARRIVE_WITHIN_S: Final = 120.0
 TOLD_BY_CLIENTS: Final = ("receipt", "chat_state", "undecryptable", "closed", "connected")
-"""Taken from the clients and thrown away: they would pile up here."""
+"""Events of the clients that are discarded: they would pile up here."""
 
 
 @final
 class Texts:
-    """Companies send to the listener, the talker to companies. (Two others: tests/acceptance/traffic.py says why.)"""
+    """Companies send to the listener, and the talker sends to companies. (tests/acceptance/traffic.py says why they are two.)"""
 
     def __init__(self, api: Api, listener: Peer, talker: Peer) -> None:
         self.codes: Counter[str] = Counter()
-        """How often a send was answered with what."""
+        """How many sends got each result."""
         self.arrivals: Counter[str] = Counter()
         self.acknowledged: set[str] = set()
         self.written = 0
-        """By the talker."""
+        """How many texts the talker has sent."""
         self._api = api
         self._listener = listener
         self._talker = talker
 
     async def run(self, companies: Sequence[User]) -> None:
-        """Until it is cancelled: these companies talk all the time."""
+        """Have these companies exchange texts until cancelled."""
         async with trio.open_nursery() as nursery:
             for company in companies:
                 nursery.start_soon(self._talk, company)
 
     async def collect(self) -> None:
-        """Until it is cancelled: take what clients were told."""
+        """Discard the clients' events until cancelled."""
         async with trio.open_nursery() as nursery:
             nursery.start_soon(self._collect_arrivals)
             for peer in (self._listener, self._talker):
@@ -52,19 +52,19 @@ class Texts:
                     nursery.start_soon(_discard, peer, kind)
 
     async def exchange(self, company: str, user: User) -> bool:
-        """A text each way; whether WhatsApp acknowledged the company's."""
+        """Send a text each way. Return whether WhatsApp acknowledged the company's."""
         answer = await self._api.try_send(company, self._listener.user.phone, f"of {company}")
         body = answer.json() if answer.status_code else {"code": "no_answer"}
         self.codes[body.get("code", "ok")] += 1
         if answer.status_code == 200:
             self.acknowledged.add(body["messageId"])
-        with suppress(PeerError):  # faults of WhatsApp's side meet the talker, too
+        with suppress(PeerError):  # faults of WhatsApp affect the talker, too
             await self._talker.send(user, f"to {company}")
             self.written += 1
         return answer.status_code == 200
 
     async def wait_arrived(self) -> None:
-        """Every acknowledged text is with the listener. AssertionError when one is not, or came twice."""
+        """Wait until the listener has every acknowledged text. Raises AssertionError when one is missing, or came twice."""
 
         async def look() -> bool:
             await trio.lowlevel.checkpoint()
@@ -91,7 +91,7 @@ async def _discard(peer: Peer, kind: str) -> None:
 
 
 async def _next(peer: Peer, kind: str) -> str:
-    """The id of the client's next event of this kind, however long it takes."""
+    """Return the id of the client's next event of this kind, however long it takes."""
     while True:
         try:
             return (await peer.event(kind, lambda _: True)).id

@@ -1,4 +1,4 @@
-"""What has to be reached, and whether it is."""
+"""The limits for the figures, and whether they are reached."""
 
 from __future__ import annotations
 
@@ -13,18 +13,18 @@ from benchmarks.storage.committing import Committing, baseline, name_of
 from benchmarks.storage.loading import Loading
 
 GROUPED: Final[Mapping[int, float]] = MappingProxyType({64: 12.0, 256: 20.0})
-"""Times the rate of one transaction a key, by the number of writers."""
+"""The factor over the rate of one transaction a key, by the number of writers."""
 STATEMENT: Final = 0.7
-"""Times the rate of the fastest statement, with as many writers as the largest of those."""
+"""The factor over the rate of the fastest statement, for the largest of those numbers of writers."""
 LOADS: Final = (335, 1313)
-"""Numbers of keys for which loads are held to `LOAD`."""
+"""The numbers of keys for which `LOAD` applies to loads."""
 LOAD: Final = 10.0
 BATCH: Final = 15.0
 
 
 @dataclass(frozen=True, slots=True)
 class Bar:
-    """At least ``least`` times as fast."""
+    """A ratio that must be at least ``least``."""
 
     title: str
     found: float
@@ -32,12 +32,12 @@ class Bar:
 
     @property
     def is_met(self) -> bool:
-        """Whether it is reached."""
+        """Whether the bar is reached."""
         return self.found >= self.least
 
 
 def bars(committing: Committing, loading: Loading) -> list[Bar]:
-    """Every bar that this run is held to; those of other sizes are not."""
+    """Return every bar that applies to this run. Bars for sizes that it did not measure are left out."""
     found = _grouped(committing)
     for keys, times in loading.loads.items():
         if keys in LOADS:
@@ -69,7 +69,7 @@ def _grouped(committing: Committing) -> list[Bar]:
 
 
 def judge(found: Sequence[Bar]) -> int:
-    """Print them; 1 when one is missed."""
+    """Print the bars. Return 1 when one is missed."""
     print()
     for bar in found:
         print(f"{bar.title}: {bar.found:.2f} x, bar {bar.least:g} x: {'met' if bar.is_met else 'MISSED'}")

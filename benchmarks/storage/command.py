@@ -18,12 +18,12 @@ from benchmarks.storage.sample import LEAST_KEYS, make_sample
 from benchmarks.storage.site import open_site
 
 LOADS_A_ROUND: Final = 4
-"""A load takes milliseconds: more of them cost nothing."""
+"""A load takes milliseconds, so several a round cost nothing."""
 QUESTIONS_A_ROUND: Final = 20
 
 
 def main(arguments: Sequence[str]) -> int:
-    """1 when a bar was missed."""
+    """Run the benchmark. Return 1 when a bar was missed."""
     options = _options(arguments)
     print_origin("storage", arguments)
     with open_place(options.directory) as place:

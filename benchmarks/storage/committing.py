@@ -1,4 +1,4 @@
-"""Upserts a second: through the storage actor, one transaction a key, and by the fastest statement there is."""
+"""Measures upserts a second: through the storage actor, with one transaction a key, and by the fastest statement."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from benchmarks.storage.site import Site, Store
 from benchmarks.storage.writers import Writers, Written, open_writers
 
 SENT: Final = 3
-"""Keys that one sent message changes: what `wasup_storage_commit_keys` shows for a text to a phone with one linked device."""
+"""The keys that one sent message changes, as `wasup_storage_commit_keys` shows for a text to a phone with one linked device."""
 ALONE: Final = "one transaction a key, asyncpg"
 FROM_TRIO: Final = "one transaction a key, asyncpg from trio by anyio's portal"
 CHECKED: Final = "one transaction a key, with lease and journal"
@@ -25,12 +25,12 @@ BASELINES: Final = (ALONE, FROM_TRIO, CHECKED)
 
 @dataclass(slots=True)
 class Committing:
-    """Keys a second, by what wrote them."""
+    """Keys a second, by the way they were written."""
 
     writers: tuple[int, ...]
     rates: Rounds = field(default_factory=Rounds)
     cpu_us: Rounds = field(default_factory=Rounds)
-    """Processor time of a key, Python's and Postgres's together."""
+    """Processor time for a key, Python's and Postgres's together."""
     keys_a_commit: Rounds = field(default_factory=Rounds)
 
     def fastest(self) -> str:
@@ -39,17 +39,17 @@ class Committing:
 
 
 def name_of(way: str, writers: int, keys: int) -> str:
-    """What a row of this kind is called."""
+    """Return the name of a row of this kind."""
     return f"wasup {way}, {writers} writers, {keys} {'key' if keys == 1 else 'keys'} a delta"
 
 
 def baseline(name: str, writers: int) -> str:
-    """What a row of so many tasks is called."""
+    """Return the name of a row with so many tasks."""
     return f"{name}, {writers} writers"
 
 
 async def measure(site: Site, writers: Sequence[int], rounds: int, seconds: float) -> Committing:
-    """Every way in every round, half of the rounds in the other order."""
+    """Measure every way in every round, in half of the rounds in reverse order."""
     found = Committing(tuple(writers))
     async with (
         site.store("plain") as plain,

@@ -17,7 +17,7 @@ from actors.engine.whatsmeow.library import Library
 
 
 def main() -> None:
-    """Build it as an engine process does when it takes a company up, and close it."""
+    """Build the file as an engine process does when it takes up a company, and close it."""
     creds, keys = msgspec.json.decode(sys.stdin.buffer.read(), type=tuple[bytes, list[tuple[str, str, bytes]]])
     path, library = Path(sys.argv[1]) / "962302.db", Library()
     sqlite = Sqlite(library.path)

@@ -1,4 +1,4 @@
-"""Keys as files, from Python: read one after the other, and written so that a crash leaves the old or the new one."""
+"""Keys as files, from Python: read one after the other, and written so that a crash leaves the old file or the new one."""
 
 from __future__ import annotations
 
@@ -13,17 +13,17 @@ from storage.directories import flush_directory
 
 
 def read_blocking(sample: Sample) -> list[object]:
-    """Every file of the sample, in one go that lets nothing else run."""
+    """Read every file of the sample, without a checkpoint in between."""
     return [decode_file(path.read_bytes()) for path in sample.files]
 
 
 async def read_one_by_one(sample: Sample) -> list[object]:
-    """Every file of the sample, each read in a worker thread as a program with an event loop has to."""
+    """Read every file of the sample, each in a worker thread, as a program with an event loop has to."""
     return [decode_file(await trio.Path(path).read_bytes()) for path in sample.files]
 
 
 def write_safely(directory: Path, files: Mapping[str, bytes], *, sync_each: bool) -> None:
-    """Write each beside its place, flush it, rename it, and flush the directory: after each file, or once after all of them."""
+    """Write each under another name, flush it, rename it, and flush the directory: after each file, or once after all of them."""
     for name, data in files.items():
         new = directory / (name + ".new")
         with new.open("wb", buffering=0) as file:

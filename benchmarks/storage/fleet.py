@@ -1,4 +1,4 @@
-"""Very many companies that write at once: how long each waits for its commit."""
+"""Measures how long each of very many companies that write at once waits for its commit."""
 
 from __future__ import annotations
 
@@ -15,18 +15,18 @@ INTERVAL_S: Final = 1.0
 
 @dataclass(frozen=True, slots=True)
 class Fleet:
-    """Of all companies, one way of storing values."""
+    """The figures of all companies, for one way of storing values."""
 
     companies: int
     way: str
     paced: Written
-    """Each sends a message a second."""
+    """Each company sends a message a second."""
     flat_out: Written
-    """Each sends its next message as soon as the last one is stored."""
+    """Each company sends its next message as soon as the last one is stored."""
 
 
 async def measure(site: Site, companies: int, seconds: float) -> list[Fleet]:
-    """Plain and sealed, each in a database of its own."""
+    """Measure plain and sealed, each in a database of its own."""
     return [await _measure(site, companies, way, seconds) for way in site.vaults]
 
 
@@ -38,5 +38,5 @@ async def _measure(site: Site, companies: int, way: str, seconds: float) -> Flee
 
 
 def quantiles_ms(written: Written) -> tuple[float, float]:
-    """The median and the 99th percentile of the time until a commit is answered."""
+    """Return the median and the 99th percentile of the milliseconds until a commit is answered."""
     return 1000 * quantile(written.took_s, 0.5), 1000 * quantile(written.took_s, 0.99)

@@ -1,4 +1,4 @@
-"""All keys of a company at once: from Postgres as the daemon loads them, from files, and row by row."""
+"""Measures loading all keys of a company: from Postgres as the daemon does, from files, and row by row."""
 
 from __future__ import annotations
 
@@ -42,16 +42,16 @@ _COMPANY: Final = "load-{keys}"
 
 @dataclass(slots=True)
 class Loading:
-    """Milliseconds; loads by number of keys."""
+    """The figures in milliseconds; loads by number of keys."""
 
     loads: dict[int, Rounds] = field(default_factory=dict[int, Rounds])
     writes: Rounds = field(default_factory=Rounds)
     no_node: str | None = None
-    """Why there is no Baileys in Node to compare with."""
+    """Why there is no comparison with Baileys in Node; None when there is one."""
 
 
 async def measure(site: Site, samples: Sequence[Sample], baileys: Baileys | str, rounds: int) -> Loading:
-    """Loads and writes of 100 keys, each in every round, half of the rounds in the other order."""
+    """Measure loads, and writes of 100 keys, each in every round, in half of the rounds in reverse order."""
     found = Loading(no_node=baileys if isinstance(baileys, str) else None)
     node = None if isinstance(baileys, str) else baileys
     async with AsyncExitStack() as stack:
@@ -126,7 +126,7 @@ async def _row_by_row(times: Rounds, dsn: str, company: str, sample: Sample) -> 
 async def _read_rows(dsn: str, company: str, sample: Sample) -> float:
     connection = await asyncpg.connect(dsn)
     try:
-        await connection.fetchval(_ONE_ROW, company, "", "")  # prepares it
+        await connection.fetchval(_ONE_ROW, company, "", "")  # prepares the statement
         began = time.perf_counter()
         for change in sample.changes:
             json.loads(await connection.fetchval(_ONE_ROW, company, change.key_type, change.key_id))

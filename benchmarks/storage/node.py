@@ -1,4 +1,4 @@
-"""Real Baileys in a Node process of its own, which times itself: neither its start nor the way there and back counts."""
+"""Real Baileys in a Node process of its own. It times itself, so neither its start nor the calls to it count."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ ANSWER_WITHIN_S: Final = 60.0
 
 
 class BaileysFailed(Exception):
-    """Baileys did not do what it was asked; the text is what it said."""
+    """Baileys failed. The text is its error."""
 
 
 class _Answer(msgspec.Struct):
@@ -31,19 +31,19 @@ class _Answer(msgspec.Struct):
 
 @final
 class Baileys:
-    """Made by `open_baileys`."""
+    """The process with Baileys. `open_baileys` makes it."""
 
     def __init__(self, process: trio.Process) -> None:
         self._process = process
         self._buffered = b""
 
     async def load_ms(self, sample: Sample, *, one_by_one: bool = False) -> float:
-        """Milliseconds to open the directory and read every key of it: all of a type at once, or each after the other."""
+        """Return the milliseconds to open the directory and read every key: all of a type at once, or one after the other."""
         request = {"load": str(sample.directory), "keys": sample.keys_of(sample.files), "oneByOne": one_by_one}
         return await self._ask(request, len(sample.changes))
 
     async def write_ms(self, sample: Sample, files: Sequence[Path]) -> float:
-        """Milliseconds to write the keys of these files again, all at once, as Baileys does it."""
+        """Return the milliseconds to write the keys of these files again, all at once, as Baileys does."""
         return await self._ask({"write": str(sample.directory), "keys": sample.keys_of(files)}, len(files))
 
     async def _ask(self, request: Mapping[str, object], keys: int) -> float:
@@ -68,7 +68,7 @@ class Baileys:
 
 @asynccontextmanager
 async def open_baileys() -> AsyncGenerator[Baileys | str]:
-    """The process, for the block; where there is no Node or no Baileys: why."""
+    """Yield the process; if there is no Node or no Baileys, yield why."""
     try:
         modules = await trio.to_thread.run_sync(installed)
     except (NodeMissingError, InstallError, OSError) as why:

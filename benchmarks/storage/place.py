@@ -1,4 +1,4 @@
-"""Where it all lies: one directory on one filesystem for Postgres and for the files it is compared with."""
+"""Where the data lies: one directory on one filesystem, for Postgres and for the files that it is compared with."""
 
 from __future__ import annotations
 
@@ -23,12 +23,12 @@ class Place:
 
     directory: Path
     filesystem: str
-    """Its type, as the kernel calls it."""
+    """The filesystem's type, as the kernel names it."""
     flush_ms: float
-    """The median time that a page takes to be on the disk."""
+    """The median time to flush a page to the disk."""
 
     def print(self) -> None:
-        """Say where it is, and what a flush costs there."""
+        """Print where it is, and what a flush costs there."""
         print("place     ", f"Postgres and files in {self.directory.parent} ({self.filesystem}),", end=" ")
         print(f"write and fdatasync of 8 KiB: {self.flush_ms:.2f} ms (median of {FLUSHES})")
         if self.filesystem in MEMORY:
@@ -37,7 +37,7 @@ class Place:
 
 @contextmanager
 def open_place(parent: Path | None) -> Generator[Place]:
-    """A new directory in ``parent``, or in the first of the usual places that is on a disk; it is gone after the block."""
+    """Yield a new directory in ``parent``, or in the first of the usual places that is on a disk. Remove it after the block."""
     within = parent or next(filter(_is_on_disk, _usual()), _usual()[0])
     directory = Path(tempfile.mkdtemp(prefix="wasup-bench-", dir=within))
     try:
@@ -48,7 +48,7 @@ def open_place(parent: Path | None) -> Generator[Place]:
 
 
 def filesystem_of(path: Path) -> str:
-    """The type of the filesystem that a path is on."""
+    """Return the type of the filesystem that a path is on."""
     best, found = -1, "unknown"
     for line in Path("/proc/self/mountinfo").read_text().splitlines():
         before, _, after = line.partition(" - ")

@@ -1,4 +1,4 @@
-"""A table of real shape with very many rows, and how long questions to it take."""
+"""Measures queries on a table of realistic shape with very many rows."""
 
 from __future__ import annotations
 
@@ -17,13 +17,13 @@ from storage.tables import auth_state
 
 KEYS_A_COMPANY: Final = 1000
 CHUNK: Final = 100
-"""Keys of a company that lie together, as one commit wrote them; the chunks of all companies are mixed."""
+"""The keys of a company that lie together, as if one commit wrote them. The chunks of all companies are mixed."""
 EXPIRING: Final = 10
-"""One key of so many has an expiry."""
+"""One key in this many has an expiry."""
 _STEP: Final = 7919
-"""A prime: going round by it mixes the chunks and takes each once."""
+"""A prime: steps of it, modulo the number of chunks, mix the chunks and reach each once."""
 
-# In the transaction that emptied the table nothing of it goes through the log (wal_level minimal).
+# In the transaction that emptied the table, its rows do not go through the log (wal_level minimal).
 _FILL: LiteralString = """
     INSERT INTO whatsapp_keys (company_id, key_type, key_id, value, expires_at)
     SELECT 'c' || mixed % $2, CASE WHEN expiring THEN 'lid-mapping' ELSE 'whatsmeow-session' END,
@@ -46,18 +46,18 @@ _BYTES: LiteralString = "SELECT pg_table_size('whatsapp_keys'), pg_indexes_size(
 
 @dataclass(slots=True)
 class Population:
-    """One number of rows."""
+    """The figures for one number of rows."""
 
     rows: int
     fill_s: float
     table_bytes: int
     index_bytes: int
     times: Rounds = field(default_factory=Rounds)
-    """Milliseconds, by question."""
+    """Milliseconds, by query."""
 
 
 async def measure(site: Site, number: int, rounds: int) -> Population:
-    """Fill a database of its own with so many rows, tidy it as autovacuum would in time, and ask."""
+    """Fill a separate database with so many rows, vacuum it as autovacuum would in time, and time the queries."""
     number -= number % KEYS_A_COMPANY
     async with site.store("plain", command_timeout_s=FILL_TIMEOUT_S) as store:
         database, began = store.database, time.perf_counter()

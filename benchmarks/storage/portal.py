@@ -1,4 +1,4 @@
-"""The same upserts, one transaction a key, from a trio program that reaches asyncpg through anyio's portal and worker threads."""
+"""The same upserts, one transaction a key, from a trio program that calls asyncpg through anyio's portal and worker threads."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from config.sections import StorageSettings
 
 
 async def one_by_one(dsn: str, writers: int, seconds: float) -> Ran:
-    """So many trio tasks over a pool as large as the daemon's; every call holds one of trio's worker threads."""
+    """Run ``writers`` trio tasks over a pool as large as the daemon's. Every call holds one of trio's worker threads."""
     values, ran = rows.Values(), Ran()
     manager = anyio.from_thread.start_blocking_portal("asyncio", {"use_uvloop": True})
     portal = await trio.to_thread.run_sync(manager.__enter__)

@@ -1,4 +1,4 @@
-"""The same upserts without wasup: plain asyncpg, on uvloop, in a thread where nothing else runs."""
+"""The same upserts without wasup: plain asyncpg, on uvloop, in a thread of its own."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ _MERGE: Final = f"{_INTO} SELECT company_id, key_type, key_id, value FROM stage 
 
 @dataclass(slots=True)
 class Ran:
-    """What came of some seconds."""
+    """The result of one measurement."""
 
     keys: int = 0
     seconds: float = 0.0
@@ -53,11 +53,11 @@ class Way:
     name: str
     write: Callable[[asyncpg.Connection[Any], Batch], Awaitable[object]]
     rows: int
-    """Of a transaction."""
+    """How many rows a transaction has."""
 
     @property
     def title(self) -> str:
-        """As it is told."""
+        """The name in the tables."""
         return f"{self.name}, {self.rows} rows"
 
 
@@ -72,7 +72,7 @@ def _run(fn: Callable[..., Coroutine[Any, Any, T]], args: tuple[Any, ...]) -> T:
 
 
 async def one_by_one(dsn: str, writers: int, seconds: float) -> Ran:
-    """So many tasks, each key in a transaction of its own, over a pool as large as the daemon's."""
+    """Upsert from ``writers`` tasks, each key in a transaction of its own, over a pool as large as the daemon's."""
     values = rows.Values()
 
     async def write(number: int, pool: asyncpg.Pool[Any], until: float) -> int:
@@ -91,7 +91,7 @@ async def one_by_one(dsn: str, writers: int, seconds: float) -> Ran:
 
 
 async def statement(dsn: str, way: Way, seconds: float) -> Ran:
-    """One connection that upserts one batch after another, each in a transaction of its own."""
+    """Upsert one batch after another on one connection, each in a transaction of its own."""
     values, done = rows.Values(), 0
     connection = await asyncpg.connect(dsn)
     try:
@@ -106,7 +106,7 @@ async def statement(dsn: str, way: Way, seconds: float) -> Ran:
 
 
 def row_of(number: int, at: int, values: rows.Values) -> tuple[str, str, str, str]:
-    """The so manieth row of a writer."""
+    """Return the row number ``at`` of a writer."""
     return (rows.company(number), rows.KEY_TYPE, rows.key_id(number + at), values[number + at].decode())
 
 

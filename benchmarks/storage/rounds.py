@@ -1,4 +1,4 @@
-"""What was measured in each round, by name."""
+"""The measurements of each round, by name."""
 
 from __future__ import annotations
 
@@ -10,12 +10,12 @@ from dataclasses import dataclass, field
 
 @dataclass(slots=True)
 class Rounds:
-    """Of times or rates; a round has each name once, so that the values of one round belong together."""
+    """Times or rates. Each round has each name once, so that values of one round can be compared."""
 
     values: dict[str, list[float]] = field(default_factory=dict[str, list[float]])
 
     def add(self, name: str, value: float) -> None:
-        """What a round has found."""
+        """Add a round's value."""
         self.values.setdefault(name, []).append(value)
 
     async def time(self, name: str, fn: Callable[[], Awaitable[object]]) -> None:
@@ -25,15 +25,15 @@ class Rounds:
         self.add(name, 1000 * (time.perf_counter() - began))
 
     def median(self, name: str) -> float:
-        """The middle of all rounds."""
+        """Return the median of all rounds."""
         return statistics.median(self.values[name])
 
     def times(self, name: str, other: str) -> float:
-        """How many times ``other`` the value is: the median of the ratios within the rounds."""
+        """Return the median, over the rounds, of the ratio of ``name`` to ``other``."""
         pairs = zip(self.values[name], self.values[other], strict=True)
         return statistics.median(one / two for one, two in pairs)
 
 
 def quantile(values: Sequence[float], share: float) -> float:
-    """The value that ``share`` of all do not exceed."""
+    """Return the value that ``share`` of all do not exceed."""
     return sorted(values)[min(len(values) - 1, round(share * (len(values) - 1)))]

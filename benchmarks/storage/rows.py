@@ -1,4 +1,4 @@
-"""What is written: the same rows whichever way."""
+"""The rows that are written, the same for every way of writing."""
 
 from __future__ import annotations
 
@@ -9,20 +9,20 @@ from typing import Final
 from storage.tables.auth_state import KeyChange
 
 VALUE_BYTES: Final = 195
-"""Random bytes of a value; as base64 in its JSON they make the 300 bytes that stored values have on average."""
+"""Random bytes in a value. As base64 in its JSON they make the 300 bytes that stored values have on average."""
 KEYS: Final = 20
-"""Keys that a writer has: after the first time each it updates them, as a company does with the sessions of those it talks to."""
+"""The keys of a writer. It inserts each once and then updates them, as a company does with its Signal sessions."""
 KEY_TYPE: Final = "whatsmeow-session"
 _VALUES: Final = 64
 
 
 def company(number: int) -> str:
-    """A writer's company."""
+    """Return the id of a writer's company."""
     return f"bench-{number}"
 
 
 def key_id(number: int) -> str:
-    """The key that a writer's so manieth upsert is of."""
+    """Return the id of the key of a writer's upsert ``number``."""
     return f"{200000000000000 + number % KEYS}_1:0"
 
 
@@ -40,5 +40,5 @@ class Values:
         return self._values[number % _VALUES]
 
     def changes(self, first: int, number: int) -> tuple[KeyChange, ...]:
-        """So many changes of one company."""
+        """Return ``number`` changes of one company, from ``first`` on."""
         return tuple(KeyChange(KEY_TYPE, key_id(at), self[at]) for at in range(first, first + number))

@@ -1,4 +1,4 @@
-"""A company of so many keys, twice: as real Baileys' directory, and as wasup's importer makes auth state of it."""
+"""A company with a given number of keys, in two forms: as a directory of real Baileys, and as the auth state that wasup imports from it."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ _PRE_KEYS: Final = 30
 _SYNC_KEYS: Final = 3
 _CONTACTS_FROM: Final = 100
 _GROUP_SHARE: Final = 8
-"""One key of so many is somebody's sender key in a group."""
+"""One key in this many is a sender key in a group."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,17 +33,17 @@ class Sample:
     """The same keys in both forms."""
 
     directory: Path
-    """Where they lie as files."""
+    """The directory with the keys as files."""
     creds: bytes
     changes: tuple[KeyChange, ...]
 
     @property
     def files(self) -> list[Path]:
-        """One for each key, without the credentials."""
+        """Return the files, one for each key, without the credentials."""
         return sorted(path for path in self.directory.iterdir() if path.name != CREDS_FILE)
 
     def keys_of(self, files: Sequence[Path]) -> dict[str, list[str]]:
-        """The ids that Baileys is asked for to get these files, by type."""
+        """Return the key ids of these files, by type, as Baileys is asked for them."""
         found: dict[str, list[str]] = {}
         for path in files:
             named = parse_name(path.name)
@@ -52,14 +52,14 @@ class Sample:
         return found
 
     def describe(self) -> str:
-        """How many keys, and how large they are in either form."""
+        """Return a text: how many keys, and their size in either form."""
         stored = sum(len(change.value or b"") for change in self.changes) / len(self.changes)
         files = self.files
         written = sum(path.stat().st_size for path in files) / len(files)
         return f"{len(self.changes)} keys: {stored:.0f} bytes a value in wasup, {written:.0f} bytes a file of Baileys"
 
     async def store(self, database: Database, company_id: str) -> None:
-        """Make it the auth state of a company whose lease is `OWNER`'s."""
+        """Store it as the auth state of a company whose lease is `OWNER`'s."""
         lease = await database.write(leases.acquire, company_id, OWNER, 3600.0)
         delta = Delta(company_id, OWNER, lease.epoch, "file", 1, self.creds, self.changes, base=True)
         (result,) = await database.write(auth_state.commit_deltas, [delta])
@@ -67,12 +67,12 @@ class Sample:
 
 
 def some(of: Sequence[T], number: int) -> Sequence[T]:
-    """So many of them, evenly spread."""
+    """Return ``number`` of the items, evenly spread."""
     return [of[at * len(of) // number] for at in range(number)]
 
 
 def make_sample(directory: Path, keys: int) -> Sample:
-    """Write the directory and import it; there are as many files as keys, besides ``creds.json``."""
+    """Write the directory and import it. There are as many files as keys, besides ``creds.json``."""
     path = baileys.write(directory, _files(keys))
     plan = plan_import(read_directory(path), (path / CREDS_FILE).stat().st_mtime)
     assert len(plan.changes) == keys, plan.report
@@ -121,10 +121,10 @@ def _sync_key(number: int) -> dict[str, Any]:
 
 
 def from_buffers(found: dict[str, Any]) -> Any:
-    """What Python has to do for a Buffer in a file of Baileys: an object hook of `json.loads`."""
+    """Decode a Buffer in a file of Baileys: an object hook for `json.loads`."""
     return base64.b64decode(found["data"]) if found.get("type") == "Buffer" else found
 
 
 def decode_file(data: bytes) -> Any:
-    """A file of Baileys, as a Python program would read it."""
+    """Decode a file of Baileys as a Python program would."""
     return json.loads(data, object_hook=from_buffers)

@@ -1,4 +1,4 @@
-"""The embedded server as the daemon has it, and databases in it: plain, and sealed as with a master key."""
+"""The embedded server with the daemon's settings, and databases in it: plain, and sealed as with a master key."""
 
 from __future__ import annotations
 
@@ -50,13 +50,13 @@ class Site:
     def __init__(self, directory: Path, embedded: EmbeddedPostgres, dsn: str) -> None:
         self.directory = directory
         self.vaults = {"plain": Vault(), "sealed": vault(directory / "master.key", 1)}
-        """What a database is opened with, by the way its values are stored."""
+        """The vault of a database, by the way its values are stored."""
         self._embedded = embedded
         self._server = PostgresServer(embedded, dsn)
         self._numbers = count(1)
 
     async def prepare(self) -> None:
-        """Make the database that all others are copies of, and print what the server runs with."""
+        """Make the database that all others are copies of, and print the server's settings."""
         await self._run(f"CREATE DATABASE {_TEMPLATE}")
         async with open_database(self._server.dsn_of(_TEMPLATE), size=2) as database:
             await migrate(database)
@@ -65,7 +65,7 @@ class Site:
 
     @asynccontextmanager
     async def store(self, way: str, *, command_timeout_s: float | None = None) -> AsyncGenerator[Store]:
-        """A fresh migrated database behind the daemon's pool, gone after the block; ``way`` is `plain` or `sealed`."""
+        """Yield a new migrated database with the daemon's pool, and drop it after the block. ``way`` is `plain` or `sealed`."""
         name, settings = f"{_TEMPLATE}_{next(self._numbers)}", StorageSettings()
         await self._run(f"CREATE DATABASE {name} TEMPLATE {_TEMPLATE}")
         dsn = self._server.dsn_of(name)
@@ -83,7 +83,7 @@ class Site:
                 await trio.to_thread.run_sync(self._server.drop_database, dsn)
 
     def postgres_cpu_s(self) -> float:
-        """The processor time of all of the server's processes so far, ended ones too."""
+        """Return the processor time of all processes of the server so far, also ended ones."""
         parent = self._embedded.pid
         return sum(_cpu_s(pid, with_children=pid == parent) for pid in serving(self._embedded.data))
 
@@ -93,7 +93,7 @@ class Site:
 
 @asynccontextmanager
 async def open_site(directory: Path) -> AsyncGenerator[Site]:
-    """A server in ``directory`` with nothing but the daemon's own settings."""
+    """Run a server in ``directory`` with only the daemon's own settings."""
     embedded = EmbeddedPostgres(directory / "postgres")
     dsn = await embedded.start()
     try:
@@ -107,6 +107,6 @@ async def open_site(directory: Path) -> AsyncGenerator[Site]:
 def _cpu_s(pid: int, *, with_children: bool) -> float:
     try:
         fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
-    except OSError:  # it has ended: its time is its parent's now
+    except OSError:  # it has ended, and its time counts for its parent
         return 0.0
     return sum(map(int, fields[11 : 15 if with_children else 13])) / _TICKS

@@ -1,4 +1,4 @@
-"""What a company takes on disk: in Postgres with its indexes, and its device file beside it."""
+"""Measures a company's size on disk: in Postgres with its indexes, and its device file."""
 
 from __future__ import annotations
 
@@ -17,9 +17,9 @@ from benchmarks.storage.site import Site
 from storage.database.pool import Database
 
 COMPANIES: Final = 20
-"""So many of the same, so that a page half filled does not count as one company's."""
+"""The number of equal companies stored, so that a half-filled page does not count for one company."""
 BLOCK_BYTES: Final = 512
-"""The unit in which `stat` counts what a file takes."""
+"""The unit in which `stat` counts the size of a file on disk."""
 BUILD_WITHIN_S: Final = 120.0
 ROOT: Final = Path(__file__).parents[2]
 _TABLES: LiteralString = """
@@ -30,12 +30,12 @@ _TABLES: LiteralString = """
 
 @dataclass(frozen=True, slots=True)
 class Size:
-    """Bytes of one company."""
+    """The size of one company, in bytes."""
 
     keys: int
     way: str
     values: int
-    """What its keys and credentials hold, as JSON."""
+    """Its keys and credentials as JSON."""
     tables: int
     indexes: int
     device_file: int
@@ -44,7 +44,7 @@ class Size:
 
 
 async def measure(site: Site, samples: Sequence[Sample]) -> list[Size]:
-    """Of each sample, plain and sealed."""
+    """Measure each sample, plain and sealed."""
     found: list[Size] = []
     for sample in samples:
         (directory := site.directory / f"device-{len(sample.changes)}").mkdir()

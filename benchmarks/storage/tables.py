@@ -19,7 +19,7 @@ WAYS: Final = ("plain", "sealed")
 
 
 def print_committing(found: Committing) -> None:
-    """Keys a second, processor time, and how many keys a group commit had."""
+    """Print keys a second, processor time, and how many keys a group commit had."""
     rows = [
         [
             name,
@@ -41,8 +41,8 @@ def print_committing(found: Committing) -> None:
 
 
 def _print_grouped(found: Committing) -> None:
-    """How many times the rate of each alternative, in the same round; and, which a busy machine disturbs less, how many times its
-    processor time a key."""
+    """Print the ratio of rates to each alternative, in the same round; and the ratio of processor time a key, which a busy machine disturbs
+    less."""
     lines: list[list[str]] = []
     for writers, keys, way in product(found.writers, (1, SENT), WAYS):
         ours = name_of(way, writers, keys)
@@ -55,7 +55,7 @@ def _print_grouped(found: Committing) -> None:
 
 
 def print_loading(found: Loading) -> None:
-    """Milliseconds of a load and of a write of 100 keys, and how many times wasup's."""
+    """Print the milliseconds of a load and of a write of 100 keys, and their ratios to wasup's."""
     for keys, times in found.loads.items():
         _print_times(f"load of {keys} keys, ms", times, l.OURS)
         _print_missing(found, (l.NODE, l.NODE_ONE))
@@ -64,7 +64,7 @@ def print_loading(found: Loading) -> None:
 
 
 def print_populations(found: Sequence[Population]) -> None:
-    """A column for each number of rows."""
+    """Print a column for each number of rows."""
     head = ["whatsapp_keys, ms: p50 (p99)", *(f"{one.rows:,} rows" for one in found)]
     questions = list(found[0].times.values)
     lines = [[question, *(_p50_p99(one.times.values[question]) for one in found)] for question in questions]
@@ -75,7 +75,7 @@ def print_populations(found: Sequence[Population]) -> None:
 
 
 def print_fleets(found: Sequence[Fleet]) -> None:
-    """Latency by how much is written."""
+    """Print latencies by how much is written."""
     lines: list[list[str]] = []
     for fleet in found:
         for pace, written in (("each once a second", fleet.paced), ("each as fast as it is answered", fleet.flat_out)):
@@ -93,7 +93,7 @@ def print_fleets(found: Sequence[Fleet]) -> None:
 
 
 def print_sizes(found: Sequence[Size]) -> None:
-    """Kilobytes of one company."""
+    """Print the kilobytes of one company."""
     lines = [
         [
             f"{one.keys} keys, {one.way}",

@@ -1,4 +1,4 @@
-"""Companies that write through the real storage actor, each waiting for its commit before it writes again."""
+"""Companies that write through the real storage actor. Each waits for its commit before it writes again."""
 
 from __future__ import annotations
 
@@ -30,27 +30,27 @@ LEASE_S = 7200.0
 
 @final
 class Commits:
-    """What the storage actor counts."""
+    """Counts for the storage actor."""
 
     def __init__(self) -> None:
         self.keys: list[int] = []
 
     def committed(self, seconds: float, keys: int) -> None:
-        """One transaction."""
+        """Count one transaction."""
         self.keys.append(keys)
 
     def set_source(self, name: str, source: Callable[[], Iterable[Sample]]) -> None:
-        """Nobody scrapes."""
+        """Ignore the source: there is no scrape."""
 
 
 @dataclass(slots=True)
 class Written:
-    """What came of some seconds of writing."""
+    """The result of one measurement."""
 
     seconds: float = 0.0
     keys: int = 0
     took_s: list[float] = field(default_factory=list[float])
-    """Of each request until its answer, which comes after the commit."""
+    """The seconds of each request until its reply, which comes after the commit."""
     keys_a_commit: float = 0.0
 
     @property
@@ -61,7 +61,7 @@ class Written:
 
 @final
 class Writers:
-    """Companies with their leases and a storage actor; made by `open_writers`."""
+    """Companies with their leases, and a storage actor. `open_writers` makes it."""
 
     def __init__(self, database: Database, storage: ActorRef, granted: list[Lease], commits: Commits) -> None:
         self._database = database
@@ -72,20 +72,20 @@ class Writers:
         self._values = rows.Values()
 
     async def begin(self) -> None:
-        """Each company's first word, and every key it has: from then on keys are updated."""
+        """Write each company's first delta, with all its keys. Later writes update them."""
         for lease in self._leases:
             await self._storage.ask(CommitDelta(_delta(lease, 1, self._values.changes(0, rows.KEYS), base=True)))
 
     async def write(self, writers: int, seconds: float, *, keys: int = 1) -> Written:
-        """So many companies write for so long, ``keys`` keys a delta, as fast as they are answered."""
+        """Have ``writers`` companies write for ``seconds``, with ``keys`` keys a delta, as fast as they get replies."""
         return await self._together(writers, seconds, partial(self.commit, keys=keys), keys)
 
     async def write_alone(self, writers: int, seconds: float) -> Written:
-        """The same with one key a delta and without the actor: each delta in a transaction of its own, with its checks."""
+        """Do the same with one key a delta and without the actor: each delta in a transaction of its own, with its checks."""
         return await self._together(writers, seconds, self._commit_alone, 1)
 
     async def write_paced(self, seconds: float, interval_s: float, *, keys: int) -> Written:
-        """Every company writes once in each interval, at its own moment; the time counts from the moment at which it was due."""
+        """Have every company write once in each interval, at its own moment. Times count from the moment at which a write was due."""
         written, began = Written(), time.perf_counter()
         self._commits.keys.clear()
         async with trio.open_nursery() as nursery:
@@ -95,11 +95,11 @@ class Writers:
         return self._done(written, began)
 
     async def commit(self, number: int, *, keys: int) -> None:
-        """One delta of this company, with its next so many keys, committed."""
+        """Commit one delta of this company, with its next ``keys`` keys."""
         await self.commit_changes(number, self._values.changes(self._positions[number], keys))
 
     async def commit_changes(self, number: int, changes: tuple[KeyChange, ...]) -> None:
-        """One delta of this company, committed."""
+        """Commit one delta of this company."""
         await self._storage.ask(CommitDelta(self._next(number, changes)))
 
     async def _commit_alone(self, number: int) -> None:
@@ -148,7 +148,7 @@ async def _write_on(
 
 @asynccontextmanager
 async def open_writers(database: Database, companies: int) -> AsyncGenerator[Writers]:
-    """So many companies on this database, and the storage actor as the daemon runs it."""
+    """Yield ``companies`` companies on this database, with the storage actor as the daemon runs it."""
     commits = Commits()
 
     def make(_: object) -> StorageActor:

@@ -1,9 +1,9 @@
 """``python -m benchmarks supervision``: the core against a raw trio memory channel, Pykka and triotp, in one run.
 
-Rounds over everything are interleaved, and figures are medians of CPU times (Pykka's are wall times: it runs threads). A
-ratio says how many times faster one piece of work is than the same on the yardstick. A promise in time was made for one machine,
-so it is held as a ratio to a raw ask there; the table shows the time beside it. The exit status is 1 when a ratio is missed by more
-than the noise that was measured: half the distance between the quartiles of the rounds.
+Rounds over all measures are interleaved, and figures are medians of CPU times (Pykka's are wall times: it runs threads). A ratio says how
+many times faster one piece of work is than the same on the yardstick. A promise in time was made for one machine, so it is judged as a
+ratio to a raw ask there; the table also shows the time. The exit status is 1 when a ratio is missed by more than the measured noise: half
+the distance between the quartiles of the rounds.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ ROOT = Path(__file__).parents[2]
 
 
 def main(arguments: Sequence[str]) -> int:
-    """1 when a promise is missed by more than the noise."""
+    """Run the benchmark. Return 1 when a promise is missed by more than the noise."""
     options = _options(arguments)
     print_origin("supervision", arguments)
     others = competitors(install=options.peers)
@@ -47,7 +47,7 @@ def _options(arguments: Sequence[str]) -> argparse.Namespace:
 
 
 def _measure(rounds: int, scale: float, others: Competitors) -> list[Row]:
-    """Rounds over all measures, so that what disturbs the machine disturbs each of them."""
+    """Run rounds over all measures, so that a disturbance of the machine affects all of them."""
     table = measures(scale)
     times: dict[str, list[tuple[float, float]]] = {measure.name: [] for measure in table}
     for number in range(1, rounds + 1):
@@ -62,7 +62,7 @@ def _measure(rounds: int, scale: float, others: Competitors) -> list[Row]:
 
 
 def _memory(count: int) -> list[Row]:
-    """Bytes of resident memory each, in processes of their own."""
+    """Measure the bytes of resident memory of each thing, in processes of their own."""
     sizes: dict[str, float] = {}
     for kind in ("raw", "ours", "used"):
         _progress(f"memory: {kind}")

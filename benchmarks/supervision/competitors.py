@@ -1,4 +1,4 @@
-"""Pykka and triotp, measured in processes of their own between the rounds; who is left out is left out with a reason."""
+"""Pykka and triotp, measured in processes of their own between the rounds. A library that is left out has a reason."""
 
 from __future__ import annotations
 
@@ -20,16 +20,16 @@ INSTALL_TIMEOUT_S: Final = 600
 
 
 class Competitors:
-    """``pythons`` says which interpreter has whom. `round` measures each once; one that fails is left out from then on."""
+    """``pythons`` maps each library to its interpreter. `round` measures each once. A library that fails is left out from then on."""
 
     def __init__(self, pythons: Mapping[str, Path]) -> None:
         self._pythons = dict(pythons)
         self._figures: dict[str, list[dict[str, float]]] = {name: [] for name in pythons}
         self.left_out: dict[str, str] = {}
-        """Why, by name."""
+        """The reason, by name."""
 
     def round(self) -> None:
-        """Measure each of them."""
+        """Measure each library once."""
         for name, python in tuple(self._pythons.items()):
             command = [str(python), str(HERE / "peers.py"), name]
             try:
@@ -40,7 +40,7 @@ class Competitors:
                 self._figures[name].append(json.loads(done.stdout))
 
     def microseconds(self, name: str, measure: str) -> float | None:
-        """The median of the rounds; None when there is none."""
+        """Return the median of the rounds in microseconds; None when there is none."""
         taken = [figures[measure] for figures in self._figures.get(name, ()) if measure in figures]
         return statistics.median(taken) if taken else None
 
@@ -51,7 +51,7 @@ class Competitors:
 
 
 def competitors(*, install: bool) -> Competitors:
-    """Pykka from this environment; triotp from its own, made now if ``install`` says so and it is not there."""
+    """Return Pykka from this environment, and triotp from its own, which is made now if it is missing and ``install`` is set."""
     python = ENVIRONMENT / "bin" / "python"
     reason = None
     if install and not _has_triotp(python):
@@ -73,7 +73,7 @@ def _has_triotp(python: Path) -> bool:
 
 
 def _install(python: Path) -> str | None:
-    """Make the environment; why that failed."""
+    """Make the environment. Return why that failed; None when it did not."""
     print(f"making {ENVIRONMENT.name} with triotp", file=sys.stderr, flush=True)
     venv.create(ENVIRONMENT, clear=True, with_pip=True)
     command = [str(python), "-m", "pip", "--disable-pip-version-check", "install", "-q", "-r", str(HERE / "peers.txt")]

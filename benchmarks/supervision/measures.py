@@ -1,4 +1,4 @@
-"""What is measured, against what, and what is promised."""
+"""The measures: what is measured, the yardstick, and the promise."""
 
 from __future__ import annotations
 
@@ -13,9 +13,9 @@ import trio
 from benchmarks.supervision import ours, raw
 
 RAW_ASK_US = 12.76
-"""Microseconds of a raw ask on the machine the absolute promises were made for (78,400 a second). They are scaled by it."""
+"""Microseconds of a raw ask on the machine that the absolute promises were made for (78,400 a second). It scales them."""
 TRACED_MAY_COST = 0.75
-"""With tracing on every ratio may fall to this part of what is promised."""
+"""With tracing on, every ratio may fall to this share of the promise."""
 FEW, MANY = "restart until it answers, 10 siblings", "restart until it answers, 10,000 siblings"
 
 
@@ -23,8 +23,8 @@ FEW, MANY = "restart until it answers, 10 siblings", "restart until it answers, 
 class Measure:
     """``yardstick`` and ``ours`` return CPU seconds for ``yardstick_count`` and ``count`` pieces of work.
 
-    The ratio is how many times one piece of ours is faster. A promise in time (``at_most_us`` for one piece) is held against a raw
-    ask, scaled. The table shows the time of ``shown`` pieces, in milliseconds when there are many.
+    The ratio says how many times faster one piece of ours is. A promise in time (``at_most_us`` for one piece) is scaled by a raw ask. The
+    table shows the time of ``shown`` pieces, in milliseconds when there are many.
     """
 
     name: str
@@ -38,7 +38,7 @@ class Measure:
 
 
 def run(function: Callable[..., Awaitable[float]], *args: Any, **options: Any) -> float:
-    """Run a measurement on a swept heap."""
+    """Run a measurement after a garbage collection."""
     gc.collect()
     return trio.run(partial(_call, function, args, options))
 
@@ -48,7 +48,7 @@ async def _call(function: Callable[..., Awaitable[float]], args: tuple[Any, ...]
 
 
 def versus(name: str, least: float, count: int, raw_fn: Any, ours_fn: Any, *args: Any, **options: Any) -> Measure:
-    """A measure against the same work on a raw channel."""
+    """Return a measure against the same work on a raw channel."""
     counts = args or (count,)
     return Measure(
         name=name,
@@ -61,7 +61,7 @@ def versus(name: str, least: float, count: int, raw_fn: Any, ours_fn: Any, *args
 
 
 def within(name: str, most_us: float, function: Callable[[], float], *, count: int = 1, shown: int = 1) -> Measure:
-    """A measure with an absolute limit per piece of work."""
+    """Return a measure with an absolute limit for each piece of work."""
     return Measure(
         name=name,
         yardstick=partial(run, raw.ask, 3_000),
@@ -75,7 +75,7 @@ def within(name: str, most_us: float, function: Callable[[], float], *, count: i
 
 
 def measures(scale: float) -> list[Measure]:
-    """The table of promises; ``scale`` multiplies the amounts of work."""
+    """Return the table of promises. ``scale`` multiplies the amounts of work."""
     return [*_ratios(scale), *_times(scale), *_traced(scale)]
 
 
@@ -105,7 +105,7 @@ def _times(scale: float) -> list[Measure]:
 
 
 def _traced(scale: float) -> list[Measure]:
-    """The same with a tracer on every actor, as far as messages are handled in it."""
+    """Return those measures in which actors handle messages, with a tracer on every actor."""
     n, each, asks, restarts = (int(count * scale) for count in (30_000, 100, 5_000, 1_000))
     part = TRACED_MAY_COST
     restart = partial(run, ours.restart, 10, restarts, traced=True)

@@ -13,12 +13,12 @@ from benchmarks.supervision import ours, raw
 
 
 def resident() -> int:
-    """Bytes of this process that are in memory."""
+    """Return the resident memory of this process in bytes."""
     return int(Path("/proc/self/statm").read_text().split()[1]) * 4096
 
 
 async def measure(kind: str, count: int) -> float:
-    """Bytes per item."""
+    """Return the bytes for each item."""
     make = {"raw": raw.idle, "ours": ours.idle, "used": ours.used}[kind]
     gc.collect()
     before = resident()

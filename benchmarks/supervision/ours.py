@@ -44,7 +44,7 @@ ASK = Ask()
 
 
 class Worker(Actor):
-    """Takes what it is told; answers an ask; crashes when told to."""
+    """Takes messages, replies to an ask, and crashes on request."""
 
     async def receive(self, message: Any) -> Any:
         if message is CRASH:

@@ -86,7 +86,7 @@ def measure_triotp() -> dict[str, float]:
 
 
 async def clocked(calls: list[tuple[Any, ...]]) -> float:
-    """Microseconds of CPU time per call, one after the other."""
+    """Return the microseconds of CPU time for each call, made one after the other."""
     begun = time.process_time()
     for function, *arguments in calls:
         await function(*arguments)

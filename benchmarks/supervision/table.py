@@ -1,4 +1,4 @@
-"""What the rounds come to: a row for each promise, and whether it is kept."""
+"""The result of the rounds: a row for each promise, and whether it holds."""
 
 from __future__ import annotations
 
@@ -15,12 +15,12 @@ HEADER: Final = ("", "ours", "raw", "ratio", "noise", "at least", "or within", "
 NAMES: Final = ("pykka", "triotp")
 US_IN_MS: Final = 1_000
 FEWEST_ROUNDS: Final = 3
-"""Below this the rounds say nothing of the noise."""
+"""With fewer rounds the noise cannot be measured."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Row:
-    """One line; ``yardstick``, ``ours`` and ``at_most`` in ``unit``, the first of one piece of raw work."""
+    """One line. ``yardstick``, ``ours`` and ``at_most`` are in ``unit``; ``yardstick`` is for one piece of raw work."""
 
     name: str
     yardstick: float
@@ -29,18 +29,18 @@ class Row:
     noise: float
     at_least: float
     at_most: float | None = None
-    """The absolute promise, for the machine it was made for."""
+    """The absolute promise, on the machine that it was made for."""
     unit: str = "us"
     yardstick_unit: str = "us"
 
     @property
     def holds(self) -> bool:
-        """Whether the promise is not missed by more than the noise."""
+        """Whether the promise is kept, or missed by no more than the noise."""
         return self.ratio + self.noise >= self.at_least
 
     @property
     def verdict(self) -> str:
-        """In words. An absolute promise may hold for a machine like that it was made for, and not be met on this slower one."""
+        """The verdict in words. A time may exceed its absolute promise here and still hold for the machine that it was made for."""
         if not self.holds:
             return "MISSED"
         if self.ratio < self.at_least:
@@ -49,7 +49,7 @@ class Row:
 
 
 def row(measure: Measure, times: Sequence[tuple[float, float]]) -> Row:
-    """From the seconds that yardstick and ours took for a piece of work, round by round."""
+    """Make a row from the seconds that yardstick and ours took for a piece of work, round by round."""
     ratios = [yardstick / ours for yardstick, ours in times]
     factor = measure.shown / (US_IN_MS if measure.shown > 1 else 1)
     return Row(
@@ -65,7 +65,7 @@ def row(measure: Measure, times: Sequence[tuple[float, float]]) -> Row:
 
 
 def flat(few: Sequence[tuple[float, float]], many: Sequence[tuple[float, float]]) -> Row:
-    """A restart is to cost the same among 10 and among 10,000 siblings; a quarter more is taken for the same."""
+    """Make the row for restarts: one must cost the same among 10 and among 10,000 siblings, within a quarter."""
     ratios = [
         (few_ours / few_raw) / (many_ours / many_raw)
         for (few_raw, few_ours), (many_raw, many_ours) in zip(few, many, strict=True)
@@ -82,14 +82,14 @@ def flat(few: Sequence[tuple[float, float]], many: Sequence[tuple[float, float]]
 
 
 def memory(name: str, raw: float, ours: float) -> Row:
-    """Bytes of resident memory; there is no noise worth measuring."""
+    """Make a row of bytes of resident memory, whose noise is negligible."""
     return Row(
         name=name, yardstick=raw, ours=ours, ratio=raw / ours, noise=0.0, at_least=1.0, unit="B", yardstick_unit="B"
     )
 
 
 def noise(ratios: Sequence[float]) -> float:
-    """Half the distance between the quartiles."""
+    """Return half the distance between the quartiles."""
     if len(ratios) < FEWEST_ROUNDS:
         return 0.0
     low, _, high = statistics.quantiles(ratios, n=4)
@@ -97,7 +97,7 @@ def noise(ratios: Sequence[float]) -> float:
 
 
 def show(rows: Sequence[Row], others: Competitors) -> None:
-    """Print the table, and who is not in it."""
+    """Print the table, and the libraries that are not in it."""
     print_table(HEADER, [_cells(each, others) for each in rows])
     print()
     for name, why in others.left_out.items():
