@@ -12,9 +12,9 @@ minutes and 3.3 s after 60 (2.62 s divided by the hours that are judged), and mo
 A process's memory is what it holds, or held at its busiest moment and cannot give back because live objects lie in between. The blocks
 that the daemon's objects hold distinguish a leak from that.
 
-Memory means anonymous memory: how much of program files is in memory, and shared, depends on other processes. A table is judged by its rows while
-faults end Postgres, which then forgets how much there is to clean up; in a calm run by the size of its file, too. A file keeps the size of the
-most that was ever in it between two clean-ups (autovacuum, every minute); the sizes at rest are those of packed files.
+Memory means anonymous memory: how much of program files is in memory, and shared, depends on other processes. A table is judged by its
+rows while faults end Postgres, which then forgets how much there is to clean up; in a calm run by the size of its file, too. A file keeps
+the size of the most that was ever in it between two clean-ups (autovacuum, every minute); the sizes at rest are those of packed files.
 """
 
 from __future__ import annotations

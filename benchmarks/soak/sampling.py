@@ -29,8 +29,7 @@ Series = dict[str, list[Point]]
 
 @final
 class Sampler:
-    """Takes samples. ``series``: points by name, with the seconds since the start. ``staying``: companies that stay during the whole
-    run."""
+    """Takes samples. ``series``: points by name, with the seconds since the start. ``staying``: companies that stay for the whole run."""
 
     def __init__(self, site: Site, api: Api, loopback: RemoteLoopback, staying: Sequence[str]) -> None:
         self.series: Series = {}

@@ -18,7 +18,7 @@ ACTORS = 300
 
 
 def measure_pykka() -> dict[str, float]:
-    """Tell, ask, spawn."""
+    """Measure tell, ask and spawn."""
     pykka: Any = importlib.import_module("pykka")
 
     class Worker(pykka.ThreadingActor):  # type: ignore[misc]
@@ -46,7 +46,7 @@ def measure_pykka() -> dict[str, float]:
 
 
 def measure_triotp() -> dict[str, float]:
-    """Tell, ask, spawn."""
+    """Measure tell, ask and spawn."""
     trio, mailbox, gen_server = (
         importlib.import_module(name) for name in ("trio", "triotp.mailbox", "triotp.gen_server")
     )
