@@ -72,7 +72,7 @@ def _import(settings: Settings, place: Place, arguments: Namespace) -> None:
 
 
 def _read(directory: Path, quiet_s: float, *, is_dry: bool) -> Directory:
-    """Read the directory. Raises BaileysError when it was written to in the last ``quiet_s`` seconds, or while it was read."""
+    """Read the directory. Raises BaileysError when it changed meanwhile, or, unless ``is_dry``, in the last ``quiet_s`` seconds."""
     before = listing(directory)
     bar = ProgressBar("reading")
     source = read_directory(directory, bar)
