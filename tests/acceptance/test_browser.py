@@ -128,7 +128,7 @@ async def test_a_company_is_linked_by_code(site: Site, chromium: Chromium, api: 
 
 
 async def test_a_message_is_sent_from_the_page(site: Site, chromium: Chromium, api: Api) -> None:
-    """It arrives at the other company, and both events are told on the page."""
+    """It arrives at the other company, and the page shows both events."""
 
     def send(page: Page) -> None:
         page.click("#open-send")

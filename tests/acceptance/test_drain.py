@@ -29,7 +29,7 @@ SPARE_DESCRIPTORS = 3
 async def test_d1_a_stop_under_load_loses_nothing(
     site: Site, api: Api, loopback: RemoteLoopback, listener: Peer, talker: Peer
 ) -> None:
-    """With sends, questions, live readers and readers that stopped reading: exit status 0 in time, every reader told to come back
+    """With sends, queries, live readers and readers that stopped reading: exit status 0 in time, every reader asked to come back
     (1012), every acknowledged send at its recipient, no process left, and after the next start everything goes on."""
     print(await stop_under(LOAD, site, api, loopback, listener, talker))
 

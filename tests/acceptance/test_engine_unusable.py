@@ -35,7 +35,7 @@ def daemon() -> Iterator[Daemon]:
 
 
 async def test_a_daemon_whose_engine_cannot_be_loaded_does_not_start(daemon: Daemon) -> None:
-    """It ends with 1 and a sentence that names the package; it never says that it is ready, and blames nobody else."""
+    """It ends with 1 and a sentence that names the package; it never says that it is ready, and names no other cause."""
     daemon.start()
     status = await daemon.wait_ended(within=60.0)
     said = daemon.log.read_text()

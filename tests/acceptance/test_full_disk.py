@@ -75,7 +75,7 @@ def use_inodes(directory: Path) -> Callable[[], None]:
 
 @asynccontextmanager
 async def used_up(directory: Path, use: Callable[[Path], Callable[[], None]]) -> AsyncGenerator[None]:
-    """Inside the block somebody takes everything there is, again and again: the reserve too."""
+    """Inside the block a thread takes all free space again and again: the reserve too."""
     free = use(directory)
     async with trio.open_nursery() as nursery:
 
@@ -109,7 +109,7 @@ async def write_to(companies: Sequence[User], talker: Peer, run: Run, within: fl
 
 
 async def write_from(company: User, api: Api, listener: Peer, run: Run, until: trio.Event) -> None:
-    """Texts of a company, until told to end."""
+    """Send texts of a company until asked to end."""
     while not until.is_set():
         answer = await api.try_send(company.company, listener.user.phone, f"of {company.company}")
         body = answer.json()
@@ -140,7 +140,7 @@ async def wait_events(api: Api, run: Run, since: int) -> None:
 async def be_full(
     site: Site, api: Api, peers: tuple[Peer, ...], use: Callable[[Path], Callable[[], None]], seconds: float
 ) -> None:
-    """The whole of it: nothing lost, everybody is told, and back in time."""
+    """The whole of it: nothing is lost, every party hears of it, and all is back in time."""
     listener, talker = peers
     run, done = Run(), trio.Event()
     await api.wait_connected(*(user.company for user in COMPANIES), within=30.0)

@@ -1,4 +1,4 @@
-"""Every actor of the tree is killed through the administration: it comes back, says why, and takes nobody along."""
+"""Kill every actor of the tree through the administration: it comes back, says why, and no other actor ends with it."""
 
 from __future__ import annotations
 

@@ -193,7 +193,7 @@ async def test_whatsapp_refuses_files(api: Api, loopback: RemoteLoopback, neoniz
 
 
 async def test_numbers_reading_and_typing(api: Api, neonize: Peer) -> None:
-    """Who is on WhatsApp; the other side is shown that its message was read, and that somebody types."""
+    """Who is on WhatsApp; the other side sees that its message was read, and the typing notice."""
     known = await api.get(f"{BASE}/contacts/+{B.phone}")
     unknown = await api.get(f"{BASE}/contacts/+79000000099")
     message = await api.message(A.company, await neonize.send(A, "hello?"))

@@ -27,7 +27,7 @@ Series = Mapping[str, Sequence[Mapping[str, str]]]
 
 @pytest.fixture
 async def series(api: Api) -> Series:
-    """The labels of every series by name, after a send, an error, a look at an engine and a delivery to nobody."""
+    """The labels of every series by name, after a send, an error, a look at an engine and a delivery without a receiver."""
     if (await api.get("/api/whatsapp/webhooks"))["count"] == 0:
         made = await api.call("POST", "/api/whatsapp/webhooks", json={"url": "https://receiver.invalid/"})
         assert made.status_code == 201

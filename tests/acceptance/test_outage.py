@@ -69,7 +69,7 @@ async def test_an_outage_loses_nothing(
     away: Callable[[EmbeddedPostgres], AbstractAsyncContextManager[None]],
 ) -> None:
     """While Postgres is away every send is refused with 503 and Retry-After, none acknowledged; no company leaves WhatsApp; what was
-    acknowledged is with its recipient and in Postgres, and what came in meanwhile is told."""
+    acknowledged is with its recipient and in Postgres, and what came in meanwhile becomes events."""
     await api.wait_connected(*NAMES)
     before = await witness(api, loopback)
     async with flowing(api, listener, talker, COMPANIES) as traffic:

@@ -37,7 +37,7 @@ async def test_a_loop_of_initialize_and_stop_touches_no_neighbour(site: Site, ap
 async def test_after_the_loop_the_company_is_linked_as_any_other(
     site: Site, api: Api, loopback: RemoteLoopback
 ) -> None:
-    """It goes on among the linked companies, and the process that nobody needs any more ends."""
+    """It goes on among the linked companies, and the pairing process ends once it is empty."""
     await link_by_qr(api, loopback, LOOPING)
 
     assert (await api.status(LOOPING.company))["engine"] == "/engines/engine-0"

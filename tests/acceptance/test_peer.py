@@ -17,7 +17,7 @@ FROM, TO = User(1), User(2)
 
 
 class Held:
-    """A client that numbers its texts, and a WhatsApp that holds what it is told to."""
+    """A client that numbers its texts, and a WhatsApp that holds what the test put there."""
 
     def __init__(self) -> None:
         self.held: list[str] = []
@@ -57,7 +57,7 @@ async def test_it_waits_until_the_oldest_text_is_delivered(autojump_clock: MockC
 
 
 async def test_it_does_not_wait_while_little_is_under_way(autojump_clock: MockClock) -> None:
-    """Below that many texts nobody is asked."""
+    """Below that many texts, no recipient is asked."""
     world = Held()
     world.held = ["1"]
     peer = await peer_that_sent(REPEATABLE - 1, world)

@@ -75,7 +75,7 @@ async def test_a_text_arrives_with_phone_number_and_hidden_id(api: Api, sender: 
 
 
 async def test_a_delivered_text_has_a_receipt(api: Api) -> None:
-    """The sender is told that its text reached the other's device."""
+    """The sender hears that its text reached the other's device."""
     message_id = await api.send(A.company, B.phone, "tell me when it is there")
 
     await api.event(A.company, "receipt", where=lambda payload: message_id in payload["messageIds"])

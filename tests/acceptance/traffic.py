@@ -114,7 +114,7 @@ class Traffic:
         return sum(answer.status == 200 for answer in answers)
 
     async def run(self, until: trio.Event) -> None:
-        """Send until told to end; what is under way is finished."""
+        """Send until asked to end; what is under way is finished."""
         async with trio.open_nursery() as nursery:
             for company in self._companies:
                 nursery.start_soon(self._send, company, until)

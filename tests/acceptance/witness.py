@@ -31,7 +31,7 @@ class Witness:
         return [event["payload"]["status"] for event in events]
 
     async def assert_no_pairing(self) -> None:
-        """Nobody was asked to link anything again, nor did."""
+        """No company was asked to link again, and none did."""
         offers = [*await self._api.events(self.seq, kind="qr"), *await self._api.events(self.seq, kind="pairing_code")]
 
         assert offers == []

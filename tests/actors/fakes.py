@@ -28,7 +28,7 @@ JID = "79000000001:1@s.whatsapp.net"
 
 
 class RecordingActor(Actor):
-    """Keeps everything it is told."""
+    """Keeps every message it gets."""
 
     def __init__(self, seen: list[Any]) -> None:
         self._seen = seen
@@ -204,7 +204,7 @@ class World:
     knows_device: bool = True
     """Whether Postgres knows of the device in the engine's file."""
     placed: list[Any] = field(default_factory=list)
-    """What the company told or asked placement."""
+    """The messages that the company sent to placement."""
     storage_hook: Callable[[Any], None] = lambda message: None
     not_wanted: NotWanted | None = None
     """What the lease is answered with instead, when the record does not want the company to run."""

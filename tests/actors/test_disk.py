@@ -133,7 +133,7 @@ class _Found:
 
 @asynccontextmanager
 async def disk(state: DiskState, found: FakeWatch) -> AsyncIterator[tuple[list[Any], Metrics]]:
-    """The actor beside a directory that keeps what it is told."""
+    """The actor beside a directory that keeps the messages it gets."""
     told: list[Any] = []
     metrics = Metrics(CollectorRegistry())
     spec = SupervisorSpec(

@@ -1,4 +1,4 @@
-"""The events actor: stored first, then told; without gaps, whatever the reader does."""
+"""The events actor: stored first, then published; without gaps, whatever the reader does."""
 
 from __future__ import annotations
 
@@ -248,7 +248,7 @@ async def test_subscribers_are_bounded(database: Database) -> None:
 
 
 async def test_a_follower_hears_what_another_daemon_stored(database: Database) -> None:
-    """Both daemons' events in the order of the log, each once, whoever stored them, without a gap a reader could resume behind."""
+    """Both daemons' events in the order of the log, each once, from either daemon, without a gap a reader could resume behind."""
     quick = 0.02
     async with (
         events_actor(database, follow_interval_s=quick) as here,
@@ -274,7 +274,7 @@ async def test_a_follower_hears_what_another_daemon_stored(database: Database) -
 
 
 async def test_a_follower_is_offered_nothing_it_has_read(database: Database) -> None:
-    """An event that is in the log and not told yet when the reader gets to the log's end is not given twice."""
+    """An event that is in the log and not yet published when the reader gets to the log's end is not given twice."""
     async with events_actor(database, follow_interval_s=60.0) as log, events_actor(database) as other:
         await other.publish(event("one"))
         subscription = await log.follow(after=0)

@@ -30,7 +30,7 @@ SLOW = Backoff(minimum=1000.0, maximum=1000.0, jitter=False)
 
 @dataclass
 class Ward:
-    """What the fakes answer and were told."""
+    """What the fakes reply, and the messages they got."""
 
     checks: dict[str, bool] = field(default_factory=lambda: {"connected": True, "roundTrip": True})
     checked: int = 0

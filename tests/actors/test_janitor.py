@@ -17,7 +17,7 @@ from supervisor import ChildSpec, SupervisorSpec, open_system
 
 
 class CountingDatabase:
-    """Counts sweeps by their first question; away when it is told so."""
+    """Counts sweeps by their first query; away when the test says so."""
 
     def __init__(self) -> None:
         self.asked_at: list[float] = []

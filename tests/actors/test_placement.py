@@ -37,7 +37,7 @@ class Engines:
     version: str = "2.3000.1"
     """What processes announce from now on."""
     told: list[str] = field(default_factory=list)
-    """Companies that were told to leave their engine."""
+    """Companies that were asked to leave their engine."""
 
 
 class FakeEngine(Actor):
@@ -211,7 +211,7 @@ async def test_a_company_that_is_being_linked_does_not_wait_for_a_process_later(
 
 
 async def test_a_pairing_process_ends_when_it_was_empty_for_a_time(autojump_clock: MockClock) -> None:
-    """Not before, and not when somebody came meanwhile; that of linked companies stays."""
+    """Not before, and not when a company came meanwhile; that of linked companies stays."""
     async with placement(Engines(), pairing_idle_s=30.0) as system:
         await take(system, "a", "pairing")
         await take(system, "b")
@@ -243,7 +243,7 @@ async def test_a_worn_pairing_process_takes_no_more_and_ends_once_it_is_empty(au
 
 
 async def test_an_empty_pairing_process_that_wears_ends_at_once(autojump_clock: MockClock) -> None:
-    """Nobody is in it, so nobody is waited for."""
+    """It is empty, so there is nothing to wait for."""
     async with placement(Engines()) as system:
         await take(system, "a", "pairing")
         tell(system, ReleaseEngine("a"), EngineWear("pairing-0", is_worn=True))
@@ -322,7 +322,7 @@ async def test_nothing_is_linked_that_has_no_process_to_run_in(autojump_clock: M
 
 
 async def test_after_a_crash_it_knows_what_each_process_is_for(autojump_clock: MockClock) -> None:
-    """And ends the pairing process that nobody uses."""
+    """And ends the pairing process that no company uses."""
     async with placement(Engines(), pairing_idle_s=30.0) as system:
         await take(system, "a", "pairing")
         system.kill("/placement")

@@ -117,7 +117,7 @@ async def test_look_ups_are_exact_across_daemons_too(redis: Redis) -> None:
 
 
 async def test_the_window_slides(redis: Redis) -> None:
-    """By Redis' clock: within any window there are never more than the limit, and waiting as long as told is enough."""
+    """By Redis' clock: within any window there are never more than the limit, and waiting the time given is enough."""
     taken: list[float] = []
     async with limiter(redis.url, limit=3, window_s=0.5) as one:
         await one.wait_for("redis")
@@ -147,7 +147,7 @@ async def test_keys_are_named_as_documented_and_do_not_stay(redis: Redis) -> Non
 
 
 async def test_a_killed_redis_is_made_up_for(redis: Redis) -> None:
-    """Memory counts on from what was taken; when Redis is back (empty) it is told what was taken meanwhile."""
+    """Memory counts on from what was taken; when Redis is back (empty) it gets what was taken meanwhile."""
     async with limiter(redis.url, limit=10) as one, limiter(redis.url, limit=10) as two:
         for each in (one, two):
             await each.wait_for("redis")
@@ -162,7 +162,7 @@ async def test_a_killed_redis_is_made_up_for(redis: Redis) -> None:
         for each in (one, two):
             await each.take("another")
             await each.wait_for("redis")
-        # Redis lost the first four; the three that memory counted are told, so that two has one less for each.
+        # Redis lost the first four; the three that memory counted are reported, so that two has one less for each.
         assert (await one.take()).remaining == 6
         assert (await two.take()).remaining == 5
 

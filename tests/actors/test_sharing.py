@@ -66,7 +66,7 @@ def test_administrators_may_have_everything() -> None:
 
 
 def test_a_limit_of_none_is_none() -> None:
-    """Nobody gets a place."""
+    """No holder gets a place."""
     assert take_all(Places(0), "a") == take_all(Places(0), "admin", is_admin=True) == 0
 
 

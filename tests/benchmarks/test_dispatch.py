@@ -94,7 +94,7 @@ def _a_benchmark() -> Generator[subprocess.Popen[bytes]]:
 
 @pytest.mark.slow
 async def test_sigterm_leaves_no_process() -> None:
-    """A run that is told to end takes its daemon, that one's children and the loopback along."""
+    """A run that is asked to end takes its daemon, that one's children and the loopback along."""
     with _a_benchmark() as run:
 
         async def started() -> frozenset[int]:

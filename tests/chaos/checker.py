@@ -85,7 +85,7 @@ class Checker:
         await self.before.assert_no_pairing()
 
     async def one_socket_a_company(self) -> None:
-        """WhatsApp has each company's device online once; nobody else is."""
+        """WhatsApp has each company's device online once, and no other."""
         devices = [device for device in await self.loopback.devices() if device.listening]
         online = Counter(device.phone for device in devices)
 

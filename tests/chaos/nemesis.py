@@ -77,7 +77,7 @@ async def restart_actor(stage: Stage) -> str:
 
 
 async def suspend_actor(stage: Stage) -> str:
-    """For a second; of HTTP it would be for ever, because nobody could ask for its end."""
+    """For a second; an HTTP actor would stay so for ever, because the request for its end could not arrive."""
     path = await _administer(stage, "suspend", supervisors=False, spare=("/http",))
     await trio.sleep(1.0)
     await stage.api.try_post(f"/admin/actors{path}/resume")

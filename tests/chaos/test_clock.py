@@ -69,7 +69,7 @@ async def test_a_wall_clock_that_jumps_moves_no_lease_and_no_timer(
     database: EmbeddedPostgres,
     clock: Path,
 ) -> None:
-    """Nobody leaves WhatsApp, no lease changes hands, checks are as frequent as before, and nothing acknowledged is lost."""
+    """No company leaves WhatsApp, no lease changes hands, checks are as frequent as before, and nothing acknowledged is lost."""
     await api.wait_connected(*NAMES)
     before, leases = await witness(api, loopback), await _leases(database)
     async with flowing(api, listener, talker, COMPANIES) as traffic:

@@ -19,7 +19,7 @@ SHORT = ("daemon, files deleted", "engine and postgres")
 
 
 async def test_two_crashes(site: Site, api: Api, loopback: RemoteLoopback, listener: Peer, talker: Peer) -> None:
-    """Nothing acknowledged is lost, nobody pairs again, everything that came is told, nothing is in doubt."""
+    """No acknowledged send is lost, no company pairs again, every received message becomes an event, no send stays in doubt."""
     matrix = Matrix(site, api, loopback, listener, talker, COMPANIES, Random(SEED), SHORT)
     damage = await matrix.run(20, between=(4, 8))
 

@@ -51,7 +51,7 @@ async def test_the_other_daemon_takes_every_company_over(
             began = trio.current_time()
             await its.wait_connected(*NAMES, within=120.0)
             took_s = trio.current_time() - began
-            await trio.sleep(TTL_S)  # that nobody comes back is what is being tested
+            await trio.sleep(TTL_S)  # a second log-in of any company would show here
             await before.assert_no_pairing()
             assert await before.more("logins") == len(USERS)
             nursery.cancel_scope.cancel()

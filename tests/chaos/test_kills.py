@@ -84,7 +84,7 @@ def _process_of(site: Site, engine: str) -> int:
 async def test_a_daemon_that_is_killed_again_and_again_loses_nothing(
     site: Site, api: Api, loopback: RemoteLoopback, listener: Peer, talker: Peer
 ) -> None:
-    """D2: no acknowledged send is lost, HTTP is served again after each start, nobody logs out or pairs."""
+    """D2: no acknowledged send is lost, HTTP is served again after each start, no company logs out or pairs."""
     await api.wait_connected(*NAMES)
     before = await witness(api, loopback)
     checker = Checker(site, api, loopback, COMPANIES, before)

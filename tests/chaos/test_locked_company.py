@@ -1,4 +1,4 @@
-"""P6: somebody holds a lock on one company's rows; how long the others' sends take meanwhile."""
+"""P6: a transaction locks one company's rows; how long the others' sends take meanwhile."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ BAR = 2.0
 
 
 async def lock_its_rows(connection: Connection) -> None:
-    """Everything that a commit of this company touches, as in an operator's session, which nobody ends for doing nothing."""
+    """Everything that a commit of this company touches, as in an operator's session, which no idle timeout ends."""
     await connection.execute("SET LOCAL idle_in_transaction_session_timeout = 0")
     await connection.execute("SELECT FROM whatsapp_keys WHERE company_id = $1 FOR UPDATE", LOCKED.company)
     await connection.execute("SELECT FROM whatsapp_auth WHERE company_id = $1 FOR UPDATE", LOCKED.company)
@@ -48,7 +48,7 @@ async def test_a_lock_on_one_company_costs_the_others_nothing(
     site: Site, api: Api, loopback: RemoteLoopback, listener: Peer, talker: Peer, database: EmbeddedPostgres
 ) -> None:
     """Three times half a minute: free, locked, free. The others' sends all succeed; the locked company's go on afterwards, nothing is
-    lost, nobody leaves WhatsApp. The 99th percentiles are printed."""
+    lost, no company leaves WhatsApp. The 99th percentiles are printed."""
     await api.wait_connected(*NAMES)
     before = await witness(api, loopback)
     async with flowing(api, listener, talker, COMPANIES) as traffic:

@@ -70,7 +70,7 @@ async def run_and_check(
 
 
 async def test_a_short_torment(site: Site, api: Api, loopback: RemoteLoopback, listener: Peer, talker: Peer) -> None:
-    """Six deeds of four kinds: nothing acknowledged is lost, nobody pairs again, everything is back, nothing is left."""
+    """Six faults of four kinds: no acknowledged send is lost, no company pairs again, everything is back, nothing is left behind."""
     await run_and_check(site, api, loopback, (listener, talker), SHORT_SEED, 6, SHORT)
 
 

@@ -207,7 +207,7 @@ async def stop_for_longer_than_the_lease(stage: Stage, random: Random) -> int:
 
 
 async def stale_writes(stage: Stage) -> list[str]:
-    """Writes that came after a newer owner's, or by somebody other than the lease's owner."""
+    """Writes that came after a newer owner's, or from another than the lease's owner."""
     rows = await stage.database.fetch("SELECT company_id, role, owner, epoch FROM write_history ORDER BY id")
     newest: dict[str, int] = {}
     writer: dict[tuple[str, int], str] = {}
@@ -228,7 +228,7 @@ async def stale_writes(stage: Stage) -> list[str]:
 
 
 async def everybody_hands_over(stage: Stage) -> None:
-    """Each daemon has every company once more, so that whatever it still holds is told."""
+    """Each daemon has every company once more, so that events it still holds are published."""
     for number in (0, 1):
         await stage.daemons[1 - number].stop(within=60.0)
         await stage.wait_connected(number)

@@ -12,7 +12,7 @@ from tests.cli.terminal import Terminal
 async def test_the_audit_log_is_shown_and_verified(
     bare_terminal: Terminal, database: Database, postgres_dsn: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Newest first; a record that was changed by somebody with all rights is named, and the command fails."""
+    """Newest first; a record that was changed with all rights is named, and the command fails."""
     monkeypatch.setenv("DATABASE_URL", postgres_dsn)
     for n in range(5):
         await database.write(audit.append, 1_700_000_000.0 + n, "key-1", "kill", f"/companies/{n}", "127.0.0.1")

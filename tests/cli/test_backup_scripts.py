@@ -230,7 +230,7 @@ async def test_a_role_that_does_not_see_every_row_makes_no_backup(place: Place) 
 
 
 async def test_a_backup_leads_nowhere_else(place: Place) -> None:
-    """Somebody who may write to the directory has laid links where the half-written file might be: nothing is written through them."""
+    """Another account with write access has laid links where the half-written file might be: nothing is written through them."""
     elsewhere = place.directory / "elsewhere"
     elsewhere.mkdir()
     laid = [place.directory / name for name in ("wasup.dump.partial", ".wasup.dump", "wasup.dump.tmp")]

@@ -7,7 +7,7 @@ from tests.http.world import ADMIN_KEY, COMPANY_A, COMPANY_B, Daemon, until
 
 
 async def following(daemon: Daemon) -> None:
-    """Wait until somebody follows."""
+    """Wait until a reader follows."""
     await until(lambda: daemon.world.hub.subscriptions > 0)
 
 

@@ -339,7 +339,7 @@ async def test_a_failure_before_the_commit_unseals(
 async def test_a_crash_after_the_seal_is_finished_by_the_same_command(
     terminal: Terminal, database: Database, source: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Nobody owns the device then; whatever became of the keys there, the archive has all of it."""
+    """The device has no owner then; whatever became of the keys there, the archive has all of it."""
     whole = await terminal.run("import", "database", source, COMPANY, "--dry-run", "--json")
 
     async def die(*_args: object) -> None:

@@ -19,7 +19,7 @@ FIRST_QR = "2@" + "A" * 230
 
 
 async def test_linking_by_qr(terminal: Terminal, daemon: Daemon) -> None:
-    """The code is drawn, drawn anew when it changes, and the phone's answer and the end are told."""
+    """The code is drawn, drawn anew when it changes, and the phone's answer and the end are shown."""
     async with running(terminal, "link", NEW) as ended:
         await terminal.until_shown("A new code follows in")
         daemon.world.publish(NEW, "qr", qr="2@" + "B" * 230, validS=20.0)
@@ -35,7 +35,7 @@ async def test_linking_by_qr(terminal: Terminal, daemon: Daemon) -> None:
 
 
 async def test_linking_for_scripts(terminal: Terminal, daemon: Daemon) -> None:
-    """With --json each step is one line; the same code is not told twice."""
+    """With --json each step is one line; the same code is not printed twice."""
     async with running(terminal, "link", NEW, "--json") as ended:
         await terminal.until_shown("qr")
         daemon.world.publish(NEW, "qr", qr=FIRST_QR, validS=60.0)

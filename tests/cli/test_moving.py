@@ -218,7 +218,7 @@ async def test_an_import_that_died_between_two_names_goes_on(
 async def test_a_sealed_directory_that_changed_is_not_imported(
     terminal: Terminal, database: Database, path: Path
 ) -> None:
-    """Somebody used it after all."""
+    """It was used after it was sealed."""
     stone = Tombstone(COMPANY, "another digest", moved_name(path, "20260101T000000Z"), "", "20260101T000000Z")
     seal(path, stone)
 
@@ -314,7 +314,7 @@ async def test_a_directory_moves_into_one_company(
 
 
 async def test_two_imports_of_one_directory(terminal: Terminal, path: Path) -> None:
-    """The second is told of the first."""
+    """The second gets an error that says so."""
     with hold_directory(path):
         done = await terminal.run("import-baileys", str(path), COMPANY)
 
@@ -378,7 +378,7 @@ async def test_a_connection_that_breaks_after_the_commit(
 async def test_a_database_that_goes_away_at_commit(
     terminal: Terminal, database: Database, path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Nobody can say whether it landed: the directory stays sealed, and the same command finds out later."""
+    """Whether it landed is unknown: the directory stays sealed, and the same command finds out later."""
     write, standing = Database.write_slowly, moving.standing
     is_away = False
 
@@ -550,7 +550,7 @@ async def test_an_export_that_died_after_its_hand_over_is_finished(
 async def test_a_failed_hand_over_leaves_no_directory(
     terminal: Terminal, database: Database, path: Path, tmp_path: Path
 ) -> None:
-    """Nobody can use what was not handed over."""
+    """A directory that was not handed over must not be used."""
     await terminal.run("import-baileys", str(path), COMPANY)
     await database.execute("ALTER TABLE whatsapp_auth_archive ADD CHECK (reason NOT LIKE 'exported%')")
 

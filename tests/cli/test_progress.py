@@ -1,4 +1,4 @@
-"""The progress bar: for people who wait, and for nobody else."""
+"""The progress bar: drawn on a terminal only."""
 
 from __future__ import annotations
 
@@ -56,7 +56,7 @@ def test_short_work_is_not_shown(monkeypatch: pytest.MonkeyPatch, clock: list[fl
 
 
 def test_a_pipe_stays_clean(monkeypatch: pytest.MonkeyPatch, clock: list[float]) -> None:
-    """Nobody looks."""
+    """Only a terminal gets a bar."""
     assert drawn(monkeypatch, clock, is_terminal=False, seconds=5.0) == ""
 
 

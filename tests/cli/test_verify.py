@@ -118,7 +118,7 @@ async def test_without_the_master_key(
 async def test_an_older_schema_is_not_read(
     configured: Terminal, empty_dsn: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Nor is it changed: it may be somebody's backup."""
+    """Nor is it changed: it may be a backup."""
     monkeypatch.setenv("DATABASE_URL", empty_dsn)
 
     ended = await configured.run("verify")

@@ -123,7 +123,7 @@ class TestSmallDisk:
 
 
 def test_a_reserve_is_released_once(tmp_path: Path) -> None:
-    """Whoever comes later finds none."""
+    """A second caller finds none."""
     reserve = Reserve(tmp_path, MIB)
     reserve.restore()
 

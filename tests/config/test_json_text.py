@@ -37,7 +37,7 @@ def test_a_part_that_is_left_as_it_is_may_not_be_deep_either() -> None:
 
 
 def test_another_shape_is_an_error_of_its_own() -> None:
-    """So that it can be told from what is no JSON."""
+    """So that it differs from what is no JSON."""
     with pytest.raises(msgspec.ValidationError):
         read_json(b'{"number": "one"}', Small)
 

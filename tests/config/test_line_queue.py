@@ -77,7 +77,7 @@ def test_lines_are_written_in_order(sink: Sink) -> None:
 
 
 def test_what_does_not_fit_is_counted_and_said_in_its_place(sink: Sink) -> None:
-    """A descriptor that takes nothing holds nobody up; when it takes lines again the number of those that are missing comes first."""
+    """A descriptor that takes nothing blocks no caller; when it takes lines again the number of those that are missing comes first."""
     queue = queue_for(sink, max_bytes=60)
     queue.put(b"first")
     assert sink.busy.wait(10)

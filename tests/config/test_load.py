@@ -47,14 +47,14 @@ def test_without_any_source_every_setting_has_its_default() -> None:
     ],
 )
 def test_state_dir_depends_on_who_runs(environment: dict[str, str], is_root: bool, expected: str) -> None:
-    """Root keeps its state under /var/lib, others where XDG says, anybody where WASUP_STATE_DIR says."""
+    """Root keeps its state under /var/lib, others where XDG says, every account where WASUP_STATE_DIR says."""
     settings = load(environment=environment, is_root=is_root)
 
     assert Path(expected) == settings.state_dir
 
 
 def test_without_home_the_state_dir_must_be_named() -> None:
-    """A user without a home directory is told which variable to set."""
+    """A user without a home directory gets an error that names the variable to set."""
     with pytest.raises(SettingsError, match="no home directory; set WASUP_STATE_DIR"):
         load(environment={}, is_root=False)
 

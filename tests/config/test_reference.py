@@ -19,7 +19,7 @@ def test_the_page_is_made_from_the_settings() -> None:
 
 
 def test_every_setting_does_something() -> None:
-    """Each is read somewhere beside its declaration: one that nobody reads promises a limit that is not there."""
+    """Each is read somewhere beside its declaration: a setting that no code reads promises a limit that is not there."""
     code = "".join(
         file.read_text()
         for package in ("actors", "storage", "config")

@@ -92,7 +92,7 @@ def test_it_must_be_the_caller_s_own(tmp_path: Path) -> None:
 
 
 def test_one_daemon_at_a_time(tmp_path: Path) -> None:
-    """The second one is told which process has it; after the first is gone, by whatever end, it may."""
+    """The second one's error names the process that has it; after the first is gone, by whatever end, it may."""
     with subprocess.Popen(
         [sys.executable, "-c", HOLDER, str(tmp_path)], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
     ) as holder:

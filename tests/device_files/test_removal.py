@@ -20,7 +20,7 @@ def test_everything_of_the_company_goes_and_nothing_of_others(tmp_path: Path) ->
 
 
 def test_a_file_that_is_open_stays(tmp_path: Path) -> None:
-    """Whoever holds its lock goes on undisturbed."""
+    """The process that holds its lock goes on undisturbed."""
     (tmp_path / "962302.db").write_bytes(b"x")
     lock = FileLock(tmp_path / "962302.db")
     lock.take()
@@ -32,7 +32,7 @@ def test_a_file_that_is_open_stays(tmp_path: Path) -> None:
 
 
 def test_nothing_to_delete_is_no_mistake(tmp_path: Path) -> None:
-    """A company that was never linked here, and a daemon that has hosted nobody."""
+    """A company that was never linked here, and a daemon that has hosted no company."""
     assert discard(tmp_path, "962302")
     assert list(tmp_path.iterdir()) == []
     assert discard(tmp_path / "devices", "962302")

@@ -49,7 +49,7 @@ class Record:
 
 
 class Link:
-    """One company's connection. Deltas are committed to the record and events stored, unless told otherwise."""
+    """One company's connection. By default deltas are committed to the record and events stored."""
 
     def __init__(self, socket: trio_websocket.WebSocketConnection, company_id: str, record: Record) -> None:
         self.record = record

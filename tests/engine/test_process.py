@@ -87,7 +87,7 @@ async def test_it_ends_in_order_on_a_signal(tmp_path: Path, number: signal.Signa
 
 
 async def test_it_ends_when_the_control_connection_is_lost(tmp_path: Path) -> None:
-    """Nobody would watch it any more."""
+    """No daemon would watch it any more."""
     async with run_engine(tmp_path, ENVIRONMENT) as engine:
         assert engine.control is not None
         await engine.control.aclose()
@@ -102,7 +102,7 @@ async def test_it_ends_when_nobody_takes_control(tmp_path: Path) -> None:
 
 
 async def test_n4_it_dies_with_its_parent(tmp_path: Path) -> None:
-    """kill -9 of the daemon leaves no engine behind, even one that nobody has connected to yet."""
+    """kill -9 of the daemon leaves no engine behind, even one without a connection yet."""
     arguments = [
         "-m",
         "actors.engine.process",
@@ -129,7 +129,7 @@ async def test_n4_it_dies_with_its_parent(tmp_path: Path) -> None:
 
 
 async def test_it_refuses_a_parent_that_is_not_its_own(tmp_path: Path) -> None:
-    """The daemon that started it may have died before it could ask the kernel to be told."""
+    """The daemon that started it may have died before it could ask the kernel for a signal at its death."""
     async with run_engine(tmp_path, ENVIRONMENT, "--parent", "1", controlled=False) as engine:
         assert await engine.ended() == CONTROL_LOST
 

@@ -270,7 +270,7 @@ async def test_events_go_on_after_a_log_out(build_file: BuildFile) -> None:
 
 
 async def test_a_reserved_step_is_not_shipped(build_file: BuildFile) -> None:
-    """Whoever waits for it is told the position of the delta that reserved it, and an event that rests on it goes with that one too."""
+    """A caller that waits for it gets the position of the delta that reserved it, and an event that rests on it goes with that one too."""
     file, daemon = build_file(), Daemon()
     shipper = shipper_for(file, daemon)
     put_session(file._connection, PEER, session(5))

@@ -44,7 +44,7 @@ async def test_a_full_queue_makes_its_producer_wait() -> None:
 
 
 async def test_closing_lets_a_waiting_producer_go() -> None:
-    """A thread of the library never stays behind because nobody takes its event any more."""
+    """A thread of the library never stays behind when its event is no longer taken."""
     queue: ThreadQueue[int] = ThreadQueue(1)
     results: list[bool] = []
 

@@ -105,7 +105,7 @@ class World:
         self.revoked.add(self.keys.pop(hashlib.sha256(key.encode()).digest()).key_id)
 
     def publish(self, company_id: str, kind: str, **payload: object) -> m.Event:
-        """One more event, stored and told."""
+        """Store and publish one more event."""
         event = m.Event(
             id=f"event-{len(self.log) + 1}",
             seq=len(self.log) + 1,

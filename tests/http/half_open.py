@@ -1,6 +1,6 @@
-"""A peer that vanishes without a word, in network namespaces of their own: run as root by test_readers.py under `unshare -n`.
+"""A peer that vanishes without closing, in network namespaces of their own: run as root by test_readers.py under `unshare -n`.
 
-Prints how long the daemon takes to find out, as JSON: with nothing to say to it, and while it is being told events.
+Prints how long the daemon takes to find out, as JSON: with nothing to send to the peer, and while it sends events.
 """
 
 from __future__ import annotations

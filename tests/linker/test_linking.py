@@ -95,7 +95,7 @@ async def test_a_wrong_pairing_code_links_nothing(tmp_path: Path) -> None:
 
 
 async def test_what_is_not_stored_is_not_linked(tmp_path: Path) -> None:
-    """Postgres does not take the credentials in time: the phone is told that nothing was linked."""
+    """Postgres does not take the credentials in time: the phone hears that nothing was linked."""
     async with linker_beside(tmp_path, "--commit-within", "0.2") as (loopback, linker):
         link, code = await offered(loopback, linker)
         link.acknowledges = False

@@ -78,7 +78,7 @@ class Directory:
         self._by_user: dict[tuple[str, str], Account] = {}
         self._dialled: dict[str, Account] = {}
         self.asked = 0
-        """How often somebody asked which account answers to a number."""
+        """How often clients asked which account answers to a number."""
 
     def add(self, phone: str, lid: str, name: str) -> Account:
         """Create an account; ValueError when the number or the LID is not digits or exists already."""

@@ -1,4 +1,4 @@
-"""Calls between accounts: the offer rings at every device, and what ends it is told to all of them. No sound is carried."""
+"""Calls between accounts: every device gets the offer and the end of the call. No sound is carried."""
 
 from __future__ import annotations
 

@@ -110,7 +110,7 @@ class Connection:
         self.send(node)
 
     def take_reply(self, node: Node) -> bool:
-        """Hand a client's iq result or error to whoever asked; False when nobody did."""
+        """Pass a client's iq result or error to the request that waits for it; False when there is none."""
         waiting = self._expected.pop(node.text("id", ""), None)
         if waiting is None:
             return False

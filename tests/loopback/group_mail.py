@@ -38,7 +38,7 @@ def copies(
 
 
 def receipts(group: Group, sender: Device, receipt: Node, directory: Directory) -> Iterator[tuple[Device, Node]]:
-    """The receipt for the devices of whoever wrote the message; one that asks for a repetition for the very device."""
+    """The receipt for the devices of the message's author; a request to send again goes to the one device that is meant."""
     writer = receipt.find_jid("participant")
     account = directory.find(writer) if writer else None
     for device in account.devices.values() if account and writer else ():
@@ -85,7 +85,7 @@ def _copy(group: Group, sender: Device, device: Device, message: Node, encrypted
 
 
 def _participant(group: Group, sender: Device, device: Device) -> dict[str, str | Jid]:
-    """Who it is from, as ``device`` is told: clients that know no LIDs are told the phone number in any group."""
+    """The sender's address as ``device`` knows it: clients without LIDs get the phone number in any group."""
     account = sender.account
     if group.addressing == "lid" and device.knows_lids:
         return {"participant": sender.lid, "participant_pn": account.pn, "addressing_mode": "lid"}

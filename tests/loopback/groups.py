@@ -34,7 +34,7 @@ class Group:
         return account.lid if self.addressing == "lid" and knows_lids else account.pn
 
     def describe(self) -> Node:
-        """``<group>`` as clients are told of it."""
+        """``<group>`` as sent to clients."""
         creator = self.members[0] if self.members else None
         attrs: dict[str, str | Jid] = {
             "id": self.jid.user,

@@ -79,7 +79,7 @@ class Questions:
         return answer_usync(iq.child("usync"), self._directory)
 
     def passive(self, connection: Connection, iq: Node) -> None:
-        """A client that turns active wants what waits for it, if it was not told already."""
+        """A client that turns active gets the messages that wait for it, unless it has had them."""
         device = _device(connection)
         if iq.find("active") and not device.listening:
             self._on_active(device)

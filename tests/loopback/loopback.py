@@ -118,19 +118,19 @@ class Loopback(Outages):
     # --- groups -------------------------------------------------------------------------------------------------------
 
     def add_group(self, subject: str, phones: list[str], addressing: Addressing = "lid", description: str = "") -> str:
-        """A new group of these accounts, the first its admin; its address. Nobody is told: clients ask."""
+        """Make a group of these accounts, the first its admin; return its address. No client is notified: clients ask."""
         group = self.groups.add(subject, [self.phone(number).account for number in phones], addressing)
         group.description = description
         return str(group.jid)
 
     def add_member(self, group: str, phone: str) -> None:
-        """Put an account into a group; all members are told."""
+        """Put an account into a group; all members are notified."""
         found, account = self._group(group), self.phone(phone).account
         found.members.append(account)
         self._sessions.router.tell_group(found, found.members, "add", account)
 
     def remove_member(self, group: str, phone: str, *, silently: bool = False) -> None:
-        """Take an account out of a group; all members and itself are told, unless it happens ``silently``."""
+        """Take an account out of a group; all members and the account are notified, unless it happens ``silently``."""
         found, account = self._group(group), self.phone(phone).account
         told = [] if silently else list(found.members)
         found.members.remove(account)

@@ -76,13 +76,13 @@ class Outages:
     ) -> None:
         """Let an account write only to people who wrote to it, for a time or until `lift`: other messages get this error.
 
-        Its devices are told of it, and of its end where that is known, unless it happens ``silently``. 463 or 475.
+        Its devices are notified, also of the end where that is known, unless it happens ``silently``. 463 or 475.
         """
         account, tell = self.account(phone), self.sessions.router.deliver
         self._restrictions.restrict(account, tell, code=code, expires_in_s=expires_in_s, silently=silently)
 
     def lift(self, phone: str) -> None:
-        """End `restrict`; the devices are told."""
+        """End `restrict`; the devices are notified."""
         self._restrictions.lift(self.account(phone), self.sessions.router.deliver)
 
     def refuse_version(self, below: int, fraction: float = 1.0, after_s: float = 0.0) -> None:

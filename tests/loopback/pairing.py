@@ -112,7 +112,7 @@ class Registrations:
             waiting.code.finished.set()
 
     def close_all(self) -> None:
-        """End every waiting stream, as WhatsApp does when nobody scanned its references."""
+        """End every waiting stream, as WhatsApp does when no phone has scanned its references."""
         for waiting in tuple(self._open):
             waiting.connection.close()
 

@@ -161,7 +161,7 @@ class Group:
             if request["call"] not in _MAKERS:
                 self._gate.begin_call()
             answer: dict[str, object] = {"result": call(**request["args"]) or ""}
-        except Exception as exc:  # noqa: BLE001 - whatever went wrong belongs to whoever asked
+        except Exception as exc:  # noqa: BLE001 - every error goes to the caller
             answer = {"error": f"{type(exc).__name__}: {exc}"}
         self._write({"id": request["id"]} | answer)
 
@@ -170,7 +170,7 @@ class Group:
         path = self._directory / f"{client}.sqlite3"
         if not path.exists():
             _make_file(path)
-        # A name of its own each time: when an old client object is collected, neonize stops whoever has its name.
+        # A new name each time: when neonize collects an old client object, it stops the client that has the same name.
         new = _CLIENT.NewClient(str(path), uuid=f"{client}-{next(self._incarnations)}")
 
         def offer(_: object, code: bytes) -> None:

@@ -60,7 +60,7 @@ class PeerEvent(msgspec.Struct, frozen=True):
     lid: str = ""
     reason: str = ""
     """closed: disconnected, logged_out, replaced, temporary_ban, outdated, connect_failure, stream_error; end: the client
-    has stopped for good, ``text`` says why if it was not told to."""
+    has stopped for good, with the reason in ``text`` unless it was asked to stop."""
     code: int = 0
     expires: int = 0
     """temporary_ban: seconds."""
@@ -186,7 +186,7 @@ class Peers:
                     await self._wait()
 
     def pending(self, client: str, kind: str) -> list[PeerEvent]:
-        """The events of this kind that nobody has taken yet."""
+        """The events of this kind that no caller has taken yet."""
         return [event for event in self._events if event.client == client and event.event == kind]
 
     async def call(self, call: str, **args: object) -> str:

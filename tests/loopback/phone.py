@@ -1,4 +1,4 @@
-"""Simulated phones: what happens when somebody scans a QR code or types a pairing code into WhatsApp."""
+"""Simulated phones: what happens when a user scans a QR code or types a pairing code into WhatsApp."""
 
 from __future__ import annotations
 

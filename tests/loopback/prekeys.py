@@ -35,7 +35,7 @@ class KeyBundle:
 
     @classmethod
     def invented(cls, identity: KeyPair) -> KeyBundle:
-        """The bundle of a simulated phone: nobody holds its private keys, but the signature is right."""
+        """The bundle of a simulated phone: its private keys are not kept, but the signature is right."""
         key = KeyPair.generate().public
         signed = SignedKey(b"\0\0\1", key, identity.sign(DJB_TYPE + key))
         return cls(secrets.token_bytes(4), identity.public, signed)

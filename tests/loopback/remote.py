@@ -164,7 +164,7 @@ class RemoteLoopback:
 
 @asynccontextmanager
 async def _whole_exchange() -> AsyncGenerator[None]:
-    """Whoever is cancelled waits for the answer all the same: the next call would take it for its own."""
+    """A cancelled caller still waits for the response: otherwise the next call would take it for its own."""
     await trio.lowlevel.checkpoint_if_cancelled()
     with trio.fail_after(CALL_TIMEOUT_S) as scope:
         scope.shield = True

@@ -52,7 +52,7 @@ class Restrictions:
         expires_in_s: float | None,
         silently: bool,
     ) -> None:
-        """Restrict an account; its devices are told by ``tell`` unless it happens ``silently``. ValueError for another code."""
+        """Restrict an account; ``tell`` notifies its devices unless it happens ``silently``. ValueError for another code."""
         if code not in CODES:
             raise ValueError(f"code {code} is none of {sorted(CODES)}")
         ends = None if expires_in_s is None else time.time() + expires_in_s
@@ -61,7 +61,7 @@ class Restrictions:
             _tell(account, tell, ends, active=True)
 
     def lift(self, account: Account, tell: Callable[[Device, Node], object]) -> None:
-        """End a restriction before its time; its devices are told."""
+        """End a restriction before its time; its devices are notified."""
         if self._restricted.pop(account, None):
             _tell(account, tell, None, active=False)
 

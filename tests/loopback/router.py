@@ -61,7 +61,7 @@ class Router:
         self._journal.changed()
 
     def chat_state(self, sender: Device, state: Node) -> None:
-        """Somebody types: told to those who listen now, and to nobody later."""
+        """Send a typing notice to the clients that are connected now; it is not kept for later."""
         self._journal.counters.chat_states += 1
         to = state.jid("to")
         group = self._groups.find(to)

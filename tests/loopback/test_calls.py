@@ -14,7 +14,7 @@ A, B = PHONES["a"], PHONES["b"]
 
 
 async def test_a_call_rings_and_ends(loopback: Loopback, neonize: Peers) -> None:
-    """All devices are told of the offer and of its end, with the reason; they acknowledge both."""
+    """All devices get the offer and the end of the call, with the reason; they acknowledge both."""
     await link(loopback, neonize, "b")
     call = loopback.offer_call(A, B, video=True)
     offer = await neonize.event("b", "call")
@@ -28,7 +28,7 @@ async def test_a_call_rings_and_ends(loopback: Loopback, neonize: Peers) -> None
 
 
 async def test_a_client_rejects(loopback: Loopback, neonize: Peers) -> None:
-    """The call is rejected by that device, and its account's other device is told that it was rejected elsewhere."""
+    """The device rejects the call, and the other device of its account hears that it was rejected elsewhere."""
     await link(loopback, neonize, "b")
     await link(loopback, neonize, "b", "b2")
     call = loopback.offer_call(A, B)
@@ -59,7 +59,7 @@ async def test_a_call_waits_for_a_device_that_is_away(loopback: Loopback, neoniz
 
 
 async def test_an_unknown_call_cannot_end(loopback: Loopback) -> None:
-    """It is refused by its id, and nothing is told."""
+    """It is refused by its id, and no device hears of it."""
     with pytest.raises(ValueError, match="no call X"):
         loopback.end_call("X")
     await trio.lowlevel.checkpoint()

@@ -96,7 +96,7 @@ async def test_a_ban_names_its_end(loopback: Loopback, neonize: Peers) -> None:
 
 
 async def test_the_second_log_in_replaces_the_first(loopback: Loopback, neonize: Peers, tmp_path: Path) -> None:
-    """Two clients with the same device: the first is told that it was replaced, and exactly one stays."""
+    """Two clients with the same device: the first gets the stream error "replaced", and exactly one stays."""
     await link(loopback, neonize, "a")
     await neonize.close("a")
     copy_state(tmp_path, "a", "thief")
@@ -112,7 +112,7 @@ async def test_the_second_log_in_replaces_the_first(loopback: Loopback, neonize:
 
 
 async def test_a_removed_device_is_logged_out(loopback: Loopback, neonize: Peers) -> None:
-    """Unlinked on the phone, the client is told so, and can be linked again as another device."""
+    """Unlinked on the phone, the client hears of it, and can be linked again as another device."""
     await link(loopback, neonize, "a")
 
     loopback.remove_device(PHONES["a"], 1)
@@ -124,7 +124,7 @@ async def test_a_removed_device_is_logged_out(loopback: Loopback, neonize: Peers
 
 
 async def test_a_device_that_is_gone_is_refused(loopback: Loopback, neonize: Peers) -> None:
-    """A device that was unlinked while it was away is told at its next log-in."""
+    """A device that was unlinked while it was away hears of it at its next log-in."""
     await link(loopback, neonize, "a")
     await neonize.close("a")
     loopback.remove_device(PHONES["a"], 1)
@@ -168,7 +168,7 @@ async def test_stream_error_503(loopback: Loopback, neonize: Peers) -> None:
 
 
 async def test_a_frozen_stream_stays_open(loopback: Loopback, neonize: Peers) -> None:
-    """Half-open: a send gets no answer, yet nobody closes anything; cut and thawed, the client sends it again."""
+    """Half-open: a send gets no answer, yet no side closes; cut and thawed, the client sends it again."""
     await link(loopback, neonize, "a")
     await link(loopback, neonize, "b")
     await greet(neonize, "a", "b")

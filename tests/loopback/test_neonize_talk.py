@@ -51,7 +51,7 @@ async def test_a_wrong_code_links_nothing(loopback: Loopback, neonize: Peers) ->
 
 
 async def test_codes_that_belong_to_nobody(loopback: Loopback, neonize: Peers) -> None:
-    """An expired or forged QR code and a pairing code nobody asked for are refused with a reason."""
+    """An expired or forged QR code and a pairing code that no client requested are refused with a reason."""
     await neonize.open("a")
     offered = (await neonize.event("a", "qr")).qr
     ref, noise_key, identity, secret, *rest = offered.split(",")

@@ -58,7 +58,7 @@ async def test_a_cancelled_call_leaves_no_answer_behind() -> None:
 
 
 async def test_it_ends_with_its_owner() -> None:
-    """When the standard input ends, because whoever started it is gone, the process ends by itself and with success."""
+    """When the standard input ends because the parent is gone, the process ends by itself and with success."""
     command = [sys.executable, "-m", "tests.loopback"]
 
     with trio.fail_after(20):

@@ -89,5 +89,5 @@ def directory() -> Directory:
 
 
 def _silent(_device: Device, _notice: Node) -> None:
-    """For restrictions that happen silently: nothing is told."""
+    """For restrictions that happen silently: no device is notified."""
     raise AssertionError("it was to happen silently")

@@ -18,7 +18,7 @@ WAIT_S: Final = 20.0
 
 
 async def link(loopback: Loopback, peers: Peers, user: str, client: str = "") -> None:
-    """Link a client (named like the user unless told otherwise) by QR code, and wait until it is connected."""
+    """Link a client (by default named like the user) by QR code, and wait until it is connected."""
     client = client or user
     await peers.open(client)
     offered = await peers.event(client, "qr")

@@ -23,7 +23,7 @@ def _user(user: Node, asked: tuple[Node, ...], directory: Directory) -> Node:
     contact = user.find("contact")
     number = contact.data.decode() if contact and contact.content else None
     jid = user.find_jid("jid") or _phone_jid(number or "")
-    # Only a question for a contact is about a number that somebody dials; an address is somebody's, or nobody's.
+    # Only a query for a contact is about a number to dial; an address belongs to an account or to none.
     account = directory.find(jid) if number is None else directory.answering(jid.user)
     parts = [_part(question, account, number) for question in asked if not (jid.is_lid and question.tag == "lid")]
     attrs: dict[str, str | Jid] = {"jid": jid}

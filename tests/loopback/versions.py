@@ -38,7 +38,7 @@ class Announced:
 
 @final
 class Versions:
-    """Which versions one loopback takes, and what it was told."""
+    """Which versions one loopback accepts, and which versions clients announced."""
 
     def __init__(self) -> None:
         self._below = 0

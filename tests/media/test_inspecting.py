@@ -152,7 +152,7 @@ async def test_a_playlist_in_the_clothes_of_a_film_reads_no_other_file(tmp_path:
 
 
 async def test_a_process_that_never_answers_is_ended(tmp_path: Path) -> None:
-    """After its time; whoever waits gets a file with less said of it."""
+    """After its time; the caller gets a file with fewer attributes."""
     import os
 
     path = tmp_path / "pipe"

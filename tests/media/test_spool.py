@@ -29,7 +29,7 @@ async def test_a_file_is_gone_after_its_block(tmp_path: Path) -> None:
 
 
 async def test_what_a_killed_daemon_left_goes(tmp_path: Path) -> None:
-    """Old files belong to nobody; young ones to somebody."""
+    """Old files have no owner; young ones may have one."""
     spool = Spool(tmp_path)
     old, young = tmp_path / "old", tmp_path / "young"
     for path in (old, young):

@@ -1,4 +1,4 @@
-"""Requests to the outside: limits of time and size, and how failures are told."""
+"""Requests to the outside: limits of time and size, and how failures are reported."""
 
 from __future__ import annotations
 

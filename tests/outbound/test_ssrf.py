@@ -1,4 +1,4 @@
-"""Requests that somebody else names never reach what is not public (server-side request forgery)."""
+"""Requests to URLs that others choose never reach what is not public (server-side request forgery)."""
 
 from __future__ import annotations
 

@@ -20,7 +20,7 @@ def anchors() -> set[str]:
 
 
 def test_every_alert_has_its_section_and_every_section_its_alert() -> None:
-    """A section says what it means and what to do; an alert without one wakes somebody for nothing."""
+    """A section says what it means and what to do; an alert without one wakes an operator for nothing."""
     sections = {name: text for name, text in handbook_sections().items() if name.startswith("Wasup")}
     names = [rule.name for rule in alert_rules()]
 
@@ -60,7 +60,7 @@ def test_every_link_leads_somewhere() -> None:
 
 
 def test_every_command_and_setting_it_names_exists() -> None:
-    """What an operator is told to type at night has to work."""
+    """What the handbook has an operator type at night has to work."""
     settings = (ROOT / "docs" / "settings.md").read_text()
     commands = set(re.findall(r"`wasup ([a-z-]+)", TEXT))
     named = set(re.findall(r"`((?:http|engine|company|storage|events|lease)\.[a-z_]+)`", TEXT))

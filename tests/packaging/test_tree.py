@@ -9,7 +9,7 @@ from pathlib import Path
 
 from tests.packaging.project import ROOT, files
 
-# Phone numbers that belong to nobody: +7 900 000-00-NN.
+# Phone numbers that are not in use: +7 900 000-00-NN.
 _EXAMPLE = re.compile(r"[78]90000000\d\d")
 _PHONE = re.compile(r"(?<![\w.-])\+?([78]9\d{9})(?![\w.-])")
 _HOME = re.compile(r"/(?:root|home/(?!operator\b)[a-z]\w*|Users/\w+)/")
@@ -34,8 +34,8 @@ def matches(pattern: re.Pattern[str]) -> list[str]:
 
 
 def test_no_path_of_a_developer_s_machine() -> None:
-    """Neither this directory's nor anybody's home."""
-    # A checkout directly below the root, as in a container, has no path of its own that could be told from a common word.
+    """Neither this directory's nor a home directory's."""
+    # A checkout directly below the root, as in a container, has no path of its own that would differ from a common word.
     own = [] if len(ROOT.parts) < 3 else matches(re.compile(re.escape(str(ROOT)) + r"\b"))
 
     assert own == []
@@ -53,7 +53,7 @@ def test_no_secret() -> None:
 
 
 def test_only_example_phone_numbers() -> None:
-    """No number that could be somebody's."""
+    """No number that could be in use."""
     assert [where for where in matches(_PHONE) if not _EXAMPLE.search(where)] == []
 
 

@@ -61,7 +61,7 @@ class Journal:
 
 
 class Probe(Actor):
-    """Does as it is told and notes when it starts and stops."""
+    """Does what its messages say and notes when it starts and stops."""
 
     def __init__(self, context: Context, journal: Journal | None = None) -> None:
         self.name = context.name

@@ -29,7 +29,7 @@ async def test_an_ask_returns_what_receive_returned() -> None:
 
 
 async def test_messages_of_one_sender_arrive_in_order() -> None:
-    """What one task tells one actor is handled in the order it was told."""
+    """An actor handles what one task tells it in the order of the calls."""
     journal = Journal()
     async with open_system(one(probe("a", journal))) as system:
         ref = system.ref("/a")

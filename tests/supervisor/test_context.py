@@ -203,7 +203,7 @@ async def test_an_ended_context_refuses(autojump_clock: MockClock) -> None:
 
 
 async def test_defer_needs_an_ask_in_hand() -> None:
-    """Deferring a told message is an error, as there is nobody to answer."""
+    """Deferring a message that came by tell is an error, as there is no caller to reply to."""
     journal = Journal()
 
     def defer(actor: Any) -> None:

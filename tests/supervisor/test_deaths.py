@@ -63,7 +63,7 @@ class Story:
 
 
 class Mortal(Actor):
-    """Ends in each of the ways there are, and writes down what it is told to until then."""
+    """Ends in each of the ways there are, and writes down the messages it gets until then."""
 
     def __init__(self, story: Story) -> None:
         self.story = story

@@ -77,7 +77,7 @@ async def test_an_id_in_use_is_refused_with_the_ref_of_who_uses_it() -> None:
 
 
 async def test_a_flapping_child_is_given_up_alone(autojump_clock: MockClock) -> None:
-    """With an intensity per child one that spends it shows as failed, its callers are told, and its siblings go on."""
+    """With an intensity per child one that spends it shows as failed, its callers get an error, and its siblings go on."""
     journal = Journal()
     spec = SupervisorSpec([ChildSpec("dyn", PER_CHILD)])
     async with open_system(spec, on_event=journal.on_event) as system:

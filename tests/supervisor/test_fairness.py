@@ -1,4 +1,4 @@
-"""Nobody has the event loop to himself."""
+"""No actor keeps the event loop to itself."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ SPEC = SupervisorSpec([ChildSpec("restless", Restless), probe("other")])
 
 
 async def test_an_actor_that_is_never_idle_lets_others_run() -> None:
-    """Its turns end by the clock; others answer, and it stops when it is told."""
+    """Its turns end by the clock; others reply, and it stops when asked to."""
     async with open_system(SPEC) as system:
         for _ in range(10):
             assert await system.ref("/other").ask(Ping()) == 1

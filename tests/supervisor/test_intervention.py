@@ -117,7 +117,7 @@ async def test_kill_of_a_supervisor_kills_all_below() -> None:
 
 
 async def test_kill_of_the_root_ends_the_system() -> None:
-    """The root has nobody to restart it."""
+    """The root has no supervisor to restart it."""
     async with open_system(one(), on_event=Journal().on_event) as system:
         system.kill("/", "enough")
         reason = await system.wait_terminated()

@@ -265,7 +265,7 @@ async def test_unsubscribing_ends_it_and_subscribers_are_limited() -> None:
 
 
 async def test_without_a_subscriber_trouble_is_logged(caplog: pytest.LogCaptureFixture) -> None:
-    """A crash with no trace is impossible: with nobody subscribed it goes to the log, traceback and all."""
+    """A crash leaves a trace always: without a subscriber it goes to the log, traceback and all."""
     async with open_system(two()) as system:
         system.ref("/a").tell(Crash("unseen"))
         await system.ref("/a").ask(Ping())
@@ -337,7 +337,7 @@ async def test_a_supervisor_that_ends_leaves_no_deadline_behind(autojump_clock: 
 
 
 async def test_tasks_of_the_tree_do_not_see_their_cause_s_context_variables() -> None:
-    """A child started on behalf of a request sees the variables of whoever opened the system, not the request's."""
+    """A child started on behalf of a request sees the context variables of the task that opened the system, not the request's."""
     variable: ContextVar[str] = ContextVar("variable", default="of the system")
     async with open_system(SupervisorSpec([])) as system:
         variable.set("of the request")

@@ -163,7 +163,7 @@ async def test_wait_lets_an_ask_wait_for_room_within_its_timeout(autojump_clock:
 
 
 async def test_waiting_senders_are_told_when_the_actor_stops(autojump_clock: MockClock) -> None:
-    """Whoever waits for room, or in the queue for an answer, gets `ActorStopped` when the actor is terminated."""
+    """A caller that waits for room, or in the queue for a reply, gets `ActorStopped` when the actor is terminated."""
     journal = Journal()
     async with open_system(small(Overflow.WAIT, journal)) as system, trio.open_nursery() as nursery:
         ref = await occupied(system)

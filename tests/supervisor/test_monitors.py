@@ -59,7 +59,7 @@ async def test_a_monitor_of_what_does_not_run_tells_at_once(autojump_clock: Mock
 
 
 async def test_supervisors_can_be_monitored() -> None:
-    """A supervisor's end is told like an actor's."""
+    """A supervisor's end is reported like an actor's."""
     async with open_system(pair(), on_event=Journal().on_event) as system:
         await do(system.ref("/a"), lambda actor: actor.context.monitor(system.ref("/sup")))
         system.kill("/sup")
@@ -84,7 +84,7 @@ async def test_a_cancelled_monitor_takes_back_what_is_queued(autojump_clock: Moc
 
 
 async def test_a_monitor_ends_with_the_incarnation_that_made_it() -> None:
-    """After the watcher's crash its next incarnation is told nothing, and the watched one holds nothing of it."""
+    """After the watcher's crash its next incarnation gets no message of it, and the watched one holds nothing of it."""
     async with open_system(pair(), on_event=Journal().on_event) as system:
         await do(system.ref("/a"), lambda actor: actor.context.monitor(system.ref("/b")))
         system.kill("/a")

@@ -29,7 +29,7 @@ async def test_a_caller_s_timeout_does_not_kill_the_server(autojump_clock: MockC
 
 
 async def test_a_caller_does_not_hang_on_a_server_that_crashes(autojump_clock: MockClock) -> None:
-    """triotp: only an outer deadline frees the caller. Here it is told at once."""
+    """triotp: only an outer deadline frees the caller. Here it gets an error at once."""
     async with open_system(one(), on_event=Journal().on_event) as system:
         with pytest.raises(ActorCrashed):
             await system.ref("/a").ask(Crash(), timeout=1000)
@@ -174,7 +174,7 @@ async def test_a_stop_overtakes_queued_work(autojump_clock: MockClock) -> None:
 
 
 async def test_a_stopped_actor_s_queue_is_told() -> None:
-    """Pykka #23: messages left in a stopped actor's inbox keep their callers waiting for ever. Here they are told."""
+    """Pykka #23: messages left in a stopped actor's inbox keep their callers waiting for ever. Here they get an error."""
     async with open_system(one()) as system, trio.open_nursery() as nursery:
         told: list[str] = []
 
@@ -210,7 +210,7 @@ async def test_a_full_mailbox_does_not_crash_the_sender_s_actor_unless_it_lets_i
 
 
 async def test_a_constructor_that_raises_leaves_no_zombie() -> None:
-    """actor-ts #914, ray #6612: a failed constructor leaves a thing that never answers. Here callers are told."""
+    """actor-ts #914, ray #6612: a failed constructor leaves a thing that never answers. Here callers get an error."""
 
     class Broken(Actor):
         def __init__(self, context: Context) -> None:

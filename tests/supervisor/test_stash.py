@@ -41,7 +41,7 @@ def shop(journal: Journal, **options: Any) -> SupervisorSpec:
 
 
 class Order(Request[str]):
-    """An order somebody waits for."""
+    """An order whose sender waits for it."""
 
     def __str__(self) -> str:
         return "order"
@@ -106,7 +106,7 @@ async def test_a_full_stash_says_so() -> None:
 
 
 async def test_asks_that_were_given_up_make_room(autojump_clock: MockClock) -> None:
-    """Stashed asks that nobody waits for any more are dropped when the stash is full."""
+    """Stashed asks whose callers no longer wait are dropped when the stash is full."""
     async with open_system(shop(Journal(), mailbox=MailboxSpec(stash_capacity=1))) as system:
         for _ in range(3):
             with trio.move_on_after(1):

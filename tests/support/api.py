@@ -20,7 +20,7 @@ Json = dict[str, Any]
 
 @final
 class Api:
-    """Calls with the admin key unless told otherwise. It follows the daemon through its restarts."""
+    """Calls with the admin key by default. It follows the daemon through its restarts."""
 
     def __init__(self, http: httpx.AsyncClient, daemon: Daemon) -> None:
         self._http = http

@@ -46,8 +46,8 @@ class Chromium:
     async def visit(self, url: str, do: Visit, *, key: str | None = None, expected: str = "", **options: Any) -> None:
         """Run ``do`` with the page at ``url``, signed in with ``key``.
 
-        Afterwards the page must have asked nobody but ``url``, and the console must be empty but for lines with ``expected`` in them:
-        what the content security policy blocks is told there.
+        Afterwards the page must have sent requests only to ``url``, and the console must hold only lines that contain ``expected``:
+        the console reports what the content security policy blocks.
         """
         done: Future[None] = Future()
 

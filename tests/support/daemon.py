@@ -58,7 +58,7 @@ class Daemon:
         return (self.state_dir / "admin.key").read_text().strip()
 
     def start(self) -> None:
-        """Start it; it is told to end when this process does. Call from the main thread, whose end that is."""
+        """Start it; it ends when the calling thread does. Call from the main thread."""
         assert not self.is_running, "it runs already"
         assert PROGRAM.exists(), f"{PROGRAM} is missing: install the project first (`make test` does)"
         with self.log.open("ab") as log:

@@ -40,7 +40,7 @@ def command_line(pid: int) -> str:
 
 
 def mentioning(text: str) -> dict[int, str]:
-    """The command lines of running processes that have a text in their arguments or environment, whoever their parent is."""
+    """The command lines of running processes that have a text in their arguments or environment, whatever their parent."""
     wanted = text.encode()
     found: dict[int, str] = {}
     for pid in _pids():

@@ -1,4 +1,4 @@
-"""Runs that draw what they do: from a seed that is told, so that they can be repeated."""
+"""Random test runs: each prints its seed, so that it can be repeated."""
 
 from __future__ import annotations
 

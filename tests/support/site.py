@@ -29,7 +29,7 @@ INHERITED: Final = ("PATH", "HOME", "LANG", "LC_ALL", "TZ")
 
 @dataclass(frozen=True, slots=True)
 class User:
-    """Somebody on WhatsApp. Numbered, so that tests can have as many as they need."""
+    """A person on WhatsApp. Numbered, so that tests can have as many as they need."""
 
     number: int
 

@@ -96,7 +96,7 @@ async def test_an_incoming_message_is_published_after_its_ratchet_step(autojump_
 
 
 async def test_a_message_that_two_outboxes_kept_is_one_event(autojump_clock: MockClock) -> None:
-    """Another daemon may have told it: its id is the message's and its sender's, wherever it lay."""
+    """Another daemon may have reported it: its id is the message's and its sender's, wherever it lay."""
 
     def message(message_id: str, sender: str) -> bytes:
         return msgspec.json.encode({"messageId": message_id, "sender": {"id": sender}, "text": "hi"})
@@ -127,7 +127,7 @@ async def test_a_message_that_two_outboxes_kept_is_one_event(autojump_clock: Moc
 async def test_what_cannot_be_decrypted_is_counted_and_reported_once_a_sender_and_hour(
     autojump_clock: MockClock,
 ) -> None:
-    """As the engine writes it; what not even names its sender is reported like one, and stops nobody."""
+    """As the engine writes it; an event without even a sender is reported like one, and the rest goes on."""
     world = World()
     lost = [
         payloads.lost_payload(f"3EB{n}", "79000000002@s.whatsapp.net", "79000000002@s.whatsapp.net") for n in (1, 2)

@@ -17,7 +17,7 @@ Serve = Callable[[trio.SocketStream], Awaitable[object]]
 
 @asynccontextmanager
 async def engine(path: Path, serve: Serve) -> AsyncGenerator[None]:
-    """Somebody who listens where an engine process would, and does ``serve`` with each connection."""
+    """A listener where an engine process would be, which runs ``serve`` on each connection."""
     with trio.socket.socket(trio.socket.AF_UNIX) as listening:
         await listening.bind(str(path))
         listening.listen()
@@ -51,7 +51,7 @@ async def test_an_engine_that_does_not_answer_is_lost(
 
 
 async def test_no_engine_is_lost_at_once(tmp_path: Path) -> None:
-    """Nobody listens there any more."""
+    """The socket has no listener any more."""
     with pytest.raises(LinkLost, match="no engine process listens"):
         async with open_link(str(tmp_path / "sock"), "962302"):
             pass

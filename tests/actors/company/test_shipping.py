@@ -60,7 +60,7 @@ async def test_waiting_for_a_position_ends_when_it_is_committed() -> None:
 
 
 async def test_those_who_wait_are_told_when_shipping_ends() -> None:
-    """Nobody hangs on a position that will not come."""
+    """No caller hangs on a position that will not come."""
 
     async def fail(journal: JournalDelta) -> None:
         raise RuntimeError("lease lost")

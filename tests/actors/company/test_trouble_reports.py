@@ -203,7 +203,7 @@ def held_elsewhere(message: Any) -> None:
 
 
 async def test_another_owner_is_respected(autojump_clock: MockClock) -> None:
-    """A lease held elsewhere: no attempt, however long, until nobody owns the company."""
+    """A lease held elsewhere: no attempt, however long, until the lease is free."""
     world = World(storage_hook=held_elsewhere)
     async with company(world) as running:
         await trio.sleep(3600)
@@ -218,7 +218,7 @@ async def test_another_owner_is_respected(autojump_clock: MockClock) -> None:
 
 
 async def test_a_company_without_credentials_is_taken_up_without_a_session(autojump_clock: MockClock) -> None:
-    """Nobody owns it and nobody has to: any daemon may link it."""
+    """It has no owner and needs none: any daemon may link it."""
     world = World(storage_hook=held_elsewhere)
     async with company(world) as running:
         await running.settle()

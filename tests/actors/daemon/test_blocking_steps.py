@@ -27,7 +27,7 @@ class Stopwatch:
         self.reports.append((task, seconds))
 
     def block(self, seconds: float) -> Run:
-        """Have an actor let nobody else run for so long."""
+        """Have an actor block the event loop for so long."""
 
         def advance(_: object) -> None:
             self.now += seconds

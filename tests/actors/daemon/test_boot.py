@@ -115,7 +115,7 @@ async def test_a_sealed_database_without_its_master_key_is_not_started_on(postgr
 
 
 async def test_a_key_whose_file_cannot_be_written_is_no_key(empty_dsn: str, tmp_path: Path) -> None:
-    """Else the next start would find an admin key that nobody has, and make none."""
+    """Else the next start would find an admin key that was never handed out, and make none."""
     async with open_database(empty_dsn) as database:
         with pytest.raises(StartFailed):
             await boot(database, tmp_path / "missing" / "admin.key")

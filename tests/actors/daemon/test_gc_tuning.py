@@ -89,7 +89,7 @@ class Marked:
 
 
 def test_the_collector_is_left_as_it_was() -> None:
-    """Outside of the block nobody listens to it."""
+    """Outside of the block its callback is not registered."""
     before = list(gc.callbacks)
     with passing_over_survivors():
         during = len(gc.callbacks)

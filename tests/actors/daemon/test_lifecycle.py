@@ -1,4 +1,4 @@
-"""What is told about restarts."""
+"""How restarts are reported."""
 
 from __future__ import annotations
 

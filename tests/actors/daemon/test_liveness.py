@@ -20,7 +20,7 @@ class CannotStart(Actor):
 
 
 class Shielded(Actor):
-    """Does not end when it is told to."""
+    """Does not end when it is asked to."""
 
     def __init__(self, let_go: trio.Event) -> None:
         self.let_go = let_go

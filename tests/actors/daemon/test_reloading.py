@@ -84,7 +84,7 @@ def test_every_reloadable_setting_exists() -> None:
 
 
 async def test_a_reload_reaches_everyone() -> None:
-    """The limiter is told the limit, HTTP to read its files again, later connections use the proxy."""
+    """The limiter gets the limit, HTTP reads its files again, later connections use the proxy."""
     told: list[object] = []
     async with reloader(lambda **_: NEW, told) as (reloading, live):
         said = reloading.reload()

@@ -17,7 +17,7 @@ from supervisor import Actor, ChildSpec, DynamicSupervisorSpec, SupervisorSpec, 
 
 
 class Sound(Actor):
-    """Stops when it is told to."""
+    """Stops when it is asked to."""
 
 
 class Shielded(Actor):
@@ -34,7 +34,7 @@ class Shielded(Actor):
 
 
 async def test_a_stop_in_time_cuts_nothing() -> None:
-    """SIGTERM ends the tree in order; nobody leaves in haste."""
+    """SIGTERM ends the tree in order; no actor is killed."""
     left: list[bool] = []
     children = [ChildSpec("one", lambda _: Sound()), ChildSpec("many", DynamicSupervisorSpec())]
     async with open_system(SupervisorSpec(children)) as system:
@@ -65,7 +65,7 @@ async def test_what_does_not_stop_is_cut_and_named() -> None:
 
 
 async def test_a_second_signal_cuts_the_stop_short() -> None:
-    """Whoever presses Ctrl-C twice does not want to wait for the limit."""
+    """An operator who presses Ctrl-C twice does not want to wait for the limit."""
     busy, let_go = trio.Event(), trio.Event()
     async with open_system(SupervisorSpec([ChildSpec("stuck", lambda _: Shielded(busy, let_go))])) as system:
         system.ref("/stuck").tell("hang")
@@ -105,7 +105,7 @@ trio.run(main)
 
 @pytest.mark.parametrize("last", ["raise MemoryError", "system.kill('/')", "pass"])
 def test_a_tree_that_hangs_at_the_end_ends_with_the_process(last: str) -> None:
-    """Nobody told the daemon to stop: something in it failed, or its root did, and an actor does not end. The kernel ends the process."""
+    """The daemon stops unasked: something in it failed, or its root did, and an actor does not end. The kernel ends the process."""
     ended = subprocess.run(
         [sys.executable, "-c", HANGING.format(last=last)], capture_output=True, text=True, timeout=60, check=False
     )

@@ -37,7 +37,7 @@ COMPANY = "962302"
 
 @dataclass
 class Fleet:
-    """What the fake companies were told, and how they were started."""
+    """The messages that the fake companies got, and how they were started."""
 
     told: list[tuple[str, Any]] = field(default_factory=list)
     started: dict[str, bool] = field(default_factory=dict)
@@ -189,7 +189,7 @@ async def test_a_known_company_is_never_said_not_to_exist(database: Database) ->
 
 
 async def test_the_last_word_of_a_forgotten_company_does_not_bring_it_back(database: Database) -> None:
-    """A status that was told while it was stopped is no company."""
+    """The status that a company sent while it was stopped does not add it again."""
     async with directory(database, Fleet()) as system:
         assert await refusal(system, COMPANY) == "no_such_company"
         system.ref("/directory").tell(m.StatusChanged(COMPANY, m.CompanyState.STOPPED, False))
@@ -198,7 +198,7 @@ async def test_the_last_word_of_a_forgotten_company_does_not_bring_it_back(datab
 
 
 async def test_late_news_of_a_forgotten_company_is_dropped(database: Database) -> None:
-    """A check that found nobody is no unhealthy company; a lease that was taken while it was stopped is not renewed for ever."""
+    """Its check makes no unhealthy company; a lease that was taken while it was stopped is not renewed for ever."""
     metrics = Metrics(CollectorRegistry())
     async with directory(database, Fleet(), metrics=metrics) as system:
         ref = system.ref("/directory")
@@ -233,7 +233,7 @@ async def test_a_check_says_nothing_of_a_company_that_is_not_connected(database:
 
 
 async def test_a_forgotten_company_is_counted_no_more(database: Database) -> None:
-    """Also when nobody waits for the answer any more: what is kept for each company ends with it."""
+    """Also when the caller no longer waits for the reply: what is kept for each company ends with it."""
     metrics = Metrics(CollectorRegistry())
     async with directory(database, Fleet(), metrics=metrics) as system:
         await system.ref("/directory").ask(m.EnsureCompany(COMPANY))
@@ -286,7 +286,7 @@ async def test_a_company_that_is_forgotten_while_the_record_is_read_stays_forgot
 
 
 async def until_loaded(ref: ActorRef) -> None:
-    """Before, it does not say of anybody that there is no such company."""
+    """Before, it does not say of any company that it is unknown."""
     code = ""
     while code != "no_such_company":
         await trio.sleep(0.01)
@@ -337,7 +337,7 @@ async def test_sessions_are_listed_in_pages_and_by_key(database: Database) -> No
 
 
 async def test_a_company_that_was_imported_beside_the_daemon_is_found(database: Database) -> None:
-    """Recorded by somebody else since boot, as one to run: it gets its actor, which does. Others are still nobody."""
+    """Recorded by another process since boot, as one to run: it gets its actor, which does. Others are still unknown."""
     fleet = Fleet()
     async with directory(database, fleet) as system:
         assert await refusal(system, COMPANY) == "no_such_company"
@@ -372,7 +372,7 @@ async def test_a_lease_that_another_daemon_took_is_told_to_its_company(database:
 
 
 async def test_every_company_is_told_of_its_renewed_lease(database: Database) -> None:
-    """Also when there are more than are told in one go."""
+    """Also when there are more than one turn tells."""
     fleet = Fleet()
     wanted = {f"9624{number:02}" for number in range(2 * TOLD_AT_ONCE + 1)}
     async with directory(database, fleet, lease=LeaseSettings(ttl_s=6.0, renew_interval_s=0.2)) as system:
@@ -466,7 +466,7 @@ async def until_told(fleet: Fleet, kind: type[Any]) -> None:
 
 
 async def test_a_company_that_another_daemon_made_is_known(database: Database) -> None:
-    """Without a word of anybody here."""
+    """Without a message from this node."""
     fleet = Fleet()
     async with directory(database, fleet) as system:
         await until_loaded(system.ref("/directory"))
@@ -512,7 +512,7 @@ async def test_a_company_that_another_daemon_forgot_is_gone_here_too(database: D
 
 
 async def test_a_company_that_nobody_owns_any_more_is_taken_up(database: Database) -> None:
-    """Told once its owner has given the lease back, and whether it is linked."""
+    """Published once its owner has given the lease back, with whether it is linked."""
     fleet = Fleet(status=m.CompanyState.ELSEWHERE)
     lease = await database.write(ownership.claim, COMPANY, THERE, 60.0, "running")
     async with directory(database, fleet):

@@ -37,7 +37,7 @@ def test_each_thing_that_is_left_behind_counts(stuck_clients: dict[str, int]) ->
 
 @pytest.mark.parametrize("stuck_clients", [{"stale_clients": 150}, {"descriptors": 1516}, {"threads": 158}])
 def test_half_as_much_again_is_the_end(stuck_clients: dict[str, int]) -> None:
-    """A process that nobody could leave does not grow until the system ends it."""
+    """A process that no company could leave does not grow until the system ends it."""
     assert wear_of(msgspec.structs.replace(FRESH, **stuck_clients), "linked", SETTINGS).is_exhausted
 
 

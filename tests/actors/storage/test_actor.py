@@ -207,7 +207,7 @@ async def test_an_event_that_another_writer_stores_in_the_same_moment_has_one_se
 
 
 async def test_a_single_statement_that_writes_nothing_is_explained(database: Database) -> None:
-    """A lease that another daemon has taken meanwhile is told as ever."""
+    """A lease that another daemon has taken meanwhile is reported as ever."""
     counting = FlakyDatabase(database)
     async with storage_actor(counting) as storage:
         lease = await storage.ask(ClaimCompany(COMPANY, "running"))
@@ -327,7 +327,7 @@ async def test_a_lease_of_another_daemon_is_respected(database: Database) -> Non
 
 
 async def test_the_next_boot_of_the_same_installation_takes_its_lease_over(database: Database) -> None:
-    """After kill -9 nobody waits for the TTL: same installation, new boot, greater epoch."""
+    """After kill -9 the daemon does not wait for the TTL: same installation, new boot, greater epoch."""
     async with storage_actor(database, owner="here/1") as before:
         first = await before.ask(ClaimCompany(COMPANY, "running"))
     async with storage_actor(database, owner="here/2") as after:

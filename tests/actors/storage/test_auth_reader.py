@@ -1,4 +1,4 @@
-"""actors/storage/reading.py: what cannot be trusted is told, once."""
+"""actors/storage/reading.py: what cannot be trusted is reported, once."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The storage actor while somebody else holds locks in Postgres, and while Postgres hangs (P6)."""
+"""The storage actor while another session holds locks in Postgres, and while Postgres hangs (P6)."""
 
 from __future__ import annotations
 
@@ -47,7 +47,7 @@ async def begun(storage: ActorRef, company_id: str) -> Lease:
 
 @asynccontextmanager
 async def locked(database: Database, statement: str, *args: object) -> AsyncIterator[None]:
-    """Somebody's transaction, which has run the statement and does not end while the block runs."""
+    """A transaction of another session, which has run the statement and does not end while the block runs."""
 
     async def lock(connection: Connection) -> None:
         await connection.execute(statement, *args)  # pyright: ignore[reportArgumentType]
@@ -71,7 +71,7 @@ async def commit_all(storage: ActorRef, lease: Lease, first: int, count: int, do
 
 @pytest.mark.parametrize("what", LOCKS)
 async def test_a_company_behind_a_lock_waits_alone(database: Database, what: str) -> None:
-    """Whatever of a company's somebody has locked, the others' commits go on; its own follow once the lock is gone."""
+    """Whatever of a company's rows is locked, the others' commits go on; its own follow once the lock is gone."""
     async with storage_actor(database, lock_timeout_s=0.05) as storage:
         leases = {company: await begun(storage, company) for company in (A, B, C)}
         done: list[int] = []
@@ -104,7 +104,7 @@ async def test_what_is_behind_a_lock_is_shown_and_nothing_new_is_begun(database:
 
 
 async def test_everything_waits_when_everything_is_locked(database: Database) -> None:
-    """A lock on the whole table is no company's trouble: nobody is refused, and all is committed when it is gone."""
+    """A lock on the whole table is no single company's: no write is refused, and all is committed when it is gone."""
     async with storage_actor(database, lock_timeout_s=0.02) as storage:
         leases = [await begun(storage, str(number)) for number in range(20)]
         async with trio.open_nursery() as nursery, locked(database, "LOCK TABLE whatsapp_keys"):

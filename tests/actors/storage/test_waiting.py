@@ -85,7 +85,7 @@ def test_a_lane_rejoins_when_it_has_caught_up() -> None:
 
 
 def test_what_was_answered_behind_a_locked_lane_waits_no_more() -> None:
-    """Else the writer would be told for ever that there is something, and find nothing: the whole daemon would stand still."""
+    """Else the writer would wake for ever for a write that it does not find, and the whole daemon would stand still."""
     waiting = filled("a", "b")
     _, second = waiting.main(10)
     waiting.answer(second, None)

@@ -310,7 +310,7 @@ def test_what_is_no_whole_device_file_is_rebuilt(
 
 
 def test_the_events_of_a_damaged_file_are_kept(sqlite: Sqlite, build_file: BuildFile) -> None:
-    """WhatsApp has heard that they arrived, and sends them to nobody again."""
+    """WhatsApp has heard that they arrived, and does not send them again."""
     file = build_file()
     file.event_spool.put("message", b"arrived")
     file.close()
@@ -347,7 +347,7 @@ def test_a_file_is_announced_once_something_of_it_was_committed(build_file: Buil
 
 
 def test_an_ending_is_remembered(sqlite: Sqlite, build_file: BuildFile) -> None:
-    """It is told again until the daemon has archived the credentials, also after a crash."""
+    """It is reported again until the daemon has archived the credentials, also after a crash."""
     file = build_file()
     file.end(Ending("logged_out", 403, "locked"))
     file.close()
@@ -447,7 +447,7 @@ def test_a_grown_write_ahead_log_is_emptied(build_file: BuildFile) -> None:
 
 
 def test_a_log_in_use_is_emptied_another_time(build_file: BuildFile, sqlite: Sqlite) -> None:
-    """The library is writing at this moment: nobody waits for anybody."""
+    """The library is writing at this moment: neither side waits for the other."""
     file = build_file()
     put_pre_keys(file._connection, 1, 800)
     other = sqlite.connect(file.path)

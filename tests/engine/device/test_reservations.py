@@ -43,7 +43,7 @@ def value(record: bytes) -> bytes:
 
 
 def shipped(reservations: Reservations, *records: bytes) -> list[bytes]:
-    """What the record is told of these states of one session, one after another."""
+    """What the record receives for these states of one session, one after another."""
     told: list[bytes] = []
     for record in records:
         batch = Batch(1, changes=[(SESSION, PEER, value(record))])
@@ -70,7 +70,7 @@ def test_steps_up_to_it_are_not_told() -> None:
 
 @pytest.mark.parametrize("changed", [session(6, received=1), session(6, ratchet="t"), session(0, ratchet="t")])
 def test_everything_else_is_told(changed: bytes) -> None:
-    """A receive, and a new sending chain: told, ahead again."""
+    """A receive, and a new sending chain: reported, and ahead again."""
     reservations = Reservations()
     shipped(reservations, session(5))
 

@@ -58,7 +58,7 @@ def test_every_column_of_a_mapped_table_is_mapped(build_file: BuildFile) -> None
 def test_another_schema_version_is_refused_and_not_touched(
     sqlite: Sqlite, build_file: BuildFile, tmp_path: Path, version: tuple[int, int]
 ) -> None:
-    """A file of another library version is nobody's to change."""
+    """A file of another library version must not be changed."""
     file = build_file()
     connection_of(file).execute("UPDATE whatsmeow_version SET version = ?, compat = ?", version)
     file.close()

@@ -146,7 +146,7 @@ def test_threads_that_write_and_threads_that_hold_the_gil_do_not_lock_each_other
             for index in range(rounds):
                 put_session(connection, peer, compact(session(state("b", chain("s", index), chain("r", 0)))))
                 connection.execute("SELECT ?, ?, ?", (index, "text", b"bytes"))
-        except BaseException as error:  # noqa: BLE001 - told below
+        except BaseException as error:  # noqa: BLE001 - reported below
             failures.append(error)
 
     connections = [sqlite.connect(path, busy_timeout_ms=60_000) for _ in range(2)]

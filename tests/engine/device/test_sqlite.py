@@ -57,7 +57,7 @@ def test_a_failed_transaction_leaves_nothing(connection: Connection) -> None:
 def test_two_connections_of_one_process_see_each_others_locks(
     connection: Connection, sqlite: Sqlite, tmp_path: Path
 ) -> None:
-    """The reason for using the library's copy: a second writer waits, and is told so, instead of writing into the first one's work."""
+    """The reason for using the library's copy: a second writer gets "busy" and waits, instead of writing into the first one's work."""
     connection.script("PRAGMA journal_mode = WAL; CREATE TABLE t (x)")
     other = sqlite.connect(tmp_path / "plain.db", busy_timeout_ms=10)
 
@@ -68,7 +68,7 @@ def test_two_connections_of_one_process_see_each_others_locks(
 
 
 def test_a_missing_file_is_an_error(sqlite: Sqlite, tmp_path: Path) -> None:
-    """Opening never makes a file unless it is told to."""
+    """Opening never makes a file unless asked to."""
     with pytest.raises(SqliteError, match="unable to open"):
         sqlite.connect(tmp_path / "missing.db")
 

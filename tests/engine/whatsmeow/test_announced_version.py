@@ -78,7 +78,7 @@ async def test_linking_and_talking_under_another_version(tmp_path: Path) -> None
 
 
 async def test_the_librarys_own_version_is_refused_when_it_is_too_old(tmp_path: Path) -> None:
-    """405, told as `outdated`, also to a company that is being linked."""
+    """405, reported as `outdated`, also to a company that is being linked."""
     async with open_loopback() as loopback, run_engine(tmp_path, loopback.endpoints.environment()) as engine:
         await linked(engine, loopback, "a", A)
         loopback.refuse_version(NEWER)

@@ -89,7 +89,7 @@ async def test_no_call_is_made_before_the_library_knows_the_client(fake: FakeLib
 
 
 async def test_no_call_of_another_client_begins_before_the_library_has_noted_a_new_one(fake: FakeLibrary) -> None:
-    """However long it takes to open the file: until then it may write its maps, and Go ends the process when somebody reads them."""
+    """However long it takes to open the file: until then it may write its maps, and Go ends the process when another thread reads them."""
     fake.on_run = connected
     client_map_lock = ClientMapLock()
     order: list[str] = []
@@ -169,7 +169,7 @@ async def test_a_message_whose_key_cannot_be_made_durable_never_leaves(fake: Fak
 
 
 async def test_a_call_that_hangs_is_given_up_at_its_deadline(fake: FakeLibrary) -> None:
-    """The caller gets `timeout`; a late answer hurts nobody."""
+    """The caller gets `timeout`; a late answer is discarded."""
     release = threading.Event()
     fake.on_run, fake.on_round_trip = connected, held(release)
     client = make(fake)
@@ -237,7 +237,7 @@ async def test_events_the_library_still_has_are_kept_before_it_is_stopped(fake: 
 
     def store(event: events.Incoming) -> None:
         entered.set()
-        stopped.wait(0.2)  # as long as nobody stops the client under it
+        stopped.wait(0.2)  # as long as no other code stops the client under it
         order.append("kept")
 
     def deliver() -> None:
@@ -260,7 +260,7 @@ async def test_events_the_library_still_has_are_kept_before_it_is_stopped(fake: 
 async def test_an_event_that_cannot_be_written_is_tried_until_it_can(
     fake: FakeLibrary, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """WhatsApp was told that we have it: a full disk holds the library back instead of losing it, and the company is to leave."""
+    """WhatsApp heard that we have it: a full disk holds the library back instead of losing it, and the company is to leave."""
     monkeypatch.setattr(module, "STORE_RETRY_S", 0)
     attempts: list[str] = []
 
@@ -308,7 +308,7 @@ async def test_a_library_that_returns_by_itself_is_noticed(fake: FakeLibrary, er
 async def test_a_client_stuck_in_a_dial_is_left_and_reported(
     fake: FakeLibrary, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """It may still log in one day, so nobody may count it as gone; the library is not asked to stop it, which would block everybody."""
+    """It may still log in one day, so it must not count as gone; the library is not asked to stop it, which would block every client."""
     monkeypatch.setattr(module, "DISCONNECT_S", 0.02)
     release = threading.Event()
     fake.on_run, fake.on_disconnect = connected, held(release)
@@ -324,7 +324,7 @@ async def test_a_client_stuck_in_a_dial_is_left_and_reported(
 
 
 async def test_a_client_nobody_linked_leaves_its_thread_behind(fake: FakeLibrary) -> None:
-    """The library waits for a device for ever; without a socket that is harmless, and nobody waits for it."""
+    """The library waits for a device for ever; without a socket that does no harm, and the caller does not wait for it."""
     fake.never_returns = True
     fake.on_run = lambda callbacks: callbacks.qr("code")
     client = make(fake, linked=False)
@@ -359,7 +359,7 @@ LOST = ("DEBUG", "Client/Socket", "Frame websocket read pump exiting 0xc000")
 
 
 async def test_a_client_that_lost_its_socket_dials_no_more(fake: FakeLibrary) -> None:
-    """The library's thread, which would dial at once, is held until the client was stopped; the loss is told."""
+    """The library's thread, which would dial at once, is held until the client was stopped; the disconnect is reported."""
     client = make(fake)
     await client.start()
     thread = threading.Thread(target=fake.callback().log, args=LOST)
@@ -390,7 +390,7 @@ async def test_what_whatsapp_said_before_the_loss_is_kept(fake: FakeLibrary) -> 
 
 @pytest.mark.parametrize("linked", [False, True])
 async def test_a_socket_that_whatsapp_wants_closed_after_linking_is_no_loss(fake: FakeLibrary, linked: bool) -> None:
-    """The library dials because it was told to; once it is logged in, a loss is one again."""
+    """The library dials because it was asked to; once it is logged in, a disconnect counts again."""
     client = make(fake, linked=linked)
     await client.start()
     fake.callback().log("INFO", "Client", "Got 515 code, reconnecting...")
@@ -410,7 +410,7 @@ async def test_a_socket_that_whatsapp_wants_closed_after_linking_is_no_loss(fake
 async def test_a_dial_that_ends_after_all_lets_go_of_its_client(
     fake: FakeLibrary, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Nobody waits for it any more, and it is taken down all the same."""
+    """Its caller no longer waits, and it is taken down all the same."""
     monkeypatch.setattr(module, "DISCONNECT_S", 0.02)
     release = threading.Event()
     fake.on_run, fake.on_disconnect = connected, held(release)

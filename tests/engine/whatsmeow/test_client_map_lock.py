@@ -26,7 +26,7 @@ def test_a_maker_waits_until_the_last_call_has_passed_the_map() -> None:
 
 
 def test_a_maker_does_not_wait_for_calls_long_under_way() -> None:
-    """A call that hangs for a minute holds nobody up."""
+    """A call that hangs for a minute delays no other call."""
     now = [100.0]
     slept: list[float] = []
     client_map_lock = ClientMapLock(clock=lambda: now[0], sleep=slept.append)

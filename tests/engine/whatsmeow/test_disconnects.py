@@ -73,7 +73,7 @@ def test_other_lines_say_nothing(line: str) -> None:
 
 
 def test_only_the_refusals_go_cannot_survive_are_fatal() -> None:
-    """413 and 414 make whatsmeow call what nobody set."""
+    """413 and 414 make whatsmeow call a function that is not set."""
     fatal = [line for line, *_ in LOG if is_fatal(line)]
 
     assert [line[:7] for line in fatal] == ["Got 413", "Got 414"]

@@ -34,7 +34,7 @@ KINDS: list[c.MediaKind] = ["image", "video", "audio", "document", "sticker"]
 
 @dataclass(frozen=True)
 class Pair:
-    """A company in an engine process, and a neonize client of somebody else."""
+    """A company in an engine process, and a neonize client of another account."""
 
     company: Link
     peer: Peers
@@ -148,7 +148,7 @@ def _context(event: PeerEvent) -> dict[str, Any]:
 
 
 async def test_only_own_messages_can_be_edited(pair: Pair) -> None:
-    """Neither one that never was, nor one that somebody else wrote."""
+    """Neither one that never was, nor one of another author."""
     theirs = await pair.peer.send("b", A, "mine")
     await pair.company.hear_message()
 
@@ -215,7 +215,7 @@ async def test_numbers(pair: Pair) -> None:
 
 
 async def test_groups(pair: Pair) -> None:
-    """A group and its members, messages both ways; who is not in a group is told so."""
+    """A group and its members, messages both ways; an account that is not in the group gets an error that says so."""
     group = pair.loopback.add_group("Sales", [A, B], description="All of us")
     strangers = pair.loopback.add_group("Strangers", [B])
     listed = await pair.company.call(p.ListGroups, timeout_s=10.0)
@@ -252,7 +252,7 @@ async def test_taken_out_of_a_group_without_notice(pair: Pair) -> None:
 
 
 async def test_reading_and_typing(pair: Pair) -> None:
-    """The other side learns that its message was read, and sees somebody type."""
+    """The other side learns that its message was read, and sees the typing notice."""
     theirs = await pair.peer.send("b", A, "hello?")
     message = await pair.company.hear_message()
     chat = message["chat"]["id"]

@@ -134,7 +134,7 @@ def test_another_secret_opens_nothing(company: Company) -> None:
 
 
 def test_only_the_author_edits(company: Company) -> None:
-    """In a group all know each message's secret; an edit of another's message by whoever is not believed."""
+    """In a group all know each message's secret; an edit by another than the author is not believed."""
     company.know("OLD", OTHER, chat=GROUP)
     forged = edit(company.library.messages, Change("OLD", OTHER, LID), "never said")
 

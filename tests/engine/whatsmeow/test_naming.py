@@ -72,7 +72,7 @@ async def pair(tmp_path: Path, request: pytest.FixtureRequest) -> AsyncGenerator
 @pytest.mark.slow
 @pytest.mark.parametrize(("pair", "plan"), [(plan, plan) for plan in PLANS.values()], ids=PLANS, indirect=["pair"])
 async def test_a_dialled_number_reaches_the_account_that_whatsapp_names(pair: Pair, plan: Plan) -> None:
-    """No address has that number, so the library finds nobody; asked once more, WhatsApp names the account."""
+    """No address has that number, so the library finds no account; asked once more, WhatsApp names the account."""
     sent = await say(pair.company, plan.dialled_jid, "hello")
     message = await pair.other.hear_message()
 

@@ -18,7 +18,7 @@ def jid(library: Library, text: str) -> Any:
 
 
 def source(library: Library, **changes: Any) -> Any:
-    """Where a message came from: a person known by LID and number, unless told otherwise."""
+    """Where a message came from: by default a person known by LID and number."""
     fields: dict[str, Any] = {
         "Chat": jid(library, "100000000000002@lid"), "Sender": jid(library, "100000000000002@lid"),
         "SenderAlt": jid(library, "79000000002@s.whatsapp.net"), "RecipientAlt": jid(library, ""), "IsFromMe": False, "IsGroup": False,
@@ -167,7 +167,7 @@ def test_reactions_deletions_and_edits_name_their_message(library: Library) -> N
 
 
 def test_what_is_between_devices_is_no_message(library: Library) -> None:
-    """Key distribution and synchronisation are nobody's news."""
+    """Key distribution and synchronisation make no event."""
     e2e = library.messages
 
     found = [

@@ -80,7 +80,7 @@ def test_few_messages_are_read_ahead() -> None:
 
 
 def test_what_is_never_handed_over_holds_nobody_for_ever() -> None:
-    """Some messages are nobody's business, and the library says nothing of them."""
+    """Some messages are for no application, and the library reports none of them."""
     receipts = Receipts(hold_s=0.05, ahead=1)
     receipts.note(RECV, message("A"))
 

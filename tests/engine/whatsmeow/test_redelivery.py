@@ -65,18 +65,18 @@ async def pair(tmp_path: Path) -> AsyncIterator[tuple[Pair, Engine, Link]]:
 
 
 Arrived = dict[int, str]
-"""What was told, by its number in the event spool: what is told again under the same number is one event to the daemon."""
+"""The events received, by their number in the event spool: a repeat under the same number is one event to the daemon."""
 
 
 def note(link: Link, arrived: Arrived) -> None:
-    """Add what this connection has told."""
+    """Add what this connection has reported."""
     for said in link.said:
         if isinstance(said, p.OutboxEvent) and said.type == "message":
             arrived[said.number] = json.loads(said.payload)["text"]
 
 
 async def listen(link: Link, until: set[str], arrived: Arrived, excused: Callable[[], set[str]] = set) -> None:
-    """Take what comes, log in again when told that the connection ended, until all of these but the excused have arrived."""
+    """Take what comes, log in again when the connection ended, until all of these but the excused have arrived."""
     note(link, arrived)
     with trio.fail_after(60):
         while not until <= set(arrived.values()) | excused():
@@ -131,7 +131,7 @@ def excused(sent: dict[str, str], directory: Path) -> set[str]:
 
 
 async def _burst_and_kill(both: Pair, engine: Engine, link: Link, sent: dict[str, str], arrived: Arrived) -> None:
-    """Send a burst; kill the recipient's engine when a part of it has been told."""
+    """Send a burst; kill the recipient's engine when a part of it has been reported."""
     first = len(sent)
     enough = len(arrived) + 5 + first // 10
     async with trio.open_nursery() as nursery:
@@ -178,7 +178,7 @@ async def test_a_message_that_was_decrypted_and_not_kept_is_had_again(
 
 
 def _forget_arrivals(path: Path) -> None:
-    """As if the process had been killed before the event spool was written, so that nobody was told."""
+    """As if the process had been killed before the event spool was written, so that no event was reported."""
     with sqlite3.connect(path) as connection:
         connection.execute("DELETE FROM wasup_arrived")
         connection.execute("DELETE FROM wasup_outbox")

@@ -133,7 +133,7 @@ async def test_a_wrong_verb_is_a_problem(template: str) -> None:
 
 @pytest.mark.parametrize("template", [path for path, _ in ROUTES])
 async def test_options_names_the_verbs(template: str) -> None:
-    """204 with Allow, for whoever may use the route."""
+    """204 with Allow, for every principal that may use the route."""
     verbs = next(methods for path, methods in ROUTES if path == template)
     async with running() as daemon:
         answer = await daemon.client.options(_path(template))
@@ -166,7 +166,7 @@ async def test_a_preflight_is_not_answered_with_a_permission(daemon: Daemon) -> 
 
 
 async def test_every_answer_carries_the_safe_headers(daemon: Daemon) -> None:
-    """Also problems; API answers are not stored by anybody."""
+    """Also problems; no cache stores API responses."""
     for path in ("/api/whatsapp/sessions", "/nowhere", "/livez", "/"):
         headers = (await daemon.client.get(path)).headers
         assert headers["x-content-type-options"] == "nosniff"
@@ -203,7 +203,7 @@ async def test_x11_guessing_is_limited_and_a_good_key_goes_on() -> None:
 
 
 async def test_a_file_whose_row_was_changed_is_in_the_audit_log() -> None:
-    """Somebody wrote to the database: an operator wants to hear of it, however often it is asked for."""
+    """The database was changed behind the daemon: an operator wants to hear of it, however often it is asked for."""
     async with running() as daemon:
         daemon.world.media_is_unreadable = True
         url = f"/api/whatsapp/sessions/{COMPANY_A}/media/0a1b"

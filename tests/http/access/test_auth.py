@@ -117,7 +117,7 @@ async def test_a_revoked_key_is_refused_when_it_is_looked_at_again(mock_clock: M
 
 
 async def test_with_the_database_away_a_recent_key_works(mock_clock: MockClock) -> None:
-    """For the stale time, without a lookup for each request; an unknown key is told to come back."""
+    """For the stale time, without a lookup for each request; an unknown key gets an error with a time to come back."""
     world = sample_world()
     keys = authenticator(world)
     await keys.authenticate(bearer(A_KEY), HERE)
@@ -308,7 +308,7 @@ async def follow(keys: Authenticator, seconds: float) -> None:
 
 
 async def test_a_revocation_anywhere_is_heard_of(autojump_clock: MockClock) -> None:
-    """The key is refused and what it holds open is told, within a second; another key is not touched."""
+    """The key is refused, and the connections it holds open are called back within a second; another key is not touched."""
     world = sample_world()
     keys = authenticator(world)
     principal = await keys.authenticate(bearer(A_KEY), HERE)
@@ -401,7 +401,7 @@ async def test_a_ticket_of_a_revoked_key_is_worth_nothing(mock_clock: MockClock)
 
 
 def test_tickets_are_bounded() -> None:
-    """One too many is told when the first of them ends; those that have ended make room."""
+    """One too many is refused, with the time until the first of them ends; those that have ended make room."""
     trio.run(_fill_tickets, clock=MockClock())
 
 

@@ -31,7 +31,7 @@ MARKUP: Final = "<img src=x onerror=alert(1)>"
 
 @pytest.fixture
 async def quick() -> AsyncGenerator[Daemon]:
-    """A daemon whose pages are told ten times a second."""
+    """A daemon whose pages get an update ten times a second."""
     async with running(http=FAST) as daemon:
         yield daemon
 
@@ -364,7 +364,7 @@ async def test_a_revoked_key_signs_out(quick: Daemon, chromium: Chromium) -> Non
 
 @pytest.mark.parametrize("path", ["/docs", "/docs/errors"])
 async def test_the_other_pages_fit_and_break_no_rule(quick: Daemon, chromium: Chromium, path: str) -> None:
-    """On a phone: nothing sideways, nothing in the console, nobody else asked."""
+    """On a phone: no sideways scrolling, nothing in the console, no request to another host."""
 
     def look(page: Page) -> None:
         expect(page.locator("main")).to_contain_text("access_denied" if path.endswith("errors") else "initialize")

@@ -112,7 +112,7 @@ async def next_event(stream: trio.SocketStream, client: h11.Connection) -> objec
 
 @pytest.fixture
 async def quick() -> AsyncGenerator[Daemon]:
-    """A daemon whose dashboards are told twenty times a second."""
+    """A daemon whose dashboards get an update twenty times a second."""
     async with running(http=FAST) as daemon:
         yield daemon
 
@@ -160,7 +160,7 @@ async def test_a_company_that_is_forgotten_goes(quick: Daemon) -> None:
 
 
 async def test_a_company_that_does_not_answer_is_shown_so(quick: Daemon, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A suspended actor holds nobody up."""
+    """A suspended actor delays no other."""
     monkeypatch.setattr("actors.http.dashboard.model.ASK_S", 0.2)
     quick.system.suspend(f"/companies/{COMPANY_A}")
     async with opened(quick) as page:
@@ -249,7 +249,7 @@ async def test_dashboards_are_limited() -> None:
 
 
 async def test_a_revoked_key_closes_the_page(quick: Daemon) -> None:
-    """It is told why."""
+    """The page gets the reason."""
     async with opened(quick) as page:
         await page.next("hello")
         quick.world.revoke(ADMIN_KEY)

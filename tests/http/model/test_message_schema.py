@@ -171,7 +171,7 @@ async def test_what_has_not_the_form_of_its_kind_is_refused(
 
 
 async def test_a_members_message_in_a_group_needs_its_writer(daemon: Daemon) -> None:
-    """A reaction there could mean anybody's."""
+    """Without it a reaction could be to any member's message."""
     body = {"phone": GROUP, "reaction": {"messageId": "A1", "emoji": "👍"}}
 
     assert problem(await daemon.client.post(SEND, json=body)) == (422, "invalid_request")

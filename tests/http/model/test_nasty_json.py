@@ -1,4 +1,4 @@
-"""E6: JSON as nobody means it, searched for by hypothesis: the client's fault every time, and quickly told."""
+"""E6: unusual JSON, searched for by hypothesis: the client's fault every time, and refused quickly."""
 
 from __future__ import annotations
 

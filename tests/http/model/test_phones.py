@@ -65,7 +65,7 @@ def test_what_is_no_number_is_refused(written: str) -> None:
 
 @pytest.mark.parametrize("written", ["89000000001", "9000000001", "900 000-00-01", "0151 23456789"])
 def test_without_a_region_a_national_number_is_refused(written: str) -> None:
-    """Nobody said whose number it is: the refusal names the setting, and no other country is guessed."""
+    """The country is not set: the refusal names the setting, and no other country is guessed."""
     with pytest.raises(Refused, match=r"has no country code.*default_region \(WASUP_DEFAULT_REGION\)") as caught:
         parse_phone(written, None)
 
@@ -144,7 +144,7 @@ def test_what_is_no_jid_is_refused(written: str) -> None:
 
 @pytest.mark.parametrize(("written", "region"), [("5191234567", "BR"), ("900 000-00-01", "US"), ("22997123456", "IT")])
 def test_a_number_that_two_countries_may_have_needs_its_plus(written: str, region: str) -> None:
-    """Valid in neither, possible in both: a guess would reach somebody else."""
+    """Valid in neither, possible in both: a guess would reach another person."""
     with pytest.raises(Refused, match="two countries") as caught:
         parse_phone(written, region)
 

@@ -44,7 +44,7 @@ RETRYABLE = {
 
 @pytest.mark.parametrize("code", sorted(KINDS))
 def test_only_what_passes_by_itself_is_retryable(code: str) -> None:
-    """And then it says when to come again; what somebody has to change first says no such thing."""
+    """And then it says when to come again; a problem that needs a change first says no such thing."""
     told = msgspec.json.decode(encode(Problem(code), "/x"))
 
     assert told["retryable"] is (code in RETRYABLE)
@@ -127,7 +127,7 @@ REPORT = CrashReport(type="ValueError", text="secret text", traceback="", messag
     ],
 )
 def test_each_expected_failure_has_its_problem(error: Exception, code: str) -> None:
-    """What the daemon's parts raise is told as what it means to the caller."""
+    """An error of the daemon's parts becomes the problem that it means to the caller."""
     problem = problem_of(error)
 
     assert problem is not None
@@ -174,7 +174,7 @@ def test_the_log_gets_places_and_no_values() -> None:
     ],
 )
 async def test_a_problem_of_a_company_names_it(daemon: Daemon, method: str, path: str, status: int) -> None:
-    """Whoever collects problems need not take paths apart; where there is no such call, there is no company either."""
+    """A collector of problems need not take paths apart; where there is no such call, there is no company either."""
     url = f"/api/whatsapp/sessions/{COMPANY_A}/{path}"
     body = {"phone": "12", "message": "x"} if path == "send" else None
     answer = await daemon.client.request(method, url, json=body)

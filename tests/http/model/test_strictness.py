@@ -164,7 +164,7 @@ async def test_an_unknown_type_of_event_and_an_unknown_action_get_one_too(daemon
 
 
 async def test_reading_a_qr_code_is_in_the_audit_log(daemon: Daemon) -> None:
-    """Whoever has it can link a device. Reads within some seconds are one record."""
+    """Its holder can link a device. Reads within some seconds are one record."""
     await daemon.client.post("/api/whatsapp/sessions/new-one/initialize")
     for _ in range(3):
         assert (await daemon.client.get("/api/whatsapp/sessions/new-one/qr")).status_code == 200

@@ -1,4 +1,4 @@
-"""The OpenAPI document is made when it is asked for first, and holds up nobody meanwhile."""
+"""The OpenAPI document is made when it is asked for first, and delays no other request meanwhile."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ async def test_the_document_is_made_once_and_not_by_the_event_loop() -> None:
 
 
 async def test_a_document_that_could_not_be_made_is_tried_again() -> None:
-    """A failure is nobody's answer for ever."""
+    """A failure is not cached."""
     makers: Iterator[bytes | Exception] = iter([MemoryError("as the test wants it"), b"{}"])
 
     def make() -> bytes:

@@ -16,7 +16,7 @@ from tests.http.world import A_KEY, ADMIN_KEY, running, sample_world
 ROOT = Path(__file__).parents[3]
 SEED = 20261121
 PATIENT = HttpSettings(auth_failures_per_minute=10_000)
-"""It tries wrong keys by the dozen, and is to be told 401 each time."""
+"""It tries wrong keys by the dozen, and has to get 401 each time."""
 
 
 @pytest.mark.slow

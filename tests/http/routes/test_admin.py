@@ -162,7 +162,7 @@ def entry(store: list[AuditEntry]) -> list[str]:
 
 
 class FailingStore:
-    """Fails as often as told, then keeps."""
+    """Fails as often as set, then keeps."""
 
     def __init__(self, failures: int) -> None:
         self.failures = failures
@@ -301,7 +301,7 @@ async def test_the_audit_log_is_read_in_pages(daemon: Daemon) -> None:
 
 @pytest.mark.parametrize("query", ["before=0", "before=x", "limit=0", "limit=1001", "before=9007199254740992"])
 async def test_pages_of_the_audit_log_that_there_cannot_be(daemon: Daemon, query: str) -> None:
-    """Each is told what is wrong with it."""
+    """Each gets a problem that says what is wrong with it."""
     assert problem(await daemon.client.get(f"/admin/audit?{query}")) == (422, "invalid_request")
 
 

@@ -103,7 +103,7 @@ async def test_both_ways_give_the_same_answer(
 
 
 def told(answer: httpx.Response, ignored: frozenset[str] | set[str]) -> object:
-    """What a client is told, less what differs between any two answers."""
+    """What a client gets, less what differs between any two responses."""
     body = {name: value for name, value in answer.json().items() if name != "messageId"}
     return answer.status_code, {name: answer.headers[name] for name in answer.headers if name not in ignored}, body
 
@@ -120,7 +120,7 @@ async def test_both_ways_refuse_the_same_bodies(daemon: Daemon, raw: bytes) -> N
 
 
 async def test_both_ways_tell_the_same_of_a_company_that_cannot_send(daemon: Daemon) -> None:
-    """And of an error that nobody expected."""
+    """And of an unexpected error."""
     company = daemon.world.companies[COMPANY_A]
     company.state = CompanyState.UNLINKED
     answers = [await daemon.client.post(SEND, json=BODY, params=way) for way in ({}, FRAMEWORK)]

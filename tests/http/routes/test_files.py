@@ -71,7 +71,7 @@ def sent(daemon: Daemon) -> c.Media:
     ],
 )
 async def test_an_upload_is_passed_on_to_whatsapp(daemon: Daemon, data: bytes, mimetype: str, kind: str) -> None:
-    """It is what its content says, is sent as that unless told otherwise, and has an id to be sent by."""
+    """Its kind follows from its content, it is sent as that kind by default, and it has an id to be sent by."""
     answer = await upload(daemon, data)
     message = await daemon.client.post(SEND, json={"phone": TO, kind: {"mediaId": answer["mediaId"]}})
 
@@ -361,7 +361,7 @@ async def test_a_company_that_is_not_connected_takes_no_file(daemon: Daemon) -> 
 
 
 async def test_whatsapp_does_not_take_a_file(daemon: Daemon) -> None:
-    """Its refusal is told, and may be tried again."""
+    """Its refusal is reported, and may be tried again."""
 
     async def refuse(message: Any) -> None:
         if isinstance(message, m.UploadFile):
@@ -454,7 +454,7 @@ async def test_ids_of_nothing(daemon: Daemon, media_id: str) -> None:
 
 
 async def test_storage_that_is_away_is_told(daemon: Daemon) -> None:
-    """Then nobody knows what the id means."""
+    """Then the meaning of the id cannot be found out."""
     url = arrived(daemon, png())
     async with daemon.client_with(A_KEY) as client:
         assert (await client.get(url)).status_code == 200

@@ -40,7 +40,7 @@ def busy_metrics() -> Metrics:
 
 
 def test_totals_are_of_all_companies() -> None:
-    """The last error is the newest one, whoever had it."""
+    """The last error is the newest one of any company."""
     totals = busy_metrics().totals()
 
     assert (totals.total_sessions, totals.active_connections) == (2, 1)
@@ -181,7 +181,7 @@ async def test_probes_have_no_details(daemon: Daemon) -> None:
 
 
 async def test_without_a_health_actor_the_daemon_is_not_ready(daemon: Daemon) -> None:
-    """Whoever cannot be asked cannot have said yes."""
+    """A part that cannot be asked cannot have said yes."""
     await daemon.system.supervisor("/").terminate_child("health")
 
     assert problem(await daemon.client.get("/readyz")) == (503, "not_ready")

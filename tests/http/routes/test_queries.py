@@ -47,8 +47,8 @@ async def test_what_is_no_number_is_not_asked_about(daemon: Daemon, phone: str) 
 
 
 async def test_look_ups_have_a_limit_of_their_own(daemon: Daemon) -> None:
-    """WhatsApp bans who asks about thousands of numbers: it is told how many are left, and what is too much is not asked. Sends have
-    theirs.
+    """WhatsApp bans accounts that ask about thousands of numbers: the response says how many are left, and what is too much is not asked.
+    Sends have a limit of their own.
     """
     daemon.world.limit = 2
     url = f"{BASE}/contacts/+79000000002"
@@ -131,7 +131,7 @@ async def test_reading_and_typing(daemon: Daemon) -> None:
     ],
 )
 async def test_wrong_bodies_are_refused(daemon: Daemon, path: str, body: dict[str, Any]) -> None:
-    """And nobody is told anything."""
+    """And no other side hears of it."""
     assert problem(await daemon.client.post(f"{BASE}/{path}", json=body)) == (422, "invalid_request")
     assert daemon.world.companies[COMPANY_A].asked == []
 

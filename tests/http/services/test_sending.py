@@ -72,7 +72,7 @@ async def test_a_senders_id_can_be_answered_as_it_came(daemon: Daemon, name: str
     ],
 )
 async def test_an_id_of_whatsapps_is_taken_everywhere(daemon: Daemon, path: str, body: dict[str, object]) -> None:
-    """As a recipient, and wherever else somebody is named."""
+    """As a recipient, and wherever else an account is named."""
     answer = await daemon.client.post(f"/api/whatsapp/sessions/{COMPANY_A}/{path}", json=body)
 
     assert answer.status_code == 200, answer.text
@@ -404,7 +404,7 @@ async def test_what_certainly_sent_nothing_can_be_tried_again_under_its_key(daem
 
 @pytest.mark.parametrize("code", ["send_timeout", "engine_unavailable", "storage_unavailable"])
 async def test_what_may_have_been_sent_is_not_sent_again(daemon: Daemon, code: str) -> None:
-    """A repeat is told that nobody knows; the same for every further one."""
+    """A repeat gets the answer that the outcome is unknown; so does every further one."""
     headers = {"Idempotency-Key": "order-17"}
     refuse_once(daemon, m.Refused(code, "as the test wants it"))
 
@@ -474,7 +474,7 @@ async def test_an_http_actor_that_ends_amid_a_send_leaves_its_outcome_unknown(da
 
 
 async def test_a_send_of_another_daemon_is_under_way_for_a_while(daemon: Daemon) -> None:
-    """Then nobody knows how it ended."""
+    """Then its outcome is unknown."""
     digest = hashlib.sha256(msgspec.json.encode(msgspec.convert(BODY, SendBody))).digest()
     codes: list[str] = []
     for age_s in (ELSEWHERE_S - 1, ELSEWHERE_S + 1):

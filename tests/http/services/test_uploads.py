@@ -166,7 +166,7 @@ async def test_a_form_in_pieces(tmp_path: Path) -> None:
     ],
 )  # fmt: skip
 async def test_forms_that_are_not_taken(daemon: Daemon, body: bytes, expected: tuple[int, str], says: str) -> None:
-    """Each is told what is wrong with it, and nothing is kept."""
+    """Each gets a problem that says what is wrong with it, and nothing is kept."""
     answer = await post(daemon, body)
 
     assert problem(answer) == expected
@@ -181,7 +181,7 @@ async def test_a_form_without_its_boundary(daemon: Daemon, content_type: str) ->
 
 
 async def test_what_is_given_in_both_places_is_refused(daemon: Daemon) -> None:
-    """Nobody has to guess which of them holds."""
+    """The client does not have to guess which of them holds."""
     answer = await post(daemon, form(part("kind", b"document"), FILE), kind="image")
 
     assert problem(answer) == (422, "invalid_request")

@@ -66,7 +66,7 @@ def test_in_the_clear_only_loopback_and_trusted_proxies_may(host: str, allowed: 
     ],
 )
 def test_the_client_is_whom_a_trusted_proxy_names_last(peer: str, headers: Sequence[str], client: str) -> None:
-    """What stands before that in the header can be made up by anybody; an untrusted peer's header is not looked at."""
+    """What stands before that in the header can be forged; an untrusted peer's header is not looked at."""
     sent = [(b"X-Forwarded-For", value.encode()) for value in headers]
 
     assert Peers(PROXIES, is_encrypted=False).client((peer, 1), sent) == (client, 1)

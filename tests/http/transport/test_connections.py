@@ -258,7 +258,7 @@ async def test_a_reader_that_stops_reading_is_cut_off() -> None:
                 while True:
                     await deaf.text()
         assert heard == 200
-        # Told to go, or cut off when not even that can be written: whichever of the two limits is reached first.
+        # Asked to go, or cut off when not even that can be written: whichever of the two limits is reached first.
         ends = (b'connections_total{outcome="cut"} 1.0', b'subscribers_dropped_total{reason="not_reading"} 1.0')
         assert any(end in daemon.metrics.exposition() for end in ends)
 

@@ -146,7 +146,7 @@ async def test_the_client_is_who_asked_the_proxy(behind: Behind) -> None:
 
 
 async def test_a_file_passes_whole(behind: Behind) -> None:
-    """Three mebibytes, which is more than some proxies take unless they are told to."""
+    """Three mebibytes, which is more than some proxies take by default."""
     content = PNG + bytes(3 * 1024 * 1024)
     made = await behind.client.post(f"/api/whatsapp/sessions/{COMPANY_A}/media?kind=document", content=content)
 

@@ -51,7 +51,7 @@ def trust(root_key: bytes) -> None:
             if overwrite_root_key(root_key) != 1:
                 raise ImportError(f"{VARIABLE} is set, but {LIBRARY} does not hold the pinned key exactly once")
 
-    ctypes.CDLL.__init__ = load_and_overwrite  # type: ignore[method-assign]  # whoever loads it, the test needs to know
+    ctypes.CDLL.__init__ = load_and_overwrite  # type: ignore[method-assign]  # every load has to be seen
 
 
 def trust_in_linker(root_key: bytes) -> None:

@@ -74,7 +74,7 @@ def test_a_directory_between_its_names_is_found(path: Path) -> None:
 
 
 def test_of_two_moved_directories_none_is_guessed(path: Path) -> None:
-    """Then somebody has to say which."""
+    """Then the operator has to say which."""
     path.rename(path.with_name(sealing.moved_name(path, STAMP)))
     path.with_name(sealing.moved_name(path, "20270101T000000Z")).mkdir()
 
@@ -126,7 +126,7 @@ def test_a_backup_is_never_overwritten(path: Path) -> None:
 
 
 def test_two_imports_exclude_each_other(path: Path) -> None:
-    """The second is told of the first."""
+    """The second gets an error that says so."""
     with sealing.hold_directory(path), pytest.raises(BaileysError, match="under way"), sealing.hold_directory(path):
         pass
     with sealing.hold_directory(path):

@@ -1,4 +1,4 @@
-"""Auth state as a Baileys directory: what it held comes back, what Baileys cannot hold is told."""
+"""Auth state as a Baileys directory: what it held comes back, what Baileys cannot hold is reported."""
 
 from __future__ import annotations
 

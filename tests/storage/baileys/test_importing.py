@@ -154,7 +154,7 @@ def test_mappings_that_contradict_each_other(tmp_path: Path) -> None:
 
 
 def test_a_directory_of_baileys_6(tmp_path: Path) -> None:
-    """No domain in the addresses: a phone number is one, and fifteen digits that are none are a LID; the guess is told."""
+    """No domain in the addresses: a phone number is one, and fifteen digits that are none are a LID; the guess is reported."""
     made = plan(tmp_path, b.directory_v6())
 
     assert made.report.generation == "v6"
@@ -165,7 +165,7 @@ def test_a_directory_of_baileys_6(tmp_path: Path) -> None:
 
 
 def test_a_short_number_that_is_none_is_taken_as_one(tmp_path: Path) -> None:
-    """Too short for a LID: guessed, and told."""
+    """Too short for a LID: guessed, and reported."""
     made = plan(tmp_path, {**b.directory_v6(), "session-12345.0.json": b.session(b.entry("short"))})
 
     assert "12345:0" in ids(made, "whatsmeow-session")

@@ -16,7 +16,7 @@ T = TypeVar("T")
 
 @final
 class Server:
-    """A server that can be away, and remembers when somebody knocked."""
+    """A server that can be away, and counts the attempts to connect."""
 
     def __init__(self) -> None:
         self.away = True

@@ -42,7 +42,7 @@ async def test_what_others_wait_for_is_notified(database: Database) -> None:
 
 
 async def test_a_release_that_releases_nothing_is_silent(database: Database) -> None:
-    """An old epoch's: nobody has to look."""
+    """An old epoch's: there is nothing to look for."""
     listener = database.listener(ownership.CHANNEL)
     await database.write(leases.acquire, A, "here/1", 60.0)
     await listener.wait()

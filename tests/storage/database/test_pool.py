@@ -343,7 +343,7 @@ async def test_a_deferred_violation_is_no_doubt(database: Database) -> None:
 
 
 async def test_a_deadlock_is_busy(database: Database) -> None:
-    """Of two writes that wait for each other one is told to repeat, and the other is done."""
+    """Of two writes that wait for each other one gets StorageBusy, and the other is done."""
     first: HeldWrite[int] = HeldWrite(insert, 1)
     outcomes: list[str] = []
 

@@ -121,7 +121,7 @@ async def test_many_at_once_share_few_sessions(pgbouncer: PgBouncer, postgres_ds
 
 
 async def test_a_lock_is_given_up_in_time(pgbouncer: PgBouncer, postgres_dsn: str) -> None:
-    """Rows that somebody else holds are StorageBusy, as they are directly."""
+    """Rows that another session has locked are StorageBusy, as they are directly."""
     async with open_database(pgbouncer.url_of(postgres_dsn), size=2) as database:
         await database.execute("CREATE TABLE t (n INTEGER PRIMARY KEY)")
         held: HeldWrite[None] = HeldWrite(insert, 1)

@@ -103,7 +103,7 @@ def test_programs_within_reach_are_used_where_they_are(directory: Path) -> None:
 
 
 def test_who_the_server_runs_as() -> None:
-    """Root's server runs as nobody, anybody else's as oneself."""
+    """Root's server runs as `nobody`, any other account's as that account."""
     expected = "nobody" if os.geteuid() == 0 else pwd.getpwuid(os.geteuid()).pw_name
 
     assert resolve_account(None).name == expected
@@ -120,7 +120,7 @@ def test_impossible_accounts_are_refused(user: str, message: str) -> None:
 
 
 def test_only_root_can_choose(monkeypatch: pytest.MonkeyPatch) -> None:
-    """An ordinary user cannot run the server as somebody else."""
+    """An ordinary user cannot run the server as another account."""
     monkeypatch.setattr(os, "geteuid", lambda: 54321)
 
     with pytest.raises(EmbeddedPostgresError, match="only root can"):

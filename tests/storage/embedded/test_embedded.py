@@ -34,7 +34,7 @@ from tests.support.waiting import wait_until
 
 @pytest.mark.slow
 async def test_a_first_start_makes_a_cluster(directory: Path) -> None:
-    """A first start gives an empty PostgreSQL 18, owned by the account it runs as and by nobody else to be read."""
+    """A first start gives an empty PostgreSQL 18, owned by the account it runs as and readable by no other."""
     server = EmbeddedPostgres(directory / "new" / "postgres")
 
     async with started(server) as dsn:
@@ -77,7 +77,7 @@ async def test_starting_twice_is_refused(cluster: Path) -> None:
 
 
 async def test_the_log_of_a_running_server_is_kept_small(cluster: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """While somebody waits for the server's end, its log is cut when it has grown, and the server goes on writing to
+    """While a task waits for the server's end, its log is cut when it has grown, and the server goes on writing to
     it."""
     monkeypatch.setattr("storage.embedded.server._LOG_CHECK_S", 0.01)
     server = EmbeddedPostgres(cluster)

@@ -86,7 +86,7 @@ async def test_the_server_goes_with_its_owner(cluster: Path) -> None:
 
 @pytest.mark.slow
 async def test_a_leftover_server_is_ended(cluster: Path) -> None:
-    """A server that did outlive its owner is told to stop, and a new one takes its place."""
+    """A server that did outlive its owner is stopped, and a new one takes its place."""
     settings = ["-c", "listen_addresses=", "-c", f"unix_socket_directories={cluster}/data"]
     account = resolve_account(None)
     with (cluster / "server.log").open("ab") as log:
@@ -132,7 +132,7 @@ async def test_another_owner_is_respected(cluster: Path) -> None:
 async def test_a_leftover_lock_file_is_no_obstacle(cluster: Path, kind: str, name: str) -> None:
     """One of the directory or of the socket that names a dead process, a zombie, or a process that is no server of this directory, is
     cleared away."""
-    # As the server's account: of anybody else's process the server itself knows that it is no rival.
+    # As the server's account: the server itself knows that another account's process is no rival.
     process = sleeper()
     try:
         if kind != "somebody else":

@@ -8,7 +8,7 @@ from storage.embedded.log import ServerLog
 
 
 def test_a_log_that_grew_is_moved_aside(tmp_path: Path) -> None:
-    """Beyond the limit the contents go to the predecessor, and whoever has the file open goes on writing to it."""
+    """Beyond the limit the contents go to the predecessor, and a process that has the file open goes on writing to it."""
     log = ServerLog(tmp_path / "server.log")
     with log.open() as writer:
         writer.write(b"x" * 100)

@@ -107,7 +107,7 @@ async def test_one_statement_fails_beside_a_writer_of_the_same_event(database: D
 
 
 async def test_one_statement_does_not_wait_for_ever(database: Database) -> None:
-    """Somebody else has the counter's row: busy, and nothing is written."""
+    """Another session has locked the counter's row: busy, and nothing is written."""
     held = HeldWrite(events.append, [event("a")])
     async with trio.open_nursery() as nursery:
         nursery.start_soon(database.write_slowly, 60.0, held)

@@ -50,7 +50,7 @@ async def test_expired_keys_of_a_company_at_rest_are_deleted(database: Database)
 
 
 async def test_what_a_running_session_needs_is_refreshed(database: Database) -> None:
-    """A mapping that nobody has written for half a week gets another week, long before it would be missing."""
+    """A mapping that was not written for half a week gets another week, long before it would be missing."""
     await run_session(database, A, put("lid-mapping", "1"))
     await age(database, "4 days")
 
@@ -73,7 +73,7 @@ async def test_a_sweep_that_comes_too_late_deletes_nothing_of_a_running_session(
 
 
 async def test_the_clean_up_alone_never_deletes_what_a_running_session_needs(database: Database) -> None:
-    """Whoever calls cleanup_expired_whatsapp_keys by itself, with no refresh before it, does no harm either."""
+    """A call of cleanup_expired_whatsapp_keys by itself, with no refresh before it, does no harm either."""
     await run_session(database, A, put("lid-mapping", "1"))
     await age(database, "30 days")
 
@@ -83,7 +83,7 @@ async def test_the_clean_up_alone_never_deletes_what_a_running_session_needs(dat
 
 
 async def test_sweeps_go_by_batches(database: Database) -> None:
-    """Each transaction takes a limited number of rows, and progress is told of each."""
+    """Each transaction takes a limited number of rows, and progress is reported for each."""
     await run_session(database, A, *(put("lid-mapping", str(n)) for n in range(5)))
     await run_session(database, B, *(put("lid-mapping", str(n)) for n in range(3)))
     await end_session(database, B)
@@ -107,7 +107,7 @@ async def test_a_new_device_file_begins_without_expired_keys(database: Database)
 
 
 async def test_statistics_by_company_and_type(database: Database) -> None:
-    """Totals, expired keys and bytes are told apart by company and type; credentials are a type of their own."""
+    """Totals, expired keys and bytes are listed by company and type; credentials are a type of their own."""
     await run_session(database, A, put("session", "a"), put("session", "b"), put("lid-mapping", "1"))
     await age(database, "8 days")
 

@@ -35,7 +35,7 @@ async def test_the_same_owner_keeps_its_epoch(database: Database) -> None:
 
 
 async def test_the_epoch_grows_after_release_and_after_expiry(database: Database) -> None:
-    """Whoever acquires a free or expired lease gets a greater epoch, the former owner too."""
+    """Each new owner of a free or expired lease gets a greater epoch, the former owner too."""
     first = await database.write(leases.acquire, A, "daemon-1", 30.0)
     await database.write(leases.release, A, "daemon-1", first.epoch)
     second = await database.write(leases.acquire, A, "daemon-2", 0.0)
@@ -46,7 +46,7 @@ async def test_the_epoch_grows_after_release_and_after_expiry(database: Database
 
 
 async def test_renewal_names_what_is_still_owned(database: Database) -> None:
-    """Renewing extends live leases and leaves out those that are expired, another's, or nobody's."""
+    """Renewing extends live leases and leaves out those that are expired, another's, or without an owner."""
     await database.write(leases.acquire, "mine", "daemon-1", 30.0)
     await database.write(leases.acquire, "expired", "daemon-1", 0.0)
     await database.write(leases.acquire, "another", "daemon-2", 30.0)

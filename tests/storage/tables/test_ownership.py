@@ -95,7 +95,7 @@ async def test_a_lease_that_was_held_runs_out_by_itself(database: Database) -> N
 
 
 async def test_a_free_company_is_archived_under_a_lease_that_is_given_back(database: Database) -> None:
-    """Nobody else gets it in between, and everybody may have it afterwards."""
+    """No other daemon gets it in between, and any may have it afterwards."""
     lease = await linked(database, HERE)
     await database.write(leases.release, A, HERE, lease.epoch)
 

@@ -79,7 +79,7 @@ async def forget(database: Database, company_id: str) -> None:
 
 
 async def test_a_table_with_a_companys_id_is_erased_or_kept_for_a_reason(database: Database) -> None:
-    """Whoever adds one decides what DELETE means for it."""
+    """A new table needs a decision what DELETE means for it."""
     rows = await database.fetch(
         "SELECT c.table_name FROM information_schema.columns c JOIN information_schema.tables t USING (table_schema, table_name) "
         "WHERE c.column_name = 'company_id' AND c.table_schema = current_schema() AND t.table_type = 'BASE TABLE'"

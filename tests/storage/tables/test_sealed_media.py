@@ -39,7 +39,7 @@ async def stored(database: Database) -> str:
 
 
 def unheard(_done: int, _of: int) -> None:
-    """Nobody wants to know."""
+    """A callback that drops the progress."""
 
 
 async def test_with_a_master_key_nothing_readable_is_stored(sealing: Database) -> None:
@@ -208,7 +208,7 @@ async def test_keys_of_companies_without_files_are_destroyed(sealing: Database) 
 
 
 async def test_a_key_whose_first_file_is_on_its_way_is_not_destroyed(sealing: Database) -> None:
-    """A clean-up between the sealing and its commit would leave a file that nobody can open."""
+    """A clean-up between the sealing and its commit would leave a file that cannot be opened."""
     await keep(sealing, "a")
     await sealing.execute("DELETE FROM whatsapp_media")
     held = HeldWrite(media.keep, [NewMedia(A, "b", "3EB0", FILE)], 60.0)

@@ -178,7 +178,7 @@ async def test_without_the_master_key_a_sealed_company_is_neither_read_nor_writt
 
 
 async def test_beside_sealed_companies_no_new_one_is_stored_plain(sealing: Database, database: Database) -> None:
-    """By a command or a daemon that was not told of the master key; a company that is plain already goes on as it is."""
+    """By a command or a daemon without the master key; a company that is plain already goes on as it is."""
     await link(database, B)
     await link(sealing, A)
 

@@ -41,7 +41,7 @@ NOT_FORCED: LiteralString = """
     WHERE relkind IN ('r', 'p') AND relnamespace = 'public'::regnamespace AND NOT (relrowsecurity AND relforcerowsecurity)
         AND EXISTS (SELECT FROM pg_attribute a WHERE a.attrelid = c.oid AND attname = 'company_id' AND NOT attisdropped)
 """
-"""Tables of companies' data that let somebody around their policies."""
+"""Tables of companies' data that let a role around their policies."""
 
 AROUND: LiteralString = """
     SELECT relname::text AS name FROM pg_class
@@ -49,7 +49,7 @@ AROUND: LiteralString = """
         AND NOT coalesce(reloptions && ARRAY['security_invoker=true', 'security_invoker=on', 'security_invoker=1'], false))
     UNION ALL SELECT proname FROM pg_proc WHERE pronamespace = 'public'::regnamespace AND prosecdef
 """
-"""Views and functions that run with their owner's rights, and so show every company to whoever may use them."""
+"""Views and functions that run with their owner's rights, and so show every company to each role that may use them."""
 
 _roles = count(1)
 
@@ -229,7 +229,7 @@ async def test_x3_without_nullif_the_second_transaction_of_a_connection_has_an_e
 
 
 async def test_x2_the_tenant_role_is_nothing_special(database: Database) -> None:
-    """Neither superuser nor above row security, no owner of anything, a member of no role, and nobody logs in as it."""
+    """Neither superuser nor above row security, no owner of anything, a member of no role, and it cannot log in."""
     role = await database.fetchrow("""
         SELECT rolsuper OR rolbypassrls OR rolcreaterole OR rolcreatedb OR rolreplication OR rolcanlogin AS special,
             (SELECT count(*) FROM pg_class WHERE relowner = r.oid) AS owned,

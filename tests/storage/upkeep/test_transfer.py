@@ -186,7 +186,7 @@ async def test_a_state_that_changed_is_not_handed_over(database: Database, arriv
 
 
 async def test_without_the_lease_nothing_is_handed_over(database: Database, arrival: Arrival) -> None:
-    """Somebody else may be running the company."""
+    """Another process may be running the company."""
     await take_in(database, arrival)
     state = await auth_state.load(database, A)
 

@@ -72,7 +72,7 @@ class Live:
 
     @property
     def is_on(self) -> bool:
-        """Whether the root still runs; after its end nobody serves the deadlines that are left."""
+        """Whether the root still runs; after its end the deadlines that are left are not served."""
         return self.system.snapshot().state != "stopped"
 
     def picture(self) -> dict[str, tuple[str, int]]:
@@ -133,7 +133,7 @@ class Live:
 
 
 class Subject(Actor):
-    """Notes numbers, crashes, stops and hangs as told."""
+    """Notes numbers; crashes, stops and hangs when asked to."""
 
     def __init__(self, handled: list[int]) -> None:
         self.handled = handled

@@ -70,7 +70,7 @@ class Model:
     def __init__(self, root: SupPlan) -> None:
         self.now = 0.0
         self.modes: dict[str, Outcome] = {}
-        """How the next starts of the actor at a path come out; `ok` unless told."""
+        """How the next starts of the actor at a path come out; `ok` by default."""
         self.handled: list[int] = []
         self.discarded: list[int] = []
         """Queued where nothing will handle it; a short-lived incarnation may have done so before."""

@@ -77,7 +77,7 @@ async def test_format_log_2() -> None:
 
 
 async def test_already_started_outside_supervisor() -> None:
-    """A child that cannot start because another actor holds its name: a plain error, nothing is kept, nobody is harmed."""
+    """A child that cannot start because another actor holds its name: a plain error, nothing is kept, no other actor is affected."""
 
     class Named(Actor):
         def __init__(self, context: Context) -> None:

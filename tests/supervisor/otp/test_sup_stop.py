@@ -87,7 +87,7 @@ async def test_sup_stop_brutal_kill_dynamic() -> None:
 @pytest.mark.parametrize("restart", list(Restart))
 @pytest.mark.parametrize("reason", [NORMAL, SHUTDOWN, ExitReason("shutdown", "detail"), ExitReason("crashed")], ids=str)
 async def test_sup_stop_race(restart: Restart, reason: ExitReason, autojump_clock: MockClock) -> None:
-    """Children that end by themselves while the supervisor stops: order and reasons are kept, nobody is restarted."""
+    """Children that end by themselves while the supervisor stops: order and reasons are kept, none is restarted."""
     slow = ChildSpec("slow", lambda _: Sticky(), shutdown=2.0)
     async with open_sup([probe("a", restart=restart), probe("b"), slow]) as sup, trio.open_nursery() as nursery:
         nursery.start_soon(stop, sup)
