@@ -61,7 +61,7 @@ async def _end_with_stdin(scope: trio.CancelScope) -> None:
 
 
 def _allow_many_connections() -> None:
-    """A benchmark holds 1,000 clients, each a file descriptor; common soft limits are 1,024."""
+    """Raise the soft limit of file descriptors: a benchmark holds 1,000 clients, one each; common limits are 1,024."""
     _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
 

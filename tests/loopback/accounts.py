@@ -93,8 +93,8 @@ class Directory:
         return account
 
     def dial(self, number: str, phone: str) -> None:
-        """Have another number be answered by the account of ``phone``, as a Brazilian one with an inserted 9 is: its ids stay what they
-        are, and no address is made of the number. ValueError when there is no such account, or one of that number.
+        """Have another number lead to the account of ``phone``, as a Brazilian one with an inserted 9 does: the account's ids stay, and no
+        address is made of the number. ValueError when there is no such account, or one with that number.
         """
         account = self.find(Jid(phone, PN_SERVER))
         if account is None or self.find(Jid(number, PN_SERVER)):

@@ -1,6 +1,6 @@
 """A software authenticator: makes a passkey and signs assertions with it, as a browser and a phone's keychain do together.
 
-It speaks WebAuthn (ES256, real client data and authenticator data), for tests of whatever has to carry an assertion. The same
+It speaks WebAuthn (ES256, real client data and authenticator data), for tests of code that carries an assertion. The same
 key can be put into Chromium's virtual authenticator: `SoftPasskey.pkcs8`.
 """
 

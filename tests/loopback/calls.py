@@ -57,7 +57,7 @@ class Calls:
         self._tell(call, lambda attrs: Node("terminate", attrs | reason))
 
     def taken(self, device: Device, told: Node) -> None:
-        """A client said something about a call: acknowledged; a rejection ends it for the caller and the other devices."""
+        """Take a client's node about a call: an acknowledgement; a rejection ends it for the caller and the other devices."""
         reject = told.find("reject")
         if device.connection is None:
             return

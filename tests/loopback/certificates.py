@@ -1,4 +1,4 @@
-"""The two authorities that clients must believe in: a TLS one (a file for SSL_CERT_FILE) and the Noise root key."""
+"""The two authorities that clients must trust: a TLS one (a file for SSL_CERT_FILE) and the Noise root key."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ _VALID_S: Final = 365 * 86_400
 
 
 class Authority:
-    """Fresh keys for one loopback WhatsApp; nothing of it outlives the process but the CA file."""
+    """Fresh keys for one loopback WhatsApp; only the CA file outlives the process."""
 
     def __init__(self) -> None:
         self._root = KeyPair.generate()

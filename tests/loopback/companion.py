@@ -1,6 +1,6 @@
-"""A client that only links, for tests of the server's and the phone's half: whatsmeow's steps, one at a time, and out of order.
+"""A client that only links, for tests of the server's and the phone's half: whatsmeow's steps, one at a time, also out of order.
 
-It holds no Signal code, verifies what whatsmeow verifies, and does nothing by itself.
+It holds no Signal code, verifies what whatsmeow verifies, and takes no step by itself.
 """
 
 from __future__ import annotations
@@ -43,7 +43,7 @@ _ALPHABET: Final = "123456789ABCDEFGHJKLMNPQRSTVWXYZ"
 
 
 class RefusedError(Exception):
-    """The server answered a question with an error; the text is its code and its word."""
+    """The server answered a query with an error; the text is its code and its word."""
 
 
 @dataclass(slots=True)
@@ -64,7 +64,7 @@ class Prologue:
 
 
 class Companion:
-    """A client on an open stream. Get one from `open_companion`; `event` takes what the server says by itself."""
+    """A client on an open stream. Get one from `open_companion`; `event` takes what the server sends unasked."""
 
     def __init__(self, websocket: WebSocketConnection) -> None:
         self._websocket = websocket
@@ -87,7 +87,7 @@ class Companion:
         return self.qr(offer.child("pair-device").child("ref").data)
 
     async def refused(self, payload: bytes) -> str:
-        """The reason for which a registration is refused."""
+        """Register; return the reason of the refusal."""
         await self._greet(payload)
         return (await self.event("failure")).text("reason")
 
@@ -108,7 +108,7 @@ class Companion:
         return ",".join([ref.decode(), *(base64.b64encode(key).decode() for key in keys)])
 
     async def passkey_options(self) -> dict[str, object]:
-        """Take the request for a passkey: its options. As whatsmeow does, keep the handoff key and renew the ADV secret."""
+        """Take the request for a passkey; return its options. As whatsmeow does, keep the handoff key and renew the ADV secret."""
         asked = await self.event("notification", "passkey_prologue_request")
         self.handoff_key = _hkdf(self.adv_secret, b"shortcake-passkey-handoff-v1", None)
         self.adv_secret = secrets.token_bytes(32)
@@ -165,7 +165,7 @@ class Companion:
         return str(pair.child("device").jid("jid"))
 
     async def ask(self, kind: str, question: Node) -> Node:
-        """Ask a question of linking; its answer, or RefusedError."""
+        """Send a query of linking; return its answer, or raise RefusedError."""
         id_ = str(next(self._ids))
         await self.send(Node("iq", {"to": SERVER, "id": id_, "xmlns": "md", "type": kind}, (question,)))
         answer = await self.event("iq", where=lambda told: told.text("id", "") == id_)
@@ -185,7 +185,7 @@ class Companion:
                 self._nodes.append(decode(self._ready().decrypt(await self._frame()), self._words))
 
     async def ended(self) -> bool:
-        """Whether the server ends the stream within 10 s; what it says until then is lost."""
+        """Whether the server ends the stream within 10 s; what it sends until then is lost."""
         with trio.move_on_after(WAIT_S):
             try:
                 while True:
@@ -214,7 +214,7 @@ class Companion:
 async def open_companion(endpoints: Endpoints) -> AsyncGenerator[Companion]:
     """A client on a stream of its own, over the door without TLS."""
     url = urlsplit(endpoints.websocket_url)
-    # The stream is ours to close: trio-websocket leaves it open when the server is gone without a word.
+    # The stream is ours to close: trio-websocket leaves it open when the server is gone without a close frame.
     async with await trio.open_tcp_stream(url.hostname or "", url.port or 80) as stream, trio.open_nursery() as nursery:
         websocket = await wrap_client_stream(nursery, stream, url.netloc, url.path)
         yield Companion(websocket)

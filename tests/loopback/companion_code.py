@@ -1,4 +1,4 @@
-"""The client's half of linking by a pairing code, as whatsmeow does it; for tests of the phone's half beyond the code."""
+"""The client's half of linking by a pairing code, as whatsmeow does it; for tests of the phone's half that need more than the code."""
 
 from __future__ import annotations
 

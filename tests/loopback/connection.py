@@ -1,6 +1,6 @@
 """One client's stream after the WebSocket is open: handshake, then nodes in and out.
 
-Everything the server decides is decided without waiting: `Connection.send` only queues, one task per connection writes.
+The server takes every decision without waiting: `Connection.send` only queues, one task per connection writes.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ from tests.loopback.noise import Finished, Responder, Transport
 from tests.loopback.tokens import Dictionary, dictionary
 
 MAX_QUEUED: Final = 50_000
-"""Nodes that wait for a client that does not read, or are held back; beyond that its stream is cut."""
+"""Nodes that wait for a client that does not read, or are held back; beyond that number its stream is cut."""
 HANDSHAKE_TIMEOUT_S: Final = 20.0
 FAREWELL_S: Final = 0.2
 """How long a client may take to read a last node before its stream is closed: one that sees the end of the stream first
@@ -81,7 +81,7 @@ class Connection:
         return finished
 
     async def receive(self) -> Node:
-        """The next node; StreamEndedError at the end, ValueError for garbage. What a frozen client says is lost."""
+        """Return the next node; StreamEndedError at the end, ValueError for garbage. What a frozen client sends is lost."""
         while True:
             data = await self._next_frame()
             transport, words = self._ready()
@@ -90,7 +90,7 @@ class Connection:
                 return decode(payload, words)
 
     def send(self, node: Node) -> None:
-        """Queue a node; held back, or lost while frozen, when the faults say so. Never waits."""
+        """Queue a node; it is held back, or lost while frozen, when the faults say so. Never waits."""
         if self._faults.is_frozen(self.phone):
             return
         if self._faults.holds_back(node.tag, self.phone):
@@ -99,13 +99,13 @@ class Connection:
             self._put(node)
 
     def release(self) -> None:
-        """Send what was held back and is not to be held any longer."""
+        """Send what was held back and may go now."""
         held, self._held = self._held, []
         for node in held:
             self.send(node)
 
     def request(self, node: Node, on_reply: Callable[[Node], None]) -> None:
-        """Send an iq of our own; ``on_reply`` is called with the client's answer."""
+        """Send an iq of the server's; ``on_reply`` is called with the client's answer."""
         self._expected[node.text("id")] = on_reply
         self.send(node)
 
@@ -118,17 +118,17 @@ class Connection:
         return True
 
     def next_id(self) -> str:
-        """An id for an iq of our own."""
+        """An id for an iq of the server's."""
         return f"lb-{next(self._ids)}"
 
     def close(self, *farewell: Node, linger_s: float = FAREWELL_S) -> None:
-        """Send these last nodes and, after ``linger_s`` in which the client may go by itself, end the stream."""
+        """Send these last nodes and end the stream after ``linger_s``, in which the client may close it itself."""
         for node in farewell:
             self._put(node)
         self._enqueue(linger_s)
 
     def cut(self) -> None:
-        """End the stream now, as a cable that is pulled out does."""
+        """End the stream now, like a pulled cable."""
         self._scope.cancel(reason="cut by a fault")
 
     @property

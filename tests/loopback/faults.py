@@ -1,4 +1,4 @@
-"""What the loopback does wrong on purpose, and for whom."""
+"""The loopback's deliberate faults, and whom they affect."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ class Faults:
         self.refusals.append(Refusal(code, times, phone, attrs))
 
     def take_refusal(self, phone: str) -> Refusal | None:
-        """The refusal that meets a log-in of ``phone``, counted down."""
+        """Return the refusal that meets a log-in of ``phone``, and count it down."""
         for refusal in self.refusals:
             if refusal.phone in (None, phone):
                 if refusal.times is not None:
@@ -61,5 +61,5 @@ class Faults:
         return (tag, None) in self.holds or (tag, phone) in self.holds
 
     def is_frozen(self, phone: str | None) -> bool:
-        """Whether connections of this phone number hear and say nothing."""
+        """Whether connections of this phone number neither receive nor send."""
         return None in self.frozen or phone in self.frozen

@@ -22,7 +22,7 @@ class FrameReader:
         self.header: bytes | None = None
         """The four bytes ``WA``, 6, dictionary version, once they were read."""
         self.routing_info = b""
-        """What a server gave the client earlier, to be led back to the same place; empty when it sent none."""
+        """The routing data from an earlier stream, by which the client is led back to the same place; empty when it sent none."""
 
     def feed(self, data: bytes) -> Iterator[bytes]:
         """Take bytes, yield the frames that are complete; BadStreamError when the introduction is not WhatsApp's."""

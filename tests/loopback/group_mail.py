@@ -1,4 +1,4 @@
-"""What members of a group get: each device its own copy of a message, receipts, news of who came and went. Pure."""
+"""What members of a group get: each device its own copy of a message, receipts, notices of members added or removed. Pure."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ def copies(
 ) -> Iterator[tuple[Device, Node]]:
     """The message for each device of the members: the sender key's distribution where there is one for it, and what all can read.
 
-    One that names a participant is a repetition for that device alone.
+    A message that names a participant is a repetition for that device alone.
     """
     again = message.find_jid("participant")
     own: dict[tuple[Account, int], list[Node]] = {}

@@ -30,7 +30,7 @@ class Group:
     version: int = 1
 
     def address(self, account: Account, *, knows_lids: bool = True) -> Jid:
-        """How ``account`` is called in this group."""
+        """The address of ``account`` in this group."""
         return account.lid if self.addressing == "lid" and knows_lids else account.pn
 
     def describe(self) -> Node:

@@ -1,4 +1,4 @@
-"""Answers to clients' questions (``<iq>``). An empty result does for whatever the loopback does not know."""
+"""Answers to clients' queries (``<iq>``). An empty result answers queries that the loopback does not know."""
 
 from __future__ import annotations
 
@@ -75,7 +75,7 @@ class Questions:
         return None
 
     def usync(self, _connection: Connection, iq: Node) -> Node:
-        """Questions about users."""
+        """Queries about users."""
         return answer_usync(iq.child("usync"), self._directory)
 
     def passive(self, connection: Connection, iq: Node) -> None:

@@ -49,7 +49,7 @@ class Counters:
     retry_receipts: int = 0
     queries: int = 0
     chat_states: int = 0
-    """Clients that said they type, record or no longer do."""
+    """Typing, recording and paused notices from clients."""
     unreadable: int = 0
     """Streams that were ended because the client sent something that is not WhatsApp."""
 
@@ -68,7 +68,7 @@ class Journal:
         self.changed()
 
     def changed(self) -> None:
-        """Wake those who wait in `wait_until`."""
+        """Wake the tasks in `wait_until`."""
         self._changed.set()
         self._changed = trio.Event()
 

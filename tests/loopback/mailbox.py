@@ -1,4 +1,4 @@
-"""What waits for a device until the device has acknowledged it."""
+"""Nodes that wait for a device until the device has acknowledged them."""
 
 from __future__ import annotations
 
@@ -49,7 +49,7 @@ class Mailbox:
         self._nodes[key] = node
 
     def acknowledge(self, tag: str, id_: str, sender: str, kind: str, participant: str = "") -> bool:
-        """Forget what an acknowledgement names; False when there is no such thing."""
+        """Forget what an acknowledgement names; False when no node matches."""
         return self._nodes.pop(_key(tag, id_, sender, kind, participant), None) is not None
 
 

@@ -39,14 +39,14 @@ class Outages:
         raise NotImplementedError
 
     def drop(self, phone: str | None = None) -> int:
-        """Cut streams as a pulled cable does; how many."""
+        """Cut streams as a pulled cable does; return how many."""
         cut = tuple(self._of(phone))
         for connection in cut:
             connection.cut()
         return len(cut)
 
     def freeze(self, phone: str | None = None) -> None:
-        """Half-open: streams stay open, but nothing is heard or said on them until `thaw`. Holds for new ones too."""
+        """Half-open: streams stay open, but nothing is received or sent on them until `thaw`. Holds for new ones too."""
         self.faults.frozen.add(phone)
 
     def thaw(self, phone: str | None = None) -> None:
@@ -90,7 +90,7 @@ class Outages:
         self.versions.refuse_below(below, fraction=fraction, after_s=after_s)
 
     def publish_version(self, revision: int) -> None:
-        """Have the page of web.whatsapp.com tell this revision; 0: a page that tells none."""
+        """Have the page of web.whatsapp.com state this revision; 0: a page that states none."""
         self.versions.publish(revision)
 
     def announced(self) -> list[Announced]:

@@ -14,7 +14,7 @@ _CHUNK: Final = 4096
 
 @final
 class Replayed(trio.abc.Stream):
-    """A stream of which a beginning was read already."""
+    """A stream whose beginning was read already."""
 
     def __init__(self, stream: trio.abc.Stream, read: bytes) -> None:
         self._stream = stream

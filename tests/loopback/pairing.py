@@ -32,7 +32,7 @@ _HMAC_DETAILS, _HMAC = 1, 2
 
 
 class PairingError(Exception):
-    """A phone and a client did not come together; the text says why."""
+    """A phone and a client could not be linked; the text says why."""
 
 
 @dataclass(slots=True, eq=False)
@@ -198,7 +198,7 @@ def _signed_identity(account: Account, identity: bytes, adv_secret: bytes) -> by
 
 
 def code_notification(exchange: CodeExchange, wrapped_ephemeral: bytes, identity: bytes, id_: str, now: int) -> Node:
-    """What the phone tells the client after the code was typed in."""
+    """The notification to the client after the code was typed in."""
     return node(
         "notification",
         node(

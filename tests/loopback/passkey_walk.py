@@ -3,7 +3,7 @@
 After the scan (or the pairing code) the client is sent the request options. It asks for a reference, then sends its prologue with
 an assertion; the phone's ephemeral identity follows; the client reveals its nonce, both sides know the code, and the client's
 sealed pairing request is accepted at once (with a handoff proof) or when the owner has compared the codes.
-What WhatsApp answers where it refuses is not public: the codes are those whatsmeow has names for.
+WhatsApp's answers where it refuses are not public: the codes are those whatsmeow has names for.
 """
 
 from __future__ import annotations
@@ -99,5 +99,5 @@ class Walk:
 
     @property
     def acceptable(self) -> bool:
-        """Whether the phone accepts the request: it is there, and from the client its owner sees."""
+        """Whether the phone accepts the request: it has arrived, and from the client that its owner sees."""
         return self.step == "comparison" and (self.handed_off or self.compared)

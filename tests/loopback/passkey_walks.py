@@ -1,4 +1,4 @@
-"""Linking with a passkey: who is on the way, their questions and notifications, and what the phone's owner does."""
+"""Linking with a passkey: the clients under way, their queries and notifications, and what the phone's owner does."""
 
 from __future__ import annotations
 
@@ -62,19 +62,19 @@ class Passkeys:
         self._accept(walk)
 
     def cancel(self, phone: str) -> None:
-        """The owner gives it up: the client's stream ends."""
+        """The owner cancels: the client's stream ends."""
         walk = self._walk(phone)
         walk.waiting.failure = "the phone's owner gave it up"
         walk.waiting.connection.close()
 
     def ask_again(self, phone: str) -> None:
-        """Send request options once more, with a new challenge: what was proved or agreed before counts no longer."""
+        """Send request options once more, with a new challenge: what was proved or agreed before is void."""
         walk = self._walk(phone)
         walk.challenge, walk.step, walk.secrecy, walk.code = Challenge(), "assertion", None, ""
         self._send_options(walk)
 
     def age(self, phone: str, seconds: float) -> None:
-        """Make challenge and scan so much older: after 300 s a handoff proof counts no longer, after 600 s no assertion."""
+        """Make challenge and scan that much older: a handoff proof expires after 300 s, an assertion after 600 s."""
         walk = self._walk(phone)
         walk.challenge.begun -= seconds
         walk.handoff.begun -= seconds
@@ -108,7 +108,7 @@ class Passkeys:
             raise
 
     def answered(self, connection: Connection, iq: Node) -> None:
-        """The answer to a question is on its way: the phone does what follows from it."""
+        """Let the phone do what follows from a query, once its answer is on its way."""
         walk = next((walk for walk in self._walks.values() if walk.waiting.connection is connection), None)
         if walk and walk.secrecy and iq.find("passkey_prologue"):
             spoilt = self._take_spoilt("continuation")

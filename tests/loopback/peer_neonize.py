@@ -124,7 +124,7 @@ _DESCRIPTIONS: Final[dict[str, tuple[str, Callable[[Any], dict[str, object]]]]] 
     "TemporaryBanEv": ("closed", lambda event: {"reason": "temporary_ban", "code": 402, "expires": event.Expire}),
     "StreamErrorEv": ("closed", lambda event: {"reason": "stream_error", "code": int(event.Code or 0)}),
 }
-"""neonize's events: what we call each, and its fields."""
+"""neonize's events: our name for each, and its fields."""
 
 
 def _make_file(path: Path) -> None:
@@ -136,7 +136,7 @@ def _make_file(path: Path) -> None:
 
 
 _MAKERS: Final = ("open", "close")
-"""Calls that make or stop a client; every other only looks one up."""
+"""Calls that make or stop a client; every other call only looks one up."""
 
 
 class Group:
@@ -190,7 +190,7 @@ class Group:
         text = ""
         try:
             new.connect(self._proxy)
-        except Exception as exc:  # noqa: BLE001 - the thread's end is all that would be seen of it
+        except Exception as exc:  # noqa: BLE001 - otherwise only the thread's end would be seen
             text = str(exc)
         self._emit("closed", client, reason="end", text=text)
 

@@ -1,7 +1,7 @@
 """Real WhatsApp clients in child processes, driven over JSON lines: a Go panic or a Node crash must not end pytest.
 
 Every kind of child speaks the same protocol. A request is ``{"id": 1, "call": "send", "args": {…}}``, its answer
-``{"id": 1, "result": …}`` or ``{"id": 1, "error": "…"}``; what happens by itself comes as a `PeerEvent`.
+``{"id": 1, "result": …}`` or ``{"id": 1, "error": "…"}``; what happens unasked comes as a `PeerEvent`.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ EVENT_TIMEOUT_S: Final = 30.0
 
 
 LAST_WORDS: Final = 2000
-"""Bytes of an ended process's log that its error tells."""
+"""How many bytes of an ended process's log its error shows."""
 
 
 class PeerError(Exception):
@@ -39,7 +39,7 @@ class PeerError(Exception):
 
 @dataclass(frozen=True, slots=True)
 class SealedFor:
-    """An earlier message, as the client sees it that seals something under its secret (32 bytes)."""
+    """An earlier message, as the client that seals under its secret (32 bytes) sees it."""
 
     id: str
     sender: str

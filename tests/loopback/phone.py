@@ -47,7 +47,7 @@ class Phone:
     async def scan(self, qr_text: str) -> Jid | None:
         """Scan a QR code; the linked device's address, or PairingError when code, client and keys do not fit.
 
-        None for an account whose passkey the client has to prove first: `Passkeys.linked` waits for what comes of it.
+        None for an account whose passkey the client has to prove first: `Passkeys.linked` waits for the result.
         """
         ref, noise_key, identity, adv_secret = _read_qr(qr_text)
         waiting = self._registrations.by_ref(ref)

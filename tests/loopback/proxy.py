@@ -1,4 +1,4 @@
-"""The doors: an HTTP CONNECT proxy with TLS behind it (neonize), and plain WebSockets (Baileys)."""
+"""The listeners: an HTTP CONNECT proxy with TLS behind it (neonize), and plain WebSockets (Baileys)."""
 
 from __future__ import annotations
 
@@ -70,7 +70,7 @@ async def serve_plain(stream: trio.abc.Stream, serve: Serve, page: Callable[[], 
 
 
 async def _accept_connect(stream: trio.SocketStream) -> str:
-    """The host that a client wants to be connected with; empty when it wants something else."""
+    """The host that a client wants to be connected with; empty for any other request."""
     head = bytearray()
     while b"\r\n\r\n" not in head:
         received = await stream.receive_some(4096)

@@ -1,10 +1,10 @@
-"""The server's refusal of a question."""
+"""The server's refusal of a query."""
 
 from __future__ import annotations
 
 
 class RefusedQuestionError(Exception):
-    """The server answers a question with this error."""
+    """The server answers a query with this error."""
 
     def __init__(self, code: int, text: str) -> None:
         """``text`` is WhatsApp's own word for the code."""

@@ -66,7 +66,7 @@ class Restrictions:
             _tell(account, tell, None, active=False)
 
     def refusal(self, sender: Account, recipient: Account) -> str:
-        """The error of a message between two accounts; empty when it may pass. One that passes is remembered."""
+        """The error of a message between two accounts; empty when it may pass. A message that passes is remembered."""
         held = self._restricted.get(sender)
         if held and held.active and sender is not recipient and (recipient, sender) not in self._wrote:
             return str(held.code)

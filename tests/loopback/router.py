@@ -18,7 +18,7 @@ from tests.loopback.restrictions import Restrictions
 
 
 class Router:
-    """Decides who gets what, keeps it until it is acknowledged, and writes it to those who listen."""
+    """Decides which devices get a node, keeps it until it is acknowledged, and writes it to those that listen."""
 
     def __init__(self, directory: Directory, groups: Groups, restrictions: Restrictions, journal: Journal) -> None:
         self._directory = directory
@@ -114,7 +114,7 @@ class Router:
         return "sent"
 
     def send_stored(self, device: Device) -> None:
-        """The device listens from now on: tell it what waited, in order, then that this was all."""
+        """The device listens from now on: send it what waited, in order, then the notice that this was all."""
         connection = device.connection
         if connection is None:
             return

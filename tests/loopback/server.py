@@ -1,4 +1,4 @@
-"""Opens the loopback WhatsApp's doors on 127.0.0.1."""
+"""Opens the loopback WhatsApp's listeners on 127.0.0.1."""
 
 from __future__ import annotations
 

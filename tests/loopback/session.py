@@ -1,4 +1,4 @@
-"""One stream from its handshake to its end: linking or log-in, then whatever the client says."""
+"""One stream from its handshake to its end: linking or log-in, then whatever the client sends."""
 
 from __future__ import annotations
 
@@ -32,13 +32,13 @@ SETTLE_S: Final = 0.05
 _USERNAME, _PASSIVE, _DEVICE, _PAIRING_DATA = 1, 3, 18, 19
 OUTDATED: Final = "405"
 ROUTING_INFO: Final = b"loopback"
-"""Given to every client; Baileys begins its next stream with it."""
+"""Sent to every client; Baileys begins its next stream with it."""
 REPLACED: Final = node("stream:error", node("conflict", type_="replaced"))
 REMOVED: Final = node("stream:error", node("conflict", type_="device_removed"), code="401")
 
 
 class Sessions:
-    """Serves streams. One of these per loopback."""
+    """Serves streams. One instance per loopback."""
 
     def __init__(
         self,
@@ -78,7 +78,7 @@ class Sessions:
 
     @property
     def router(self) -> Router:
-        """Who gets what."""
+        """The router of messages."""
         return self._router
 
     async def serve(self, connection: Connection) -> None:

@@ -36,7 +36,7 @@ async def test_baileys_and_neonize_talk(loopback: Loopback, neonize: Peers, bail
 
 
 async def test_baileys_links_by_code_and_comes_back(loopback: Loopback, baileys: Peers) -> None:
-    """Baileys links by pairing code too, and logs in again with what it stored: its keys and the routing data it was given."""
+    """Baileys links by pairing code too, and logs in again with its stored keys and routing data."""
     await baileys.open("c")
     await baileys.event("c", "qr")
     await loopback.confirm_code(PHONES["c"], await baileys.pairing_code("c", PHONES["c"]))

@@ -112,7 +112,7 @@ def test_the_dictionaries_differ() -> None:
 
 
 def test_an_unknown_dictionary_is_refused() -> None:
-    """A client with a dictionary we do not have gets no guess."""
+    """A dictionary that we do not have is an error, not a guess."""
     with pytest.raises(ValueError, match="dictionary version 4 is unknown"):
         dictionary(4)
 

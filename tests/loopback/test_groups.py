@@ -20,7 +20,7 @@ async def link_all(loopback: Loopback, peers: Peers, users: str) -> None:
 
 
 async def hear(peers: Peers, client: str) -> PeerEvent:
-    """The next text that a client decrypts; neonize also tells of the sender keys that come before."""
+    """The next text that a client decrypts; neonize also reports the sender keys that come before."""
     return await peers.event(client, "message", where=lambda event: bool(event.text))
 
 
@@ -31,7 +31,7 @@ def make_group(loopback: Loopback, users: str, addressing: str = "lid") -> str:
 
 @pytest.mark.parametrize("addressing", ["lid", "pn"])
 async def test_a_group_message_reaches_every_member(loopback: Loopback, neonize: Peers, addressing: str) -> None:
-    """Whatever addresses the group goes by: each member decrypts, sees who wrote and in which group; answers come back."""
+    """Whatever addresses the group uses: each member decrypts, sees author and group; answers come back."""
     await link_all(loopback, neonize, "abc")
     group = make_group(loopback, "abc", addressing)
 
@@ -64,7 +64,7 @@ async def test_the_sender_key_is_handed_out_once(loopback: Loopback, neonize: Pe
 
 
 async def test_receipts_of_a_group_go_to_the_writer(loopback: Loopback, neonize: Peers) -> None:
-    """Who wrote a message hears from each member's device that got it."""
+    """The author of a message hears from each member's device that got it."""
     await link_all(loopback, neonize, "abc")
     group = make_group(loopback, "abc")
 
@@ -76,7 +76,7 @@ async def test_receipts_of_a_group_go_to_the_writer(loopback: Loopback, neonize:
 
 
 async def test_who_is_not_in_the_group_cannot_write_to_it(loopback: Loopback, neonize: Peers) -> None:
-    """Neither one who never was, nor one who was taken out; the client learns of both."""
+    """Neither an account that never was a member, nor one that was removed; the client learns of both."""
     await link_all(loopback, neonize, "ab")
     group = make_group(loopback, "a")
 
@@ -92,7 +92,7 @@ async def test_who_is_not_in_the_group_cannot_write_to_it(loopback: Loopback, ne
 
 
 async def test_a_member_that_came_later_gets_the_key(loopback: Loopback, neonize: Peers) -> None:
-    """News of a new member reaches the writer, who hands the sender key to it."""
+    """The notice of a new member reaches the author, who hands the sender key to it."""
     await link_all(loopback, neonize, "abc")
     group = make_group(loopback, "ab")
     await neonize.send("a", group, "before")

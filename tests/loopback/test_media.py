@@ -43,7 +43,7 @@ async def test_neonize_sends_a_file_to_baileys_and_back(loopback: Loopback, neon
 
 
 async def test_a_media_host_that_refuses(loopback: Loopback, neonize: Peers) -> None:
-    """A refused upload and a file that is gone are errors the client tells."""
+    """A refused upload and a file that is gone are errors that the client reports."""
     await link(loopback, neonize, "a")
     await link(loopback, neonize, "b")
     loopback.refuse_media(507)

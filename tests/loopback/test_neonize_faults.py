@@ -1,4 +1,4 @@
-"""What the loopback does wrong on purpose, as real neonize clients see it."""
+"""The loopback's deliberate faults, as real neonize clients see them."""
 
 from __future__ import annotations
 
@@ -49,7 +49,7 @@ async def test_a_busy_server_is_tried_again(loopback: Loopback, neonize: Peers) 
 
 
 async def test_final_refusals_are_told(loopback: Loopback, neonize: Peers) -> None:
-    """Refusals that no repetition helps against reach the application, and the client stays away."""
+    """Refusals that a retry cannot help reach the application, and the client stays away."""
     refusals = {"a": (401, "logged_out"), "b": (403, "logged_out"), "c": (406, "logged_out"), "d": (405, "outdated")}
     async with trio.open_nursery() as nursery:
         for user in refusals:
@@ -77,7 +77,7 @@ async def test_an_invalid_token_refusal_panics(loopback: Loopback, neonize: Peer
 
 
 async def test_an_unknown_refusal_ends_the_client_silently(loopback: Loopback, neonize: Peers) -> None:
-    """neonize 0.5.2 has no word for some codes: connect() ends with an error, and no event says why."""
+    """neonize 0.5.2 does not know some codes: connect() ends with an error, and no event says why."""
     await link(loopback, neonize, "a")
     loopback.refuse(411)
 

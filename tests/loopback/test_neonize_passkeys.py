@@ -24,14 +24,14 @@ async def test_whatsmeow_reads_the_options(loopback: Loopback, neonize: Peers) -
     asked = loopback.counters()["queries"]
 
     assert await loopback.scan(A, qr) == ""
-    await trio.sleep(QUIET_S)  # that nothing comes can only be waited for
+    await trio.sleep(QUIET_S)  # that nothing comes can only be seen by waiting
 
     assert loopback.counters()["queries"] == asked
     assert (loopback.unlinked(), loopback.passkeys.screen(A).step) == (1, "assertion")
 
 
 async def test_whatsmeow_asks_for_options_it_could_not_read(loopback: Loopback, neonize: Peers) -> None:
-    """Unreadable ones make it send the question ``passkey_request_options``; so the spoilt notification did arrive."""
+    """Unreadable ones make it send the query ``passkey_request_options``; so the spoilt notification did arrive."""
     loopback.passkeys.require(A, PASSKEY.credential, PASSKEY.public_key)
     loopback.passkeys.spoil("options")
     await neonize.open("a")

@@ -39,7 +39,7 @@ async def test_linking_by_code(loopback: Loopback, neonize: Peers) -> None:
 
 
 async def test_a_wrong_code_links_nothing(loopback: Loopback, neonize: Peers) -> None:
-    """A mistyped code is found out by the key exchange."""
+    """The key exchange detects a mistyped code."""
     await neonize.open("a")
     await neonize.event("a", "qr")
     code = await neonize.pairing_code("a", PHONES["a"])

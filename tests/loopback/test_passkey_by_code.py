@@ -36,7 +36,7 @@ async def test_a_code_and_then_the_passkey(loopback: Loopback) -> None:
 
 @pytest.mark.slow
 async def test_a_walk_with_a_loopback_in_another_process() -> None:
-    """The passkey, the phone's screen, the comparison and what comes of it go through the control socket."""
+    """The passkey, the phone's screen, the comparison and its result go through the control socket."""
     async with start_loopback() as loopback, open_companion(loopback.endpoints) as companion:
         await loopback.add_account(A, LIDS["a"])
         await loopback.require_passkey(A, PASSKEY.credential, PASSKEY.public_key)

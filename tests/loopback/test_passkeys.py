@@ -255,7 +255,7 @@ async def test_steps_out_of_order_are_refused(loopback: Loopback, companion: Com
 
 
 async def test_what_is_spoilt_comes_once(loopback: Loopback, companion: Companion) -> None:
-    """Unreadable options in the notification, an error for the question, then everything is right again."""
+    """Unreadable options in the notification, an error for the query, then everything is right again."""
     loopback.passkeys.spoil("options")
     loopback.passkeys.spoil("options_answer")
     await loopback.scan(A, await companion.register())

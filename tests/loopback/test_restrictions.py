@@ -19,7 +19,7 @@ from tests.loopback.users import PHONES, greet, link, state, until
 @pytest.mark.slow
 @pytest.mark.parametrize("code", [463, 475])
 async def test_a_restricted_account_answers_only(loopback: Loopback, neonize: Peers, code: int) -> None:
-    """Its message to someone who never wrote gets the error and is not delivered; to someone who did, it arrives."""
+    """Its message to an account that never wrote gets the error and is not delivered; to one that did, it arrives."""
     async with trio.open_nursery() as nursery:
         for user in "ab":
             nursery.start_soon(link, loopback, neonize, user)
@@ -70,7 +70,7 @@ def test_the_notice_is_whatsapps(directory: Directory) -> None:
 
 
 def test_a_restriction_expires(directory: Directory) -> None:
-    """After its time it refuses nothing; a code that is none is refused at once."""
+    """After its time it refuses nothing; an unknown code is refused at once."""
     a, b = (directory.add(f"7900000000{number}", f"10000000000000{number}", "") for number in (1, 2))
     restrictions = Restrictions()
     restrictions.restrict(a, _silent, code=475, expires_in_s=3600, silently=True)

@@ -89,6 +89,6 @@ async def test_a_vote_is_decrypted_by_whatsmeow(loopback: Loopback, neonize: Pee
 
 
 def test_a_secret_of_another_size_is_refused() -> None:
-    """With the size that is right."""
+    """The error names the right size."""
     with pytest.raises(ValueError, match="32 bytes, not 3"):
         seal("edit", Original("id", A_LID, b"abc"), A_LID, b"")

@@ -1,4 +1,4 @@
-"""Parts of the server that need no client: mailboxes, questions about users, key bundles, faults."""
+"""Parts of the server that need no client: mailboxes, queries about users, key bundles, faults."""
 
 from __future__ import annotations
 
@@ -72,7 +72,7 @@ def test_receipts_of_one_message_are_kept_apart() -> None:
 
 
 def test_a_mailbox_is_bounded() -> None:
-    """A device that acknowledges nothing does not eat the memory."""
+    """A device that acknowledges nothing does not fill the memory."""
     mailbox = Mailbox()
     for number in range(MAX_STORED):
         mailbox.put(stored("message", str(number)))
@@ -168,7 +168,7 @@ def test_refusals_count_down_and_are_personal() -> None:
 
 
 def test_faults_that_cannot_be_are_refused() -> None:
-    """A typing error in a test is an error, not a fault that never strikes."""
+    """A typing error in a test is an error, not a fault that never takes effect."""
     faults = Faults()
 
     with pytest.raises(ValueError, match="refusal code 404"):

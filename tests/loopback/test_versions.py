@@ -1,4 +1,4 @@
-"""Refused versions, and the page that tells the newest one."""
+"""Refused versions, and the page that states the newest one."""
 
 from __future__ import annotations
 
@@ -62,13 +62,13 @@ async def test_part_of_the_numbers_and_from_a_time_on(autojump_clock: trio.testi
 
 
 def test_a_payload_without_a_version_is_old() -> None:
-    """What announces nothing counts as version 0."""
+    """A payload without a version counts as version 0."""
     assert not Versions().refuses(A, parse(b""))
 
 
 @pytest.mark.parametrize("wrong", [{"revision": -1}, {"fraction": 0.0}, {"fraction": 1.1}, {"after_s": -1.0}])
 async def test_a_rule_that_makes_no_sense_is_refused(wrong: dict[str, float]) -> None:
-    """With what would be right."""
+    """The error says what would be right."""
     with pytest.raises(ValueError, match="must be 0 or more"):
         Versions().refuse_below(**({"revision": N} | wrong))  # type: ignore[arg-type]
 

@@ -1,4 +1,4 @@
-"""The people of the loopback's own tests, and what they do with their phones."""
+"""The users of the loopback's own tests, and what they do with their phones."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Answers to questions about users: are they here, under which LID, with which devices."""
+"""Answers to queries about users: whether they exist, under which LID, with which devices."""
 
 from __future__ import annotations
 

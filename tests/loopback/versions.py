@@ -1,4 +1,4 @@
-"""The version a client announces: who is refused for it, and the page that tells the newest one.
+"""The version a client announces: which clients are refused for it, and the page that states the newest one.
 
 WhatsApp refuses versions that are some weeks old, not all clients at once: a refusal may hold for a part of them, and from a
 later time on. Clients that are connected stay so until they log in again.
@@ -17,7 +17,7 @@ import trio
 from tests.loopback.protobuf import Fields
 
 FIRST_REVISION: Final = 1_000_000_000
-"""What the page tells until a test sets a newer one."""
+"""The page's revision until a test sets a newer one."""
 MAX_ANNOUNCED: Final = 10_000
 _USER_AGENT, _APP_VERSION = 5, 2
 _PRIMARY, _SECONDARY, _TERTIARY = 1, 2, 3
@@ -62,7 +62,7 @@ class Versions:
         self._below, self._fraction, self._from = revision, fraction, trio.current_time() + after_s
 
     def publish(self, revision: int) -> None:
-        """Have the page tell this revision; 0: a page that tells none."""
+        """Have the page state this revision; 0: a page that states none."""
         self.revision = revision
 
     def refuses(self, phone: str, payload: Fields) -> bool:
@@ -83,7 +83,7 @@ class Versions:
 
 
 def require_matching_hash(payload: Fields, registration: Fields) -> None:
-    """A registration repeats its version as an MD5: ValueError for another version's."""
+    """A registration repeats its version as an MD5: ValueError when it is another version's."""
     version = ".".join(map(str, announced_version(payload)))
     if (
         _BUILD_HASH in registration

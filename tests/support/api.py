@@ -36,28 +36,28 @@ class Api:
         headers: Mapping[str, str] | None = None,
         key: str | None = None,
     ) -> httpx.Response:
-        """One request, whatever it is answered with."""
+        """Send one request and return its response, whatever its status."""
         sent = {"X-Api-Key": self._daemon.key if key is None else key, **(headers or {})}
         return await self._http.request(method, self._daemon.url + path, json=json, content=content, headers=sent)
 
     async def get(self, path: str) -> Json:
-        """The answer of a GET that must succeed."""
+        """Return the body of a GET that must succeed."""
         return _succeeded(await self.call("GET", path))
 
     async def post(self, path: str, json: Mapping[str, object] | None = None) -> Json:
-        """The answer of a POST that must succeed."""
+        """Return the body of a POST that must succeed."""
         return _succeeded(await self.call("POST", path, json=json))
 
     async def try_send(self, company: str, phone: str, text: str, **body: object) -> httpx.Response:
-        """Send a text, whatever it is answered with. A broken connection is an answer of status 0."""
+        """Send a text and return the response, whatever its status. A broken connection is a response of status 0."""
         return await self._try("POST", f"{SESSIONS}/{company}/send", {"phone": phone, "message": text, **body})
 
     async def try_get(self, path: str) -> httpx.Response:
-        """A GET, whatever it is answered with. A broken connection is an answer of status 0."""
+        """Send a GET and return the response, whatever its status. A broken connection is a response of status 0."""
         return await self._try("GET", path, None)
 
     async def try_post(self, path: str) -> httpx.Response:
-        """A POST without a body, whatever it is answered with. A broken connection is an answer of status 0."""
+        """Send a POST without a body and return the response, whatever its status. A broken connection is a response of status 0."""
         return await self._try("POST", path, None)
 
     async def _try(self, method: str, path: str, json: Mapping[str, object] | None) -> httpx.Response:
@@ -67,7 +67,7 @@ class Api:
             return httpx.Response(0, text=f"{type(error).__name__}: {error}")
 
     async def send(self, company: str, phone: str, text: str, **body: object) -> str:
-        """Send a text; its message id."""
+        """Send a text; return its message id."""
         return str(_succeeded(await self.try_send(company, phone, text, **body))["messageId"])
 
     async def status(self, company: str) -> Json:
@@ -89,7 +89,7 @@ class Api:
             after = page["next"]
 
     async def events(self, after: int = 0, *, company: str | None = None, kind: str | None = None) -> list[Json]:
-        """All events with a greater number."""
+        """Return all events with a greater number."""
         chosen = "".join([f"&companyId={company}" if company else "", f"&type={kind}" if kind else ""])
         found: list[Json] = []
         while True:
@@ -108,7 +108,7 @@ class Api:
         where: Callable[[Json], bool] = lambda _: True,
         within: float = 10.0,
     ) -> Json:
-        """The first such event of a company whose payload fits, waiting for it."""
+        """Wait for the first such event of a company whose payload fits, and return it."""
 
         async def look() -> list[Json]:
             return [e for e in await self.events(after, company=company, kind=kind) if where(e["payload"])]
@@ -116,7 +116,7 @@ class Api:
         return (await eventually(f"a fitting {kind} event of {company}", look, within=within))[0]
 
     async def message(self, company: str, message_id: str) -> Json:
-        """The payload of a company's message event, waiting for it."""
+        """Wait for a company's message event and return its payload."""
         event = await self.event(company, "message", where=lambda payload: bool(payload["messageId"] == message_id))
         payload: Json = event["payload"]
         return payload
@@ -149,7 +149,7 @@ def _succeeded(answer: httpx.Response) -> Json:
 
 @asynccontextmanager
 async def open_api(daemon: Daemon) -> AsyncGenerator[Api]:
-    """A client of a daemon. Connections are not kept: a daemon that restarts must not be met on an old one."""
+    """A client of a daemon. Connections are not reused: an old one would not reach a daemon that has restarted."""
     limits = httpx.Limits(max_keepalive_connections=0)
     async with httpx.AsyncClient(timeout=60.0, limits=limits, trust_env=False) as http:
         yield Api(http, daemon)

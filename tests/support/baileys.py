@@ -1,4 +1,4 @@
-"""Baileys directories made here, of keys that follow from a seed: for what a real Baileys does not leave behind at will."""
+"""Baileys directories made here, with keys derived from a seed: for states that a real Baileys does not produce on demand."""
 
 from __future__ import annotations
 
@@ -55,7 +55,7 @@ def pair(*name: object) -> KeyPair:
 
 @cache
 def signature(keys: KeyPair, message: bytes) -> bytes:
-    """The one signature of this message by this key: they are random, and directories are to be the same every time."""
+    """The same signature each time for one message and key: signatures are random, and directories are to be the same every time."""
     return keys.sign(message)
 
 
@@ -155,7 +155,7 @@ def entry(
 
 
 def session(*entries: dict[str, Any]) -> dict[str, Any]:
-    """A record of these sessions; of one open one when none is given."""
+    """A record of these sessions; by default of one open session."""
     sessions = {one["indexInfo"]["baseKey"]: one for one in entries or (entry(),)}
     return {"_sessions": sessions, "version": "v1"}
 
@@ -222,7 +222,7 @@ def directory_v6() -> dict[str, Any]:
 def write(
     path: Path, files: Mapping[str, Any], *, age_s: float = 3600.0, ages: Mapping[str, float] | None = None
 ) -> Path:
-    """Write the files (JSON, or bytes as they are) as if so long ago."""
+    """Write the files (JSON, or bytes as they are) with a modification time that long ago."""
     path.mkdir(parents=True, exist_ok=True)
     for name, value in files.items():
         (path / name).write_bytes(value if isinstance(value, bytes) else json.dumps(value).encode())

@@ -1,4 +1,4 @@
-"""A real Chromium for the tests of pages: one process a module, a fresh profile a visit, and a record of what a page must never do."""
+"""A real Chromium for the tests of pages: one process per module, a fresh profile per visit, and checks of what a page must never do."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ SCREENSHOTS: Final = Path(__file__).parents[2] / ".cache" / "screenshots"
 WITHIN_MS: Final = 30_000
 VISIT_S: Final = 120.0
 
-# Chromium asks hosts of its maker in the background; here nothing but the daemon may be asked.
+# Chromium sends requests to its maker's hosts in the background; here only the daemon may get requests.
 _ARGUMENTS: Final = (
     "--no-sandbox", "--disable-gpu", "--disable-quic", "--disable-background-networking",
     "--disable-component-update", "--disable-sync", "--no-first-run",
@@ -36,7 +36,7 @@ Visit = Callable[[Page], None]
 
 @final
 class Chromium:
-    """The browser in a thread of its own, since its interface is a blocking one that belongs to one thread."""
+    """The browser in a thread of its own, since its interface blocks and belongs to one thread."""
 
     def __init__(self) -> None:
         self._visits: queue.SimpleQueue[tuple[Callable[[Browser], None], Future[None]] | None] = queue.SimpleQueue()
@@ -131,12 +131,12 @@ def tab_to(page: Page, selector: str, *, backwards: bool = False) -> None:
 
 
 def keep(page: Page, name: str, *, full: bool = False) -> None:
-    """A screenshot, for people to look at after a run."""
+    """Save a screenshot, for people to look at after a run."""
     SCREENSHOTS.mkdir(parents=True, exist_ok=True)
     page.screenshot(path=SCREENSHOTS / f"{name}.png", full_page=full)
 
 
 def assert_fits(page: Page) -> None:
-    """Nothing has to be scrolled sideways."""
+    """The page fits the window's width: it does not scroll sideways."""
     wide, there = page.evaluate("[document.documentElement.scrollWidth, document.documentElement.clientWidth]")
     assert wide <= there

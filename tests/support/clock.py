@@ -1,11 +1,11 @@
-"""Time and chance under a test's control."""
+"""Time and randomness under a test's control."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-import trio._core._run as trio_run  # the scheduler's own dice; trio has no public way to seed them
+import trio._core._run as trio_run  # the scheduler's own random generator; trio has no public way to seed it
 
 _SWITCH = "_ALLOW_DETERMINISTIC_SCHEDULING"
 

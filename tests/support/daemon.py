@@ -48,7 +48,7 @@ class Daemon:
 
     @property
     def url(self) -> str:
-        """Where it serves HTTP; after a restart where it did before, until `wait_ready` has learned the new address."""
+        """Where it serves HTTP; after a restart the old address, until `wait_ready` has learned the new one."""
         assert self._url is not None, "wait until it is ready first"
         return self._url
 
@@ -107,7 +107,7 @@ class Daemon:
         await self.wait_ready()
 
     def end(self) -> None:
-        """End it and whatever it left, however that goes: for the end of a test."""
+        """End it and every process it left, whatever state they are in: for the end of a test."""
         if self._process is None:
             return
         left = descendants(self._process.pid)
@@ -141,7 +141,7 @@ class Daemon:
                     yield msgspec.json.decode(line, type=dict[str, Any])
 
     def tail(self) -> str:
-        """The last lines of its log, without those of requests that were answered with 200."""
+        """The last lines of its log, without those of requests with status 200."""
         lines = self.log.read_text(errors="replace").splitlines() if self.log.exists() else []
         lines = [line for line in lines if '"event":"request"' not in line or '"status":200' not in line]
         return "\n".join(lines[-TAIL_LINES:])

@@ -1,4 +1,4 @@
-"""No test can hang the run: after `DEADLINE_S` it fails, with the stack of where it was."""
+"""No test can hang the run: after `DEADLINE_S` it fails, with the stack at that moment."""
 
 from __future__ import annotations
 
@@ -19,16 +19,16 @@ LONG_DEADLINE_S: Final = 7200.0
 CHAOS_DEADLINE_S: Final = 1800.0
 """For those that ``make test`` leaves out."""
 CHAOS_BEGINS_WITHIN_S: Final = 7200.0
-"""No test of the chaos suite is begun later than that after its first: one that hangs here and there ends all the same."""
+"""No test of the chaos suite begins later than that after its first, so that the suite ends even when single tests hang."""
 _CHAOS_BEGAN: Final = pytest.StashKey[float]()
 
 
 @contextmanager
 def deadline(what: str, seconds: float = DEADLINE_S) -> Generator[None]:
-    """Fails what runs in the block, in the main thread, when it takes longer."""
+    """Fail when the block, which runs in the main thread, takes longer."""
 
     def expire(_number: int, _frame: FrameType | None) -> None:
-        # At once, and past what captures output: the failure itself may be lost with the loop or the worker that it breaks.
+        # Print it at once, past pytest's capture: the failure itself may be lost with the loop or the worker that it breaks.
         os.write(2, f"\n{what} took longer than {seconds:g} s\n".encode())
         pytest.fail(f"{what} took longer than {seconds:g} s")
 
@@ -49,7 +49,7 @@ def deadline(what: str, seconds: float = DEADLINE_S) -> Generator[None]:
 
 @pytest.hookimpl(wrapper=True)
 def pytest_runtest_setup(item: pytest.Item) -> Generator[None, object, object]:
-    """The fixtures of a test."""
+    """Apply the deadline to the fixtures of a test."""
     if item.get_closest_marker("chaos"):
         require_time_left(item.config.stash)
     with deadline(f"setting up {item.nodeid}", _limit(item)):
@@ -58,20 +58,20 @@ def pytest_runtest_setup(item: pytest.Item) -> Generator[None, object, object]:
 
 @pytest.hookimpl(wrapper=True)
 def pytest_runtest_call(item: pytest.Item) -> Generator[None, object, object]:
-    """A test."""
+    """Apply the deadline to a test."""
     with deadline(item.nodeid, _limit(item)):
         return (yield)
 
 
 @pytest.hookimpl(wrapper=True)
 def pytest_runtest_teardown(item: pytest.Item) -> Generator[None, object, object]:
-    """Taking down the fixtures of a test."""
+    """Apply the deadline to the tear-down of a test's fixtures."""
     with deadline(f"tearing down {item.nodeid}", _limit(item)):
         return (yield)
 
 
 def require_time_left(stash: pytest.Stash) -> None:
-    """Fails when the chaos suite, whose beginning is noted in ``stash``, has taken all the time that it has."""
+    """Fail when the chaos suite, whose beginning is noted in ``stash``, has used up its time."""
     now = time.monotonic()
     if now - stash.setdefault(_CHAOS_BEGAN, now) > CHAOS_BEGINS_WITHIN_S:
         pytest.fail(f"not begun: the suite has taken more than {CHAOS_BEGINS_WITHIN_S / 60:g} minutes")

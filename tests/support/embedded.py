@@ -1,4 +1,4 @@
-"""Embedded servers for tests of themselves: own ones, other processes' ones, and looks at their processes."""
+"""Embedded servers for tests of themselves: the test's own, other processes', and their processes."""
 
 from __future__ import annotations
 

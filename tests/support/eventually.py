@@ -1,4 +1,4 @@
-"""Waiting for other processes: by looking again and again, with a deadline and words for what did not come."""
+"""Wait for other processes: look again and again, with a deadline and a text for what did not come."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ T = TypeVar("T")
 
 
 async def eventually(what: str, look: Callable[[], Awaitable[T | None]], *, within: float) -> T:
-    """The first true thing that ``look`` returns. AssertionError says what was waited for, how long, and what was seen last."""
+    """Return the first true value that ``look`` returns. AssertionError says what was waited for, how long, and what was seen last."""
     seen: T | None = None
     with trio.move_on_after(within):
         while True:

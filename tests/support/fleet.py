@@ -1,4 +1,4 @@
-"""Several wasups on one database and one WhatsApp: real daemons, a real Postgres, each daemon with a state directory of its own."""
+"""Several daemons on one database and one WhatsApp: real daemons, a real Postgres, each daemon with a state directory of its own."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from tests.support.site import open_site
 
 @dataclass(frozen=True, slots=True)
 class Fleet:
-    """The daemons, the first of which has made the admin key that all have."""
+    """The daemons, the first of which has made the admin key that all accept."""
 
     daemons: tuple[Daemon, ...]
     endpoints: Endpoints
@@ -29,7 +29,7 @@ class Fleet:
 
 @dataclass(frozen=True, slots=True)
 class Clients:
-    """What a test talks to them by."""
+    """The test's clients of a fleet."""
 
     apis: tuple[Api, ...]
     loopback: RemoteLoopback
@@ -37,7 +37,7 @@ class Clients:
 
 @contextmanager
 def open_fleet(count: int, settings: Mapping[str, str]) -> Generator[Fleet]:
-    """Start Postgres, WhatsApp and ``count`` daemons; nothing of them is left afterwards. A failure shows the ends of their logs."""
+    """Start Postgres, WhatsApp and ``count`` daemons; all are ended afterwards. A failure shows the ends of their logs."""
     directory = reachable_directory()
     server = EmbeddedPostgres(directory / "postgres")
     try:
@@ -68,7 +68,7 @@ async def _start(daemons: tuple[Daemon, ...]) -> None:
 
 
 async def start(daemon: Daemon, *, key_of: Daemon) -> None:
-    """Start one and wait until it serves; only the first of a database makes a key."""
+    """Start one daemon and wait until it serves; only the first of a database makes a key."""
     daemon.start()
     await daemon.wait_ready()
     if daemon is not key_of:

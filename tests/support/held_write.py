@@ -1,4 +1,4 @@
-"""A write that stops inside its transaction until the test lets it go on, and others that wait for it."""
+"""A write that stops inside its transaction until the test releases it, and other writes that wait for it."""
 
 from __future__ import annotations
 
@@ -35,13 +35,13 @@ class HeldWrite(Generic[T]):
         return result
 
     def release(self) -> None:
-        """Let it return, and so commit."""
+        """Let the write return, and so commit."""
         assert self._loop is not None, "it has not entered yet"
         self._loop.call_soon_threadsafe(self._released.set)
 
 
 async def waiting_for_a_lock(database: Database) -> None:
-    """Return when one statement waits for one; TooSlowError as of `wait_until`."""
+    """Return when one statement waits for a lock; TooSlowError as of `wait_until`."""
     waiting = "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() AND wait_event_type = 'Lock'"
 
     async def one_waits() -> bool:

@@ -1,4 +1,4 @@
-"""The whole run's last check: no process that a test started, or that such a process started, is left."""
+"""The whole run's last check: no process that a test started, directly or not, is left."""
 
 from __future__ import annotations
 
@@ -18,10 +18,10 @@ WITHIN_S: Final = 10.0
 
 @pytest.fixture(scope="session", autouse=True)
 def no_process_is_left() -> Iterator[None]:
-    """Fails the run when one is left; it is set up before every other fixture and so looked after last."""
+    """Fail the run when a process is left; it is set up before every other fixture and so checked last."""
     mark = f"wasup-tests-{uuid.uuid4().hex}"
     before = descendants(os.getpid())
-    # Found in the environment of whatever inherits it, also of what has become a child of process 1.
+    # Every child inherits it in its environment, also one that became a child of process 1.
     os.environ["PYTEST_RUN_MARK"] = mark
     yield
     del os.environ["PYTEST_RUN_MARK"]

@@ -1,4 +1,4 @@
-"""The files that monitoring systems are given, as tests read them."""
+"""The files for monitoring systems, as tests read them."""
 
 from __future__ import annotations
 

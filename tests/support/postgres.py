@@ -1,4 +1,4 @@
-"""The tests' PostgreSQL: one embedded server for the whole run, a fresh migrated database for each test that asks."""
+"""The tests' PostgreSQL: one embedded server for the whole run, a fresh migrated database for each test that asks for one."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ class PostgresServer:
         return self.dsn_of(name)
 
     def drop_database(self, dsn: str) -> None:
-        """Drop it, ending whatever is still connected to it."""
+        """Drop it, ending every connection to it."""
         self.run(f"DROP DATABASE IF EXISTS {database_name(dsn)} WITH (FORCE)")
 
     def dsn_of(self, name: str) -> str:
@@ -73,7 +73,7 @@ async def _migrate(dsn: str) -> None:
 
 
 def reachable_directory() -> Path:
-    """A new directory that the embedded server's account can pass, as pytest's own (0700) are not for root's `nobody`.
+    """A new directory that the embedded server's account can enter: pytest's own (0700) are closed to root's `nobody`.
 
     In memory where there is room: a busy disk takes a second to clone a database, memory 25 ms.
     """
@@ -93,7 +93,7 @@ def _has_room(directory: str) -> bool:
 
 @pytest.fixture(scope="session")
 def postgres_server() -> Iterator[PostgresServer]:
-    """The session's embedded server. fsync is off: no test pulls the plug of the machine."""
+    """The session's embedded server. fsync is off: no test simulates a power failure."""
     directory = reachable_directory()
     embedded = EmbeddedPostgres(directory / "postgres", settings={"fsync": "off", "max_connections": "100"})
     try:

@@ -28,12 +28,12 @@ def is_alive(pid: int) -> bool:
 
 
 def alive(pids: Iterable[int]) -> frozenset[int]:
-    """Those that run."""
+    """Those that are alive."""
     return frozenset(pid for pid in pids if is_alive(pid))
 
 
 def command_line(pid: int) -> str:
-    """Its arguments, by blanks; empty when it is gone."""
+    """Its arguments, joined by blanks; empty when it is gone."""
     with suppress(OSError):
         return (PROC / str(pid) / "cmdline").read_bytes().replace(b"\0", b" ").decode(errors="replace").strip()
     return ""

@@ -1,4 +1,4 @@
-"""As much of PromQL as it takes to know which metrics and labels an expression reads."""
+"""As much of PromQL as is needed to find which metrics and labels an expression reads."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ _OPERATORS: Final = frozenset({"and", "or", "unless", "bool", "offset"})
 
 
 class NotPromQLError(Exception):
-    """The expression is none; the text says where."""
+    """The text is no PromQL expression; the message says where."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,4 +1,4 @@
-"""The reverse proxies of docs/proxies.md: Debian's servers, run with the recipe as it stands there, on a port of the test's own."""
+"""The reverse proxies of docs/proxies.md: Debian's servers, run with that document's recipe, on a port of the test's own."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ class Proxy:
 
     port: int
     tls: ssl.SSLContext
-    """What a client trusts."""
+    """The CA that a client trusts."""
 
     @property
     def url(self) -> str:
@@ -72,7 +72,7 @@ def proxy_before(name: str, upstream: int) -> Generator[Proxy]:
 
 
 def recipe(name: str) -> str:
-    """What docs/proxies.md says for this proxy, with nothing changed."""
+    """What docs/proxies.md says for this proxy, unchanged."""
     language = {"caddy": "caddyfile"}.get(name, name)
     found = re.findall(rf"^```{language}\n(.*?)^```$", DOCUMENT.read_text(), re.MULTILINE | re.DOTALL)
     assert len(found) == 1, f"{DOCUMENT.name} has {len(found)} recipes for {name}"

@@ -1,4 +1,4 @@
-"""What is on record of companies."""
+"""What Postgres records of companies."""
 
 from __future__ import annotations
 

@@ -57,7 +57,7 @@ class Redis:
             self._process = None
 
     def freeze(self) -> None:
-        """SIGSTOP: it takes connections and answers nothing."""
+        """SIGSTOP: it accepts connections and answers nothing."""
         assert self._process is not None
         self._process.send_signal(signal.SIGSTOP)
 

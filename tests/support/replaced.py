@@ -70,7 +70,7 @@ def create(dsn: str, form: Form = FULL) -> None:
 
 
 def fill(dsn: str, company_id: str, files: Mapping[str, Any], form: Form = FULL, age_s: float = HOUR_S) -> None:
-    """Put what would be a Baileys directory into the tables, as if written so long ago."""
+    """Write the content of a Baileys directory into the tables, with a time that long ago."""
     asyncio.run(_fill(dsn, company_id, files, form, age_s))
 
 
@@ -105,7 +105,7 @@ async def _fill(dsn: str, company_id: str, files: Mapping[str, Any], form: Form,
 
 
 def run(dsn: str, sql: str) -> Any:
-    """Some statements there, or one, whose first value is returned."""
+    """Run statements there, or one, whose first value is returned."""
     return asyncio.run(_run(dsn, sql))
 
 
@@ -118,7 +118,7 @@ async def _run(dsn: str, sql: str) -> Any:
 
 
 def dump(dsn: str) -> list[str]:
-    """Everything in both tables, to see that nothing was changed."""
+    """Everything in both tables, to check that nothing was changed."""
     return asyncio.run(_dump(dsn))
 
 

@@ -32,6 +32,6 @@ async def run_script(
 
 
 def environment_for(dsn: str, state_dir: Path, **more: str) -> dict[str, str]:
-    """An operator's with a server of their own and the programs of its version."""
+    """The environment of an operator with a server of their own and the programs of its version."""
     path = f"{packaged() / 'bin'}{os.pathsep}{os.environ['PATH']}"
     return {"PATH": path, "DATABASE_URL": dsn, "WASUP_STATE_DIR": str(state_dir), **more}

@@ -16,11 +16,11 @@ def chosen_seed() -> int:
 
 
 def pick(random: Random, options: Sequence[T]) -> T:
-    """One of them. `Random.choice` takes more or less from the generator by how many there are, and whatever is drawn next would depend on
-    how many processes happened to run."""
+    """One of the options. `Random.choice` consumes more or less of the generator's state by their number, so that what is drawn next would
+    depend on how many processes happened to run."""
     return options[int(random.random() * len(options))]
 
 
 def fork(random: Random) -> Random:
-    """A generator of its own for something that draws as often as it has to."""
+    """A generator of its own for a part that draws a varying number of times."""
     return Random(random.getrandbits(64))

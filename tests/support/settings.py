@@ -1,4 +1,4 @@
-"""Environment variables that several kinds of runs want of their daemons."""
+"""Environment variables that several kinds of runs set for their daemons."""
 
 from __future__ import annotations
 
@@ -18,4 +18,4 @@ SHORT_WAITS: Final = MappingProxyType(
         "HEALTH_CHECK_INTERVAL": "2000",
     }
 )
-"""The shapes are those of the defaults, the waits are shorter: a run of faults is to be spent on faults."""
+"""The shapes are those of the defaults, the waits are shorter, so that a run of faults spends its time on faults."""

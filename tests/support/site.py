@@ -61,12 +61,12 @@ class User:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Plan:
-    """What a test module wants of its site."""
+    """What a test module needs of its site."""
 
     companies: Sequence[User] = ()
     """Linked before the first test."""
     others: Sequence[User] = ()
-    """On WhatsApp, and nothing else."""
+    """On WhatsApp, but not linked."""
     settings: Mapping[str, str] = field(default_factory=lambda: MappingProxyType({}))
     """Environment variables of the daemon."""
     has_own_database: bool = False
@@ -94,7 +94,7 @@ class Site:
         return EmbeddedPostgres(self.daemon.state_dir / "postgres").dsn
 
     async def wasup(self, *arguments: str) -> subprocess.CompletedProcess[str]:
-        """Run a command of the installed `wasup` to its end, within 60 s."""
+        """Run a command of the installed `wasup` to its end; it has 60 s."""
         with trio.fail_after(60.0):
             done = await trio.run_process(
                 [str(PROGRAM), *arguments],
@@ -108,7 +108,7 @@ class Site:
 
 @contextmanager
 def open_site(settings: Mapping[str, str]) -> Generator[Site]:
-    """Start the loopback in this block; the daemon is ready to be started. Nothing of both is left after it."""
+    """Start the loopback in this block; the daemon is ready to be started. Both are ended after it."""
     directory = reachable_directory()
     (directory / "tmp").mkdir(mode=0o1777)
     (directory / "tmp").chmod(0o1777)

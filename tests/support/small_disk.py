@@ -1,4 +1,4 @@
-"""A file system of a test's own, in memory, that is soon full, read-only or without inodes. Only root can mount one."""
+"""A file system of a test's own, in memory, that soon gets full, read-only or out of inodes. Only root can mount one."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ def mounted_disk(size_mib: int, *, inodes: int = 0, at: Path | None = None) -> G
 
 
 def remount(directory: Path, options: str) -> None:
-    """Change a mounted disk, as ``ro`` or ``size=32m``."""
+    """Remount a mounted disk with other options, as ``ro`` or ``size=32m``."""
     subprocess.run(["mount", "-o", f"remount,{options}", str(directory)], check=True)
 
 

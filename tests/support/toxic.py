@@ -1,4 +1,4 @@
-"""A proxy in front of a server that makes the network between the two bad: slow, narrow, chopped, torn, silent."""
+"""A proxy in front of a server that makes the network between client and server bad: slow, narrow, chopped, torn, silent."""
 
 from __future__ import annotations
 
@@ -18,10 +18,10 @@ RESET_ON_CLOSE: Final = struct.pack("ii", 1, 0)
 
 @dataclass(slots=True)
 class Toxics:
-    """What is wrong with the network now. Changes count for connections that are open, too."""
+    """The faults of the network now. Changes also affect open connections."""
 
     latency_s: float = 0.0
-    """Each chunk, in each direction, is this late."""
+    """Each chunk, in each direction, is delayed by this."""
     bytes_per_s: float | None = None
     slice_bytes: int | None = None
     """Chunks are no larger than this."""

@@ -1,4 +1,4 @@
-"""The tree of actors, as the administration tells it."""
+"""The tree of actors, as the administration shows it."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from tests.support.api import Json
 
 
 def nodes(root: Json) -> Iterator[Json]:
-    """An actor and all below it, each before what is below itself."""
+    """An actor and all below it, parents before children."""
     yield root
     for child in root["children"]:
         yield from nodes(child)

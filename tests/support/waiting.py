@@ -1,4 +1,4 @@
-"""Waiting for something outside trio's sight."""
+"""Wait for something that trio cannot see."""
 
 from __future__ import annotations
 

@@ -24,7 +24,7 @@ COMMAND: Final = ("npm", "ci", "--ignore-scripts", "--no-audit", "--no-fund", "-
 
 
 class NodeMissingError(Exception):
-    """This machine has no Node, no npm, or one that is too old."""
+    """This machine has no Node or no npm, or one that is too old."""
 
 
 class InstallError(Exception):
@@ -32,7 +32,7 @@ class InstallError(Exception):
 
 
 def require_node(user: str = BAILEYS) -> None:
-    """Raise NodeMissingError unless node (20 or newer) and npm are on the PATH; its text names ``user`` as what needs them."""
+    """Raise NodeMissingError unless node (20 or newer) and npm are on the PATH; its text says that ``user`` needs them."""
     for program in ("node", "npm"):
         if shutil.which(program) is None:
             raise NodeMissingError(f"{program} is not installed: {user} needs Node {OLDEST_NODE}+ and npm")

@@ -1,7 +1,7 @@
 """Put this directory on the PYTHONPATH of a process that loads neonize's library, or of the linker, and it trusts the loopback WhatsApp.
 
 The Go library pins one root key for WhatsApp's Noise certificates. It lies once in the library's writable data:
-right after the library was loaded, by whom ever, it is overwritten by the 32 bytes that LOOPBACK_ROOT_KEY holds in
+right after the library was loaded, by any caller, it is overwritten by the 32 bytes that LOOPBACK_ROOT_KEY holds in
 hexadecimal. The linker has that key as a constant. Without that variable nothing happens.
 """
 
@@ -30,7 +30,7 @@ def _writable_mappings() -> Iterator[tuple[int, int]]:
 
 
 def overwrite_root_key(root_key: bytes) -> int:
-    """Replace the pinned key wherever it lies; how many times it was found."""
+    """Replace the pinned key wherever it lies; return how many times it was found."""
     found = 0
     for start, size in _writable_mappings():
         at = ctypes.string_at(start, size).find(PINNED)
@@ -60,7 +60,7 @@ def trust_in_linker(root_key: bytes) -> None:
 
     if PINNED != certificate.ROOT_KEY:
         raise ImportError(f"{VARIABLE} is set, but the linker does not hold the pinned key")
-    certificate.ROOT_KEY = root_key  # type: ignore[misc]  # what no line of the product may do
+    certificate.ROOT_KEY = root_key  # type: ignore[misc]  # type: ignore[misc]  # no code of the product may do this
 
 
 if os.environ.get(VARIABLE):
