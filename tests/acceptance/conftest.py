@@ -1,4 +1,4 @@
-"""One loopback WhatsApp and one daemon a module, as its `PLAN` wants them; what a test needs to talk to both."""
+"""One loopback WhatsApp and one daemon per module, as its `PLAN` asks for, and clients for both."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ def plan(request: pytest.FixtureRequest) -> Plan:
 
 @pytest.fixture
 def reachable() -> Generator[Path]:
-    """A directory that the embedded server's user reaches, also when this is root's."""
+    """A directory that the embedded server's account can enter, also when this is root's."""
     directory = reachable_directory()
     yield directory
     shutil.rmtree(directory)
@@ -36,7 +36,7 @@ def reachable() -> Generator[Path]:
 
 @pytest.fixture(scope="module")
 def database(plan: Plan) -> Generator[EmbeddedPostgres | None]:
-    """A running server that is not the daemon's, where the module's plan has one."""
+    """A running server of the test's own, where the module's plan has one."""
     if not plan.has_own_database:
         yield None
         return
@@ -52,7 +52,7 @@ def database(plan: Plan) -> Generator[EmbeddedPostgres | None]:
 
 @pytest.fixture(scope="module")
 def pooler(plan: Plan, database: EmbeddedPostgres | None) -> Generator[PgBouncer | None]:
-    """A running PgBouncer before that server, where the module's plan has one."""
+    """A running PgBouncer in front of that server, where the module's plan has one."""
     if database is None or not plan.has_pooler:
         yield None
         return
@@ -83,7 +83,7 @@ async def prepare(site: Site, plan: Plan) -> None:
 @pytest.fixture
 async def api(site: Site) -> AsyncGenerator[Api]:
     """The daemon's API; the daemon runs and serves it."""
-    if not site.daemon.is_running:  # a test before this one failed half way through a restart
+    if not site.daemon.is_running:  # a test before this one failed halfway through a restart
         await site.daemon.restart()
     async with open_api(site.daemon) as api:
         yield api
@@ -119,7 +119,7 @@ def talker(peers: tuple[Peer, ...]) -> Peer:
 def pytest_runtest_makereport(
     item: pytest.Item, call: pytest.CallInfo[None]
 ) -> Generator[None, pytest.TestReport, pytest.TestReport]:
-    """A failed test shows the end of the daemon's log."""
+    """Add the end of the daemon's log to the report of a failed test."""
     report = yield
     site = getattr(item, "funcargs", {}).get("site")
     if report.failed and isinstance(site, Site):
@@ -128,7 +128,7 @@ def pytest_runtest_makereport(
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Every test of this directory is marked."""
+    """Mark every test of this directory."""
     for item in items:
         if Path(__file__).parent in item.path.parents:
             item.add_marker(pytest.mark.acceptance)

@@ -1,4 +1,4 @@
-"""SIGTERM to a daemon that is busy, and what must be true afterwards."""
+"""SIGTERM to a busy daemon, and what must hold afterwards."""
 
 from __future__ import annotations
 
@@ -27,19 +27,19 @@ RESTARTING = 1012
 
 @dataclass(frozen=True, slots=True)
 class Load:
-    """What goes on when the signal comes."""
+    """The load at the moment of the signal."""
 
     companies: Sequence[User]
     """All of them are connected."""
     senders: Sequence[User]
-    """Those of them that send, and are sent to."""
+    """Those of them that send, and get messages."""
     readers: int
     dead_readers: int
     askers: int
 
 
 async def stop_under(load: Load, site: Site, api: Api, loopback: RemoteLoopback, listener: Peer, talker: Peer) -> str:
-    """Put the load on, stop the daemon, start it again, and prove that nothing is lost; a line of figures."""
+    """Apply the load, stop the daemon, start it again, and prove that nothing is lost; return a line of figures."""
     names = [user.company for user in load.companies]
     await api.wait_connected(*names, within=120.0)
     before = await witness(api, loopback)
@@ -79,9 +79,9 @@ async def stop_under(load: Load, site: Site, api: Api, loopback: RemoteLoopback,
 
 
 async def _read(site: Site, closed: Counter[int], *, task_status: trio.TaskStatus[None]) -> None:
-    """Follow the events until the stream is closed, and count with which code."""
+    """Follow the events until the stream is closed, and count the close codes."""
     address, key = urlsplit(site.daemon.url), [(b"x-api-key", site.daemon.key.encode())]
-    # A stream of our own: the library's now and then stays open when the server has closed it first.
+    # A stream of our own: the library's sometimes stays open when the server has closed it first.
     async with (
         await trio.open_tcp_stream(address.hostname or "", address.port or 0) as stream,
         trio.open_nursery() as nursery,
@@ -113,6 +113,6 @@ async def _dead_reader(site: Site) -> trio.SocketStream:
 
 
 async def _ask(api: Api, asked: Counter[int], enough: trio.Event) -> None:
-    """Ask for the sessions, again and again, whatever the answer."""
+    """Ask for the sessions, again and again, whatever the response."""
     while not enough.is_set():
         asked[(await api.try_get(SESSIONS)).status_code] += 1

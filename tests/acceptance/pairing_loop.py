@@ -16,7 +16,7 @@ MIB: Final = 1024 * 1024
 MOST_DESCRIPTORS: Final = 10
 MOST_BYTES: Final = 10 * MIB
 QUIET_S: Final = 5.0
-"""Log-ins are over and the first answers are there: what the engines hold from then on is what they hold at rest."""
+"""Log-ins are over and the first answers have come: from then on the engines hold what they hold at rest."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,7 +41,7 @@ class Loop:
     seconds: float
 
     def grown(self) -> list[tuple[str, int, float]]:
-        """Each engine of linked companies: descriptors and MiB more than before."""
+        """For each engine of linked companies: how many more descriptors and MiB than before."""
         return [
             (
                 name,
@@ -53,7 +53,7 @@ class Loop:
 
 
 async def run_loop(site: Site, api: Api, neighbours: Sequence[User], company: str, *, cycles: int) -> Loop:
-    """``cycles`` times initialize and stop of a company that is not linked, while its neighbours are connected."""
+    """Call initialize and stop ``cycles`` times for a company that is not linked, while its neighbours are connected."""
     await trio.sleep(QUIET_S)
     engines = sorted({str((await api.status(user.company))["engine"]) for user in neighbours})
     before, seq = {name: _held(_pids(site, name)[-1]) for name in engines}, await api.last_seq()

@@ -1,4 +1,4 @@
-"""Real WhatsApp clients that are not wasup's: what they decrypt, wasup encrypted well."""
+"""Real WhatsApp clients outside wasup: what they decrypt, wasup has encrypted well."""
 
 from __future__ import annotations
 
@@ -18,8 +18,8 @@ from tests.support.site import Site, User
 
 CONNECTED_WITHIN_S: Final = 20.0
 REPEATABLE: Final = 128
-"""The library that these clients are made of can encrypt the last 256 messages anew when their recipient asks; half of that, because an
-acknowledged message may be asked for a little later. A phone can do so with all that it has."""
+"""The library of these clients can encrypt the last 256 messages anew when their recipient asks; half of that, because an
+acknowledged message may be asked for a little later. A phone can do so with all its messages."""
 DELIVERED_WITHIN_S: Final = 180.0
 Start = Callable[[Endpoints, Path], AbstractAsyncContextManager[Peers]]
 
@@ -37,14 +37,14 @@ class Peer:
         self._asking = trio.Lock()
 
     async def send(self, to: User, text: str, *, quoted: PeerEvent | None = None) -> str:
-        """Send a text; its message id."""
+        """Send a text; return its message id."""
         id_ = await self._peers.send(self.user.phone, quoted.chat if quoted else to.phone, text, quoted=quoted)
         self._sent[id_] = len(self._sent)
         return id_
 
     async def wait_repeatable(self) -> None:
-        """Wait until every text that WhatsApp still holds is among the last `REPEATABLE`: who sends fast while its recipients are away
-        has to, or could not answer when they ask for one again, as a phone could."""
+        """Wait until every text that WhatsApp still holds is among the last `REPEATABLE`: a client that sends fast while its recipients are
+        away has to wait, or it could not answer when they ask for one again, as a phone could."""
 
         async def look() -> bool:
             if len(self._sent) - self._oldest >= REPEATABLE:
@@ -56,11 +56,11 @@ class Peer:
             await eventually("texts to be delivered", look, within=DELIVERED_WITHIN_S)
 
     async def send_content(self, to: str, content: dict[str, Any]) -> str:
-        """Send any message; its id. See `Peers.send_content`."""
+        """Send any message; return its id. See `Peers.send_content`."""
         return await self._peers.send_content(self.user.phone, to, content)
 
     async def upload(self, kind: str, data: bytes) -> dict[str, Any]:
-        """Give WhatsApp a file; the fields for its message. neonize only."""
+        """Upload a file to WhatsApp; return the fields for its message. neonize only."""
         return await self._peers.upload(self.user.phone, kind, data)
 
     async def download(self, message_id: str) -> bytes:
@@ -102,7 +102,7 @@ class Peer:
 async def open_peers(
     start: Start, users: Sequence[User], site: Site, loopback: RemoteLoopback
 ) -> AsyncGenerator[tuple[Peer, ...]]:
-    """Inside the block the clients of these users are connected. Their state stays in the site's directory; then they just log in."""
+    """Connect the clients of these users inside the block. Their state stays in the site's directory; a later block only logs in."""
     directory = site.directory / "-".join(["peers", *(user.phone for user in users)])
     is_new = not directory.exists()
     directory.mkdir(exist_ok=True)

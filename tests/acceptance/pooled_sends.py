@@ -1,4 +1,4 @@
-"""Many sends of companies whose daemon reaches Postgres through a pooler, and what is left of them after kills."""
+"""Many sends of companies whose daemon reaches Postgres through a pooler, and which of them arrive after kills."""
 
 from __future__ import annotations
 
@@ -27,19 +27,19 @@ IN_LINE = 2
 
 @dataclass(slots=True)
 class Sends:
-    """What was answered, and how long it took."""
+    """The responses, and how long they took."""
 
     answers: list[httpx.Response] = field(default_factory=list[httpx.Response])
     seconds: list[float] = field(default_factory=list[float])
 
     @property
     def statuses(self) -> Counter[int]:
-        """How often each status was answered."""
+        """How often each status came."""
         return Counter(answer.status_code for answer in self.answers)
 
     @property
     def acknowledged(self) -> frozenset[str]:
-        """Ids of the messages that were answered with 200."""
+        """Ids of the messages whose sends got 200."""
         return frozenset(answer.json()["messageId"] for answer in self.answers if answer.status_code == 200)
 
 
@@ -73,7 +73,7 @@ async def run(
     companies: Sequence[User],
     each: int,
 ) -> None:
-    """Send, kill the daemon, start it again, kill the pooler, start it again: every send is answered 200, and arrives once."""
+    """Send, kill the daemon, start it again, kill the pooler, start it again: every send gets 200, and arrives once."""
     names = [company.company for company in companies]
     began = trio.current_time()
     first = await send_from_all(api, companies, listener, each)

@@ -40,21 +40,21 @@ def plan(tmp_path_factory: pytest.TempPathFactory) -> Plan:
 
 
 async def script(site: Site, name: str, *arguments: str | Path) -> str:
-    """Run a script of deploy/ that succeeds; what it printed."""
+    """Run a script of deploy/ that succeeds; return its output."""
     done = await run_script(name, *arguments, environment=site.daemon.environment)
     assert done.returncode == 0, done.stdout + done.stderr
     return done.stdout
 
 
 def lose(site: Site, *, devices: bool) -> None:
-    """The database, and perhaps the device files, are gone."""
+    """Delete the database, and perhaps the device files."""
     shutil.rmtree(site.daemon.state_dir / "postgres" / "data")
     if devices:
         shutil.rmtree(site.daemon.state_dir / "devices")
 
 
 async def kinds(loopback: RemoteLoopback, since: int) -> set[str]:
-    """How the messages to the peers were encrypted: ``msg`` in a session that there was, ``pkmsg`` in a new one.
+    """How the messages to the peers were encrypted: ``msg`` in an existing session, ``pkmsg`` in a new one.
 
     Without the copies for their phones, which never answer and so never acknowledge a session.
     """
@@ -64,7 +64,7 @@ async def kinds(loopback: RemoteLoopback, since: int) -> set[str]:
 
 
 async def pairing_offers(api: Api) -> int:
-    """How many codes were ever on offer, as far as the event log knows."""
+    """How many codes were ever offered, according to the event log."""
     return len([*await api.events(kind="qr"), *await api.events(kind="pairing_code")])
 
 
@@ -76,7 +76,7 @@ async def stats(site: Site) -> dict[str, Any]:
 
 
 async def begin(api: Api, loopback: RemoteLoopback, *peers: Peer) -> Witness:
-    """Everybody is connected and has a session with every peer, used in both directions."""
+    """Connect every company and make a session with every peer, used in both directions."""
     await api.wait_connected(*NAMES, within=CONNECT_WITHIN_S)
     for peer in peers:
         for user in COMPANIES:
@@ -149,7 +149,7 @@ async def test_an_old_backup_and_no_device_files(
 async def test_an_old_backup_beside_the_device_files(
     site: Site, api: Api, loopback: RemoteLoopback, listener: Peer, talker: Peer, tmp_path: Path
 ) -> None:
-    """They know more than the backup: nothing of the conversations is lost, and Postgres learns all of it again."""
+    """They are newer than the backup: no message of the conversations is lost, and Postgres gets all of it again."""
     before, backup = await begin(api, loopback, listener, talker), tmp_path / "wasup.dump"
     await script(site, "backup.sh", backup)
     async with flowing(api, listener, talker, COMPANIES) as traffic:
@@ -182,7 +182,7 @@ def _is(message_id: str) -> Callable[[dict[str, Any]], bool]:
 
 
 def counts(stored: dict[str, Any]) -> dict[tuple[str, str], int]:
-    """How many keys of each company and type there are, but for those that a log-in adds."""
+    """How many keys of each company and type there are, without those that a log-in adds."""
     return {
         (each["companyId"], each["keyType"]): each["total"]
         for each in stored["keys"]
@@ -194,7 +194,7 @@ def counts(stored: dict[str, Any]) -> dict[tuple[str, str], int]:
 async def test_a_database_that_goes_back_under_a_running_daemon(
     site: Site, api: Api, loopback: RemoteLoopback, listener: Peer, talker: Peer
 ) -> None:
-    """As when a standby takes over that lacks the last commits: noticed at the next one, and everything is stored again."""
+    """As when a standby takes over that lacks the last commits: the next commit detects it, and everything is stored again."""
     before = await begin(api, loopback, listener, talker)
     async with open_database(site.dsn, size=1) as database:
         for table in REWOUND:
@@ -219,7 +219,7 @@ async def test_a_database_that_goes_back_under_a_running_daemon(
 
 
 async def talk(api: Api, listener: Peer, talker: Peer, text: str) -> None:
-    """A text of each company and one to each; a send is tried until it is acknowledged."""
+    """Send a text of each company and one to each; a send is repeated until it is acknowledged."""
     for user in COMPANIES:
 
         async def acknowledged(company: str = user.company) -> str | None:
@@ -233,7 +233,7 @@ async def talk(api: Api, listener: Peer, talker: Peer, text: str) -> None:
 
 
 async def rewind(connection: Connection) -> None:
-    """Everything of the companies' state as it was when it was copied."""
+    """Put the companies' state back to what it was when it was copied."""
     for table in REWOUND:
         await connection.execute(f"DELETE FROM {table}")  # pyright: ignore[reportArgumentType]
         await connection.execute(f"INSERT INTO {table} SELECT * FROM old_{table}")  # pyright: ignore[reportArgumentType]

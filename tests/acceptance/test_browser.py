@@ -37,12 +37,12 @@ new MutationObserver(() => {
 
 
 async def visit(chromium: Chromium, site: Site, do: Visit, **options: Any) -> None:
-    """The dashboard with the admin key typed in."""
+    """Open the dashboard with the admin key typed in."""
     await chromium.visit(site.daemon.url, do, key=site.daemon.key, **options)
 
 
 async def test_the_daemon_is_shown(site: Site, chromium: Chromium) -> None:
-    """Facts, both companies with the age of their evidence, every actor, and what happened before."""
+    """Facts, both companies with the age of their evidence, every actor, and earlier events."""
 
     def look(page: Page) -> None:
         expect(page.locator("#connection")).to_have_text("Live")
@@ -63,7 +63,7 @@ async def test_the_daemon_is_shown(site: Site, chromium: Chromium) -> None:
 
 
 async def test_it_is_good_on_a_phone_in_the_dark(site: Site, chromium: Chromium) -> None:
-    """Everything is there, nothing has to be scrolled sideways, and the dark colours are dark."""
+    """Everything is there, the page does not scroll sideways, and the dark colours are dark."""
 
     def look(page: Page) -> None:
         expect(page.locator("#sessions tr")).to_have_count(2)
@@ -105,7 +105,7 @@ async def test_a_company_is_linked_by_qr(site: Site, chromium: Chromium, api: Ap
 
 
 async def test_a_company_is_linked_by_code(site: Site, chromium: Chromium, api: Api, loopback: RemoteLoopback) -> None:
-    """The code on the page is the one that the phone takes."""
+    """The phone accepts the code on the page."""
     codes: list[str] = []
     is_shown, token = trio.Event(), trio.lowlevel.current_trio_token()
 

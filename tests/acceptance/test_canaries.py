@@ -1,4 +1,4 @@
-"""Secrets, phone numbers and texts go through a daemon that logs everything, crashes included, and leave no trace in what it says."""
+"""Secrets, phone numbers and texts go through a daemon that logs everything, crashes included, and none appears in its output."""
 
 from __future__ import annotations
 
@@ -57,7 +57,7 @@ async def connected(site: Site) -> AsyncGenerator[WebSocket]:
 
 
 async def post(api: Api, path: str, body: Json, **headers: str) -> httpx.Response:
-    """A request, whatever becomes of it."""
+    """Send a request and ignore its outcome."""
     try:
         return await api.call("POST", path, json=body, headers=headers)
     except httpx.TransportError:
@@ -65,7 +65,7 @@ async def post(api: Api, path: str, body: Json, **headers: str) -> httpx.Respons
 
 
 async def send_canaries(api: Api, word: str) -> dict[str, str]:
-    """Texts that are sent, refused and crashed upon; what each canary is."""
+    """Send texts, have them refused, crash on them; return what each canary is."""
     texts = {name: f"canary {word} {name} {secrets.token_hex(8)}" for name in ("text", "quoted", "refused", "unknown")}
     key = f"canary-{word}-{secrets.token_hex(8)}"
     send = f"{SESSIONS}/{A.company}/send"
@@ -79,7 +79,7 @@ async def send_canaries(api: Api, word: str) -> dict[str, str]:
 
 
 async def ask_oddly(api: Api, site: Site) -> dict[str, str]:
-    """Canaries in a path, a query, a header, a wrong key, a body that is no JSON, a ticket and what a WebSocket says."""
+    """Put canaries in a path, a query, a header, a wrong key, a body that is no JSON, a ticket and a WebSocket message."""
     marks = {
         name: f"canary-{secrets.token_hex(8)}" for name in ("path", "query", "header", "wrong key", "rubbish", "frame")
     }
@@ -97,7 +97,7 @@ async def ask_oddly(api: Api, site: Site) -> dict[str, str]:
 
 
 async def crash_everything(site: Site, api: Api) -> None:
-    """Actors by hand and an engine by SIGKILL, with sends under way."""
+    """Kill actors through the administration and an engine by SIGKILL, with sends under way."""
     async with trio.open_nursery() as nursery:
         for path in CRASHED:
             nursery.start_soon(send_canaries, api, "crashing")
@@ -113,7 +113,7 @@ async def crash_everything(site: Site, api: Api) -> None:
 
 
 def environment_of(pid: int) -> str:
-    """What a process inherited; nothing when it has ended meanwhile, as those that serve a connection to Postgres do."""
+    """The environment a process inherited; empty when it has ended meanwhile, as those that serve a connection to Postgres do."""
     with suppress(OSError):
         return Path(f"/proc/{pid}/environ").read_text(errors="replace")
     return ""
@@ -128,13 +128,13 @@ async def everything_stored(site: Site) -> str:
 
 
 def found_in(canaries: dict[str, str], where: str, text: str) -> list[str]:
-    """Which of them are in a text."""
+    """Which canaries are in a text."""
     return [f"{name} in {where}" for name, canary in canaries.items() if canary in text]
 
 
 async def test_x4_no_canary_leaves_a_trace(site: Site, api: Api) -> None:
     """Keys, tickets, texts, codes, passwords and whole phone numbers are in no line of the log, no command line and no environment of a
-    child; and what opens something is in no table either."""
+    child; and no secret that opens something is in a table."""
     await api.wait_connected(A.company, B.company)
     key = await make_key(site)
     await api.call("GET", SESSIONS, key=key["key"])

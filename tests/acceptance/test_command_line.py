@@ -28,7 +28,7 @@ class Linker:
         self.status: int | None = None
 
     async def run(self, site: Site, *arguments: str) -> None:
-        """Run it to its end."""
+        """Run the command to its end."""
         async with trio.open_nursery() as nursery:
             command = [str(PROGRAM), "link", *arguments]
             run = partial(
@@ -46,7 +46,7 @@ class Linker:
             self.status = await process.wait()
 
     async def found(self, pattern: str, *, within: float = 20.0) -> str:
-        """The first match of ``pattern`` in what was printed, waiting for it."""
+        """Wait for the first match of ``pattern`` in its output, and return it."""
 
         async def look() -> str | None:
             await trio.lowlevel.checkpoint()
@@ -57,7 +57,7 @@ class Linker:
 
 
 async def test_linking_by_qr_in_the_terminal(site: Site, api: Api, loopback: RemoteLoopback) -> None:
-    """The QR is drawn; scanned, the command says so, says when it is linked, and ends with 0."""
+    """The QR is drawn; after the scan the command says so, says when it is linked, and ends with 0."""
     linker = Linker()
     with trio.fail_after(40):
         async with trio.open_nursery() as nursery:
@@ -115,7 +115,7 @@ async def test_sending_from_the_shell(site: Site, api: Api) -> None:
 
 
 async def test_check_config_shows_the_settings_in_effect(site: Site) -> None:
-    """With where each was set; secrets hidden."""
+    """Each with its source; secrets are hidden."""
     checked = await site.wasup("check-config")
 
     assert checked.returncode == 0, checked.stderr

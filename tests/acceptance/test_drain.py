@@ -35,7 +35,7 @@ async def test_d1_a_stop_under_load_loses_nothing(
 
 
 async def test_d3_descriptors_run_out(site: Site, api: Api, loopback: RemoteLoopback) -> None:
-    """No connection can be accepted for a while: no company leaves WhatsApp, and HTTP is back at once when there are some again."""
+    """No connection can be accepted for a while: no company leaves WhatsApp, and HTTP is back as soon as descriptors are free."""
     await api.wait_connected(*NAMES)
     before = await witness(api, loopback)
     pid = site.daemon.pid

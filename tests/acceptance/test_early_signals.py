@@ -25,7 +25,7 @@ NAMESPACE: Final = ("unshare", "--pid", "--fork")
 
 @pytest.fixture
 def silent_database() -> Generator[str]:
-    """The DSN of a server that takes connections and never says anything."""
+    """The DSN of a server that accepts connections and never sends anything."""
     with socket.create_server(("127.0.0.1", 0)) as listener:
         yield f"postgresql://wasup@127.0.0.1:{listener.getsockname()[1]}/wasup?sslmode=disable"
 
@@ -52,7 +52,7 @@ def start(environment: dict[str, str], *prefix: str, log: Path) -> subprocess.Po
 
 
 async def ended(process: subprocess.Popen[bytes], *, within: float) -> int:
-    """Its exit status; killed when there is none in time."""
+    """Return its exit status; kill it when it does not end in time."""
 
     async def look() -> bool:
         await trio.lowlevel.checkpoint()
@@ -106,7 +106,7 @@ sys.exit(program.main())
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
 def test_the_first_line_of_main_obeys(environment: dict[str, str], number: signal.Signals) -> None:
-    """Nothing is begun, so nothing has to be put in order: it ends at once, with 0."""
+    """Nothing has begun yet, so it ends at once, with 0."""
     done = subprocess.run(
         [sys.executable, "-c", FIRST_LINE, "run", number.name],
         env=environment,
@@ -177,7 +177,7 @@ def _no_namespace() -> str:
 async def test_process_1_whose_database_is_away_ends_in_order(
     environment: dict[str, str], tmp_path: Path, absent_database: str, number: signal.Signals
 ) -> None:
-    """The kernel drops signals that process 1 of a container has no handler for; this one has."""
+    """The kernel drops signals for which process 1 of a container has no handler; this one has."""
     log = tmp_path / "log"
     outer = start(environment | {"DATABASE_URL": absent_database}, *NAMESPACE, log=log)
     await has_logged(log, "waiting_for_postgres")

@@ -1,4 +1,4 @@
-"""A daemon with a master key: nothing readable in its database, the key changed while it runs, and what it does not believe."""
+"""A daemon with a master key: its database holds nothing readable, the key is changed while it runs, and forged rows are not used."""
 
 from __future__ import annotations
 
@@ -38,14 +38,14 @@ def plan(key_file: Path) -> Plan:
 
 
 async def told(site: Site, *arguments: str) -> Any:
-    """What a command answers as JSON; it succeeds."""
+    """The JSON output of a command that succeeds."""
     done = await site.wasup(*arguments, "--json")
     assert done.returncode == 0, done.stderr
     return msgspec.json.decode(done.stdout)
 
 
 async def test_every_value_of_a_linked_company_is_sealed(site: Site, api: Api, listener: Peer) -> None:
-    """Linked, talked to, and the tables hold no credential, no session and no key that could be used."""
+    """After linking and talking, the tables hold no credential, no session and no key that could be used."""
     await api.wait_connected(*NAMES, within=CONNECT_WITHIN_S)
     sent = await api.send(A.company, LISTENER.phone, "sealed")
     assert (await listener.message(sent)).text == "sealed"
@@ -80,7 +80,7 @@ async def test_the_master_key_is_changed_under_traffic(
     assert set(traffic.account.codes()) == {"ok"}
     assert await before.more("logins") == 0
     await site.daemon.stop()
-    for file in (site.daemon.state_dir / "devices").iterdir():  # so that all of it has to come out of the database
+    for file in (site.daemon.state_dir / "devices").iterdir():  # so that all of it has to be read from the database
         file.unlink()
     await site.daemon.restart()
     await api.wait_connected(*NAMES, within=CONNECT_WITHIN_S)

@@ -1,4 +1,4 @@
-"""Beside packages that the engine cannot be used with, wasup says so before anything else is tried."""
+"""With packages that the engine cannot be used with, wasup says so before it tries anything else."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from tests.support.site import INHERITED
 OLD_PROTOBUF = (
     "import google.protobuf.runtime_version as r; r.MAJOR, r.MINOR, r.PATCH, r.OSS_VERSION = 6, 33, 6, '6.33.6'"
 )
-"""What the generated messages compare themselves with, as protobuf 6.33.6 has it."""
+"""The version that generated messages check, as protobuf 6.33.6 has it."""
 
 
 @pytest.fixture
@@ -49,7 +49,7 @@ async def test_a_daemon_whose_engine_cannot_be_loaded_does_not_start(daemon: Dae
 
 @pytest.mark.parametrize("words", [(), ("--json",)])
 def test_check_config_loads_what_the_engine_loads(daemon: Daemon, words: tuple[str, ...]) -> None:
-    """The settings are shown all the same; the exit status and one sentence say what is wrong."""
+    """The settings are shown as well; the exit status and one sentence say what is wrong."""
     done = subprocess.run(
         [PROGRAM, "check-config", *words],
         env=daemon.environment,
@@ -67,7 +67,7 @@ def test_check_config_loads_what_the_engine_loads(daemon: Daemon, words: tuple[s
 
 
 def test_check_config_is_content_with_what_is_pinned(daemon: Daemon, tmp_path: Path) -> None:
-    """And leaves nothing of the look behind."""
+    """And the check leaves no files behind."""
     environment = {**daemon.environment, "PYTHONPATH": "", "TMPDIR": str(tmp_path)}
     done = subprocess.run([PROGRAM, "check-config"], env=environment, capture_output=True, timeout=60, check=False)
 

@@ -34,7 +34,7 @@ BACK_WITHIN_S = 15.0
 SHORT_S = 6.0
 FILL_EVERY_S = 0.2
 RETRYABLE = ("storage_full", "reconnecting", "engine_unavailable")
-"""How a send may end while its company leaves and comes back: each says that it may be tried again."""
+"""How a send may end while its company leaves and comes back: each code says that it may be tried again."""
 
 
 @pytest.fixture(scope="module")
@@ -54,14 +54,14 @@ def site(plan: Plan, database: EmbeddedPostgres | None) -> Generator[Site]:
 
 
 def use_space(directory: Path) -> Callable[[], None]:
-    """Take all space, and what is given back meanwhile too; the answer frees it."""
+    """Take all space, and what is freed meanwhile too; return a function that frees it."""
     ballast = directory / "ballast"
     fill(ballast)
     return ballast.unlink
 
 
 def use_inodes(directory: Path) -> Callable[[], None]:
-    """Take all inodes; the answer frees them."""
+    """Take all inodes; return a function that frees them."""
     ballast = directory / "ballast"
     take_inodes(ballast)
 
@@ -92,7 +92,7 @@ async def used_up(directory: Path, use: Callable[[Path], Callable[[], None]]) ->
 
 @dataclass(slots=True)
 class Run:
-    """What was sent, and how sends were answered meanwhile."""
+    """The texts sent, and the codes of the sends meanwhile."""
 
     sent: dict[str, User] = field(default_factory=dict[str, User])
     codes: Counter[str] = field(default_factory=Counter[str])
@@ -100,7 +100,7 @@ class Run:
 
 
 async def write_to(companies: Sequence[User], talker: Peer, run: Run, within: float) -> None:
-    """`MESSAGES` texts to the companies in turns, spread over the time."""
+    """Send `MESSAGES` texts to the companies in turns, spread over the time."""
     for number in range(MESSAGES):
         company = companies[number % len(companies)]
         await talker.wait_repeatable()
@@ -120,7 +120,7 @@ async def write_from(company: User, api: Api, listener: Peer, run: Run, until: t
 
 
 async def wait_events(api: Api, run: Run, since: int) -> None:
-    """Every text that was sent is an event of its company, once."""
+    """Wait until every text is an event of its company, once."""
     for company in COMPANIES:
         owed = {id_ for id_, to in run.sent.items() if to == company}
         arrived: list[str] = []
@@ -196,7 +196,7 @@ async def _is(value: bool) -> bool:
 async def test_a_full_disk_loses_nothing(
     site: Site, api: Api, peers: tuple[Peer, ...], use: Callable[[Path], Callable[[], None]]
 ) -> None:
-    """Companies are suspended with the reason, what is asked of them is 507, readyz 503; with room all is as before and complete."""
+    """Companies are suspended with the reason, requests for them get 507, readyz 503; with room all is as before and complete."""
     await be_full(site, api, peers, use, SHORT_S)
 
 
@@ -208,5 +208,5 @@ async def test_a_disk_that_is_full_for_75_s_loses_nothing(site: Site, api: Api, 
 
 @pytest.mark.chaos
 async def test_a_disk_that_is_full_for_300_s_loses_nothing(site: Site, api: Api, peers: tuple[Peer, ...]) -> None:
-    """Longer than everything that gives up."""
+    """Longer than every time-out."""
     await be_full(site, api, peers, use_space, 300.0)

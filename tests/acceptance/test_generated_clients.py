@@ -1,4 +1,4 @@
-"""Clients that three generators make from the document of a running daemon compile, and talk to it."""
+"""Clients that three generators make from the document of a running daemon compile, and can talk to it."""
 
 from __future__ import annotations
 
@@ -51,7 +51,7 @@ async def talk(site: Site, api: Api, command: list[str], directory: Path, more: 
 
 
 async def assert_talked(api: Api, found: dict[str, Any]) -> None:
-    """Each answer was understood as what it is, the refusals too, and the message is in the daemon's log."""
+    """Each response was parsed as its type, the refusals too, and the message is in the daemon's log."""
     message_id = found.pop("messageId")
     assert found == {
         "state": "connected",
@@ -65,7 +65,7 @@ async def assert_talked(api: Api, found: dict[str, Any]) -> None:
 
 
 async def compile_typescript(directory: Path, *sources: str) -> None:
-    """By the strict compiler, whose first complaint fails the test."""
+    """Run the strict compiler, whose first complaint fails the test."""
     config = json.loads((directory / "tsconfig.json").read_text())
     (directory / "tsconfig.json").write_text(json.dumps({**config, "include": list(sources)}))
     await trio.to_thread.run_sync(partial(succeed, ["node_modules/.bin/tsc", "-p", "."], directory))
@@ -82,7 +82,7 @@ async def test_openapi_typescript_and_openapi_fetch(site: Site, api: Api, node: 
 
 
 async def test_orval(site: Site, api: Api, node: Path) -> None:
-    """As it generates by itself, which an operation of the name `fetch` broke, and with a mutator that knows files from JSON."""
+    """As it generates by default, which an operation of the name `fetch` broke, and with a mutator that tells files from JSON."""
     await trio.to_thread.run_sync(partial(succeed, ["node_modules/.bin/orval", "--config", "orval.config.cjs"], node))
     await compile_typescript(node, "orval_plain.ts", "talk_orval.ts", "orval.ts", "fetcher.ts")
     found = await talk(site, api, ["node", "out/talk_orval.js"], node, {})
@@ -91,7 +91,7 @@ async def test_orval(site: Site, api: Api, node: Path) -> None:
 
 
 async def test_openapi_python_client(site: Site, api: Api, workplace: Path) -> None:
-    """Without one warning: no answer is left out, and a checker of types finds nothing."""
+    """Without a warning: no response is left out, and a type checker finds nothing."""
     program = str(Path(sys.executable).with_name("openapi-python-client"))
     command = [program, "generate", "--path", "openapi.json", "--output-path", "wasup_client", "--meta", "none"]
     generate = [*command, "--config", "python_client.yaml", "--fail-on-warning"]

@@ -1,4 +1,4 @@
-"""The daemon is killed amid a send that carries an `Idempotency-Key`: the repeat never sends a second time."""
+"""The daemon is killed during a send with an `Idempotency-Key`: the repeat never sends a second time."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ CONNECTED_WITHIN_S = 60.0
 
 
 async def send(api: Api, key: str, text: str) -> httpx.Response:
-    """Send a text from A to B under this key; a broken connection is an answer of status 0."""
+    """Send a text from A to B under this key; a broken connection is a response of status 0."""
     body = {"phone": B.phone, "message": text}
     try:
         return await api.call("POST", f"{SESSIONS}/{A.company}/send", json=body, headers={"Idempotency-Key": key})
@@ -30,7 +30,7 @@ async def send(api: Api, key: str, text: str) -> httpx.Response:
 
 
 async def killed_amid(site: Site, api: Api, loopback: RemoteLoopback, key: str, before: int) -> httpx.Response:
-    """Kill the daemon once its request is claimed (and as far as it gets from there); what the repeat is answered with."""
+    """Kill the daemon once its request is claimed (and as far as it gets from there); return the response to the repeat."""
     async with trio.open_nursery() as nursery:
         nursery.start_soon(send, api, key, key)
         await eventually("the claim to be stored", lambda: _claimed(site, key), within=20.0)
@@ -48,7 +48,7 @@ async def killed_amid(site: Site, api: Api, loopback: RemoteLoopback, key: str, 
 async def test_a_send_whose_end_nobody_saw_is_not_repeated(
     site: Site, api: Api, loopback: RemoteLoopback, key: str
 ) -> None:
-    """Killed after WhatsApp had the message, and killed before the engine could send it: the repeat is answered with
+    """Killed after WhatsApp had the message, and killed before the engine could send it: the repeat gets
     `outcome_unknown` and nothing more goes out; another key sends."""
     await api.wait_connected(A.company, B.company)
     await api.send(A.company, B.phone, "before")

@@ -41,13 +41,13 @@ GROUPS = ("/engines", "/companies")
 UNUSED = ("/webhooks",)
 """A group of which this site has none."""
 DONE = ("/boot",)
-"""They have ended in order after their work."""
+"""They ended in order after their work."""
 BACK_WITHIN_S = 10.0
 CONNECTED_WITHIN_S = 10.0
 
 
 async def test_these_are_all_actors(api: Api) -> None:
-    """No actor of the tree is missing from the kills below."""
+    """The kills below name every actor of the tree."""
     tree = (await api.get("/admin/tree"))["tree"]
     companies = {f"/companies/{name}" for name in NAMES}
 
@@ -118,7 +118,7 @@ async def test_a_killed_engine_actor_takes_its_own_companies_along(
 
 @pytest.mark.parametrize("path", GROUPS)
 async def test_a_killed_group_comes_back_whole(api: Api, loopback: RemoteLoopback, path: str) -> None:
-    """The supervisor of all engines, or of all companies, comes back, and so does everything that was below it."""
+    """The supervisor of all engines, or of all companies, comes back, and so does everything below it."""
     before, actor = await _before(api, loopback, path)
     await _kill(api, path)
 
@@ -130,7 +130,7 @@ async def test_a_killed_group_comes_back_whole(api: Api, loopback: RemoteLoopbac
 
 
 def _lasting(actors: Iterable[Json]) -> list[str]:
-    """The paths, without processes that companies are linked in: those come when one is needed and go when they are idle."""
+    """The paths, without pairing processes: those come when one is needed and go when they are idle."""
     return [str(actor["path"]) for actor in actors if not actor["path"].startswith("/engines/pairing-")]
 
 
@@ -166,14 +166,14 @@ async def _wait_connected_again(api: Api, before: Witness, users: Sequence[User]
 
 
 async def _assert_talking(api: Api) -> None:
-    """Everybody is connected, and a text gets through from one engine to the other and back."""
+    """Every company is connected, and a text gets through from one engine to the other and back."""
     await api.wait_connected(*NAMES, within=CONNECTED_WITHIN_S)
     for sender, recipient in ((A, D), (D, A)):
         await api.message(recipient.company, await _send(api, sender, recipient))
 
 
 async def _send(api: Api, sender: User, recipient: User) -> str:
-    """Send as an application does, again after a refusal that says when; the message id."""
+    """Send as an application does, again after a refusal with a Retry-After; return the message id."""
 
     async def look() -> str | None:
         answer = await api.try_send(sender.company, recipient.phone, "still there?")

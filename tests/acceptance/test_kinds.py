@@ -55,19 +55,19 @@ async def baileys(site: Site, loopback: RemoteLoopback, baileys_modules: Path) -
 
 
 async def send(api: Api, to: str, **content: Any) -> str:
-    """Send anything; its message id."""
+    """Send any message; return its message id."""
     return str((await api.post(SEND, {"phone": to, **content}))["messageId"])
 
 
 async def upload(api: Api, data: bytes, query: str = "") -> str:
-    """Upload a file; its id."""
+    """Upload a file; return its id."""
     answer = await api.call("POST", f"{BASE}/media{query}", content=data)
     assert answer.status_code == 201, answer.text
     return str(answer.json()["mediaId"])
 
 
 async def arrived(peer: Peer, message_id: str) -> dict[str, Any]:
-    """What a client decrypted, beside mere keys."""
+    """The next message that a client decrypted, leaving out those with keys only."""
     event = await peer.event("message", lambda event: event.id == message_id and not _is_key(event))
     return event.content
 
@@ -179,7 +179,7 @@ async def test_files_that_come_are_fetched(api: Api, site: Site, neonize: Peer, 
 
 
 async def test_whatsapp_refuses_files(api: Api, loopback: RemoteLoopback, neonize: Peer) -> None:
-    """An upload that it does not take, and a file that it has deleted."""
+    """An upload that it does not accept, and a file that it has deleted."""
     await loopback.fault("refuse_media", status=507)
     refused = await api.call("POST", f"{BASE}/media", content=png())
     fields = await neonize.upload("image", png())
@@ -210,7 +210,7 @@ async def test_numbers_reading_and_typing(api: Api, neonize: Peer) -> None:
 
 
 async def test_a_number_in_another_form_than_the_accounts(api: Api, loopback: RemoteLoopback, neonize: Peer) -> None:
-    """As Brazilians dial: the message reaches the account that WhatsApp names, whose id is what a look-up answers with."""
+    """As Brazilians dial: the message reaches the account that WhatsApp names, and a look-up returns that account's id."""
     await loopback.dial("5551991234567", B.phone)
     message_id = await send(api, "+5551991234567", message="hello")
     heard = await neonize.event("message", lambda event: event.id == message_id)

@@ -1,4 +1,4 @@
-"""Companies are linked by the linker: with and without a passkey, and through the ends that a walk can have."""
+"""Companies are linked by the linker: with and without a passkey, and through each way in which the exchange can end."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ PLAN = Plan(
 
 
 async def wanted(api: Api, loopback: RemoteLoopback, user: User) -> tuple[SoftPasskey, dict[str, Any]]:
-    """A company whose account asks for its passkey, and what the API tells of it."""
+    """A company whose account asks for its passkey, and what the API says of it."""
     passkey = SoftPasskey()
     await loopback.require_passkey(user.phone, passkey.credential, passkey.public_key)
     offered = await api.post(f"{SESSIONS}/{user.company}/initialize", {"method": "qr"})
@@ -54,7 +54,7 @@ async def outsider(site: Site, loopback: RemoteLoopback) -> AsyncGenerator[Peer]
 
 
 def linkers() -> list[int]:
-    """The processes of this machine that link for a daemon of these tests."""
+    """The linker processes of these tests' daemons on this machine."""
     found = [
         int(process.name)
         for process in Path("/proc").iterdir()
@@ -108,7 +108,7 @@ async def test_an_account_with_a_passkey_is_linked_with_one_scan(api: Api, loopb
 
 
 async def test_the_command_line_leads_through_the_walk(site: Site, loopback: RemoteLoopback) -> None:
-    """`wasup link` shows the code, says what WhatsApp wants, takes the response, refuses a wrong one, and ends when it is linked."""
+    """`wasup link` shows the code, says what WhatsApp asks for, takes the response, refuses a wrong one, and ends when it is linked."""
     passkey = SoftPasskey()
     await loopback.require_passkey(TYPED.phone, passkey.credential, passkey.public_key)
     command = [str(PROGRAM), "link", TYPED.company, "--json"]
@@ -134,7 +134,7 @@ async def test_the_command_line_leads_through_the_walk(site: Site, loopback: Rem
 
 
 async def json_lines(process: trio.Process) -> AsyncGenerator[dict[str, Any]]:
-    """What it prints, a JSON object a line."""
+    """Its output, one JSON object a line."""
     assert process.stdout is not None
     rest = b""
     async for piece in process.stdout:
@@ -153,7 +153,7 @@ async def told(lines: AsyncGenerator[dict[str, Any]], state: str) -> dict[str, A
 
 
 async def test_a_stop_in_the_walk_leaves_nothing(api: Api, loopback: RemoteLoopback) -> None:
-    """Stopped while the passkey is waited for; the response comes too late, and linking begins anew as if nothing had been."""
+    """Stopped while the passkey is waited for; the response comes too late, and linking begins anew as if for the first time."""
     passkey, told = await wanted(api, loopback, STOPPED)
     await api.post(f"{SESSIONS}/{STOPPED.company}/stop")
     late = await respond(api, STOPPED, passkey.sign(told["options"]))

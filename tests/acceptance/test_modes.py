@@ -1,4 +1,4 @@
-"""Who may read what wasup makes: its owner."""
+"""Who may read what wasup makes: only its owner."""
 
 from __future__ import annotations
 
@@ -15,11 +15,11 @@ from tests.support.site import Plan, Site, User
 COMPANY = User(1)
 PLAN = Plan(companies=(COMPANY,))
 PASSED_THROUGH = frozenset({".", "postgres"})
-"""Started by root, the embedded server runs as another account, which has to get to its data: it may pass, and list nothing."""
+"""Started by root, the embedded server runs as another account, which has to reach its data: it may enter, and list nothing."""
 
 
 def made(directory: Path) -> Iterator[tuple[str, int]]:
-    """Everything below the directory, and itself, with its mode; PostgreSQL's programs are copies of what everybody can install."""
+    """The directory and everything below it, with modes; PostgreSQL's programs are copies of what everyone can install."""
     for path in (directory, *directory.rglob("*")):
         name = str(path.relative_to(directory))
         if not path.is_symlink() and not name.startswith("postgres/programs"):
@@ -27,7 +27,7 @@ def made(directory: Path) -> Iterator[tuple[str, int]]:
 
 
 async def test_nothing_in_the_state_directory_is_for_others(site: Site, api: Api) -> None:
-    """Directories, files, sockets, and what SQLite and PostgreSQL make, though the umask they were started with gives it to all."""
+    """Directories, files, sockets, and what SQLite and PostgreSQL make, even under a umask that would open them to all."""
     os.umask(previous := os.umask(0o022))
     if previous & 0o044:
         pytest.skip("the umask of this test run keeps everything from others by itself")

@@ -1,4 +1,4 @@
-"""The alert rules and the Grafana dashboard, against what a daemon that has worked a little really exposes."""
+"""The alert rules and the Grafana dashboard, against the metrics that a daemon exposes after some work."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ PLAN = Plan(companies=(A, B))
 FROM_THE_SCRAPE: Final = frozenset({"instance", "job"})
 """Labels that Prometheus adds."""
 SERIES_LATER: Final = frozenset({"wasup_http_requests_total", "whatsapp_errors_total", "wasup_webhook_failures_total"})
-"""Labels here take values that cannot all be brought about: their names are compared, not their values."""
+"""Labels here take values that cannot all be produced: their names are compared, not their values."""
 
 Series = Mapping[str, Sequence[Mapping[str, str]]]
 
@@ -49,7 +49,7 @@ async def series(api: Api) -> Series:
 
 
 def selected(selector: Selector, series: Series) -> bool:
-    """Whether there is a series that ``selector`` selects, Prometheus' own labels aside."""
+    """Whether ``selector`` selects a series, apart from Prometheus' own labels."""
     matchers = [matcher for matcher in selector.matchers if matcher.label not in FROM_THE_SCRAPE]
     if selector.metric in SERIES_LATER:
         names = {name for labels in series[selector.metric] for name in labels}
@@ -68,7 +68,7 @@ def selected(selector: Selector, series: Series) -> bool:
 
 
 def complaints(expression: str, series: Series) -> list[str]:
-    """What ``expression`` reads and the daemon does not have."""
+    """What ``expression`` reads and the daemon does not expose."""
     found = reads(expression)
     missing = [selector.metric for selector in found.selectors if selector.metric not in series]
     if missing:
@@ -123,7 +123,7 @@ def test_what_is_no_promql_is_refused(expression: str) -> None:
 
 
 async def test_the_counters_are_there_before_they_count(series: Series) -> None:
-    """`increase` sees only what begins at zero."""
+    """`increase` counts only from zero."""
     for name in (
         "wasup_leases_lost_total",
         "wasup_events_dropped_total",

@@ -55,7 +55,7 @@ class Client:
         await loopback.wait_logged_in(self.user.phone)
 
     async def log_in(self, loopback: RemoteLoopback) -> None:
-        """Connect with what lies in its directory."""
+        """Connect with what its directory holds."""
         await self._peers.open(self.user.phone)
         await self._peers.event(self.user.phone, "connected")
         await loopback.wait_logged_in(self.user.phone)
@@ -70,7 +70,7 @@ class Client:
         await eventually(f"{self.user.phone} to have left", left, within=WITHIN_S)
 
     async def send(self, to: str, text: str) -> str:
-        """Send a text; its id."""
+        """Send a text; return its id."""
         return await self._peers.send(self.user.phone, to, text)
 
     async def receive(self, message_id: str) -> PeerEvent:
@@ -109,7 +109,7 @@ async def test_a_company_moves_in_and_out(
     site: Site, api: Api, loopback: RemoteLoopback, listener: Peer, talker: Client, case: Case
 ) -> None:
     """Baileys links, talks and stops; imported, wasup goes on as that device; exported, Baileys 7 does: never a code, a retry, or
-    a message that begins a session anew, and the group's sender key goes on being of use. The old Baileys cannot come back."""
+    a message that begins a session anew, and the group's sender key stays in use. The old Baileys cannot come back."""
     user = case.user
     await loopback.add_account(user.phone, user.lid)
     group = await loopback.add_group("Movers", [TALKER.phone, user.phone], case.addressing)
@@ -163,7 +163,7 @@ async def _wasup(site: Site, *words: str) -> Any:
 
 
 async def _talk(mover: Client, listener: Peer, talker: Client, group: str) -> None:
-    """Both ways with one peer, and both ways in the group."""
+    """Talk both ways with one peer, and both ways in the group."""
     there = await mover.send(LISTENER.phone, "there")
     assert (await listener.message(there)).text == "there"
     back = await listener.send(mover.user, "and back")
@@ -183,7 +183,7 @@ async def _assert_group_goes_on(api: Api, talker: Client, user: User, group: str
 
 
 async def _assert_not_owned(api: Api, loopback: RemoteLoopback, user: User) -> None:
-    """Started all the same, wasup has nothing to log in with, and leaves the new owner alone."""
+    """When it is started all the same, wasup has no credentials to log in with, and does not disturb the new owner."""
     before = await witness(api, loopback)
     await api.post(f"{SESSIONS}/{user.company}/start")
 
@@ -195,7 +195,7 @@ async def _assert_not_owned(api: Api, loopback: RemoteLoopback, user: User) -> N
 
 
 async def _assert_same_sessions(loopback: RemoteLoopback, before: Witness, seen: int, user: User) -> None:
-    """No linking, no retry; between live devices only messages on sessions there were; from the talker nothing but sender keys."""
+    """No linking, no retry; between live devices only messages on existing sessions; from the talker only messages under sender keys."""
     routed = [one for one in await loopback.routed(seen) if one.outcome != "phone"]
     anew = [one for one in routed if one.kind == "pkmsg" and user.phone in one.sender + one.recipient]
 

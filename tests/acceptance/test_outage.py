@@ -31,13 +31,13 @@ PLAN = Plan(
 )
 OUTAGE_S = 20.0
 ON_ITS_WAY_S = 0.5
-"""An answer to what was committed just before may arrive this much later."""
+"""A reply to a commit just before may arrive this much later."""
 RESUMED_WITHIN_S = 20.0
 
 
 @asynccontextmanager
 async def hung(database: EmbeddedPostgres) -> AsyncGenerator[None]:
-    """None of its processes does anything in this block, and every connection stays open."""
+    """In this block none of its processes runs, and every connection stays open."""
     pids = serving(database.data)
     for pid in pids:
         os.kill(pid, signal.SIGSTOP)
@@ -76,7 +76,7 @@ async def test_an_outage_loses_nothing(
         await traffic.wait_acknowledged(20)
         async with away(database):
             began = trio.current_time()
-            await trio.sleep(OUTAGE_S)  # this long is what is being tested
+            await trio.sleep(OUTAGE_S)  # the test needs this long
             ended = trio.current_time()
         await traffic.wait_acknowledged(20, within=RESUMED_WITHIN_S)
     await traffic.wait_delivered(since=before.seq)
@@ -103,7 +103,7 @@ async def test_p2_backends_terminated_every_second_lose_nothing(
     seconds: float,
 ) -> None:
     """P2: every connection to Postgres is ended once a second: a send is acknowledged or refused with 503 and Retry-After, nothing
-    acknowledged is lost, nothing that came in either, no company leaves WhatsApp."""
+    acknowledged or received is lost, no company leaves WhatsApp."""
     await api.wait_connected(*NAMES)
     before = await witness(api, loopback)
     terminated = 0
@@ -112,7 +112,7 @@ async def test_p2_backends_terminated_every_second_lose_nothing(
         until = trio.current_time() + seconds
         while trio.current_time() < until:
             terminated += await _terminate_backends(database)
-            await trio.sleep(1.0)  # once a second is what is being tested
+            await trio.sleep(1.0)  # the test is about one a second
         await traffic.wait_acknowledged(20, within=RESUMED_WITHIN_S)
     await traffic.wait_delivered(since=before.seq, within=60.0)
 
@@ -139,7 +139,7 @@ async def _assert_nobody_left(before: Witness) -> None:
 
 
 async def _lose_everything_but_postgres(site: Site, api: Api) -> None:
-    """The daemon is killed, and the device files are gone."""
+    """Kill the daemon and delete the device files."""
     for user in COMPANIES:  # acknowledged, so everything its device file holds is committed
         await api.send(user.company, LISTENER.phone, "the last before the fire")
     site.daemon.signal(signal.SIGKILL)

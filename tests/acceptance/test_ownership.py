@@ -1,4 +1,4 @@
-"""Two and three daemons on one database: an order is carried out by the company's owner or refused, and owners follow each other."""
+"""Two and three daemons on one database: a company's owner carries an order out, other daemons refuse it, and owners hand over."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ ORDERS = (
 )
 QUESTIONS = (("GET", "/status"), ("GET", "/health"), ("GET", "/qr"), ("GET", "/groups"))
 HANDED_OVER_WITHIN_S = 20.0
-"""Far below the lease's 60 s, on a machine that does much else; the test prints what it took."""
+"""Far below the lease's 60 s, on a machine that is busy with much else; the test prints what it took."""
 COMPANIES = 20
 
 
@@ -47,7 +47,7 @@ async def _link_all(fleet: Fleet) -> None:
 
 
 async def link_at_the_first(clients: Clients, users: Sequence[User]) -> None:
-    """Link them and wait until all daemons know whose they are."""
+    """Link them and wait until all daemons know their owner."""
     await join_whatsapp(clients.loopback, users)
     for user in users:
         await link_by_qr(clients.apis[0], clients.loopback, user)
@@ -68,19 +68,19 @@ async def clients(fleet: Fleet) -> AsyncGenerator[Clients]:
 
 @pytest.fixture
 async def database(fleet: Fleet) -> AsyncGenerator[Database]:
-    """For looking into what is stored."""
+    """For reading what is stored."""
     async with open_database(fleet.dsn, size=2) as database:
         yield database
 
 
 def told(answer: httpx.Response) -> tuple[int, str, bool]:
-    """What a problem is recognised by."""
+    """What identifies a problem."""
     body = answer.json()
     return answer.status_code, body["code"], body["retryable"]
 
 
 async def stored(database: Database, company: str) -> tuple[object, ...]:
-    """All that an order may change of a company."""
+    """Everything that an order may change of a company."""
     row = await database.fetchrow(
         """
         SELECT (SELECT count(*) FROM whatsapp_auth WHERE company_id = $1) AS creds,
@@ -96,7 +96,7 @@ async def stored(database: Database, company: str) -> tuple[object, ...]:
 
 
 async def test_an_order_at_another_daemon_is_refused_and_changes_nothing(clients: Clients, database: Database) -> None:
-    """503 with the owner's name, retryable: also to forget the company, whose identity stays, and whose owner sends on."""
+    """503 with the owner's name, retryable: also an order to forget the company, whose identity stays, and whose owner sends on."""
     company = ASKED.company
     before = await stored(database, company)
     owner = await database.fetchval("SELECT owner FROM whatsapp_leases WHERE company_id = $1", company)
@@ -111,7 +111,7 @@ async def test_an_order_at_another_daemon_is_refused_and_changes_nothing(clients
 
 
 async def test_another_daemon_says_nothing_untrue(clients: Clients) -> None:
-    """Neither that the company is stopped, nor that a message can never be sent; in the list it is `elsewhere`."""
+    """It says neither that the company is stopped, nor that a message can never be sent; in the list it is `elsewhere`."""
     api, company = clients.apis[1], ASKED.company
     for method, question in QUESTIONS:
         answer = await api.call(method, f"{SESSIONS}/{company}{question}")
@@ -122,7 +122,7 @@ async def test_another_daemon_says_nothing_untrue(clients: Clients) -> None:
 
 
 async def test_the_administration_of_another_daemon_does_not_pretend(clients: Clients) -> None:
-    """To kill or restart the actor that waits there does nothing to the company."""
+    """Killing or restarting the actor that waits there does nothing to the company."""
     for action in ("kill", "restart", "suspend", "resume"):
         answer = await clients.apis[1].try_post(f"/admin/actors/companies/{ASKED.company}/{action}")
 
@@ -130,7 +130,7 @@ async def test_the_administration_of_another_daemon_does_not_pretend(clients: Cl
 
 
 async def test_a_stop_stops_everywhere(clients: Clients, database: Database) -> None:
-    """The others wait for the lease that it gives back; they read the record first, and say that it is stopped. Any may start it."""
+    """The others wait for the lease to be given back; they read the record first, and say that it is stopped. Any may start it."""
     company = STOPPED.company
     await clients.apis[0].post(f"{SESSIONS}/{company}/stop")
 
@@ -138,7 +138,7 @@ async def test_a_stop_stops_everywhere(clients: Clients, database: Database) -> 
         return all([(await api.states())[company] == "stopped" for api in clients.apis])
 
     await eventually("a stop to be seen everywhere", stopped_at_both, within=10.0)
-    await trio.sleep(3.0)  # three of their looks: long enough to be wrong in
+    await trio.sleep(3.0)  # three of their looks: long enough for a mistake to show
     assert await stopped_at_both()
     owners = await database.fetchval("SELECT owner FROM whatsapp_leases WHERE company_id = $1", company)
     assert owners is None
@@ -167,7 +167,7 @@ async def test_a_restart_stays_where_it_is(clients: Clients, database: Database)
 
 
 async def test_a_forgotten_company_vanishes_everywhere(clients: Clients, database: Database) -> None:
-    """No daemon keeps an actor, a lease or a word of it."""
+    """No daemon keeps an actor, a lease or a record of it."""
     company = FORGOTTEN.company
     answer = await clients.apis[0].call("DELETE", f"{SESSIONS}/{company}")
 

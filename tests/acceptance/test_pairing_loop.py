@@ -1,4 +1,4 @@
-"""A company that begins to link and gives up, in a loop: no neighbour notices, and what it leaves behind is given back."""
+"""A company that begins to link and gives up, in a loop: no neighbour is affected, and all resources are given back."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ PLAN = Plan(
 
 
 async def test_a_loop_of_initialize_and_stop_touches_no_neighbour(site: Site, api: Api) -> None:
-    """Thirty times, with a process for pairings that is worn after ten: the neighbours' engines end as they began."""
+    """Thirty times, with a pairing process that is worn after ten: the neighbours' engines end as they began."""
     loop = await run_loop(site, api, NEIGHBOURS, LOOPING.company, cycles=30)
 
     assert loop.transitions == []
@@ -51,7 +51,7 @@ async def _only_linked(api: Api) -> bool:
 
 
 async def test_a_restart_of_the_daemon_finds_every_company_in_its_place(site: Site, api: Api) -> None:
-    """Linked ones among linked ones, without a process for pairings."""
+    """Linked companies among linked ones, without a pairing process."""
     await site.daemon.stop()
     await site.daemon.restart()
     await api.wait_connected(*(user.company for user in NEIGHBOURS), within=20.0)

@@ -1,4 +1,4 @@
-"""A peer sends no faster than it could answer for."""
+"""A peer sends no faster than it could repeat its messages."""
 
 from __future__ import annotations
 

@@ -22,5 +22,5 @@ PLAN = Plan(
 async def test_nothing_is_lost_behind_a_pooler(
     site: Site, api: Api, listener: Peer, database: EmbeddedPostgres, pooler: PgBouncer
 ) -> None:
-    """Every send is answered 200 and arrives once, before and after the daemon and the pooler were killed."""
+    """Every send gets 200 and arrives once, before and after the daemon and the pooler were killed."""
     await pooled_sends.run(site, api, listener, database, pooler, COMPANIES, 20)

@@ -23,7 +23,7 @@ PAUSE_S = 0.1
 
 
 class Sender:
-    """Sends texts from A to B, one after another, and keeps every answer."""
+    """Sends texts from A to B, one after another, and keeps every response."""
 
     def __init__(self, api: Api) -> None:
         self.answers: list[httpx.Response] = []
@@ -31,7 +31,7 @@ class Sender:
 
     @property
     def acknowledged(self) -> list[str]:
-        """Ids of the messages that were answered with 200."""
+        """Ids of the messages whose sends got 200."""
         return [answer.json()["messageId"] for answer in self.answers if answer.status_code == 200]
 
     async def run(self) -> None:

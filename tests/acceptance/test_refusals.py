@@ -1,4 +1,4 @@
-"""What cannot be sent is refused, each case with its own status and code, and changes nothing."""
+"""A message that cannot be sent is refused, each case with its own status and code, and changes nothing."""
 
 from __future__ import annotations
 
@@ -64,7 +64,7 @@ async def test_4096_characters_are_sent(api: Api) -> None:
 
 
 async def test_a_broken_body(api: Api, loopback: RemoteLoopback) -> None:
-    """What is no JSON is a 400, and says so."""
+    """A body that is no JSON is a 400, and says so."""
     content = b'{"phone": "+79000000002", "message": '
     found = await refusal(
         api, loopback, f"{SESSIONS}/{A.company}/send", content=content, headers={"Content-Type": "application/json"}
@@ -74,7 +74,7 @@ async def test_a_broken_body(api: Api, loopback: RemoteLoopback) -> None:
 
 
 async def test_a_wrong_key(api: Api, loopback: RemoteLoopback) -> None:
-    """401, and what to send instead."""
+    """401, which says what to send instead."""
     json = {"phone": f"+{B.phone}", "message": "x"}
     found = await refusal(api, loopback, f"{SESSIONS}/{A.company}/send", json=json, key="wasup_00000000_wrong")
 
@@ -82,7 +82,7 @@ async def test_a_wrong_key(api: Api, loopback: RemoteLoopback) -> None:
 
 
 async def test_another_companys_key(api: Api, loopback: RemoteLoopback, site: Site) -> None:
-    """403, the same byte for byte for a company that exists and for one that does not; its own company it may use."""
+    """403, the same byte for byte for a company that exists and for one that does not; its own company is allowed."""
     key = await key_for(site, B.company)
     json = {"phone": f"+{B.phone}", "message": "x"}
     found = await refusal(api, loopback, f"{SESSIONS}/{A.company}/send", json=json, key=key)
@@ -96,7 +96,7 @@ async def test_another_companys_key(api: Api, loopback: RemoteLoopback, site: Si
 
 
 async def test_an_unknown_company(api: Api, loopback: RemoteLoopback) -> None:
-    """404 for the admin, who may know."""
+    """404 for the admin, who may know of all companies."""
     json = {"phone": f"+{B.phone}", "message": "x"}
     found = await refusal(api, loopback, f"{SESSIONS}/unknown/send", json=json)
 

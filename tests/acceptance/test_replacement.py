@@ -47,7 +47,7 @@ OLD_NAMES: Final = (
 
 
 class RefusedError(Exception):
-    """What the application makes of an answer without success: the sentence it shows."""
+    """How the application treats a response without success: the sentence that it shows."""
 
     def __init__(self, status: int, answer: dict[str, Any]) -> None:
         super().__init__(answer["error"])
@@ -57,7 +57,7 @@ class RefusedError(Exception):
 
 @final
 class Application:
-    """Knows the old API and nothing else: it looks at `success` and `error` first, and at the fields it has always read."""
+    """Knows only the old API: it looks at `success` and `error` first, and at the fields it has always read."""
 
     def __init__(self, http: httpx.AsyncClient) -> None:
         self._http = http
@@ -95,7 +95,7 @@ class Application:
         return await self._call("GET", "/metrics")
 
     async def order(self, company: str, word: str) -> dict[str, Any]:
-        """Start, stop, restart or log out."""
+        """Start, stop, restart or log out a company."""
         return await self._call("POST", f"/sessions/{company}/{word}")
 
     async def forget(self, company: str) -> dict[str, Any]:
@@ -103,7 +103,7 @@ class Application:
         return await self._call("DELETE", f"/sessions/{company}")
 
     async def wait_connected(self, company: str) -> None:
-        """As it has always done: look at the list again and again."""
+        """Look at the list again and again, as it has always done."""
         with trio.fail_after(PATIENCE_S):
             while True:
                 found = {each["companyId"]: each["connected"] for each in (await self.sessions())["sessions"]}
@@ -114,7 +114,7 @@ class Application:
 
 @pytest.fixture
 async def application(site: Site) -> AsyncGenerator[Application]:
-    """It has an API key, as it had before."""
+    """It has an API key, as before."""
     headers = {"X-Api-Key": site.daemon.key}
     async with httpx.AsyncClient(base_url=site.daemon.url, headers=headers, timeout=60.0, trust_env=False) as http:
         yield Application(http)
@@ -142,7 +142,7 @@ async def heard(websocket: WebSocket, kind: str, company: str) -> dict[str, Any]
 async def test_an_application_of_the_replaced_system_runs_unchanged(
     site: Site, api: Api, loopback: RemoteLoopback, application: Application
 ) -> None:
-    """From the first QR code to the end: link, look, write, be written to, be limited, stop, start, log out, forget."""
+    """From the first QR code to the end: link, look, send, receive, be limited, stop, start, log out, forget."""
     await api.wait_connected(CUSTOMER.company)
     await join_whatsapp(loopback, [SHOP])
     async with listening(site) as events:

@@ -1,4 +1,4 @@
-"""The daemon is stopped, killed, robbed of its engines and its files, and goes on where it was."""
+"""The daemon is stopped or killed, or loses its engines or its files, and goes on where it was."""
 
 from __future__ import annotations
 
@@ -163,13 +163,15 @@ async def test_a_killed_daemon_goes_on(
     await traffic.wait_delivered(since=before.seq)
 
     await before.assert_no_pairing()
-    assert await before.more("retry_receipts") <= len(COMPANIES)  # for what was being decrypted at that moment
+    assert await before.more("retry_receipts") <= len(
+        COMPANIES
+    )  # for messages that were being decrypted at that moment
 
 
 async def test_what_was_acknowledged_is_in_postgres(
     site: Site, api: Api, loopback: RemoteLoopback, listener: Peer
 ) -> None:
-    """The moment a send is acknowledged, daemon and device files may be lost: the state it had used is in Postgres."""
+    """Once a send is acknowledged, daemon and device files may be lost: Postgres has the state that it used."""
     await api.wait_connected(*NAMES)
     before = await witness(api, loopback)
     for number in range(10):

@@ -1,4 +1,4 @@
-"""The daemon as a service: what it tells its manager, what a reload changes, and a stop that is cut."""
+"""The daemon as a service: its messages to its manager, what a reload changes, and a stop that is cut."""
 
 from __future__ import annotations
 
@@ -20,14 +20,14 @@ SETTINGS = "log_level = 'info'\n[rate_limit]\nmax_requests = {}\n"
 
 
 class Manager:
-    """Hears what systemd would."""
+    """Receives the messages that systemd would."""
 
     def __init__(self, listener: socket.socket) -> None:
         self._listener = listener
         self.heard: list[str] = []
 
     async def wait_for(self, text: str) -> None:
-        """Until something with ``text`` in it is heard."""
+        """Wait for a message that contains ``text``."""
 
         async def look() -> bool:
             await trio.lowlevel.checkpoint()
@@ -94,7 +94,7 @@ async def test_a_reload_changes_what_can_be_changed(site: Site, manager: Manager
 
 
 async def test_a_reload_with_a_mistake_changes_nothing(site: Site, manager: Manager, settings_file: Path) -> None:
-    """The log says what, where and what would be right; the daemon goes on."""
+    """The log says what is wrong, where, and what would be right; the daemon goes on."""
     await trio.Path(settings_file).write_text(SETTINGS.format("'many'"))
     site.daemon.signal(signal.SIGHUP)
     await manager.wait_for("reload refused, nothing was changed")
@@ -105,7 +105,7 @@ async def test_a_reload_with_a_mistake_changes_nothing(site: Site, manager: Mana
 
 
 async def test_s4_a_stop_over_its_time_is_cut(site: Site, manager: Manager, settings_file: Path) -> None:
-    """What is still up is listed, the exit status is 1, and nothing of the daemon is left."""
+    """What still runs is listed, the exit status is 1, and no process of the daemon is left."""
     await trio.Path(settings_file).write_text(SETTINGS.format(30))
     await site.daemon.stop()
     short = {"WASUP_STOP_TIMEOUT_S": "0.3", "WASUP_HTTP_DRAIN_TIMEOUT_S": "30"}

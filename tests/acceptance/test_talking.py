@@ -1,4 +1,4 @@
-"""Companies are linked, each its own way, and everybody can talk to everybody."""
+"""Companies are linked, each in its own way, and any of them can talk to any other."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ async def baileys(site: Site, loopback: RemoteLoopback, baileys_modules: Path) -
 
 
 async def test_a_company_is_linked_by_qr(api: Api, loopback: RemoteLoopback) -> None:
-    """`initialize` offers a QR code in three forms; scanned, the company is connected, and the events tell each step."""
+    """`initialize` offers a QR code in three forms; after the scan the company is connected, and there is an event for each step."""
     offered = await api.post(f"{SESSIONS}/{BY_QR.company}/initialize", {"method": "qr"})
     picture = await api.call("GET", f"{SESSIONS}/{BY_QR.company}/qr", headers={"Accept": "image/png"})
     await loopback.scan(BY_QR.phone, offered["qr"])

@@ -1,4 +1,4 @@
-"""Standard output that is not read, such as a terminal after Ctrl-S: it holds up neither the daemon nor its engines nor its end."""
+"""Standard output that is not read, as by a terminal after Ctrl-S: it holds up neither the daemon nor its engines nor its end."""
 
 from __future__ import annotations
 
@@ -64,7 +64,7 @@ async def url_of(state: Path) -> str:
 
 
 async def read_until(read: int, text: bytes) -> bytes:
-    """Read the pipe until this has come."""
+    """Read the pipe until this text has come."""
     taken = bytearray()
 
     async def look() -> bytes | None:
@@ -109,7 +109,7 @@ async def test_a_daemon_whose_output_is_not_read(reachable: Path) -> None:
 
 
 async def test_sigterm_ends_a_daemon_whose_output_is_not_read(reachable: Path) -> None:
-    """In order, with 0: what cannot be written is left."""
+    """In order, with 0: what cannot be written is dropped."""
     state = reachable / "state"
     with unread_daemon(state) as (process, _):
         url = await url_of(state)
@@ -125,7 +125,7 @@ async def test_sigterm_ends_a_daemon_whose_output_is_not_read(reachable: Path) -
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
 def test_a_command_whose_output_is_not_read_ends(tmp_path: Path, number: signal.Signals) -> None:
-    """Also at its very end, where the interpreter writes what is left."""
+    """Also at its very end, where the interpreter flushes its buffers."""
     code = (
         "import sys; from actors import main; sys.stdout.write('x' * 4000); sys.stdout.flush(); sys.exit(main.main())"
     )
@@ -144,7 +144,7 @@ def test_a_command_whose_output_is_not_read_ends(tmp_path: Path, number: signal.
 
 
 def _wait_until_it_writes(pid: int) -> None:
-    """Until the kernel has it waiting for room in the pipe."""
+    """Wait until the kernel has it waiting for room in the pipe."""
 
     async def look() -> bool:
         channel = await trio.Path(f"/proc/{pid}/wchan").read_text()

@@ -1,4 +1,4 @@
-"""WhatsApp refuses the version that is announced: companies come back with another one, without an operator."""
+"""WhatsApp refuses the announced version: companies come back with another one, without an operator."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ NEWER, NEWEST = 1_050_000_000, 1_051_000_000
 async def test_refused_companies_come_back_with_the_newest_version(
     api: Api, loopback: RemoteLoopback, site: Site
 ) -> None:
-    """Half of them lose WhatsApp, which refuses the version by then: back within a minute, each refused once at most, the others stay."""
+    """Half of them lose WhatsApp, which refuses the version by then: back within a minute, each refused at most once, the others stay."""
     await loopback.fault("publish_version", revision=NEWER)
     await loopback.fault("refuse_version", below=NEWER)
     before, engines = len(await loopback.announced()), site.daemon.engines()
@@ -79,7 +79,7 @@ async def test_a_company_can_be_linked_under_the_version_that_was_found(api: Api
 
 
 async def test_without_another_version_companies_are_outdated_and_try_again(api: Api, loopback: RemoteLoopback) -> None:
-    """The page names nothing newer: `outdated`, a try now and then, and back as soon as WhatsApp takes the version again."""
+    """The page names nothing newer: `outdated`, a try now and then, and back as soon as WhatsApp accepts the version again."""
     user = COMPANIES[0]
     await loopback.fault("refuse_version", below=NEWEST)
     await loopback.fault("drop", phone=user.phone)

@@ -1,4 +1,4 @@
-"""Webhooks of the installed daemon: what happens arrives at the application, also when the daemon is killed in between."""
+"""Webhooks of the installed daemon: events arrive at the application, also when the daemon is killed in between."""
 
 from __future__ import annotations
 

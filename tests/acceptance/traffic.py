@@ -1,4 +1,4 @@
-"""Texts that go both ways all the time, and the account of what became of them."""
+"""Texts in both directions all the time, and a record of what became of them."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ PAUSE_S: Final = 0.05
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """What one call of `send` was answered with."""
+    """The response to one call of `send`."""
 
     company: str
     began: float
@@ -36,19 +36,19 @@ class Answer:
 
 @dataclass(slots=True)
 class Account:
-    """What was sent and what was answered."""
+    """What was sent and the responses."""
 
     answers: list[Answer] = field(default_factory=list[Answer])
     sent_back: dict[str, tuple[User, float]] = field(default_factory=dict[str, tuple[User, float]])
-    """Message ids, who is to get them, and when they were sent."""
+    """Message ids, their recipients, and when they were sent."""
 
     @property
     def acknowledged(self) -> frozenset[str]:
-        """The message ids of the sends that were answered with 200."""
+        """The message ids of the sends that got 200."""
         return frozenset(answer.message_id for answer in self.answers if answer.status == 200)
 
     def of(self, *users: User) -> list[Answer]:
-        """The answers that these companies got; all answers when none is named."""
+        """The responses to these companies; all when none is named."""
         companies = {user.company for user in users}
         return [answer for answer in self.answers if not companies or answer.company in companies]
 
@@ -61,8 +61,8 @@ class Account:
 class Traffic:
     """Every company sends to the listener, one text after the other, and the talker to every company.
 
-    Two others, so that each Signal session is used in one direction: the library that they are made of loses messages when it encrypts
-    and decrypts with the same session at the same time (actors/engine/device/session_guard.py keeps ours from doing so).
+    Two others, so that each Signal session is used in one direction: their library loses messages when it encrypts
+    and decrypts with the same session at the same time (actors/engine/device/session_guard.py prevents that in ours).
     """
 
     def __init__(self, api: Api, listener: Peer, talker: Peer, companies: Sequence[User]) -> None:

@@ -1,4 +1,4 @@
-"""What changed since a moment, as WhatsApp and the event log saw it."""
+"""What changed since a moment, according to WhatsApp and the event log."""
 
 from __future__ import annotations
 

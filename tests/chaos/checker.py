@@ -23,12 +23,12 @@ from tests.support.tree import nodes
 RECOVERED_WITHIN_S: Final = 120.0
 SETTLED_WITHIN_S: Final = 60.0
 SPARE_DESCRIPTORS: Final = 12
-"""Connections that a pool or a client keeps for a while, and gives back."""
+"""Connections that a pool or a client keeps for a while before it closes them."""
 
 
 @dataclass(frozen=True, slots=True)
 class Holdings:
-    """What the daemon's own process holds of the system."""
+    """The system's resources that the daemon's own process holds."""
 
     descriptors: int
     threads: int
@@ -36,7 +36,7 @@ class Holdings:
 
 
 def holdings(site: Site) -> Holdings:
-    """Of the running daemon."""
+    """Those of the running daemon."""
     process = Path("/proc", str(site.daemon.pid))
     return Holdings(
         descriptors=sum(1 for _ in (process / "fd").iterdir()),
@@ -71,7 +71,7 @@ class Checker:
         return not [node["path"] for node in nodes(answer.json()["tree"]) if not _is_well(node)]
 
     async def every_acknowledged_send_arrived_once(self, traffic: Traffic, listener: Peer) -> None:
-        """Decrypted at the recipient, and delivered to it once."""
+        """Each acknowledged send was decrypted at the recipient, and delivered to it once."""
         await listener.wait_received(traffic.account.acknowledged, within=SETTLED_WITHIN_S)
         arrived = Counter(
             {id_: times for id_, times in listener.arrivals().items() if id_ in traffic.account.acknowledged}
@@ -93,7 +93,7 @@ class Checker:
         assert {user.phone for user in self.companies} <= online.keys()
 
     async def nothing_is_held(self, was: Holdings) -> None:
-        """No descriptor, thread or process stays behind."""
+        """Every descriptor, thread and process is given back."""
 
         async def look() -> bool:
             await trio.lowlevel.checkpoint()
@@ -110,9 +110,9 @@ class Checker:
             raise AssertionError(f"{error}; was {was}, is {holdings(self.site)}") from None
 
     async def postgres_has_everything(self, listener: Peer) -> None:
-        """With the daemon ended and every device file gone, the next messages decrypt in both directions at the first attempt.
+        """Stop the daemon and delete every device file: the next messages then decrypt in both directions at the first attempt.
 
-        At the first: what was decrypted by a process that was killed had to be asked for again, and was; nothing has to be now.
+        At the first: messages that a killed process had decrypted had to be requested again, and were; none has to be now.
         """
         now = await witness(self.api, self.loopback)
         for user in self.companies:  # acknowledged, so everything its device file holds is committed

@@ -1,4 +1,4 @@
-"""Sites as the acceptance tests have them."""
+"""The sites of the acceptance tests."""
 
 from __future__ import annotations
 

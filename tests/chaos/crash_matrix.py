@@ -38,7 +38,7 @@ SETTINGS: Final = {
 BACK_WITHIN_S: Final = 90.0
 ARRIVED_WITHIN_S: Final = 90.0
 WITH_THE_FILE_S: Final = (2.0, 0.5)
-"""Before and after a kill that takes the device files along: what came in then may have been in them alone."""
+"""Before and after a kill that deletes the device files: a message that came then may have been only in them."""
 
 KINDS: Final = (
     "engine",
@@ -53,13 +53,13 @@ KINDS: Final = (
 
 @dataclass(slots=True)
 class Damage:
-    """What was killed, and when the device files went."""
+    """What was killed, and when the device files were deleted."""
 
     kills: Counter[str] = field(default_factory=Counter[str])
     files_gone_at: list[float] = field(default_factory=list[float])
 
     def may_be_lost(self, at: float) -> bool:
-        """Whether a message that came at this time may have been in a deleted file alone."""
+        """Whether a message that came at this time may have been only in a deleted file."""
         before, after = WITH_THE_FILE_S
         return any(gone - before < at < gone + after for gone in self.files_gone_at)
 
@@ -78,7 +78,7 @@ class Matrix:
     kinds: Sequence[str] = KINDS
 
     async def run(self, exchanges: int, *, between: tuple[int, int]) -> Damage:
-        """Kill while ``exchanges`` sends are acknowledged (and as many come back), every so many of them; then prove."""
+        """Kill at intervals while ``exchanges`` sends are acknowledged (and as many come back); then prove."""
         names = [user.company for user in self.companies]
         await self.api.wait_connected(*names, within=BACK_WITHIN_S)
         before, damage = await witness(self.api, self.loopback), Damage()
@@ -89,7 +89,7 @@ class Matrix:
                 await trio.sleep(self.random.uniform(0.0, 0.2))
                 if not kinds:
                     kinds = list(self.kinds)
-                kind = kinds.pop(self.random.randrange(len(kinds)))  # each kind once before any comes again
+                kind = kinds.pop(self.random.randrange(len(kinds)))  # each kind once before any repeats
                 await self._kill(kind, damage)
                 await self.api.wait_connected(*names, within=BACK_WITHIN_S)
         await self._prove(before, damage, traffic)
@@ -160,9 +160,9 @@ class Matrix:
         )
 
     async def _nothing_is_in_doubt(self) -> None:
-        """What each device file's journal has given out is what Postgres has recorded, whatever its commits were answered with.
+        """Postgres has recorded everything that each device file's journal has shipped, whatever the replies to its commits were.
 
-        Beyond that are only sessions' steps, which Postgres has reserved.
+        Only steps of sessions that Postgres has reserved may be beyond that.
         """
         async with open_database(self.site.dsn, size=1) as database:
 

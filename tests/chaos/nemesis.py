@@ -1,6 +1,6 @@
-"""Faults, drawn by a seed: what a nemesis does to a daemon, to what it stands on and to whom it talks.
+"""Faults, drawn by a seed: what a nemesis does to a daemon, to its dependencies and to its peers.
 
-Each fault ends by itself, within seconds, and leaves nothing behind that hinders the daemon for longer than its own back-off.
+Each fault ends by itself, within seconds, and does not hinder the daemon for longer than its own back-off.
 """
 
 from __future__ import annotations
@@ -25,13 +25,13 @@ from tests.support.site import Site, User
 from tests.support.tree import nodes
 
 PAUSE_S: Final = (0.2, 1.5)
-"""Between two faults: some hit a daemon that has not got over the one before."""
+"""Between two faults: some hit a daemon that has not recovered from the one before."""
 GARBAGE: Final = b"GET / HTTP/1.1\r\nHost: \xff\xff\r\n\r\n" + bytes(range(256)) * 8
 
 
 @dataclass(frozen=True, slots=True)
 class Stage:
-    """What there is to break."""
+    """What the faults can act on."""
 
     site: Site
     api: Api
@@ -41,23 +41,23 @@ class Stage:
 
 
 Deed = Callable[[Stage], Awaitable[str]]
-"""Does its worst; says to whom."""
+"""Cause the fault; return what it hit."""
 
 
 @dataclass(slots=True)
 class History:
-    """What was done, in order; only added to."""
+    """The faults so far, in order; only appended to."""
 
     faults: list[tuple[float, str, str]] = field(default_factory=list[tuple[float, str, str]])
 
     def note(self, name: str, target: str) -> None:
-        """One more."""
+        """Append one."""
         self.faults.append((trio.current_time(), name, target))
         print(f"chaos: {len(self.faults):3} {name} {target}", flush=True)
 
 
 async def chaos_run(stage: Stage, history: History, *, faults: int, names: Iterable[str] | None = None) -> None:
-    """Commit that many deeds, chosen and timed by the stage's seed, and by nothing that they find."""
+    """Cause that many faults; the stage's seed alone decides which and when, whatever they find."""
     chosen = sorted(names or FAULTS)
     for _ in range(faults):
         name, own, pause_s = pick(stage.random, chosen), fork(stage.random), stage.random.uniform(*PAUSE_S)
@@ -77,7 +77,7 @@ async def restart_actor(stage: Stage) -> str:
 
 
 async def suspend_actor(stage: Stage) -> str:
-    """For a second; an HTTP actor would stay so for ever, because the request for its end could not arrive."""
+    """Suspend it for a second; an HTTP actor would stay so for ever, because the request for its end could not arrive."""
     path = await _administer(stage, "suspend", supervisors=False, spare=("/http",))
     await trio.sleep(1.0)
     await stage.api.try_post(f"/admin/actors{path}/resume")
@@ -103,12 +103,12 @@ async def kill_engine(stage: Stage) -> str:
 
 
 async def stop_engine(stage: Stage) -> str:
-    """It is not continued: it has to be noticed, killed and replaced."""
+    """It is not continued: the daemon has to notice, kill and replace it."""
     return await _signal(stage, stage.site.daemon.engines(), signal.SIGSTOP)
 
 
 async def garble_engine(stage: Stage) -> str:
-    """Nonsense on the engines' sockets."""
+    """Send garbage to the engines' sockets."""
     sockets = sorted(
         path for path in stage.site.daemon.state_dir.rglob("*") if path.is_socket() and "run" in path.parts
     )
@@ -124,7 +124,7 @@ async def garble_engine(stage: Stage) -> str:
 
 
 async def kill_daemon(stage: Stage) -> str:
-    """And start it again, as systemd does."""
+    """Kill it and start it again, as systemd does."""
     stage.site.daemon.signal(signal.SIGKILL)
     await stage.site.daemon.wait_ended(within=30.0)
     await stage.site.daemon.restart()
@@ -159,7 +159,7 @@ async def _signal(stage: Stage, pids: Iterable[int], number: signal.Signals) -> 
 
 async def kill_postgres(stage: Stage) -> str:
     for pid in stage.site.daemon.postgres():
-        with suppress(ProcessLookupError):  # what belongs to a postmaster that is gone ends by itself
+        with suppress(ProcessLookupError):  # a process whose postmaster is gone ends by itself
             os.kill(pid, signal.SIGKILL)
     await trio.lowlevel.checkpoint()
     return "SIGKILL"
@@ -188,7 +188,7 @@ async def lock_table(stage: Stage) -> str:
 
 
 async def _query(stage: Stage, *queries: LiteralString) -> object:
-    """In one transaction; None when Postgres is away already."""
+    """Run in one transaction; None when Postgres is away already."""
     result: object = None
     with suppress(Exception):
         async with open_database(stage.site.dsn, size=1, acquire_timeout_s=2.0, command_timeout_s=10.0) as database:
@@ -207,7 +207,7 @@ async def _fetch_each(connection: Connection, queries: tuple[LiteralString, ...]
 
 
 async def drop_everyone(stage: Stage) -> str:
-    """Every company; not the clients outside wasup, whose own sends would fail with them."""
+    """Drop every company; not the clients outside wasup, whose own sends would fail with them."""
     for user in stage.companies:
         await stage.loopback.fault("drop", phone=user.phone)
     return "all"
@@ -220,7 +220,7 @@ async def drop_one(stage: Stage) -> str:
 
 
 async def half_open(stage: Stage) -> str:
-    """Nothing is heard or said for three seconds, and no connection ends."""
+    """No data passes for three seconds, and no connection ends."""
     user = pick(stage.random, stage.companies)
     await stage.loopback.fault("freeze", phone=user.phone)
     await trio.sleep(3.0)
@@ -229,7 +229,7 @@ async def half_open(stage: Stage) -> str:
 
 
 async def refuse_logins(stage: Stage) -> str:
-    """503 for the next three, then everyone has to log in."""
+    """503 for the next three log-ins, then every client has to log in."""
     await stage.loopback.fault("refuse", code=503, times=3)
     return await drop_everyone(stage)
 
@@ -256,7 +256,7 @@ async def ban(stage: Stage) -> str:
 
 
 async def hold_acks(stage: Stage) -> str:
-    """WhatsApp takes messages and says nothing, for two seconds."""
+    """WhatsApp accepts messages without an acknowledgement, for two seconds."""
     for user in stage.companies:
         await stage.loopback.fault("hold", tag="ack", phone=user.phone)
     await trio.sleep(2.0)

@@ -28,13 +28,13 @@ A, B, LISTENER, TALKER = (User(number) for number in range(1, 5))
 COMPANIES = (A, B)
 NAMES = tuple(user.company for user in COMPANIES)
 JUMPS = ("+3d", "-3d", "+0")
-"""From the true time each."""
+"""Each from the true time."""
 LOOK_S = 5.0
 
 
 @pytest.fixture(scope="module")
 def clock(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """What the daemon's clock is off by; it reads this once a second."""
+    """The offset of the daemon's clock, which the daemon reads once a second."""
     file = tmp_path_factory.mktemp("clock") / "offset"
     file.write_text("+0\n")
     return file
@@ -42,7 +42,7 @@ def clock(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def plan(clock: Path) -> Plan:
-    """A daemon, and engines, that see another time than Postgres does."""
+    """A daemon, and engines, whose clock differs from that of Postgres."""
     return Plan(
         companies=COMPANIES,
         others=(LISTENER, TALKER),
@@ -53,7 +53,7 @@ def plan(clock: Path) -> Plan:
             "WASUP_LEASE_RENEW_INTERVAL_S": "2",
             "LD_PRELOAD": str(LIBRARY),
             "FAKETIME_TIMESTAMP_FILE": str(clock),
-            "FAKETIME_CACHE_DURATION": "1",  # seconds; without a cache every look at a clock, monotonic ones too, reads the file
+            "FAKETIME_CACHE_DURATION": "1",  # seconds; without a cache every reading of a clock, monotonic ones too, reads the file
             "FAKETIME_DONT_FAKE_MONOTONIC": "1",
         },
         has_own_database=True,
@@ -88,7 +88,7 @@ async def test_a_wall_clock_that_jumps_moves_no_lease_and_no_timer(
     assert set(traffic.account.codes()) <= {
         "ok",
         "storage_unavailable",
-    }  # a library before every look at a clock costs much time
+    }  # a library before every reading of a clock costs much time
     assert max(asked) <= 2 * usual
     print(
         f"L4: clock {', '.join(JUMPS)}: no lease and no connection changed; {len(traffic.account.acknowledged)} sends acknowledged, all "
@@ -97,7 +97,7 @@ async def test_a_wall_clock_that_jumps_moves_no_lease_and_no_timer(
 
 
 def _set(clock: Path, offset: str) -> None:
-    """In one step: half a file would be another time."""
+    """Write in one step: half a file would be another time."""
     fresh = clock.with_suffix(".new")
     fresh.write_text(f"{offset}\n")
     fresh.rename(clock)
@@ -108,7 +108,7 @@ async def _assert_clock_is_off(site: Site, api: Api, offset: str) -> None:
     days = int(offset.removesuffix("d"))
 
     async def look() -> bool:
-        await api.post(f"{SESSIONS}/{A.company}/start")  # it runs already, and this is logged
+        await api.post(f"{SESSIONS}/{A.company}/start")  # it runs already, and logs this
         stamp = [line["timestamp"] for line in site.daemon.lines() if line["event"] == "admin_action"][-1]
         off = datetime.fromisoformat(stamp) - datetime.now(UTC)
         return abs(off - timedelta(days=days)) < timedelta(hours=1)
@@ -117,9 +117,9 @@ async def _assert_clock_is_off(site: Site, api: Api, offset: str) -> None:
 
 
 async def _questions(loopback: RemoteLoopback) -> int:
-    """How many questions WhatsApp was asked in `LOOK_S`."""
+    """How many queries WhatsApp got in `LOOK_S`."""
     before = (await loopback.counters())["queries"]
-    await trio.sleep(LOOK_S)  # how much happens in a time is what is being asked
+    await trio.sleep(LOOK_S)  # the number of events in a fixed time is what this measures
     return (await loopback.counters())["queries"] - before
 
 

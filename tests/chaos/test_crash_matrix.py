@@ -1,4 +1,4 @@
-"""Ten companies, two thousand exchanges, kills at random points all the while."""
+"""Ten companies, two thousand exchanges, kills at random points throughout."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""L3: a daemon is cut off from Postgres while its way to WhatsApp is open, and another daemon waits for its companies."""
+"""L3: a daemon is cut off from Postgres while its connection to WhatsApp is open, and another daemon waits for its companies."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ PLAN = Plan(
 
 @dataclass(slots=True)
 class Watch:
-    """When each number's sockets were seen to come and go."""
+    """When the sockets of each number opened and closed."""
 
     most: int = 0
     gone_at: dict[str, float] = field(default_factory=dict[str, float])
@@ -65,7 +65,7 @@ class Watch:
 
 @contextmanager
 def second_daemon(site: Site, database: EmbeddedPostgres) -> Iterator[Daemon]:
-    """On the same database, by the direct way."""
+    """On the same database, connected directly."""
     other = Daemon(site.directory / "other", site.daemon.environment, site.directory / "other.log")
     other.environment["DATABASE_URL"] = database.dsn
     try:
@@ -94,7 +94,7 @@ async def expiries(database: EmbeddedPostgres) -> dict[str, float]:
 async def test_it_leaves_whatsapp_before_its_leases_end(
     site: Site, api: Api, loopback: RemoteLoopback, database: EmbeddedPostgres
 ) -> None:
-    """Every socket is closed before another daemon may have the company; that one takes all of them, without pairing, and never has a
+    """Every socket is closed before another daemon may have the company; that one takes all of them over, without pairing, and never has a
     company two sockets. Back on the network, the first daemon takes nothing."""
     await api.wait_connected(*NAMES)
     directory = unquote(database.dsn.partition("host=")[2].partition("&")[0])
@@ -105,7 +105,7 @@ async def test_it_leaves_whatsapp_before_its_leases_end(
             await api.wait_connected(*NAMES, within=TAKEN_OVER_WITHIN_S)
             other.start()
             await other.wait_ready()
-            (other.state_dir / "admin.key").write_text(site.daemon.key)  # there was one in the database already
+            (other.state_dir / "admin.key").write_text(site.daemon.key)  # the database had one already
             async with open_api(other) as its, trio.open_nursery() as nursery:
                 before = await witness(its, loopback)
                 nursery.start_soon(watch.run, site)

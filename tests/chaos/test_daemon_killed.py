@@ -33,14 +33,14 @@ PLAN = Plan(
 async def test_the_other_daemon_takes_every_company_over(
     site: Site, api: Api, loopback: RemoteLoopback, database: EmbeddedPostgres
 ) -> None:
-    """When the leases have ended all are connected there, without pairing, and never was a company on WhatsApp twice."""
+    """When the leases have expired all are connected there, without pairing, and no company was on WhatsApp twice at any time."""
     await api.wait_connected(*NAMES)
     other = Daemon(site.directory / "other", site.daemon.environment, site.directory / "other.log")
     most: Counter[str] = Counter()
     other.start()
     try:
         await other.wait_ready()
-        (other.state_dir / "admin.key").write_text(site.daemon.key)  # there was one in the database already
+        (other.state_dir / "admin.key").write_text(site.daemon.key)  # the database had one already
         async with open_api(other) as its, trio.open_nursery() as nursery:
             before = await witness(its, loopback)
             nursery.start_soon(_watch_sockets, site, most)
@@ -71,7 +71,7 @@ async def _all_in(api: Api, state: str) -> bool:
 
 
 async def _watch_sockets(site: Site, most: Counter[str]) -> None:
-    """The most sockets that each number was seen to have."""
+    """The greatest number of sockets seen of each number."""
     async with connect_loopback(site.endpoints) as loopback:
         while True:
             for phone, sockets in Counter(

@@ -32,7 +32,7 @@ PLAN = Plan(
 ENGINE_KILLS = int(os.environ.get("CHAOS_KILLS", "100"))
 DAEMON_KILLS = int(os.environ.get("CHAOS_KILLS", "25"))
 KILL_EVERY_S = 3.5
-"""An engine that dies more than 20 times a minute is given up, as it should be."""
+"""The supervisor gives up an engine that dies more than 20 times a minute, as it should."""
 BACK_WITHIN_S: Final = 60.0
 
 
@@ -40,7 +40,7 @@ BACK_WITHIN_S: Final = 60.0
 async def test_an_engine_that_is_killed_again_and_again_hurts_its_own_companies_only(
     site: Site, api: Api, loopback: RemoteLoopback, listener: Peer, talker: Peer
 ) -> None:
-    """N1: no acknowledged send is lost, companies of the other engine process see nothing, and it is back soon every time."""
+    """N1: no acknowledged send is lost, companies of the other engine process are not affected, and it is back soon every time."""
     await api.wait_connected(*NAMES)
     before, held = await witness(api, loopback), holdings(site)
     checker = Checker(site, api, loopback, COMPANIES, before)

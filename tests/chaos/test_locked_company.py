@@ -75,12 +75,12 @@ async def hold_lock(database: EmbeddedPostgres) -> None:
     async with open_database(database.dsn, size=1) as operator, trio.open_nursery() as nursery:
         nursery.start_soon(operator.write_slowly, LOCK_S * 4, held)
         await held.entered.wait()
-        await trio.sleep(LOCK_S)  # this long is what is being tested
+        await trio.sleep(LOCK_S)  # the test needs this long
         held.release()
 
 
 def report(traffic: Traffic, edges: Sequence[float]) -> None:
-    """What the others' sends took before, during and after."""
+    """Print what the others' sends took before, during and after."""
     phases = [
         [answer.seconds for answer in traffic.account.of(*OTHERS) if begin <= answer.began < end]
         for begin, end in pairwise(edges)

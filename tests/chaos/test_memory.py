@@ -1,4 +1,4 @@
-"""D4: no more memory to be had, for an engine process and for the daemon."""
+"""D4: memory runs out, for an engine process and for the daemon."""
 
 from __future__ import annotations
 
@@ -52,7 +52,7 @@ async def test_an_engine_without_memory_ends_and_is_replaced(
         await traffic.wait_acknowledged(20)
         for pid in old:
             _limit(pid)
-        for _ in range(12):  # connections take threads and buffers: what is needed is asked for soon
+        for _ in range(12):  # connections take threads and buffers, so that memory is soon asked for
             for user in COMPANIES:
                 await loopback.fault("drop", phone=user.phone)
             await trio.sleep(0.5)
@@ -104,7 +104,7 @@ async def test_a_daemon_without_memory_loses_nothing(
 
 
 async def _ask_much(api: Api) -> Counter[int]:
-    """Much at once, while there is no memory for it; how often that could not be done, by status (0: the connection broke)."""
+    """Send many requests at once without memory for them; return how often each status other than success came (0: the connection broke)."""
     hurt: Counter[int] = Counter()
 
     async def ask(until: float) -> None:
@@ -126,6 +126,6 @@ async def _serves_or_ended(site: Site, api: Api) -> str | None:
 
 
 def _limit(pid: int) -> None:
-    """From now on it gets no more address space than it has."""
+    """Limit the process to the address space that it has now."""
     has = int(Path(f"/proc/{pid}/statm").read_text().split()[0]) * os.sysconf("SC_PAGE_SIZE")
     resource.prlimit(pid, resource.RLIMIT_AS, (has, resource.RLIM_INFINITY))

@@ -1,4 +1,4 @@
-"""Everything breaks, at random, under traffic. ``make chaos SEED=7`` repeats a run; the suite has a short one."""
+"""Random faults under traffic. ``make chaos SEED=7`` repeats a run; the suite has a short one."""
 
 from __future__ import annotations
 
@@ -77,6 +77,6 @@ async def test_a_short_torment(site: Site, api: Api, loopback: RemoteLoopback, l
 @pytest.mark.chaos
 @pytest.mark.parametrize("turn", range(3))
 async def test_torment(site: Site, api: Api, loopback: RemoteLoopback, listener: Peer, talker: Peer, turn: int) -> None:
-    """All kinds of deeds, three seeds in a row."""
+    """All kinds of faults, three seeds in a row."""
     seed = chosen_seed() + turn
     await run_and_check(site, api, loopback, (listener, talker), seed, FAULTS_IN_ALL, tuple(FAULTS))

@@ -35,14 +35,14 @@ PLAN = Plan(
 )
 OUTAGE_S = 60.0
 ON_ITS_WAY_S = 0.5
-"""An answer to what was committed just before may arrive this much later."""
+"""A reply to a commit just before may arrive this much later."""
 BAR_S, BAR_MIB = 5.0, 50.0
 BACK_WITHIN_S = 90.0
 
 
 @dataclass(slots=True)
 class Watch:
-    """The most there was during the outage."""
+    """The maxima during the outage."""
 
     waiting: float = 0.0
     waiting_bytes: float = 0.0
@@ -50,7 +50,7 @@ class Watch:
     figures: dict[str, float] = field(default_factory=dict[str, float])
 
     async def look(self, site: Site, api: Api) -> None:
-        """Once a second, until it is cancelled."""
+        """Look once a second, until cancelled."""
         while True:
             self.memory = max(self.memory, memory_of(site))
             text = (await api.call("GET", "/metrics")).text
@@ -62,7 +62,7 @@ class Watch:
 
 
 def memory_of(site: Site) -> int:
-    """Of the daemon and its engines."""
+    """Memory of the daemon and its engines."""
     return pss_bytes(frozenset({site.daemon.pid}) | site.daemon.engines())
 
 
@@ -83,7 +83,7 @@ async def test_a_minute_without_postgres(
     database: EmbeddedPostgres,
     away: Callable[[EmbeddedPostgres], AbstractAsyncContextManager[None]],
 ) -> None:
-    """Nothing is acknowledged meanwhile, what waits is within its limits, no company leaves WhatsApp, and nothing that was
+    """Nothing is acknowledged meanwhile, queues stay within their limits, no company leaves WhatsApp, and nothing that was
     acknowledged or came in is lost. Memory and recovery are printed."""
     await api.wait_connected(*NAMES)
     before = await witness(api, loopback)
@@ -95,7 +95,7 @@ async def test_a_minute_without_postgres(
             nursery.start_soon(watch.look, site, api)
             async with away(database):
                 began = trio.current_time()
-                await trio.sleep(OUTAGE_S)  # this long is what is being tested
+                await trio.sleep(OUTAGE_S)  # the test needs this long
                 ended = trio.current_time()
             back_at = trio.current_time()
             resumed_s = max(0.0, await first_acknowledged(traffic, ended) - back_at)
@@ -119,7 +119,7 @@ async def test_a_minute_without_postgres(
 
 
 async def first_acknowledged(traffic: Traffic, since: float) -> float:
-    """When the first send after that moment was."""
+    """The time of the first acknowledged send after that moment."""
 
     async def look() -> list[float]:
         return [

@@ -30,7 +30,7 @@ pytestmark = pytest.mark.chaos
 
 COMPANIES = int(os.environ.get("RESTORE_COMPANIES", "1000"))
 PRE_KEYS, PARTNERS, EVENTS = 812, 60, 200
-"""Of each company: what a linked device uploads at first, people it talks to, events kept."""
+"""For each company: the keys that a linked device uploads at first, its peers, its stored events."""
 FIRST = 100_000
 SESSION_BYTES = 2000
 BAR_S = 300.0
@@ -47,7 +47,7 @@ FILL_EVENTS: LiteralString = """
 
 
 def changes() -> Iterator[KeyChange]:
-    """The keys of a company that has been linked for some weeks, in the sizes that they have."""
+    """The keys of a company that has been linked for some weeks, in realistic sizes."""
     pre_key = msgspec.json.encode({**key_pair(b"\x01" * 32), "uploaded": True})
     session = base64.b64encode(SESSION.ljust(SESSION_BYTES)).decode()
     for number in range(PRE_KEYS):
@@ -61,7 +61,7 @@ def changes() -> Iterator[KeyChange]:
 
 
 async def fill(database: Database) -> None:
-    """Sealed, through the same code as a running daemon's."""
+    """Write them, sealed, through the same code as a running daemon's."""
     await migrate(database)
     keys = tuple(changes())
     for number in range(COMPANIES):

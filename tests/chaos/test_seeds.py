@@ -1,4 +1,4 @@
-"""A seed repeats a run: what is drawn depends on the seed alone."""
+"""A seed repeats a run: all random choices depend on the seed alone."""
 
 from __future__ import annotations
 
@@ -20,13 +20,13 @@ SEED = 962302
 
 
 def stage() -> Stage:
-    """One with nothing to break."""
+    """A stage without anything to break."""
     return Stage(cast("Site", None), cast("Api", None), cast("RemoteLoopback", None), (), Random(SEED))
 
 
 @pytest.mark.parametrize("others", [range(1), range(3), range(1000)])
 def test_a_pick_takes_the_same_from_the_generator(others: Sequence[int]) -> None:
-    """However many there are to choose from, what is drawn afterwards is the same."""
+    """However many options there are, the draws that follow are the same."""
     random, same = Random(SEED), Random(SEED)
     pick(random, others)
     same.random()
@@ -35,7 +35,7 @@ def test_a_pick_takes_the_same_from_the_generator(others: Sequence[int]) -> None
 
 
 async def test_the_same_deeds_whatever_they_find(autojump_clock: MockClock, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Which deeds come, and when, does not change when one of them finds more to choose from than the last time."""
+    """Which faults come, and when, does not change when one of them finds more options than the last time."""
     histories: list[list[tuple[float, str]]] = []
     for draws in (0, 7):
 
@@ -54,7 +54,7 @@ async def test_the_same_deeds_whatever_they_find(autojump_clock: MockClock, monk
 
 
 def test_the_seed_of_the_command_line_is_taken(monkeypatch: pytest.MonkeyPatch) -> None:
-    """`make chaos SEED=7` gives 7; without one every run has its own."""
+    """`make chaos SEED=7` gives 7; without one every run has a seed of its own."""
     monkeypatch.setenv("CHAOS_SEED", "7")
     assert chosen_seed() == 7
 

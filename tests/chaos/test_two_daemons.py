@@ -70,5 +70,5 @@ async def test_two_daemons_and_a_few_stops() -> None:
 
 @pytest.mark.chaos
 async def test_two_daemons_and_sixty_stops() -> None:
-    """The same, for long."""
+    """The same, for a long time."""
     await run(stops=STOPS, companies=5, seed=chosen_seed())

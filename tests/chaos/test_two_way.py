@@ -14,7 +14,7 @@ EACH_WAY = 3000
 
 
 async def test_thousands_each_way_over_one_session(tmp_path: Path) -> None:
-    """None is lost or comes twice, no send fails; what could not be read at the first try is counted."""
+    """None is lost or comes twice, no send fails; messages that could not be read at the first try are counted."""
     outcome = await converse(tmp_path, EACH_WAY)
     print(outcome)
 

@@ -1,4 +1,4 @@
-"""Two daemons on one database, and a record of who wrote what while which lease was whose."""
+"""Two daemons on one database, and a record of each write, its writer, and the lease's owner at that time."""
 
 from __future__ import annotations
 
@@ -63,7 +63,7 @@ class Watch:
 
 @dataclass(frozen=True, slots=True)
 class Stage:
-    """Everything there is."""
+    """All parts of a run."""
 
     site: Site
     daemons: tuple[Daemon, Daemon]
@@ -81,7 +81,7 @@ class Stage:
         return sum(states.get(user.company) == "connected" for user in self.companies)
 
     async def wait_connected(self, number: int) -> None:
-        """Wait until one daemon has all of them."""
+        """Wait until all companies are connected on one daemon."""
         await self.apis[number].wait_connected(*(user.company for user in self.companies), within=TAKEN_OVER_WITHIN_S)
 
 
@@ -159,7 +159,7 @@ async def keep_watch(stage: Stage) -> None:
 
 
 async def talk(stage: Stage, until: trio.Event) -> None:
-    """Texts in both directions, through whichever daemon runs."""
+    """Send texts in both directions, through either running daemon."""
     number = 0
     while not until.is_set():
         number += 1
@@ -181,7 +181,7 @@ async def _try_send(stage: Stage, daemon: Daemon, api: Api, company: User, numbe
 
 
 async def stop_for_longer_than_the_lease(stage: Stage, random: Random) -> int:
-    """SIGSTOP a daemon that has companies, until the other one has them all; the number of the one that was stopped."""
+    """SIGSTOP a daemon that has companies, until the other one has them all; return the number of the stopped one."""
     random = fork(random)
 
     async def owner() -> int | None:
