@@ -123,7 +123,7 @@ def test_what_is_no_promql_is_refused(expression: str) -> None:
 
 
 async def test_the_counters_are_there_before_they_count(series: Series) -> None:
-    """`increase` counts only from zero."""
+    """`increase` misses the first event of a counter that does not begin at zero."""
     for name in (
         "wasup_leases_lost_total",
         "wasup_events_dropped_total",

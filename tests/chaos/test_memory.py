@@ -104,7 +104,7 @@ async def test_a_daemon_without_memory_loses_nothing(
 
 
 async def _ask_much(api: Api) -> Counter[int]:
-    """Send many requests at once without memory for them; return how often each status other than success came (0: the connection broke)."""
+    """Send many requests at once without memory for them; count each status other than success (0: the connection broke)."""
     hurt: Counter[int] = Counter()
 
     async def ask(until: float) -> None:

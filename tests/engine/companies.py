@@ -28,7 +28,7 @@ async def linked(engine: Engine, loopback: Loopback, company_id: str, number: st
 
 
 async def taken_up(engine: Engine, loopback: Loopback, company_id: str, record: Record) -> Link:
-    """A company that is linked already, logged in again."""
+    """A company that was linked before, logged in again."""
     link = await engine.link(company_id, record)
     await link.open(loopback.endpoints.proxy_url)
     await link.call(p.Connect)
@@ -50,7 +50,7 @@ async def both_taken_up(engine: Engine, loopback: Loopback, first: Link, second:
 
 
 async def say(sender: Link, to: str, text: str, **fields: object) -> p.Sent:
-    """Send and see that it was sent."""
+    """Send, and check that it was sent."""
     sent = await sender.call(p.SendText, to=to, text=text, **fields)
     assert isinstance(sent, p.Sent), sent
     return sent

@@ -19,7 +19,7 @@ BuildFile = Callable[..., DeviceFile]
 
 @pytest.fixture(scope="session")
 def library() -> Library:
-    """The Go library; these tests never let it connect."""
+    """The Go library; these tests never have it connect."""
     return Library()
 
 

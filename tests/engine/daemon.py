@@ -1,4 +1,4 @@
-"""The daemon's side of an engine process, as small as it can be: spawn, connect, and a record in place of Postgres."""
+"""The daemon's side of an engine process, reduced to what tests need: spawn, connect, and a record in place of Postgres."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ M = TypeVar("M")
 
 
 class Record:
-    """What Postgres would hold of one company, written by deltas in their order."""
+    """What Postgres would hold of one company: the deltas written in their order."""
 
     def __init__(self) -> None:
         self.creds: bytes | None = None
@@ -84,14 +84,14 @@ class Link:
         return message
 
     async def hear(self, *kinds: type[M], timeout_s: float = 40) -> M:
-        """The next message of these kinds; others before it are taken as they come."""
+        """The next message of these kinds; messages before it are handled as they come."""
         with trio.fail_after(timeout_s):
             while not isinstance(message := await self.receive(), kinds):
                 pass
         return message
 
     async def call(self, kind: Any, /, **fields: Any) -> Any:
-        """Make a call and wait for its answer."""
+        """Make a call and wait for its reply."""
         self._call += 1
         await self.send(kind(call=self._call, **fields))
         with trio.fail_after(40):
@@ -124,7 +124,7 @@ class Link:
         return answer
 
     async def hear_message(self) -> dict[str, Any]:
-        """The payload of the next message event, which may have come while something else was waited for."""
+        """The payload of the next message event, which may have come during an earlier wait."""
         while True:
             while self._looked_at < len(self.said):
                 message = self.said[self._looked_at]
@@ -135,7 +135,7 @@ class Link:
 
 
 def _message_id(message: p.FromEngine) -> str | None:
-    """Of an event that tells of a message."""
+    """The id of an event about a message."""
     if isinstance(message, p.OutboxEvent) and message.type == "message":
         return str(json.loads(message.payload)["messageId"])
     return None
@@ -184,7 +184,7 @@ class Engine:
         return answer
 
     async def ended(self) -> int:
-        """Its exit status, as soon as it has one."""
+        """Its exit status, as soon as it ends."""
         with trio.fail_after(30):
             while (status := self.process.poll()) is None:
                 await trio.sleep(0.01)
@@ -199,12 +199,12 @@ async def run_engine(
     controlled: bool = True,
     module: str = "actors.engine.process",
 ) -> AsyncGenerator[Engine]:
-    """An engine process on the device files of ``directory``; killed at the end of the block at the latest. ``module``: or a linker."""
+    """Run an engine process (or the ``module``, such as a linker) on the device files of ``directory``; it is killed at the end of the block."""
     socket = directory / "engine.sock"
     socket.unlink(missing_ok=True)
     path = [*environment.get("PYTHONPATH", "").split(":"), str(ROOT)]
     with (directory / "engine.log").open("ab") as log:
-        process = subprocess.Popen(  # noqa: ASYNC220 - from the main thread: the kernel ends it with the thread that made it
+        process = subprocess.Popen(  # noqa: ASYNC220 - from the main thread: the kernel ends the process with the thread that started it
             [
                 sys.executable,
                 "-m",

@@ -1,4 +1,4 @@
-"""A library that does what a test says, in place of WhatsApp's."""
+"""A library that a test controls, in place of WhatsApp's."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from actors.engine.whatsmeow.library import Callbacks, Library
 
 
 class FakeLibrary:
-    """`run` blocks until `stop`, as the real one does; hooks decide everything else. Calls are written down in ``done``."""
+    """`run` blocks until `stop`, as the real one does; hooks decide the rest. Calls are recorded in ``done``."""
 
     def __init__(self, real: Library) -> None:
         self.protobufs: Any = real.protobufs
@@ -129,7 +129,7 @@ def held(release: threading.Event) -> Callable[[], None]:
 
 
 def refuse(text: str) -> Callable[..., None]:
-    """A hook that answers with the library's error."""
+    """A hook that raises the library's error."""
 
     def hook(*_: object) -> None:
         raise LibraryError(text)

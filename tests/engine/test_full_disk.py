@@ -1,4 +1,4 @@
-"""A company whose file cannot be written leaves WhatsApp before anything is acknowledged, and keeps what it has."""
+"""A company whose file cannot be written leaves WhatsApp before it acknowledges anything, and keeps its unwritten events."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ def fake(library: Library) -> FakeLibrary:
 
 
 def take_no_writes(file: DeviceFile, *, no: bool = True) -> None:
-    """As a full disk, for this connection alone."""
+    """Make this connection alone fail as on a full disk."""
     file._connection.script(f"PRAGMA query_only = {int(no)}")
 
 
@@ -54,7 +54,7 @@ async def connected(company: Company) -> None:
 async def test_a_message_that_could_not_be_stored_is_not_acknowledged(
     open_company: OpenCompany, fake: FakeLibrary, tmp_path: Path
 ) -> None:
-    """The line comes on the thread that acknowledges next; the reserve is given up, and the client stopped."""
+    """The log line comes on the thread that acknowledges next; the reserve is released, and the client stopped."""
     (tmp_path / NAME).write_bytes(b"x")
     order: list[str] = []
     fake.on_disconnect = lambda: order.append("disconnected")
@@ -80,7 +80,7 @@ async def test_a_message_that_could_not_be_stored_is_not_acknowledged(
 async def test_what_could_not_be_written_is_written_before_the_next_log_in(
     open_company: OpenCompany, fake: FakeLibrary, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """It stays in memory while the company is away; until it is written the company does not log in."""
+    """The message stays in memory while the company is away; until it is written the company does not log in."""
     monkeypatch.setattr(client_module, "STORE_RETRY_S", 0)
     async with open_company(fake=fake) as company:
         await connected(company)
@@ -100,7 +100,7 @@ async def test_what_could_not_be_written_is_written_before_the_next_log_in(
 
 
 async def test_an_undecryptable_message_that_is_none_is_not_told(open_company: OpenCompany, fake: FakeLibrary) -> None:
-    """The library tells of what it could not store as undecryptable; WhatsApp delivers it again."""
+    """The library reports a message that it could not store as undecryptable; WhatsApp delivers it again."""
     jid = fake.protobufs.JID(User="2", Server="lid", RawAgent=0, Device=0, Integrator=0, IsEmpty=False)
     source = fake.protobufs.MessageSource(Chat=jid, Sender=jid)
     info = fake.protobufs.MessageInfo(MessageSource=source, ID="A")
@@ -115,7 +115,7 @@ async def test_an_undecryptable_message_that_is_none_is_not_told(open_company: O
 
 
 async def test_a_send_that_could_not_be_stored_says_so(open_company: OpenCompany, fake: FakeLibrary) -> None:
-    """Nothing has left the machine, and the company leaves as well."""
+    """Nothing was sent, and the company leaves as well."""
     fake.on_send = refuse("failed to encrypt message: failed to store session: database or disk is full")
     async with open_company(fake=fake) as company:
         await connected(company)
@@ -129,7 +129,7 @@ async def test_a_send_that_could_not_be_stored_says_so(open_company: OpenCompany
 async def test_a_journal_that_cannot_be_cut_is_cut_later(
     open_company: OpenCompany, fake: FakeLibrary, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """The connection to the daemon stays, so what is in the file is shipped; only WhatsApp is left."""
+    """The connection to the daemon stays, so what is in the file is shipped; only the connection to WhatsApp ends."""
     monkeypatch.setattr("actors.engine.shipping.CUT_AGAIN_S", 0.01)
     async with open_company(fake=fake) as company:
         await connected(company)
@@ -159,7 +159,7 @@ def small_disk() -> Generator[Path]:
 @needs_mount[0]
 @needs_mount[1]
 def test_a_full_disk_harms_no_device_file(sqlite: Sqlite, template: Template, small_disk: Path, free_kib: int) -> None:
-    """What lies there is not taken for damaged, and no half-written file takes its place, however little room is left."""
+    """The file there is not taken for damaged, and no half-written file replaces it, however little room is left."""
     path = small_disk / "962302.db"
     file, _ = build(sqlite, template, path, creds(), (), ())
     file.event_spool.put("message", b"arrived")

@@ -1,4 +1,4 @@
-"""Which boot of the machine this is."""
+"""How an engine identifies the boot of its machine."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ def test_a_boot_is_told_by_the_kernel(tmp_path: Path) -> None:
 
 
 def test_every_start_is_another_boot_where_the_kernel_does_not_say(tmp_path: Path) -> None:
-    """Each device file is put ahead then whenever an engine process has started, rather than never."""
+    """Each device file is then put ahead whenever an engine process has started, rather than never."""
     missing = tmp_path / "missing"
     first, second = boot_of_this_machine(missing), boot_of_this_machine(missing)
 

@@ -1,4 +1,4 @@
-"""A company leaves WhatsApp when its daemon has said nothing for too long (L3)."""
+"""A company leaves WhatsApp when its daemon has sent nothing for too long (L3)."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ async def expires_after(lease_deadline: LeaseDeadline) -> float:
 
 
 async def test_it_expires_when_the_time_is_over(autojump_clock: MockClock) -> None:
-    """Counted from the given moment, not from when it was heard of."""
+    """Counted from the given moment, not from its arrival."""
     assert await expires_after(LeaseDeadline(trio.current_time() + 5.0, clock=trio.current_time)) == 5.0
 
 
@@ -45,7 +45,7 @@ async def test_one_that_is_over_already_expires_at_once(autojump_clock: MockCloc
 
 
 async def test_the_engine_leaves_whatsapp_by_itself(tmp_path: Path) -> None:
-    """The socket is gone soon after the end, and stays as long as the lease is extended; the log says why."""
+    """The socket closes soon after the end, and stays open as long as the lease is extended; the log says why."""
     async with open_loopback() as loopback, run_engine(tmp_path, loopback.endpoints.environment()) as engine:
         first = await linked(engine, loopback, "a", A)
         await first._socket.aclose()

@@ -1,4 +1,4 @@
-"""What the process says about its companies."""
+"""The process's log lines about its companies."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ def test_a_line_is_one_redacted_json_object(capfd: pytest.CaptureFixture[str]) -
 
 
 def test_a_company_has_only_so_many_lines_a_minute(capfd: pytest.CaptureFixture[str]) -> None:
-    """A flood is counted, not printed."""
+    """Lines beyond the limit are counted, not printed."""
     now = [0.0]
     log = EngineLog("962302", clock=lambda: now[0])
     for number in range(logs.LINES_A_WINDOW + 7):

@@ -1,4 +1,4 @@
-"""The engine process itself: how it begins, whom it listens to, how it ends."""
+"""The engine process itself: how it begins, which connections it accepts, how it ends."""
 
 from __future__ import annotations
 
@@ -47,7 +47,7 @@ async def test_it_ends_when_asked(tmp_path: Path) -> None:
 
 
 def test_what_it_says_is_not_waited_for() -> None:
-    """A daemon that does not read holds no thread of the library up: lines are left out, counted, and their number is said afterwards."""
+    """A daemon that does not read blocks no thread of the library: lines are dropped, counted, and their number is logged afterwards."""
     code = (
         "from actors.engine.process import unblock_stderr; from actors.engine.logs import EngineLog; unblock_stderr()"
     )
@@ -79,7 +79,7 @@ def test_what_it_says_is_not_waited_for() -> None:
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
 async def test_it_ends_in_order_on_a_signal(tmp_path: Path, number: signal.Signals) -> None:
-    """systemd and terminals ask that way."""
+    """systemd and terminals stop a process that way."""
     async with run_engine(tmp_path, ENVIRONMENT) as engine:
         engine.process.send_signal(number)
 
@@ -145,7 +145,7 @@ async def test_unknown_resources_are_refused(tmp_path: Path) -> None:
 
 
 async def http_answer(socket: Path, path: str) -> bytes:
-    """What the process answers to a WebSocket upgrade for ``path``."""
+    """The process's response to a WebSocket upgrade for ``path``."""
     async with await trio.open_unix_socket(str(socket)) as stream:
         await stream.send_all(
             f"GET {path} HTTP/1.1\r\nHost: engine\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
@@ -194,7 +194,7 @@ async def test_a_company_is_opened_unlinked_and_found_again(tmp_path: Path) -> N
 
 
 async def test_a_file_of_another_life_is_rebuilt(tmp_path: Path) -> None:
-    """And so is one that was discarded; the reason is named."""
+    """And so is a discarded file; the reason is named."""
     async with run_engine(tmp_path, ENVIRONMENT) as engine:
         first = await engine.link("962302")
         opened = await first.open(None)
@@ -231,7 +231,7 @@ async def test_creds_that_cannot_be_used_are_refused_and_change_nothing(tmp_path
 
 
 async def test_a_full_engine_refuses_another_company(tmp_path: Path) -> None:
-    """With a code the daemon can act on."""
+    """With a code that the daemon can act on."""
     async with run_engine(tmp_path, ENVIRONMENT, "--max-companies", "1") as engine:
         await (await engine.link("962302")).open(None)
         link = await engine.link("962303")

@@ -1,4 +1,4 @@
-"""A company in the engine: what its client reports, and every way it ends."""
+"""A company in the engine: what its client reports, and every way in which it ends."""
 
 from __future__ import annotations
 
@@ -58,7 +58,7 @@ PAIRED, CONNECTED, KEEP_ALIVE_TIMEOUT, KEEP_ALIVE_RESTORED, DISCONNECTED = 2, 3,
 
 
 class Company:
-    """A session with its calls, on a fake library; what it says is written down."""
+    """A session with its calls, on a fake library; its messages are recorded."""
 
     def __init__(
         self, session: Session, calls: Calls, fake: FakeLibrary, file: DeviceFile, host: Host, said: list[FromEngine]
@@ -72,23 +72,23 @@ class Company:
         self._held: tuple[type[FromEngine], trio.Event] | None = None
 
     def holds(self, kind: type[FromEngine], taken: trio.Event) -> None:
-        """Messages of this kind are not taken before the event."""
+        """Messages of this kind are not taken before the event is set."""
         self._held = kind, taken
 
     async def take(self, message: FromEngine) -> None:
-        """One message of the engine's."""
+        """Take one message of the engine's."""
         if self._held is not None and isinstance(message, self._held[0]):
             await self._held[1].wait()
         self.said.append(message)
 
     async def sends(self, count: int) -> None:
-        """Until the library has been given so many messages."""
+        """Wait until the library was given that many messages."""
         with trio.fail_after(10):
             while sum(name == "send" for name, _ in self.fake.done) < count:
                 await trio.sleep(0.001)
 
     async def ask(self, message: ToEngine) -> FromEngine:
-        """The answer to a call."""
+        """Return the reply to a call."""
         await self._calls.take(message)
         number = getattr(message, "call", 0)
         with trio.fail_after(10):
@@ -99,19 +99,19 @@ class Company:
                 await trio.sleep(0.001)
 
     async def hear(self, kind: type[M], count: int = 1) -> M:
-        """The ``count``-th message of a kind, as soon as it was said."""
+        """Wait for the ``count``-th message of a kind."""
         with trio.fail_after(10):
             while len(found := [said for said in self.said if isinstance(said, kind)]) < count:
                 await trio.sleep(0.001)
         return found[count - 1]
 
     async def tell(self, number: int, message: Any = None) -> None:
-        """An event of the library, on a thread of its own."""
+        """Report an event of the library, on a thread of its own."""
         data = message.SerializePartialToString() if message is not None else b""
         await trio.to_thread.run_sync(self.fake.callback().event, number, data)
 
     async def log(self, line: str) -> None:
-        """A line of whatsmeow's log."""
+        """Write a line of whatsmeow's log."""
         await trio.to_thread.run_sync(self.fake.callback().log, "WARN", "Client", line)
 
     def names(self) -> list[str]:
@@ -175,7 +175,7 @@ def logs_in(callbacks: Callbacks) -> None:
 
 
 async def test_a_linked_company_connects(open_company: OpenCompany, fake: FakeLibrary) -> None:
-    """`Done` for the attempt, then `Connected` with what the device is called."""
+    """`Done` for the attempt, then `Connected` with the device's names."""
     fake.on_run = logs_in
     async with open_company(fake=fake) as company:
         answer = await company.ask(Connect(call=1))
@@ -185,7 +185,7 @@ async def test_a_linked_company_connects(open_company: OpenCompany, fake: FakeLi
 
 
 async def test_each_code_on_offer_says_how_long_it_is_valid(open_company: OpenCompany) -> None:
-    """60 s the first, 20 s the others."""
+    """The first for 60 s, the others for 20 s."""
     async with open_company(linked=False) as company:
         await company.ask(Connect(call=1))
         await trio.to_thread.run_sync(company.fake.callback().qr, "first")
@@ -206,14 +206,14 @@ def pair_status(fake: FakeLibrary, **changes: Any) -> Any:
 
 
 async def link(company: Company) -> None:
-    """A phone scans: the library writes the device and tells."""
+    """A phone scans: the library writes the device and reports it."""
     await company.ask(Connect(call=1))
     insert(company.file._connection, "whatsmeow_device", **DEVICE)
     await company.tell(PAIRED, pair_status(company.fake))
 
 
 async def test_credentials_are_shipped_before_the_pairing_is_told(open_company: OpenCompany) -> None:
-    """`Paired` names a position whose delta with the creds went before it."""
+    """`Paired` names a position whose delta with the creds was sent before it."""
     async with open_company(linked=False) as company:
         await link(company)
         paired = await company.hear(Paired)
@@ -225,7 +225,7 @@ async def test_credentials_are_shipped_before_the_pairing_is_told(open_company: 
 
 
 async def test_silence_after_linking_is_an_ending(open_company: OpenCompany, monkeypatch: pytest.MonkeyPatch) -> None:
-    """When the library's restart after 515 fails it says nothing, ever: our deadline does, with the code."""
+    """When the library's restart after 515 fails it never reports it: our deadline does, with the code."""
     monkeypatch.setattr(module, "LOGIN_AFTER_PAIRING_S", 0.05)
     async with open_company(linked=False) as company:
         await link(company)
@@ -261,7 +261,7 @@ async def test_no_code_in_time_is_an_ending(open_company: OpenCompany, monkeypat
 async def test_a_refusal_without_an_event_is_told_with_its_code(
     open_company: OpenCompany, kind_said: str, code: int, fake: FakeLibrary
 ) -> None:
-    """The library's event loop gives up on codes it has no name for; the log knows them."""
+    """The library's event loop gives up on codes it has no name for; its log has them."""
     async with open_company(fake=fake) as company:
         await company.ask(Connect(call=1))
         await company.log('Unknown connect failure: <failure reason="411"/>')
@@ -274,7 +274,7 @@ async def test_a_refusal_without_an_event_is_told_with_its_code(
 
 
 async def test_the_client_is_stopped_before_its_end_is_told(open_company: OpenCompany, fake: FakeLibrary) -> None:
-    """The library reconnects unasked; the daemon may send `Connect` the moment it hears of the end."""
+    """The library reconnects unasked; the daemon may send `Connect` as soon as it hears of the end."""
     fake.on_run = logs_in
     async with open_company(fake=fake) as company:
         await company.ask(Connect(call=1))
@@ -306,7 +306,7 @@ async def test_the_code_announced_before_the_socket_closed_is_told(
     ('Temporary ban connect failure: <failure code="101" expire="60" reason="402"/>', "temporary_ban"),
 ])  # fmt: skip
 async def test_without_a_device_endings_are_failed_pairings(open_company: OpenCompany, line: str, kind: str) -> None:
-    """Except those that the account or the client as such is to blame for."""
+    """Except those for which the account or the client as such is the cause."""
     async with open_company(linked=False) as company:
         await company.ask(Connect(call=1))
         await company.log(line)
@@ -399,7 +399,7 @@ async def test_unanswered_keep_alives_are_told_and_at_last_an_ending(
 async def test_keep_alives_that_work_again_are_told_once(
     open_company: OpenCompany, fake: FakeLibrary, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """By the library or by a ping of our own."""
+    """Through the library or through a ping of our own."""
     monkeypatch.setattr(module, "KEEP_ALIVE_LOST_S", float("inf"))
     fake.on_run = logs_in
     async with open_company(fake=fake) as company:
@@ -418,7 +418,7 @@ async def test_keep_alives_that_work_again_are_told_once(
 
 
 async def test_a_text_is_sent_and_its_ratchet_step_shipped_first(open_company: OpenCompany, fake: FakeLibrary) -> None:
-    """`Sent` names a position whose delta went before it."""
+    """`Sent` names a position whose delta was sent before it."""
     fake.on_run = logs_in
     async with open_company(fake=fake) as company:
         await company.ask(Connect(call=1))
@@ -433,7 +433,7 @@ async def test_a_text_is_sent_and_its_ratchet_step_shipped_first(open_company: O
 
 
 async def test_a_reply_quotes_what_it_answers(open_company: OpenCompany, fake: FakeLibrary) -> None:
-    """Id, sender without device, and text of the quoted message go along."""
+    """It carries id, sender without device, and text of the quoted message."""
     messages: list[Any] = []
     fake.on_run = logs_in
     fake.on_send = lambda to, message: messages.append(fake.messages.Message.FromString(message))
@@ -456,7 +456,7 @@ async def test_a_reply_quotes_what_it_answers(open_company: OpenCompany, fake: F
 async def test_the_next_text_does_not_wait_for_the_answer_to_the_one_before(
     open_company: OpenCompany, fake: FakeLibrary
 ) -> None:
-    """The library is given it while the daemon does not take the answer; a bounded number of answers may wait like that."""
+    """The library gets it while the daemon does not take the reply; a bounded number of replies may wait like that."""
     fake.on_run = logs_in
     async with open_company(fake=fake) as company:
         await company.ask(Connect(call=1))
@@ -491,7 +491,7 @@ async def test_texts_are_sent_in_the_order_they_came(open_company: OpenCompany, 
 
 @pytest.mark.parametrize("to", ["", "79000000002", "@s.whatsapp.net", "1@example.com"])
 async def test_a_recipient_that_is_no_jid_is_refused(open_company: OpenCompany, fake: FakeLibrary, to: str) -> None:
-    """Before the library hears of it."""
+    """Before the library gets it."""
     fake.on_run = logs_in
     async with open_company(fake=fake) as company:
         await company.ask(Connect(call=1))
@@ -508,7 +508,7 @@ CALLS: list[ToEngine] = [SendText(call=7, to="2@lid", text="x"), Ping(call=7), L
 
 @pytest.mark.parametrize("message", CALLS, ids=lambda message: type(message).__name__)
 async def test_calls_that_need_whatsapp_are_refused_without_it(open_company: OpenCompany, message: ToEngine) -> None:
-    """Clear answer, nothing sent."""
+    """A clear error, nothing sent."""
     async with open_company() as company:
         refused = await company.ask(message)
 
@@ -549,7 +549,7 @@ async def test_a_pairing_code_is_asked_for_while_a_qr_is_on_offer(open_company: 
 async def test_a_pairing_code_is_refused_where_it_makes_no_sense(
     open_company: OpenCompany, fake: FakeLibrary, phone: str, code: str, *, linked: bool
 ) -> None:
-    """For a linked company, and for what is no number."""
+    """For a linked company, and for an invalid number."""
     fake.on_run = lambda callbacks: callbacks.qr("code")
     async with open_company(linked=linked, fake=fake) as company:
         await company.ask(Connect(call=1))
@@ -561,7 +561,7 @@ async def test_a_pairing_code_is_refused_where_it_makes_no_sense(
 
 
 async def test_a_log_out_on_request_is_an_ending_of_the_file(open_company: OpenCompany, fake: FakeLibrary) -> None:
-    """The client is stopped, nothing is shipped any more, and the answer is `Done`."""
+    """The client is stopped, nothing is shipped any more, and the reply is `Done`."""
     fake.on_run = logs_in
     async with open_company(fake=fake) as company:
         await company.ask(Connect(call=1))
@@ -588,7 +588,7 @@ async def test_leaving_stops_the_client_and_closes_the_file(open_company: OpenCo
 
 
 async def test_a_company_that_was_logged_out_does_not_connect(open_company: OpenCompany) -> None:
-    """Its file must be discarded first: another device in it would mix with what is to be archived."""
+    """Its file must be discarded first: another device in it would mix with the one to be archived."""
     async with open_company(ending=Ending("logged_out", 401, "x")) as company:
         refused = await company.ask(Connect(call=1))
 

@@ -37,7 +37,7 @@ def shipper_for(file: DeviceFile, daemon: Daemon, *, position: int = 0, base: bo
 
 
 async def until(condition: Callable[[], bool]) -> None:
-    """Give the other tasks and threads their turns until it holds."""
+    """Let other tasks and threads run until it holds."""
     with trio.fail_after(10):
         while not condition():
             await trio.lowlevel.checkpoint()
@@ -59,7 +59,7 @@ async def test_changes_go_before_the_event_that_rests_on_them(build_file: BuildF
 
 
 async def test_nothing_is_shipped_twice(build_file: BuildFile) -> None:
-    """A second look sends only what is new."""
+    """A second look sends only new changes."""
     file, daemon = build_file(), Daemon()
     shipper = shipper_for(file, daemon)
     put_session(file._connection)
@@ -87,7 +87,7 @@ async def test_a_new_file_announces_itself_first(build_file: BuildFile) -> None:
 
 
 async def test_the_tail_of_an_earlier_life_is_shipped_first(build_file: BuildFile) -> None:
-    """What Postgres has is skipped, what it lacks goes out at once."""
+    """What Postgres has is skipped, what it lacks is sent at once."""
     file, daemon = build_file(), Daemon()
     put_session(file._connection)
     committed = file.journal.position()
@@ -118,7 +118,7 @@ async def test_a_commit_cuts_the_journal_and_announces_the_file(build_file: Buil
 async def test_the_journal_is_not_cut_after_every_commit(
     build_file: BuildFile, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """What is committed soon after a cut stays until the next one is due, which comes by itself."""
+    """Entries committed soon after a cut stay until the next one is due, which comes by itself."""
     monkeypatch.setattr(module, "CUT_EVERY_S", 0.3)
     file, daemon = build_file(), Daemon()
     cuts: list[int] = []
@@ -145,7 +145,7 @@ async def test_the_journal_is_not_cut_after_every_commit(
 
 
 async def test_what_was_seen_elsewhere_is_shipped_without_another_look(build_file: BuildFile) -> None:
-    """The library's thread has read the journal already; what changed after that goes with the next delta."""
+    """The library's thread has read the journal already; later changes go with the next delta."""
     file, daemon = build_file(), Daemon()
     shipper = shipper_for(file, daemon)
     put_identity(file._connection, octet=0)
@@ -172,7 +172,7 @@ async def test_what_was_seen_before_somebody_else_shipped_is_looked_for_again(bu
 
 
 async def test_a_position_that_was_shipped_needs_no_look(build_file: BuildFile) -> None:
-    """And one that was not is shipped."""
+    """And a position that was not is shipped."""
     file, daemon = build_file(), Daemon()
     shipper = shipper_for(file, daemon)
     put_identity(file._connection, octet=0)

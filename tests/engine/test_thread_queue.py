@@ -24,7 +24,7 @@ async def test_items_arrive_in_the_order_they_were_put() -> None:
 
 
 async def test_a_full_queue_makes_its_producer_wait() -> None:
-    """The library is held back instead of anything being dropped."""
+    """The library waits instead of losing an item."""
     queue: ThreadQueue[int] = ThreadQueue(2)
     put: list[int] = []
 

@@ -1,4 +1,4 @@
-"""Two companies that write to each other all the time, over one Signal session, and the account of it."""
+"""Two companies that write to each other all the time, over one Signal session, and a record of it."""
 
 from __future__ import annotations
 
@@ -68,7 +68,7 @@ class Outcome:
 
 
 async def converse(directory: Path, count: int) -> Outcome:
-    """Both send ``count`` texts as fast as they are answered; the outcome once everything has arrived or no more comes."""
+    """Have both send ``count`` texts as fast as they are acknowledged; return the outcome once all have arrived or no more come."""
     async with two_companies(directory) as (loopback, _, first, second):
         sides = (Side(first, f"{B}@s.whatsapp.net"), Side(second, f"{A}@s.whatsapp.net"))
         async with trio.open_nursery() as nursery:

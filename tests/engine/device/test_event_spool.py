@@ -1,4 +1,4 @@
-"""The event spool keeps what WhatsApp will not send again."""
+"""The event spool keeps messages that WhatsApp will not send again."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from tests.engine.rows import put_identity
 
 
 def test_an_event_carries_the_position_of_its_ratchet_step(build_file: BuildFile) -> None:
-    """The library has written the step before it tells of the message."""
+    """The library has written the step before it reports the message."""
     file = build_file()
     put_identity(file._connection)
 
@@ -22,7 +22,7 @@ def test_an_event_carries_the_position_of_its_ratchet_step(build_file: BuildFile
 
 
 def test_what_was_stored_is_forgotten_and_numbers_grow_on(build_file: BuildFile) -> None:
-    """A number is never given out twice."""
+    """A number is never used twice."""
     file = build_file()
     for _ in range(3):
         file.event_spool.put("message", b"{}")
@@ -51,7 +51,7 @@ def test_reading_is_bounded(build_file: BuildFile) -> None:
 def test_a_full_outbox_takes_no_more_until_something_was_stored(
     build_file: BuildFile, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """The library is held back; what WhatsApp has not delivered, it keeps."""
+    """The library is held back; WhatsApp keeps what it has not delivered."""
     monkeypatch.setattr(module, "MAX_KEPT", 3)
     file = build_file()
     for _ in range(3):

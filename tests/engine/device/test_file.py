@@ -1,4 +1,4 @@
-"""Device files: built from the record, taken up again, or recognised as not to be used."""
+"""Device files: built from the record, taken up again, or found unusable."""
 
 from __future__ import annotations
 
@@ -80,7 +80,7 @@ def fill(connection: object) -> None:
 def test_a_file_rebuilt_from_what_was_shipped_has_the_same_rows(
     sqlite: Sqlite, template: Template, build_file: BuildFile, tmp_path: Path
 ) -> None:
-    """Linking, traffic, journal, record, a new file: row by row what the library had written."""
+    """Linking, traffic, journal, record, a new file: row by row as the library had written it."""
     first = build_file(linked=False)
     insert(first._connection, "whatsmeow_device", **DEVICE)
     fill(first._connection)
@@ -96,7 +96,7 @@ def test_a_file_rebuilt_from_what_was_shipped_has_the_same_rows(
 
 
 def test_a_file_without_creds_is_an_unlinked_company(build_file: BuildFile) -> None:
-    """No device, no ending, a journal at zero."""
+    """No device, no disconnect, a journal at zero."""
     file = build_file(linked=False)
 
     assert (file.identity(), file.ending(), file.journal.position()) == (None, None, 0)
@@ -111,7 +111,7 @@ def test_a_file_knows_its_device(build_file: BuildFile) -> None:
 
 
 def test_each_new_file_has_an_id_of_its_own(build_file: BuildFile) -> None:
-    """Postgres tells files apart by it."""
+    """Postgres tells files apart by their ids."""
     first = build_file().file_id
 
     assert build_file().file_id != first
@@ -135,7 +135,7 @@ def test_creds_that_cannot_be_used_leave_the_old_file(
 def test_creds_that_do_not_fit_the_schema_leave_the_old_file(
     sqlite: Sqlite, template: Template, build_file: BuildFile
 ) -> None:
-    """What SQLite's checks refuse is refused as a whole."""
+    """Values that SQLite's checks refuse are refused as a whole."""
     file = build_file()
     wrong = creds().replace(b'"registrationId":42', b'"registrationId":-1')
 
@@ -147,7 +147,7 @@ def test_creds_that_do_not_fit_the_schema_leave_the_old_file(
 
 
 def test_a_session_go_would_crash_on_is_left_out(sqlite: Sqlite, template: Template, tmp_path: Path) -> None:
-    """One malformed session must not end a process with fifty companies in it; a missing one heals itself."""
+    """One malformed session must not end a process with fifty companies in it; a missing one is negotiated anew."""
     buffer = b'{"type":"Buffer","data":"eyJTZXNzaW9uU3RhdGUiOm51bGx9"}'  # {"SessionState":null}
     keys = [("whatsmeow-session", "100000000000002_1:0", buffer), ("lid-mapping", "79000000002", b'"2"')]
 
@@ -171,7 +171,7 @@ def test_contradicting_lid_mappings_keep_the_first(sqlite: Sqlite, template: Tem
 
 
 def test_a_rebuilt_file_takes_over_unsent_events(build_file: BuildFile) -> None:
-    """Events that were never stored are still news, with their numbers; their ratchet steps are long in the record."""
+    """Events that were never stored stay unsent, with their numbers; their ratchet steps have been in the record for long."""
     file = build_file(event_spool=[Item(7, "message", b"{}", 99)])
 
     assert file.event_spool.all() == [Item(7, "message", b"{}", 0)]
@@ -186,7 +186,7 @@ def test_a_rebuilt_file_takes_over_unsent_events(build_file: BuildFile) -> None:
 def test_a_file_is_used_only_if_it_is_the_recorded_one_and_not_behind(
     build_file: BuildFile, file_id: str | None, position: int, fault: str | None
 ) -> None:
-    """A file of another life, or from an old backup, is rebuilt."""
+    """A file of an earlier identity, or from an old backup, is rebuilt."""
     file = build_file()
     put_pre_keys(file._connection, 1, 3)
 
@@ -198,7 +198,7 @@ MAPPINGS = [("lid-mapping", "79000000002", b'"2"'), ("lid-mapping", "2_reverse",
 
 
 def shipped_on_reuse(file: DeviceFile, days: float) -> list[tuple[str, str, bytes | None]]:
-    """What a session that begins so many days after the last one began ships, with nothing changed in between."""
+    """What a session ships that begins that many days after the last one began, with nothing changed in between."""
     file.take_up(time.time() + days * DAY_S)
     batch = file.journal.read(0)
     return [] if batch is None else sorted(batch.changes)
@@ -216,7 +216,7 @@ def test_mappings_that_may_have_expired_in_the_record_are_shipped_again(
 
 
 def test_sessions_that_begin_every_day_ship_no_mappings_again(build_file: BuildFile) -> None:
-    """The record's own refreshing is enough for them."""
+    """The record's own refreshing is enough for these."""
     file = build_file(MAPPINGS)
     for day in range(1, 20):
         file.take_up(time.time() + day * DAY_S)
@@ -225,14 +225,14 @@ def test_sessions_that_begin_every_day_ship_no_mappings_again(build_file: BuildF
 
 
 def test_a_missing_file_is_none(sqlite: Sqlite, tmp_path: Path) -> None:
-    """And is not made by looking."""
+    """And looking for it does not make it."""
     assert open_file(sqlite, tmp_path / "missing.db") is None
     assert list(tmp_path.iterdir()) == []
 
 
 @pytest.mark.parametrize("content", [b"not a database at all" * 100, b"SQLite format 3\x00" + b"\xff" * 4000])
 def test_a_file_that_is_no_database_is_damaged(sqlite: Sqlite, tmp_path: Path, content: bytes) -> None:
-    """It is reported as such, so that it is rebuilt from the record."""
+    """It is reported as damaged, so that it is rebuilt from the record."""
     path = tmp_path / "x.db"
     path.write_bytes(content)
 
@@ -292,7 +292,7 @@ UNUSABLE = {
 def test_what_is_no_whole_device_file_is_rebuilt(
     sqlite: Sqlite, template: Template, build_file: BuildFile, make: Callable[[DeviceFile], None]
 ) -> None:
-    """It is damaged, whatever it lacks, and a new file takes its place; a directory is moved aside with all that is in it."""
+    """It is damaged, in whatever way, and a new file takes its place; a directory is moved aside with its content."""
     file = build_file()
     file.close()
     make(file)
@@ -323,7 +323,7 @@ def test_the_events_of_a_damaged_file_are_kept(sqlite: Sqlite, build_file: Build
 
 
 def test_a_torn_database_is_damaged(sqlite: Sqlite, build_file: BuildFile) -> None:
-    """Pages overwritten in the middle are found before the library reads them."""
+    """Pages overwritten in the middle are detected before the library reads them."""
     file = build_file()
     put_pre_keys(file._connection, 1, 200)
     file._connection.script("PRAGMA wal_checkpoint(TRUNCATE)")
@@ -337,7 +337,7 @@ def test_a_torn_database_is_damaged(sqlite: Sqlite, build_file: BuildFile) -> No
 
 
 def test_a_file_is_announced_once_something_of_it_was_committed(build_file: BuildFile) -> None:
-    """Until then Postgres may know nothing of it."""
+    """Until then Postgres may have no record of it."""
     file = build_file()
     before = file.is_announced()
 
@@ -361,7 +361,7 @@ def test_an_ending_is_remembered(sqlite: Sqlite, build_file: BuildFile) -> None:
 
 @pytest.mark.parametrize("linked_here", [True, False])
 def test_a_device_that_disappeared_counts_as_logged_out(build_file: BuildFile, *, linked_here: bool) -> None:
-    """A crash between whatsmeow's deletion and our note loses nothing: a file that had a device and has none says why."""
+    """A crash between whatsmeow's deletion and our note loses nothing: a file whose device is gone counts as logged out."""
     file = build_file(linked=not linked_here)
     if linked_here:
         insert(file._connection, "whatsmeow_device", **DEVICE)
@@ -385,7 +385,7 @@ def test_old_message_secrets_are_dropped(build_file: BuildFile, monkeypatch: pyt
 
 
 def test_a_session_that_is_never_closed_drops_them_too(build_file: BuildFile, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Months of messages through one open file: they go whenever its log has grown and is emptied."""
+    """Months of messages through one open file: they are deleted whenever its log has grown and is emptied."""
     monkeypatch.setattr(module, "KEPT_MESSAGE_SECRETS", 3)
     file = build_file()
     put_message_secrets(file, 2000)
@@ -396,7 +396,7 @@ def test_a_session_that_is_never_closed_drops_them_too(build_file: BuildFile, mo
 
 
 def put_message_secrets(file: DeviceFile, count: int) -> None:
-    """One for each message, as the library does."""
+    """Insert one for each message, as the library does."""
     for number in range(count):
         insert(
             file._connection,
@@ -410,7 +410,7 @@ def put_message_secrets(file: DeviceFile, count: int) -> None:
 
 
 def message_secrets(file: DeviceFile) -> list[str]:
-    """The messages of which there is one."""
+    """The messages that have a secret."""
     return [str(row[0]) for row in file._connection.execute("SELECT message_id FROM whatsmeow_message_secrets")]
 
 
@@ -433,7 +433,7 @@ def log_of(file: DeviceFile) -> int:
 
 
 def test_a_grown_write_ahead_log_is_emptied(build_file: BuildFile) -> None:
-    """Everything stays, in the database; a short log is left alone."""
+    """All content stays, in the database; a short log is left alone."""
     file = build_file()
     put_pre_keys(file._connection, 1, 10)
     assert not file.shorten_log()
@@ -464,7 +464,7 @@ def test_a_log_in_use_is_emptied_another_time(build_file: BuildFile, sqlite: Sql
 
 
 def test_a_file_that_others_may_read_is_made_private(build_file: BuildFile, sqlite: Sqlite) -> None:
-    """As earlier releases left them: the file, and what SQLite keeps beside it."""
+    """As earlier releases left them: the file, and SQLite's files beside it."""
     file = build_file()
     file.close()
     path = file.path

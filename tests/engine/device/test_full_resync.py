@@ -1,4 +1,4 @@
-"""A device file whose record went back to a backup: everything it holds is shipped again, what it does not hold is shipped as gone."""
+"""A device file whose record went back to a backup: all its keys are shipped again, the record's other keys are shipped as deleted."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ def read(file: DeviceFile, after: int) -> Batch:
 
 
 def test_every_key_is_shipped_again(shipped: DeviceFile) -> None:
-    """Of every type, the credentials too; as many as a first shipment has."""
+    """Keys of every type, the credentials too; as many as a first shipment has."""
     position = shipped.journal.position()
 
     shipped.note_everything([])
@@ -60,7 +60,7 @@ def test_every_key_is_shipped_again(shipped: DeviceFile) -> None:
     ],
 )
 def test_what_only_the_record_has_is_shipped_as_gone(shipped: DeviceFile, key: tuple[str, str]) -> None:
-    """A pre-key that was used after the backup must not come back to life."""
+    """A pre-key that was used after the backup must not be in the record again."""
     position = shipped.journal.position()
 
     shipped.note_everything([key])
@@ -72,7 +72,7 @@ def test_what_only_the_record_has_is_shipped_as_gone(shipped: DeviceFile, key: t
     "key", [("session", "x.0"), ("pre-key", "no number"), ("tctoken", "a|b"), (LID_MAPPING, "a|b")]
 )
 def test_what_no_file_has_a_place_for_is_left_alone(shipped: DeviceFile, key: tuple[str, str]) -> None:
-    """Baileys' own types, and ids that are none."""
+    """Baileys' own types, and malformed ids."""
     position = shipped.journal.position()
 
     shipped.note_everything([key])
@@ -81,7 +81,7 @@ def test_what_no_file_has_a_place_for_is_left_alone(shipped: DeviceFile, key: tu
 
 
 def test_a_record_that_went_back_behind_what_was_cut_is_noticed(shipped: DeviceFile) -> None:
-    """Present, it is not; by one step, it is; a journal that still has those steps is only shipped late."""
+    """At the file's position it is not; one step behind, it is; when the journal still has those steps, they are shipped as usual."""
     position = shipped.journal.position()
 
     assert fault_of(shipped, shipped.file_id, position) is None

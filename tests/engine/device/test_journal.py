@@ -34,7 +34,7 @@ def ids(batch: Batch) -> list[tuple[str, str]]:
 
 
 def test_a_new_file_has_nothing_to_say(build_file: BuildFile) -> None:
-    """What came from Postgres is not sent back to it."""
+    """Values from Postgres are not sent back to it."""
     file = build_file([("pre-key", "1", b'{"private":"' + b"A" * 43 + b'="}')])
 
     assert file.journal.read(0) is None
@@ -42,7 +42,7 @@ def test_a_new_file_has_nothing_to_say(build_file: BuildFile) -> None:
 
 
 def test_a_changed_key_is_read_with_its_present_value(build_file: BuildFile) -> None:
-    """However often it changed, one entry goes out, with the newest value."""
+    """However often it changed, one entry is shipped, with the newest value."""
     file = build_file()
     for octet in (1, 2, 3):
         put_identity(writer(file), octet=octet)
@@ -55,7 +55,7 @@ def test_a_changed_key_is_read_with_its_present_value(build_file: BuildFile) -> 
 
 
 def test_a_write_that_changes_nothing_leaves_no_note(build_file: BuildFile) -> None:
-    """Identity keys are put again with every message; that is not a change."""
+    """Identity keys are written again with every message; that is not a change."""
     file = build_file()
     put_identity(writer(file))
     position = file.journal.position()
@@ -66,7 +66,7 @@ def test_a_write_that_changes_nothing_leaves_no_note(build_file: BuildFile) -> N
 
 
 def test_a_deleted_key_is_read_as_gone(build_file: BuildFile) -> None:
-    """A used pre-key disappears from Postgres too."""
+    """A used pre-key is deleted from Postgres too."""
     file = build_file()
     put_pre_keys(writer(file), 1, 1)
     writer(file).execute("DELETE FROM whatsmeow_pre_keys WHERE key_id = 1")
@@ -158,7 +158,7 @@ def test_a_batch_is_bounded_in_bytes_too(build_file: BuildFile, monkeypatch: pyt
 
 
 def test_a_value_too_large_for_any_frame_is_left_behind(build_file: BuildFile, monkeypatch: pytest.MonkeyPatch) -> None:
-    """It is counted, and does not stop what comes after it."""
+    """It is counted, and does not stop later entries."""
     monkeypatch.setattr(journal_module, "MAX_VALUE_BYTES", 500)
     file = build_file()
     put_session(writer(file), session=b"{" + b" " * 700 + b"}")
@@ -170,7 +170,7 @@ def test_a_value_too_large_for_any_frame_is_left_behind(build_file: BuildFile, m
 
 
 def test_positions_grow_although_the_journal_is_cut(build_file: BuildFile) -> None:
-    """A number is never given out twice, or Postgres would take new changes for old ones."""
+    """A number is never used twice, or Postgres would take new changes for old ones."""
     file = build_file()
     put_identity(writer(file), octet=1)
     position = read(file).position
@@ -184,7 +184,7 @@ def test_positions_grow_although_the_journal_is_cut(build_file: BuildFile) -> No
 
 @pytest.mark.parametrize("name", ["nul\x00inside", "\udcff\udcfe"])
 def test_a_hostile_name_does_not_stop_the_journal(build_file: BuildFile, name: str) -> None:
-    """Names come from other people's phones; every one becomes JSON that Postgres takes."""
+    """Names come from other people's phones; each becomes JSON that Postgres accepts."""
     file = build_file()
 
     insert(writer(file), "whatsmeow_contacts", our_jid=JID, their_jid="79000000002@s.whatsapp.net", push_name=name)
@@ -195,7 +195,7 @@ def test_a_hostile_name_does_not_stop_the_journal(build_file: BuildFile, name: s
 
 
 def test_a_device_linked_in_an_empty_file_is_shipped_whole(build_file: BuildFile) -> None:
-    """Linking writes creds and keys; all of them go out."""
+    """Linking writes creds and keys; all of them are shipped."""
     file = build_file(linked=False)
     insert(writer(file), "whatsmeow_device", **DEVICE)
     put_identity(writer(file))
@@ -209,7 +209,7 @@ def test_a_device_linked_in_an_empty_file_is_shipped_whole(build_file: BuildFile
 def test_a_long_journal_keeps_the_newest_entry_of_each_key(
     build_file: BuildFile, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """While Postgres is away for days the journal stays as long as there are keys."""
+    """While Postgres is away for days the journal grows no longer than the number of keys."""
     monkeypatch.setattr(journal_module, "COMPACT_BEYOND", 10)
     file = build_file()
     for octet in range(12):

@@ -1,4 +1,4 @@
-"""Which of a session's steps the record need not hear of, and that it goes on behind all that may have been used."""
+"""Which steps of a session the record need not get, and that the record's state goes on beyond every key that may have been used."""
 
 from __future__ import annotations
 
@@ -60,7 +60,7 @@ def test_the_record_is_told_a_state_some_steps_ahead() -> None:
 
 
 def test_steps_up_to_it_are_not_told() -> None:
-    """The last that needs nothing is the one after which the record's own state would be the next."""
+    """The last step that needs no shipping is the one after which the record's own state would be the next."""
     reservations = Reservations()
     shipped(reservations, session(5))
 
@@ -78,7 +78,7 @@ def test_everything_else_is_told(changed: bytes) -> None:
 
 
 def test_what_was_only_looked_at_reserves_nothing() -> None:
-    """A batch that was never sent leaves the next one as it is."""
+    """A batch that was never sent does not affect the next one."""
     reservations = Reservations()
     reservations.reserve(Batch(1, changes=[(SESSION, PEER, value(session(5)))]))
 
@@ -113,7 +113,7 @@ def test_what_is_no_session_with_a_chain_is_told_as_it_is(change: tuple[str, str
 
 
 def test_a_file_is_put_ahead_as_a_whole(build_file: BuildFile) -> None:
-    """Every session, and what is none stays."""
+    """Every session; other values stay as they are."""
     connection = build_file()._connection
     put_session(connection, PEER, session(5))
     put_session(connection, "other", session(7, ratchet="o"))
@@ -128,7 +128,7 @@ def test_a_file_is_put_ahead_as_a_whole(build_file: BuildFile) -> None:
 
 
 def test_another_boot_puts_a_file_ahead_once(build_file: BuildFile) -> None:
-    """Taken up on the same boot it stays as it is."""
+    """Taken up on the same boot it is not changed."""
     file = build_file()
     put_session(file._connection, PEER, session(5))
 

@@ -1,4 +1,4 @@
-"""Messages that leave without waiting for the record, because their keys are reserved there."""
+"""Messages that are sent without waiting for the record, because their keys are reserved there."""
 
 from __future__ import annotations
 
@@ -22,9 +22,9 @@ async def arrive(first: Link, second: Link, *texts: str) -> None:
 
 
 async def talk_and_take_nothing_more(first: Link, second: Link) -> None:
-    """An exchange; then the first's record takes nothing of what comes after it."""
+    """Exchange messages; then the first's record stops taking deltas."""
     await talk(first, second, "before")
-    # The library writes down its contact beside telling of the message; a send would wait for that to be committed.
+    # The library writes down its contact beside the report of the message; a send would wait for that to be committed.
     contact = {("whatsmeow-contact", jid) for jid in (f"{B}@s.whatsapp.net", f"{LIDS[B]}@lid")}
     while not contact <= first.record.keys.keys():
         await first.hear(p.JournalDelta)
@@ -32,13 +32,13 @@ async def talk_and_take_nothing_more(first: Link, second: Link) -> None:
 
 
 def put_aside(device: Path, directory: Path) -> None:
-    """Keep a device file as it is now, with what SQLite has beside it."""
+    """Copy a device file as it is now, with SQLite's files beside it."""
     for path in device.parent.glob(f"{device.name}*"):
         shutil.copy(path, directory / f"earlier-{path.name}")
 
 
 def put_back(directory: Path, device: Path) -> None:
-    """Have the device file be what it was then."""
+    """Put the device file back to that copy."""
     for path in device.parent.glob(f"{device.name}*"):
         path.unlink()
     for path in directory.glob("earlier-*"):
@@ -46,7 +46,7 @@ def put_back(directory: Path, device: Path) -> None:
 
 
 async def test_messages_leave_while_the_record_takes_nothing(tmp_path: Path) -> None:
-    """After an exchange the record has the next keys already: so many messages arrive, and are answered, with nothing committed."""
+    """After an exchange the record has the next keys already: that many messages arrive, and are answered, with nothing committed."""
     async with two_companies(tmp_path) as (_, _, first, second):
         await talk_and_take_nothing_more(first, second)
         committed = first.record.position
@@ -89,7 +89,7 @@ async def test_files_lost_after_messages_that_no_commit_followed(tmp_path: Path)
 
 
 async def test_a_machine_that_forgot_the_last_messages(tmp_path: Path) -> None:
-    """After a power cut the file may come up as it was some messages ago: on another boot its chains go on beyond them."""
+    """After a power cut the file may be in its state of some messages ago: on another boot its chains go on beyond them."""
     async with open_loopback() as loopback:
         environment = loopback.endpoints.environment()
         device = tmp_path / "devices" / "a.db"

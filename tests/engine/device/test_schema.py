@@ -1,4 +1,4 @@
-"""Our mapping knows the library's schema, all of it, and nothing else is touched."""
+"""The mapping covers the whole schema of the library, and leaves everything else alone."""
 
 from __future__ import annotations
 
@@ -22,12 +22,12 @@ def columns_of(connection: Connection, table: str) -> set[str]:
 
 
 def connection_of(file: DeviceFile) -> Connection:
-    """The connection inside."""
+    """The connection inside a device file."""
     return file._connection
 
 
 def test_every_table_of_the_library_is_mapped_or_left_out_for_a_reason(build_file: BuildFile) -> None:
-    """A table that a new library brings fails this test instead of being lost."""
+    """A table that a new library adds fails this test instead of being lost."""
     rows = connection_of(build_file()).execute(
         "SELECT name FROM sqlite_master WHERE type='table' AND name LIKE 'whatsmeow%'"
     )
@@ -43,7 +43,7 @@ def test_every_table_of_the_library_is_mapped_or_left_out_for_a_reason(build_fil
 
 
 def test_every_column_of_a_mapped_table_is_mapped(build_file: BuildFile) -> None:
-    """A column that a new library brings fails this test instead of being lost."""
+    """A column that a new library adds fails this test instead of being lost."""
     connection = connection_of(build_file())
 
     assert columns_of(connection, DEVICE_TABLE) == set(DEVICE_COLUMNS)
@@ -71,7 +71,7 @@ def test_another_schema_version_is_refused_and_not_touched(
 
 
 def test_a_file_that_is_no_database_of_the_library_is_refused(connection: Connection) -> None:
-    """Without whatsmeow's version table there is nothing to trust."""
+    """Without whatsmeow's version table the file cannot be trusted."""
     with pytest.raises(UnknownSchema, match="None"):
         require_version(connection)
 

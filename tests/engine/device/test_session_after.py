@@ -25,7 +25,7 @@ def compact(value: Session) -> bytes:
 
 
 def without_index(value: Session) -> Session:
-    """A record whose sending chain does not tell how far it is."""
+    """A record whose sending chain does not say how far it is."""
     current = value["SessionState"]
     return {**value, "SessionState": {**current, "SenderChain": {**current["SenderChain"], "ChainKey": {}}}}
 
@@ -52,19 +52,19 @@ def without_index(value: Session) -> Session:
     ],
 )
 def test_a_write_becomes_what_the_table_says(old: Session, new: Session, after: Session | None) -> None:
-    """Written as it is, put together with what is there, or refused (None)."""
+    """Written as it is, merged with the row, or refused (None)."""
     assert session_after(compact(old), compact(new)) == (None if after is None else compact(after))
 
 
 def test_an_answered_pre_key_stays_answered() -> None:
-    """A send that began before the first answer came would have it pending again."""
+    """A send that began before the first answer came would make the pre-key pending again."""
     sent = session(state("b", chain("s", 4), chain("r", 5), pending=True))
 
     assert session_after(compact(RECEIVED), compact(sent)) == compact(BOTH)
 
 
 def test_earlier_sessions_stay_as_they_were_when_one_is_taken_up_again() -> None:
-    """The wrong step of the one tried in vain goes, the one taken up is no longer listed, one unheard of stays."""
+    """The wrong step of the session tried in vain is dropped, the session taken up is no longer listed, an unknown one stays."""
     first, second, third, unknown = (state(base, chain(base, 1), chain(f"{base}r", 1)) for base in ("a", "b", "c", "d"))
     stepped = state("a", chain("a2", 0), chain("ar", 1), chain("wrong", 0))
     fits = state("b", chain("b", 1), chain("br", 2))
@@ -82,7 +82,7 @@ def test_earlier_sessions_stay_as_they_were_when_one_is_taken_up_again() -> None
     ids=["nothing", "binary", "cut off", "not UTF-8", "deep", "array", "number", "empty", "no state"],
 )
 def test_what_is_no_record_of_a_session_is_written_as_it_is(odd: bytes) -> None:
-    """Neither as what is there nor as what is written."""
+    """Neither in the row nor in the write."""
     assert session_after(odd, compact(START)) == compact(START)
     assert session_after(compact(START), odd) == odd
 
@@ -90,7 +90,7 @@ def test_what_is_no_record_of_a_session_is_written_as_it_is(odd: bytes) -> None:
 @pytest.mark.parametrize("field", ["SenderChain", "ReceiverChains", "SenderBaseKey", "PendingPreKey"])
 @pytest.mark.parametrize("odd", [None, 7, "text", [], {}, [None], {"ChainKey": {"Index": "4"}}])
 def test_odd_parts_of_a_record_are_compared_like_others(field: str, odd: object) -> None:
-    """Whatever a part is, there is an answer: the same record over itself is written or refused, never an error."""
+    """Whatever a part is, the result is defined: the same record over itself is written or refused, never an error."""
     record = compact({"SessionState": {**START["SessionState"], field: odd}, "PreviousStates": odd})
 
     assert session_after(record, record) in {record, None}

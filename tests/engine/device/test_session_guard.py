@@ -1,4 +1,4 @@
-"""A session that is written by a send and a receive at the same moment keeps both their steps."""
+"""A session that is written by a send and a receive at the same moment keeps both steps."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ TURNED = session(state("b", chain("t", 0), chain("r", 5), chain("q", 1)))
 
 @pytest.mark.parametrize("value", [SENT, RECEIVED, TURNED, session(state("c", chain("s", 0)), START["SessionState"])])
 def test_an_ordinary_step_is_written_as_it_is(connection: Connection, value: Session) -> None:
-    """A send, a receive, a receive with a new ratchet key, a new session that keeps the old one: nothing is changed."""
+    """A send, a receive, a receive with a new ratchet key, a new session that keeps the old one: none is changed."""
     assert write(connection, START, value) == value
 
 
@@ -59,7 +59,7 @@ def test_a_pre_key_that_was_answered_stays_answered(connection: Connection) -> N
 
 
 def test_a_receive_that_turns_the_ratchet_stands_above_a_send(connection: Connection) -> None:
-    """The send's chain is never used again, so there is nothing of it to keep."""
+    """The send's chain is never used again, so nothing of it has to be kept."""
     assert write(connection, START, SENT, TURNED) == TURNED
 
 
@@ -92,7 +92,7 @@ def test_what_cannot_be_put_together_is_refused(connection: Connection, first: S
 
 
 def test_two_sessions_that_began_at_once_are_both_kept(connection: Connection) -> None:
-    """The peer's comes in after a send began one: it is the current session, and the answer to what was sent can still be read."""
+    """The peer's session arrives after a send began one: it is the current session, and the answer to the send can still be read."""
     ours = session(state("ours", chain("x", 1), pending=True))
     theirs = session(state("theirs", chain("s", 0), chain("r", 1)))
 
@@ -100,7 +100,7 @@ def test_two_sessions_that_began_at_once_are_both_kept(connection: Connection) -
 
 
 def test_sessions_that_did_not_fit_stay_as_they_were(connection: Connection) -> None:
-    """The library steps them all until one fits, and would keep the wrong steps; the one that fits is listed once."""
+    """The library steps all of them until one fits, and would keep the wrong steps; the one that fits is listed once."""
     first, second, third = (state(base, chain(f"{base}s", 1), chain(f"{base}r", 1)) for base in ("a", "b", "c"))
     stepped = state("a", chain("as2", 0), chain("ar", 1), chain("wrong", 0))
     fits = state("b", chain("bs", 1), chain("br", 2))
@@ -125,7 +125,7 @@ def test_a_step_that_was_put_together_is_journalled(connection: Connection, buil
 
 
 def test_a_value_that_is_no_json_is_none_of_the_guards_business(connection: Connection) -> None:
-    """They never make the library fail on something it can read."""
+    """The guard never makes the library fail on a value that it can read."""
     put_session(connection, session=b"\x01\x02")
     put_session(connection, session=b"\x03")
 

@@ -1,4 +1,4 @@
-"""A function of ours in SQL: what it gets and gives, and that it fails safe."""
+"""A Python function in SQL: its arguments and results, and that it fails safe."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ def connected(sqlite: Sqlite, directory: Path, transition: Transition) -> Connec
 
 
 def connected_with_guard(sqlite: Sqlite, path: Path, transition: Transition) -> Connection:
-    """A connection to a device file whose guard asks another function."""
+    """A connection to a device file whose guard calls another function."""
     offer(sqlite, "wasup_tried", transition)
     connection = sqlite.connect(path)
     connection.script(GUARD.replace("wasup_session_after(", "wasup_tried("))
@@ -56,7 +56,7 @@ def connected_with_guard(sqlite: Sqlite, path: Path, transition: Transition) -> 
 def test_values_come_and_go_as_bytes(
     sqlite: Sqlite, tmp_path: Path, old: SqlValue, new: SqlValue, result: SqlValue
 ) -> None:
-    """NULL comes as no bytes, None becomes NULL, and a result that is the new value has its type."""
+    """NULL comes as no bytes, None becomes NULL, and a result equal to the new value has its type."""
     connection = connected(sqlite, tmp_path, joined)
 
     assert connection.scalar("SELECT wasup_tried(?, ?)", (old, new)) == result
@@ -64,7 +64,7 @@ def test_values_come_and_go_as_bytes(
 
 
 def test_an_exception_is_an_error_of_the_statement(sqlite: Sqlite, tmp_path: Path) -> None:
-    """It names the exception's type alone, since its text may tell of a key, and the connection goes on."""
+    """It names only the exception's type, since its text may contain a key, and the connection goes on."""
 
     def fail(_old: bytes, new: bytes) -> bytes:
         raise ValueError(new.decode())
@@ -83,7 +83,7 @@ def test_an_exception_is_an_error_of_the_statement(sqlite: Sqlite, tmp_path: Pat
 def test_what_is_no_ordinary_exception_gives_null(
     sqlite: Sqlite, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Nothing passes into C: it is reported as ignored, and there is no result."""
+    """No exception passes into C: it is reported as ignored, and there is no result."""
 
     def leave(_old: bytes, _new: bytes) -> bytes:
         raise SystemExit(3)
@@ -98,7 +98,7 @@ def test_what_is_no_ordinary_exception_gives_null(
 
 
 def test_a_function_that_cannot_be_offered_is_an_error(sqlite: Sqlite) -> None:
-    """Without it every write of a session would fail later on: SQLite has no memory left here."""
+    """Otherwise every write of a session would fail later on: SQLite has no memory left here."""
     limit = sqlite.quick.sqlite3_hard_heap_limit64
     limit.restype, limit.argtypes = c_int64, [c_int64]
     before = limit(1)
@@ -114,7 +114,7 @@ def test_a_function_that_cannot_be_offered_is_an_error(sqlite: Sqlite) -> None:
 def test_a_guard_that_fails_refuses_the_write(
     sqlite: Sqlite, build_file: BuildFile, monkeypatch: pytest.MonkeyPatch, error: type[BaseException]
 ) -> None:
-    """Rather no message than one encrypted with a key that was used before."""
+    """Better no message than one encrypted with a key that was used before."""
 
     def fail(_old: bytes, _new: bytes) -> bytes:
         raise error
@@ -138,7 +138,7 @@ def test_a_guard_that_fails_refuses_the_write(
 def test_threads_that_write_and_threads_that_hold_the_gil_do_not_lock_each_other_out(
     sqlite: Sqlite, build_file: BuildFile
 ) -> None:
-    """The function waits for the GIL inside a transaction; what is called with the GIL held never waits for that transaction."""
+    """The function waits for the GIL inside a transaction; code that holds the GIL never waits for that transaction."""
     path, rounds, failures = build_file().path, 200, list[BaseException]()
 
     def write(connection: Connection, peer: str) -> None:
@@ -166,7 +166,7 @@ def test_threads_that_write_and_threads_that_hold_the_gil_do_not_lock_each_other
 
 
 def test_a_connection_that_does_not_know_the_guard_writes_no_session(build_file: BuildFile) -> None:
-    """A trigger whose function is missing, as after going back to an earlier version, is an error and no silent write."""
+    """A trigger whose function is missing, as after a downgrade, is an error and no silent write."""
     connection = build_file()._connection
     put_session(connection)
     sql = str(connection.scalar("SELECT sql FROM sqlite_master WHERE name = 'wasup_session_guard'"))

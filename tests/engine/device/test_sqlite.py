@@ -94,7 +94,7 @@ def test_a_closed_connection_says_so(connection: Connection) -> None:
 
 
 def test_more_statements_than_are_kept_work(connection: Connection) -> None:
-    """The statement cache has a limit; what falls out is prepared again."""
+    """The statement cache has a limit; an evicted statement is prepared again."""
     values = [connection.scalar(f"SELECT {number}") for number in range(200)]
 
     assert [*values, connection.scalar("SELECT 0")] == [*range(200), 0]
@@ -107,7 +107,7 @@ def test_an_error_names_what_sqlite_says(connection: Connection) -> None:
 
 
 MOST_BYTES: Final = 40_000
-"""Two pages and what a connection itself is; all the pages it may keep would be 70,000, the small things 120,000."""
+"""Two pages and the connection's own memory; all the pages it may keep would be 70,000, the small allocations 120,000."""
 
 ALONE: Final = """
 import sys
@@ -121,7 +121,7 @@ used.restype = c_int64
 file = Path(sys.argv[1])
 first = sqlite.connect(file, create=True)
 """
-"""In a process of its own: SQLite counts what everybody in the process uses."""
+"""In a process of its own: SQLite counts the memory of the whole process."""
 
 PER_CONNECTION: Final = """
 first.script("CREATE TABLE t (x)")
@@ -148,7 +148,7 @@ def printed(script: str, file: Path) -> int:
 
 
 def test_a_connection_takes_memory_for_what_it_reads_only(tmp_path: Path) -> None:
-    """Not for all the pages it may keep, nor for small things to come: each company has two, one of them the library's."""
+    """Not for all the pages it may keep, nor for later small allocations: each company has two, one of them the library's."""
     per_connection = printed(PER_CONNECTION, tmp_path / "file.db")
 
     print(f"{per_connection} bytes for a connection")
@@ -156,7 +156,7 @@ def test_a_connection_takes_memory_for_what_it_reads_only(tmp_path: Path) -> Non
 
 
 def test_the_check_of_a_file_is_not_kept(tmp_path: Path) -> None:
-    """It is made once, and its statement takes memory for each table and index: 75 KB a company."""
+    """It is prepared once, and its statement takes memory for each table and index: 75 KB a company."""
     more = printed(AFTER_CHECKS, tmp_path / "file.db")
 
     print(f"{more} bytes more after the check")

@@ -1,4 +1,4 @@
-"""The triggers of a device file, also of one that an earlier version made."""
+"""The triggers of a device file, also in a file that an earlier version made."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ def triggers_of(connection: Connection) -> dict[str, str]:
 
 
 def test_a_file_of_an_earlier_version_gets_the_present_triggers(build_file: BuildFile) -> None:
-    """When a session begins with it: none of the earlier ones is left."""
+    """At the session's beginning: none of the earlier ones is left."""
     file = build_file()
     present = triggers_of(file._connection)
     file._connection.script(EARLIER)
@@ -55,7 +55,7 @@ def test_a_file_that_has_them_is_not_written(build_file: BuildFile) -> None:
 
 
 def test_triggers_of_others_stay(build_file: BuildFile) -> None:
-    """Only those of our name are ours."""
+    """Only triggers with our names are ours."""
     connection = build_file()._connection
     connection.script("CREATE TRIGGER theirs AFTER DELETE ON whatsmeow_sessions BEGIN SELECT 1; END;" + EARLIER)
 
@@ -77,7 +77,7 @@ def test_triggers_change_all_or_none(build_file: BuildFile) -> None:
 
 
 def test_a_key_that_moves_is_noted_under_both_names(build_file: BuildFile) -> None:
-    """The old one is gone from the record, the new one is there."""
+    """The record loses the old key and gets the new one."""
     file = build_file()
     put_session(file._connection)
     position = file.journal.position()

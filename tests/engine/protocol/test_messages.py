@@ -1,4 +1,4 @@
-"""What is no message between daemon and engine."""
+"""Frames that are no message between daemon and engine."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What a sender's client does: encrypts under the secret of an earlier message, with another library's HKDF than the engine's."""
+"""What a sender's client does: encrypt under the secret of an earlier message, with another library's HKDF than the engine's."""
 
 from __future__ import annotations
 

@@ -30,7 +30,7 @@ def test_the_library_announces_what_is_written_down(library: Library) -> None:
     "version", ["2.3000", "2.2413.1050000000", "2.3000.1050000000.1", "2.3000.99999999999", "latest"]
 )
 def test_what_is_no_version_changes_nothing(library: Library, version: str) -> None:
-    """It is refused in words, and the library's own is kept."""
+    """It is refused with an error text, and the library keeps its own."""
     with pytest.raises(EngineError, match="no version of WhatsApp Web"):
         announce(library.path, version)
 
@@ -38,7 +38,7 @@ def test_what_is_no_version_changes_nothing(library: Library, version: str) -> N
 
 
 def test_a_library_that_is_not_as_expected_is_left_alone(library: Library) -> None:
-    """Where the version is not found nothing is written."""
+    """When the version is not found, nothing is written."""
     with pytest.raises(VersionNotFound, match="holds 0 versions"):
         announce(library.path + ".other", f"2.3000.{NEWER}")
 
@@ -63,7 +63,7 @@ def test_more_than_one_place_is_refused() -> None:
 
 
 async def test_linking_and_talking_under_another_version(tmp_path: Path) -> None:
-    """WhatsApp that refuses the library's own version takes registration and log-in of the one that was written over it."""
+    """A WhatsApp that refuses the library's own version accepts registration and log-in under the version written over it."""
     async with open_loopback() as loopback:
         loopback.refuse_version(NEWER)
         arguments = ("--whatsapp-version", f"2.3000.{NEWER}")
@@ -91,7 +91,7 @@ async def test_the_librarys_own_version_is_refused_when_it_is_too_old(tmp_path: 
 
 
 async def test_an_unusable_version_is_told_and_the_librarys_kept(tmp_path: Path) -> None:
-    """The process starts all the same, and says what it announces and why."""
+    """The process starts all the same, and logs what it announces and why."""
     async with run_engine(tmp_path, dict(os.environ), "--whatsapp-version", "new") as engine:
         assert isinstance(engine.hello, p.EngineHello)
         assert engine.hello.whatsapp_version == LIBRARY_ANNOUNCES

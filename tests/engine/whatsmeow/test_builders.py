@@ -1,4 +1,4 @@
-"""What a message says of its file."""
+"""The fields with which a message describes its file."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from actors.engine.whatsmeow.library import Library
 
 
 def built(library: Library, kind: c.MediaKind) -> Any:
-    """The part of the message that describes a file of this kind, of which all is known."""
+    """The part of the message that describes a file of this kind, with every attribute known."""
     key = bytes(32)
     file = c.StoredFile(
         kind=kind, direct_path="/v/a", media_key=key, file_sha256=key, file_enc_sha256=key, size=3, seconds=7, width=40, height=20,

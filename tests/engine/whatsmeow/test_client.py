@@ -116,7 +116,7 @@ async def test_no_call_of_another_client_begins_before_the_library_has_noted_a_n
 async def test_a_library_that_does_not_open_its_file_holds_up_nobody_for_long(
     fake: FakeLibrary, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """A disk that hangs is one company's trouble."""
+    """A disk that hangs affects one company only."""
     monkeypatch.setattr(module, "NOTED_WITHIN_S", 0.01)
     release = threading.Event()
     fake.on_opening = held(release)
@@ -132,7 +132,7 @@ async def test_a_library_that_does_not_open_its_file_holds_up_nobody_for_long(
 
 
 async def test_no_call_is_made_after_the_client_was_stopped(fake: FakeLibrary) -> None:
-    """Nor then."""
+    """Nor after it."""
     fake.on_run = connected
     client = make(fake)
     await client.start()
@@ -145,7 +145,7 @@ async def test_no_call_is_made_after_the_client_was_stopped(fake: FakeLibrary) -
 
 
 async def test_a_message_whose_key_cannot_be_made_durable_never_leaves(fake: FakeLibrary) -> None:
-    """Whatever goes wrong: the library's thread stays where it is until the client's socket is closed."""
+    """Whatever fails: the library's thread stays where it is until the client's socket is closed."""
     fake.on_run = connected
     left: list[str] = []
 
@@ -184,7 +184,7 @@ async def test_a_call_that_hangs_is_given_up_at_its_deadline(fake: FakeLibrary) 
 
 
 async def test_stuck_calls_hold_a_bounded_number_of_threads(fake: FakeLibrary) -> None:
-    """Further calls are not even begun."""
+    """Further calls do not even begin."""
     release = threading.Event()
     fake.on_run, fake.on_round_trip = connected, held(release)
     client = make(fake)
@@ -218,7 +218,7 @@ async def test_stuck_calls_hold_a_bounded_number_of_threads(fake: FakeLibrary) -
     ],
 )
 async def test_the_librarys_errors_have_codes(fake: FakeLibrary, text: str, code: str) -> None:
-    """What a caller can do about it depends on the code, not on the sentence."""
+    """What a caller can do depends on the code, not on the sentence."""
     fake.on_run, fake.on_round_trip = connected, refuse(text)
     client = make(fake)
     await client.start()
@@ -231,7 +231,7 @@ async def test_the_librarys_errors_have_codes(fake: FakeLibrary, text: str, code
 
 
 async def test_events_the_library_still_has_are_kept_before_it_is_stopped(fake: FakeLibrary) -> None:
-    """The socket is closed first, what was under way is taken, then the client goes."""
+    """The socket is closed first, events under way are taken, then the client is stopped."""
     order: list[str] = []
     entered, stopped = threading.Event(), threading.Event()
 
@@ -375,7 +375,7 @@ async def test_a_client_that_lost_its_socket_dials_no_more(fake: FakeLibrary) ->
 
 
 async def test_what_whatsapp_said_before_the_loss_is_kept(fake: FakeLibrary) -> None:
-    """It is still on its way through the library when the socket is gone already."""
+    """The message is still on its way through the library when the socket is closed already."""
     client = make(fake)
     await client.start()
     thread = threading.Thread(target=fake.callback().log, args=LOST)
@@ -428,7 +428,7 @@ async def test_a_dial_that_ends_after_all_lets_go_of_its_client(
 
 
 async def test_an_event_after_the_end_does_not_hold_its_thread_for_ever(fake: FakeLibrary) -> None:
-    """Its file is closed: it is lost, and the log says so."""
+    """Its file is closed: the event is lost, and the log says so."""
 
     def store(event: events.Incoming) -> None:
         raise OSError(9, "closed")

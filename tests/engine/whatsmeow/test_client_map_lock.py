@@ -1,4 +1,4 @@
-"""Making and stopping clients takes turns; calls never begin meanwhile."""
+"""Creating and stopping clients takes turns; calls never begin meanwhile."""
 
 from __future__ import annotations
 
@@ -68,7 +68,7 @@ def test_no_call_begins_while_a_maker_works() -> None:
 
 
 def test_the_library_s_first_line_of_a_client_comes_when_it_is_noted(library: Library, tmp_path: Path) -> None:
-    """The real one says that it dials, with the client's logger, which it makes after everything it does to its maps."""
+    """The real one logs that it dials, with the client's logger, which it makes after all its writes to its maps."""
     lines: list[tuple[str, str]] = []
     callbacks = Callbacks(
         lambda code: None,

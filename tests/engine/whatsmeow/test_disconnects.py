@@ -1,4 +1,4 @@
-"""Endings of a connection, from whatsmeow's log and from its events."""
+"""Disconnects, from whatsmeow's log and from its events."""
 
 from __future__ import annotations
 
@@ -57,7 +57,7 @@ def test_the_log_tells_every_ending(line: str, kind: str, code: int, expires: fl
     ("Got 503 stream error, assuming automatic reconnect will handle it", 503),
 ])  # fmt: skip
 def test_some_lines_only_announce_why_the_socket_will_close(line: str, code: int) -> None:
-    """The ending itself follows as a disconnection without a code."""
+    """The end itself follows as a disconnect without a code."""
     found = closing_from_log(line)
 
     assert isinstance(found, Hint)
@@ -80,7 +80,7 @@ def test_only_the_refusals_go_cannot_survive_are_fatal() -> None:
 
 
 def closing(library: Library, number: int, **fields: Any) -> Any:
-    """The ending that an event of the library is read as."""
+    """The end that an event of the library is read as."""
     kinds = {2: "PairStatus", 6: "LoggedOut", 7: "StreamReplaced", 8: "TemporaryBan", 9: "ConnectFailure", 10: "ClientOutdated",
              11: "StreamError", 12: "Disconnected"}  # fmt: skip
     event = getattr(library.protobufs, kinds[number])(**fields)
@@ -88,7 +88,7 @@ def closing(library: Library, number: int, **fields: Any) -> Any:
 
 
 def test_events_tell_the_same_endings(library: Library) -> None:
-    """What has an event is read from it too, so that neither way is the only one."""
+    """An end that has an event is read from it too, so that neither way is the only one."""
     node = library.protobufs.Node(Tag="x")
 
     found = [
@@ -122,14 +122,14 @@ def test_a_failed_pairing_is_an_ending(library: Library) -> None:
     ("err-scanned-without-multidevice", False, None),
 ])  # fmt: skip
 def test_the_end_of_an_offer(status: str, kind: str | None, *, used_up: bool) -> None:
-    """Every word the library ends an offer with has a meaning."""
+    """Every word with which the library ends an offer has a meaning."""
     found = closing_from_login_status(status, used_up=used_up)
 
     assert (found.kind if found else None) == kind
 
 
 def test_a_lost_socket_is_not_called_a_missing_scan() -> None:
-    """The library says `timeout` to both; the text tells the operator which it was."""
+    """The library says `timeout` to both; the text says which it was."""
     lost, unscanned = (closing_from_login_status("timeout", used_up=used_up) for used_up in (False, True))
 
     assert lost is not None
@@ -150,5 +150,5 @@ def test_a_lost_socket_is_not_called_a_missing_scan() -> None:
     ],
 )
 def test_the_more_telling_report_is_kept(known: Closing, new: Closing, kept: str) -> None:
-    """Several reports about one ending come in any order."""
+    """Several reports about one end come in any order."""
     assert known.or_better(new) is (new if kept == "new" else known)

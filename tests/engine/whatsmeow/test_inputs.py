@@ -15,7 +15,7 @@ from tests.engine.whatsmeow.test_payloads import content
 json_format: Any = importlib.import_module("google.protobuf.json_format")  # it comes without types
 INPUTS = Path(__file__).parents[2] / "inputs"
 FILLED_IN = {"URL", "encPayload", "encIV"}
-"""What the sender's library fills in, and the files have a remark instead of."""
+"""What the sender's library fills in; the files have a remark instead."""
 
 EXPECTED: dict[str, dict[str, Any]] = {
     "in_album_child": {
@@ -55,7 +55,7 @@ def _without_remarks(value: Any) -> Any:
 
 @pytest.mark.parametrize("name", sorted(path.stem for path in INPUTS.glob("in_*.json")))
 def test_a_message_of_another_client_is_understood(library: Library, name: str) -> None:
-    """Each has its kind, and what an application needs of it."""
+    """Each has its kind, and the fields that an application needs."""
     message = json_format.ParseDict(
         _without_remarks(json.loads((INPUTS / f"{name}.json").read_text())), library.messages.Message()
     )
@@ -64,7 +64,7 @@ def test_a_message_of_another_client_is_understood(library: Library, name: str) 
 
 
 def test_a_preview_of_a_link_is_no_ad(library: Library) -> None:
-    """It has a title and a body, and says nothing of where the conversation began."""
+    """It has a title and a body, and no fields about where the conversation began."""
     e2e = library.messages
     preview = e2e.ContextInfo(
         externalAdReply=e2e.ContextInfo.ExternalAdReplyInfo(title="A page", body="about something")

@@ -1,4 +1,4 @@
-"""Every kind of message from a company to a real neonize, decrypted there; and what a company asks WhatsApp beside sending."""
+"""Every kind of message from a company to a real neonize, decrypted there; and a company's other orders to WhatsApp."""
 
 from __future__ import annotations
 
@@ -42,19 +42,19 @@ class Pair:
     directory: Path
 
     async def send(self, content: c.AnyContent, to: str = TO_B, **fields: Any) -> p.Sent:
-        """Send, and see that it was sent."""
+        """Send, and check that it was sent."""
         answer = await self.company.call(p.SendContent, to=to, content=content, **fields)
         assert isinstance(answer, p.Sent), answer
         return answer
 
     async def arrives(self) -> PeerEvent:
-        """The next message that the other decrypts, beside mere keys."""
+        """The next message that the other decrypts, leaving out those with keys only."""
         return await self.peer.event(
             "b", "message", where=lambda event: event.content.keys() != {"senderKeyDistributionMessage"}
         )
 
     async def upload(self, kind: c.MediaKind, data: bytes = FILE) -> c.StoredFile:
-        """Give WhatsApp a file."""
+        """Upload a file to WhatsApp."""
         path = self.directory / "upload"
         path.write_bytes(data)
         answer = await self.company.call(p.Upload, path=str(path), kind=kind, timeout_s=20.0)
@@ -64,7 +64,7 @@ class Pair:
 
 @asynccontextmanager
 async def pair_of(directory: Path) -> AsyncGenerator[Pair]:
-    """Both are linked and know nothing of each other yet."""
+    """Both are linked and have no session yet."""
     async with (
         open_loopback() as loopback,
         run_engine(directory, loopback.endpoints.environment()) as engine,
@@ -84,7 +84,7 @@ async def pair(tmp_path: Path) -> AsyncGenerator[Pair]:
 
 
 async def test_places_contacts_and_polls(pair: Pair) -> None:
-    """What is sent arrives field by field; each may be a reply."""
+    """Everything arrives field by field; each may be a reply."""
     quoted = p.QuotedMessage(message_id="3EB0AA", sender=TO_B, text="where?")
     await pair.send(c.Location(latitude=55.75, longitude=37.62, name="Office", address="Street 1"), quoted=quoted)
     place = (await pair.arrives()).content["locationMessage"]
@@ -119,7 +119,7 @@ async def test_changing_what_was_sent(pair: Pair) -> None:
 
 
 async def test_an_answer_disappears_as_its_chat_does(pair: Pair) -> None:
-    """The timer of the chat's last message, also on a file; what the caller says comes first; a timer that was taken away is gone."""
+    """The timer of the chat's last message, also on a file; the caller's own wins; after it is switched off there is none."""
     await pair.peer.send_content("b", A, json.loads((INPUTS / "in_ephemeral_chat.json").read_text()))
     asked = await pair.company.hear_message()
     await pair.company.call(p.SendText, to=asked["chat"]["id"], text="by the id")
@@ -159,7 +159,7 @@ async def test_only_own_messages_can_be_edited(pair: Pair) -> None:
 
 
 async def test_files_of_each_kind_arrive_byte_for_byte(pair: Pair) -> None:
-    """A file is uploaded, and who gets the message fetches, checks and decrypts it."""
+    """A file is uploaded, and the message's recipient fetches, checks and decrypts it."""
     for kind in KINDS:
         file, caption = await pair.upload(kind), "" if kind in {"audio", "sticker"} else "look"
         sent = await pair.send(c.Media(file=file, caption=caption, voice=kind == "audio"))
@@ -176,7 +176,7 @@ async def test_files_of_each_kind_arrive_byte_for_byte(pair: Pair) -> None:
 
 
 async def test_a_file_that_arrives_can_be_fetched(pair: Pair) -> None:
-    """The event names it, what it takes to fetch it comes before; a changed or deleted file is refused."""
+    """The event names it, the data to fetch it come before; a changed or deleted file is refused."""
     fields = await pair.peer.upload("b", "image", FILE)
     await pair.peer.send_content("b", A, {"imageMessage": fields | {"mimetype": "image/jpeg", "caption": "see"}})
     message = await pair.company.hear_message()

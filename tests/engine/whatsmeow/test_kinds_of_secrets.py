@@ -20,13 +20,13 @@ pytestmark = pytest.mark.slow
 
 @pytest.fixture
 async def pair(tmp_path: Path) -> AsyncGenerator[Pair]:
-    """Both are linked and know nothing of each other yet."""
+    """Both are linked and have no session yet."""
     async with pair_of(tmp_path) as made:
         yield made
 
 
 async def test_a_vote_in_a_companys_poll_is_in_clear(pair: Pair) -> None:
-    """Encrypted by the library of the one who votes, under the secret that the company's library made for the poll."""
+    """Encrypted by the voter's library, under the secret that the company's library made for the poll."""
     poll = await pair.send(c.Poll(question="Tea?", options=("yes", "no"), selectable=1))
     await pair.arrives()
 

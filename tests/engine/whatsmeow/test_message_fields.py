@@ -1,4 +1,4 @@
-"""Every field of the Message protobuf becomes what docs/messages.md says, and what existed before keeps its bytes."""
+"""Every field of the Message protobuf becomes what docs/messages.md says, and earlier payloads keep their bytes."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ def verdict(field: str) -> str:
 
 
 def test_the_table_has_every_field_and_says_what_becomes_of_it(library: Library) -> None:
-    """None is forgotten when the library learns a new one."""
+    """No field is left out when the library adds one."""
     fields = [(str(field.number), field.name) for field in library.messages.Message.DESCRIPTOR.fields]
     table = ROW.findall((ROOT / "docs/messages.md").read_text())
 
@@ -93,7 +93,7 @@ def test_a_wrapper_is_unwrapped_at_any_depth(library: Library, field: str) -> No
 
 @pytest.mark.parametrize("field", sorted(kinds.PROTOCOL))
 def test_what_is_between_devices_is_no_event(library: Library, field: str) -> None:
-    """An application hears nothing of it."""
+    """An application gets no event of it."""
     message = library.messages.Message()
     getattr(message, field).SetInParent()
 
@@ -116,7 +116,7 @@ def test_what_is_not_known_says_its_field_and_what_is_in_it(library: Library) ->
 
 
 def test_what_is_not_known_is_bounded_in_breadth_and_depth(library: Library) -> None:
-    """No peer makes an event of any size."""
+    """No peer can make an event of unbounded size."""
     e2e = library.messages
     rows = [e2e.ListMessage.Row(title="t", rowID="r")] * 200
     wide = e2e.ListMessage(sections=[e2e.ListMessage.Section(title="s", rows=rows)] * 200)

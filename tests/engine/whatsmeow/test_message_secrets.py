@@ -24,7 +24,7 @@ USER_FIELDS = {"messageId", "chat", "sender", "fromMe", "pushName", "timestamp"}
 
 
 class Company:
-    """A device file that has had the original message, and what it makes of changes to it."""
+    """A device file that has had the original message, and the payloads it makes of changes to it."""
 
     def __init__(self, library: Library, file: DeviceFile) -> None:
         self.library = library
@@ -32,7 +32,7 @@ class Company:
         file.take_up(0.0)
 
     def know(self, target: str, author: str, chat: str = LID, secret: bytes = SECRET) -> None:
-        """As the library does with every message that has a secret."""
+        """Store the message's secret, as the library does with every message that has one."""
         self.file._connection.execute(
             "INSERT INTO whatsmeow_message_secrets (our_jid, chat_jid, sender_jid, message_id, key)"
             " SELECT jid, ?, ?, ?, ? FROM whatsmeow_device",
@@ -40,7 +40,7 @@ class Company:
         )
 
     def hear(self, message: Any, **source: Any) -> dict[str, Any]:
-        """What depends on the kind in the payload of a message."""
+        """The part of a message's payload that depends on its kind."""
         event = message_event(self.library, message, **source)
         incoming = decode(self.library.protobufs, 17, event.SerializePartialToString())
         assert isinstance(incoming, Incoming)
@@ -59,7 +59,7 @@ def company(library: Library, build_file: BuildFile) -> Company:
 
 
 def key(target: str) -> Any:
-    """Names a message."""
+    """The key of a message."""
     return importlib.import_module("neonize.proto.waCommon.WACommon_pb2").MessageKey(ID=target, fromMe=True)
 
 
@@ -79,7 +79,7 @@ def edit(e2e: Any, change: Change, text: str, kind: str = "MESSAGE_EDIT", purpos
 def test_an_edit_is_in_clear_whichever_addresses_were_used(
     company: Company, kept_under: str, author: str, sender: str
 ) -> None:
-    """The secret may be kept under the number and the edit encrypted with the LID, and the other way round."""
+    """The secret may be kept under the number and the edit encrypted with the LID, or the other way round."""
     company.know("OLD", kept_under, chat=kept_under)
 
     found = company.hear(edit(company.library.messages, Change("OLD", author, sender), "new"))
@@ -105,7 +105,7 @@ def test_secrets_and_polls_survive_a_restart(library: Library, company: Company,
 
 
 def test_an_edit_that_holds_the_protocols_own_edit_is_in_clear(company: Company) -> None:
-    """Some clients put what they would send in clear inside."""
+    """Some clients put inside what they would send in clear."""
     e2e = company.library.messages
     company.know("OLD", LID)
     inner = e2e.ProtocolMessage(type=14, key=key("OLD"), editedMessage=e2e.Message(conversation="new"))
@@ -116,7 +116,7 @@ def test_an_edit_that_holds_the_protocols_own_edit_is_in_clear(company: Company)
 
 
 def test_without_the_secret_an_edit_is_undecryptable(company: Company) -> None:
-    """As before: what was edited is known, the text is not."""
+    """As before: the edited message is named, the text is unknown."""
     found = company.hear(edit(company.library.messages, Change("OLD", LID, LID), "new"))
 
     assert found == {"kind": "edited", "editedId": "OLD", "undecryptable": True}
@@ -183,7 +183,7 @@ def test_a_vote_names_what_was_chosen(company: Company) -> None:
 
 
 def test_a_vote_in_a_poll_that_is_not_known_has_hashes(company: Company) -> None:
-    """Who made the poll can still tell."""
+    """The poll's author can still match them."""
     company.know("POLL", LID)
 
     found = company.hear(vote_for(company.library.messages, Change("POLL", LID, LID), "coffee"))
@@ -209,7 +209,7 @@ def test_a_vote_without_the_polls_secret_says_no_more_than_before(company: Compa
 
 
 def test_an_answer_to_an_event_a_reaction_and_a_comment_are_in_clear(company: Company) -> None:
-    """By another than wrote the message."""
+    """By another account than the message's author."""
     e2e = company.library.messages
     company.know("OLD", OTHER, chat=GROUP)
     change = Change("OLD", OTHER, LID)
@@ -256,7 +256,7 @@ def test_an_events_edit_has_the_event(company: Company) -> None:
 
 @pytest.mark.parametrize("iv", [b"", IV + b"x"])
 def test_an_initialisation_vector_of_another_length_is_not_tried(company: Company, iv: bytes) -> None:
-    """It is the sender's to choose."""
+    """The sender chooses its length."""
     e2e = company.library.messages
     company.know("OLD", LID)
     sealed = Change("OLD", LID, LID).encrypt("Message Edit", e2e.Message(conversation="new")) | {"encIV": iv}

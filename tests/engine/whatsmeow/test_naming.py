@@ -30,12 +30,12 @@ class Plan:
 
     @property
     def dialled_jid(self) -> str:
-        """What is put together of the number that is dialled."""
+        """The address made of the dialled number."""
         return f"{self.dialled}@s.whatsapp.net"
 
     @property
     def own_jid(self) -> str:
-        """What WhatsApp names."""
+        """The address that WhatsApp names."""
         return f"{self.own}@s.whatsapp.net"
 
 
@@ -81,7 +81,7 @@ async def test_a_dialled_number_reaches_the_account_that_whatsapp_names(pair: Pa
 
 @pytest.mark.slow
 async def test_whatsapp_is_asked_once(pair: Pair) -> None:
-    """The second message to the number, and those after a restart of the session, cost no question."""
+    """The second message to the number, and those after a restart of the session, need no query."""
     await say(pair.company, BRAZIL.dialled_jid, "first")
     await say(pair.company, BRAZIL.dialled_jid, "second")
     after_second = pair.loopback.directory.asked
@@ -92,14 +92,14 @@ async def test_whatsapp_is_asked_once(pair: Pair) -> None:
     await again.hear(p.Connected)
     await say(again, BRAZIL.dialled_jid, "third")
 
-    # All queries cannot be counted: the other end asks as well, for keys, when a message has come.
+    # All queries cannot be counted: the other side sends some as well, for keys, when a message has come.
     assert (after_second, pair.loopback.directory.asked) == (1, 1)
     assert [(await pair.other.hear_message())["text"] for _ in range(3)] == ["first", "second", "third"]
 
 
 @pytest.mark.slow
 async def test_an_id_of_whatsapps_is_sent_to_as_it_is(pair: Pair) -> None:
-    """Whatever is said of its number in today's plans: nothing is asked twice."""
+    """Whatever today's plans say of its number: no query is repeated."""
     await say(pair.company, BRAZIL.own_jid, "hello")
 
     assert (await pair.other.hear_message())["text"] == "hello"
@@ -138,7 +138,7 @@ async def test_typing_and_reading_go_to_the_account(pair: Pair) -> None:
 
 @pytest.mark.slow
 async def test_a_number_without_an_account_is_refused_in_words(pair: Pair) -> None:
-    """What the library says of it names the number, and no refusal does."""
+    """The library's error names the number, and the company does not count it as a refusal."""
     refused = await pair.company.call(p.SendText, to="5551990000000@s.whatsapp.net", text="x")
 
     assert (type(refused), refused.code) == (p.Failed, "no_such_recipient")
@@ -162,7 +162,7 @@ def test_what_is_remembered_is_in_the_file(build_file: BuildFile) -> None:
 
 
 def test_what_is_confirmed_is_written_once_a_day(build_file: BuildFile) -> None:
-    """Not with every message: a confirmation within a day changes nothing, a later one the time."""
+    """Not with every message: a confirmation within a day changes nothing, a later one updates the time."""
     connection = build_file()._connection
     kept = Remembered(connection, "wasup_test")
     kept.take_up()
@@ -175,7 +175,7 @@ def test_what_is_confirmed_is_written_once_a_day(build_file: BuildFile) -> None:
 
 
 def test_what_is_remembered_has_a_limit(build_file: BuildFile) -> None:
-    """The oldest go, from the file too."""
+    """The oldest entries are dropped, from the file too."""
     connection = build_file()._connection
     kept = Remembered(connection, "wasup_test", kept=3)
     kept.take_up()
@@ -187,7 +187,7 @@ def test_what_is_remembered_has_a_limit(build_file: BuildFile) -> None:
 
 
 def test_a_file_that_takes_no_writes_fails_nobody(build_file: BuildFile) -> None:
-    """Memory serves on; whatever else writes to the file reports it."""
+    """Memory is still used; other writes to the file report the failure."""
     connection = build_file()._connection
     kept = Remembered(connection, "wasup_test")
     kept.take_up()

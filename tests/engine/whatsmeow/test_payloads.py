@@ -37,7 +37,7 @@ def message_event(library: Library, message: Any, **changes: Any) -> Any:
 
 
 def payload(library: Library, message: Any, **changes: Any) -> dict[str, Any] | None:
-    """What the event spool gets for a message."""
+    """The payload that the event spool gets for a message."""
     event = message_event(library, message, **changes)
     incoming = decode(library.protobufs, 17, event.SerializePartialToString())
     assert incoming is None or isinstance(incoming, Incoming)
@@ -142,7 +142,7 @@ def test_a_voice_message_says_how_long_it_is(library: Library) -> None:
 
 
 def test_reactions_deletions_and_edits_name_their_message(library: Library) -> None:
-    """What they refer to is what makes them useful."""
+    """They name the message that they refer to."""
     e2e = library.messages
     from neonize.proto.waCommon.WACommon_pb2 import MessageKey  # type: ignore[import-untyped]  # generated, without stubs
 
@@ -185,7 +185,7 @@ def test_text_that_postgres_refuses_is_made_storable(library: Library) -> None:
 
 
 def test_text_has_a_limit(library: Library) -> None:
-    """A peer cannot make an event of any size."""
+    """A peer cannot make an event of unbounded size."""
     found = content(library, library.messages.Message(conversation="x" * (MAX_TEXT_CHARACTERS + 5)))
 
     assert len(found["text"]) == MAX_TEXT_CHARACTERS

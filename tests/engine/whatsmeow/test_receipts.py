@@ -1,4 +1,4 @@
-"""WhatsApp hears that a message has arrived when it lies in the event spool."""
+"""WhatsApp gets a message's receipt only once the message lies in the event spool."""
 
 from __future__ import annotations
 
@@ -68,7 +68,7 @@ def test_everything_else_passes(logger: str, line: str) -> None:
 
 
 def test_few_messages_are_read_ahead() -> None:
-    """So that few are lost at worst, and few threads of the library's wait."""
+    """So that few are lost at worst, and few of the library's threads wait."""
     receipts = Receipts(hold_s=LONG_S, ahead=2)
     receipts.note(RECV, message("A"))
     receipts.note(RECV, message("B"))
@@ -102,7 +102,7 @@ def test_a_refused_receipt_waits_for_the_end_of_the_connection() -> None:
 
 
 def test_a_client_that_is_stopped_lets_its_reader_go_first() -> None:
-    """The library waits for its reader when it disconnects; receipts are held until it has."""
+    """The library waits for its reader when it disconnects; receipts are held until then."""
     receipts = Receipts(hold_s=LONG_S, ahead=1)
     receipts.note(RECV, message("A"))
     reading, sending = Beside(receipts.note, RECV, message("B")), Beside(receipts.note, SEND, receipt("A"))
@@ -115,7 +115,7 @@ def test_a_client_that_is_stopped_lets_its_reader_go_first() -> None:
 
 
 def test_the_librarys_words_for_a_used_key() -> None:
-    """Of one person's chat, of a group, and of something else."""
+    """Of a chat with one person, of a group, and of another kind."""
     direct = (
         "Ignoring message 3EB0AA from 100000000000001:1@lid in 100000000000001@lid: failed to decrypt normal message: "
         "failed to get or create message keys: received message with old counter (index: 2, count: 1)"
@@ -141,7 +141,7 @@ def test_the_librarys_words_for_a_used_key() -> None:
     ],
 )
 def test_once_something_could_not_be_stored_nothing_is_acknowledged(line: str) -> None:
-    """Whatever it is for, and however long the connection lasts."""
+    """Whichever message it is for, and however long the connection lasts."""
     receipts = Receipts(hold_s=0.01)
     receipts.note(RECV, message("A"))
     receipts.hold_all()
@@ -153,7 +153,7 @@ def test_once_something_could_not_be_stored_nothing_is_acknowledged(line: str) -
 
 
 def test_other_nodes_leave_all_the_same() -> None:
-    """What is asked of WhatsApp tells it nothing of what arrived."""
+    """Queries tell WhatsApp nothing about which messages arrived."""
     receipts = Receipts(hold_s=LONG_S)
     receipts.hold_all()
 

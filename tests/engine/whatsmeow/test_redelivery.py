@@ -37,7 +37,7 @@ PASSED = Passed("3EB0AA", "100000000000002:0@lid", "100000000000002@lid", 6, 4)
 
 @dataclass
 class Pair:
-    """A sender whose engine stays alive, and where the recipient's engine lives."""
+    """A sender whose engine stays alive, and the recipient's engine."""
 
     loopback: Loopback
     sender: Link
@@ -87,7 +87,7 @@ async def listen(link: Link, until: set[str], arrived: Arrived, excused: Callabl
 
 
 def not_sent_anew(directory: Path) -> set[str]:
-    """Ids of messages that the sender's library was asked for and did not send: asked for two at the same moment it would encrypt
+    """Ids of messages that the sender's library was asked to repeat and did not: asked for two at the same moment it would encrypt
     both with one key, the session guard refuses the second, and the library does not repeat it (docs/adr/0011). A phone does."""
     log = (directory / "a" / "engine.log").read_text()
     return set(re.findall(r"Failed to handle retry receipt for [^/ ]+/(\w+) from .* wasup: ", log))
@@ -100,7 +100,7 @@ async def serve(link: Link) -> None:
 
 
 async def test_a_burst_survives_kills(tmp_path: Path) -> None:
-    """Killed in the middle of a burst, again and again: every message that was sent, and sent anew when asked for, arrives once."""
+    """Killed in the middle of a burst, again and again: every message that was sent, or repeated on request, arrives once."""
     arrived: Arrived = {}
     sent: dict[str, str] = {}
     async with pair(tmp_path) as (both, engine, recipient):
@@ -151,7 +151,7 @@ async def _burst_and_kill(both: Pair, engine: Engine, link: Link, sent: dict[str
 async def test_a_message_that_was_decrypted_and_not_kept_is_had_again(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """WhatsApp delivers it once more, its key is gone, and its sender is asked to send it anew."""
+    """WhatsApp delivers it once more, its key is used up, and the sender is asked to repeat it."""
     async with pair(tmp_path) as (both, engine, recipient):
         device = both.loopback.directory.device(Jid(B, "s.whatsapp.net", 1))
         assert device is not None
@@ -201,7 +201,7 @@ class Kept:
 
 
 def test_a_message_that_came_before_is_left_alone(build_file: BuildFile) -> None:
-    """It lies in the event log already: WhatsApp may hear of it."""
+    """It lies in the event log already: WhatsApp may get its receipt."""
     kept = Kept()
     redelivery = kept.redelivery(build_file)
     redelivery._file.event_spool.put("message", b"{}", message_id=PASSED.message_id)
@@ -211,7 +211,7 @@ def test_a_message_that_came_before_is_left_alone(build_file: BuildFile) -> None
 
 
 def test_a_lost_one_is_made_undecryptable_once(build_file: BuildFile) -> None:
-    """A key that fits nothing takes the used one's place; when that did not help, the loss is reported."""
+    """A key that fits nothing replaces the used one; when that did not help, the loss is reported."""
     kept = Kept()
     redelivery = kept.redelivery(build_file)
     assert redelivery.is_lost(PASSED)
@@ -227,7 +227,7 @@ def test_a_lost_one_is_made_undecryptable_once(build_file: BuildFile) -> None:
 
 
 def test_log_ins_for_lost_messages_are_far_apart(build_file: BuildFile) -> None:
-    """What is found lost soon after one is only reported; later there may be another."""
+    """A loss found soon after another is only reported; later there may be another log-in."""
     kept = Kept()
     redelivery = kept.redelivery(build_file)
     found: list[bool] = []
@@ -239,7 +239,7 @@ def test_log_ins_for_lost_messages_are_far_apart(build_file: BuildFile) -> None:
 
 
 def test_a_groups_lost_message_is_reported(build_file: BuildFile) -> None:
-    """There is no way to have it sent again."""
+    """It cannot be requested again."""
     kept = Kept()
     group = Passed("3EB0BB", PASSED.sender, "120363000000000001@g.us", None, None)
 
@@ -250,7 +250,7 @@ def test_a_groups_lost_message_is_reported(build_file: BuildFile) -> None:
 
 
 def test_the_same_message_is_kept_once(build_file: BuildFile) -> None:
-    """A phone that answers a retry for what came before sends it a second time."""
+    """A phone that answers a retry for an earlier message sends it a second time."""
     event_spool = build_file().event_spool
     event_spool.put("message", b"1", message_id="3EB0AA")
     event_spool.put("message", b"2", message_id="3EB0AA")

@@ -1,4 +1,4 @@
-"""What is learnt of chats whose messages disappear."""
+"""The known timers of chats whose messages disappear."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ CHAT = {"id": LID, "pn": PN, "lid": LID, "kind": "user"}
 
 @pytest.fixture
 def timers(build_file: BuildFile) -> Timers:
-    """Of a company with an empty file."""
+    """The timers of a company with an empty file."""
     remembered = Remembered(build_file()._connection, "wasup_timers")
     remembered.take_up()
     return Timers(remembered)
@@ -32,7 +32,7 @@ def message(**fields: Any) -> dict[str, Any]:
 
 
 def test_a_chats_timer_is_known_by_each_of_its_ids(timers: Timers) -> None:
-    """A group's by its one."""
+    """A group's by its only id."""
     timers.note(message(ephemeralExpiration=DAY, ephemeralSettingTimestamp=5))
     timers.note({"kind": "text", "chat": {"id": "1@g.us", "pn": None, "lid": None}, "ephemeralExpiration": DAY})
 
@@ -45,7 +45,7 @@ def test_a_chats_timer_is_known_by_each_of_its_ids(timers: Timers) -> None:
 
 
 def test_a_message_without_a_timer_changes_nothing(timers: Timers) -> None:
-    """Reactions and some clients' texts carry none; only a setting takes it away."""
+    """Reactions and some clients' texts carry none; only a setting removes it."""
     timers.note(message(ephemeralExpiration=DAY))
     timers.note(message())
     kept = timers.of(PN)
@@ -55,7 +55,7 @@ def test_a_message_without_a_timer_changes_nothing(timers: Timers) -> None:
 
 
 def test_a_timer_that_no_client_has_is_not_taken(timers: Timers) -> None:
-    """A peer may say anything."""
+    """A peer may send any number."""
     timers.note(message(ephemeralExpiration=MAX_SECONDS + 1))
 
     assert timers.of(PN) is None
@@ -73,7 +73,7 @@ def test_a_timer_survives_a_restart(build_file: BuildFile) -> None:
 
 
 def test_a_groups_notice_sets_its_timer(library: Library) -> None:
-    """Or takes it away; other changes of a group say nothing of it."""
+    """Or removes it; other changes of a group do not affect it."""
     protobufs = library.protobufs
 
     def event(**fields: Any) -> Any:
@@ -89,7 +89,7 @@ def test_a_groups_notice_sets_its_timer(library: Library) -> None:
 
 @pytest.mark.parametrize("number", [3, 4])
 def test_a_change_of_the_timer_is_a_message(library: Library, number: int) -> None:
-    """Of a kind of its own; another device's answer about the timer as well."""
+    """It has a kind of its own; another device's answer about the timer as well."""
     e2e = library.messages
     setting = e2e.ProtocolMessage(type=number, ephemeralExpiration=DAY, ephemeralSettingTimestamp=5)
 

@@ -76,7 +76,7 @@ async def test_a_killed_engine_goes_on_where_it_was(tmp_path: Path) -> None:
 
 
 async def receive_unconfirmed(receiver: Link, sender: Link) -> None:
-    """A message comes, and the record does not take what it changed: the receiver's next sending chain among it."""
+    """Receive a message without the record taking what it changed: the receiver's next sending chain among it."""
     receiver.acknowledges = False
     await say(sender, f"{A}@s.whatsapp.net", "unconfirmed")
     await receiver.hear(p.JournalDelta)
@@ -84,7 +84,7 @@ async def receive_unconfirmed(receiver: Link, sender: Link) -> None:
 
 
 async def test_a_message_leaves_when_its_key_is_in_the_record(tmp_path: Path) -> None:
-    """Not before: it waits in the library for as long as the record does not take the chain that encrypted it."""
+    """Not before: it waits in the library until the record has the chain that encrypted it."""
     async with two_companies(tmp_path) as (loopback, _, first, second):
         await talk(first, second, "before")
         await receive_unconfirmed(first, second)
@@ -201,7 +201,7 @@ async def test_one_companys_connection_ends_and_the_other_never_notices(tmp_path
 
 
 async def test_a_company_leaves_and_comes_back(tmp_path: Path) -> None:
-    """`Disconnect` answers when everything is shipped; a later `Connect` logs in again."""
+    """`Disconnect` is answered when everything is shipped; a later `Connect` logs in again."""
     async with two_companies(tmp_path) as (loopback, _, first, second):
         assert isinstance(await first.call(p.Disconnect), p.Done)
         await loopback.journal.wait_until(lambda: loopback.connections() == 1)
@@ -212,7 +212,7 @@ async def test_a_company_leaves_and_comes_back(tmp_path: Path) -> None:
 
 
 async def test_whatsapps_endings_are_told_and_leave_the_company_usable(tmp_path: Path) -> None:
-    """Replaced, dropped, refused with every code, the one Go cannot survive included: one `Closed` each, and then a log-in works."""
+    """Replaced, dropped, refused with every code, also the one that Go cannot survive: one `Closed` each, and then a log-in works."""
     async with open_loopback() as loopback, run_engine(tmp_path, loopback.endpoints.environment()) as engine:
         link = await linked(engine, loopback, "a", A)
         found: list[tuple[str, int]] = []
@@ -247,7 +247,7 @@ async def test_whatsapps_endings_are_told_and_leave_the_company_usable(tmp_path:
 
 
 async def test_a_lost_connection_is_not_replaced_before_the_daemon_says_so(tmp_path: Path) -> None:
-    """The library would dial at once, and could not be stopped in that dial: all who are dropped together would be in one."""
+    """The library would dial at once, and could not be stopped in that dial: all clients dropped together would be in one."""
     async with open_loopback() as loopback, run_engine(tmp_path, loopback.endpoints.environment()) as engine:
         link = await linked(engine, loopback, "a", A)
         before = loopback.journal.counters.connections
@@ -262,7 +262,7 @@ async def test_a_lost_connection_is_not_replaced_before_the_daemon_says_so(tmp_p
 
 
 async def test_a_removed_device_is_logged_out_and_its_record_untouched(tmp_path: Path) -> None:
-    """whatsmeow deletes its rows at once; the record keeps them, and opening the file again tells of the end again."""
+    """whatsmeow deletes its rows at once; the record keeps them, and opening the file again reports the end again."""
     async with open_loopback() as loopback, run_engine(tmp_path, loopback.endpoints.environment()) as engine:
         link = await linked(engine, loopback, "a", A)
         keys, creds = dict(link.record.keys), link.record.creds
@@ -291,7 +291,7 @@ async def test_a_log_out_on_request_unlinks_at_whatsapp(tmp_path: Path) -> None:
 
 
 async def test_unsent_codes_that_ran_out_end_the_offer(tmp_path: Path) -> None:
-    """The library would sit there for ever."""
+    """The library would wait for ever."""
     async with open_loopback() as loopback, run_engine(tmp_path, loopback.endpoints.environment()) as engine:
         link = await engine.link("a")
         await link.open(loopback.endpoints.proxy_url)
