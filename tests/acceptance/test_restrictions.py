@@ -14,7 +14,7 @@ PLAN = Plan(companies=(A, B, C))
 
 @pytest.mark.parametrize("code", [463, 475])
 async def test_a_restricted_account_is_told_apart(api: Api, loopback: RemoteLoopback, code: int) -> None:
-    """To a stranger: `account_restricted`, with WhatsApp's number; to one who wrote first, or after the restriction, the message is sent."""
+    """To a stranger: `account_restricted`, with WhatsApp's number; to one who wrote first, or after the end, the message is sent."""
     await loopback.fault("restrict", phone=A.phone, code=code)
     refused = await api.try_send(A.company, f"+{B.phone}", "to a stranger")
     await api.message(A.company, await api.send(C.company, f"+{A.phone}", "first"))

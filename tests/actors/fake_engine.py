@@ -1,4 +1,4 @@
-"""A process that is no engine: ``python fake_engine.py KIND SOCKET`` listens there and says what no engine says."""
+"""A process that is no engine: ``python fake_engine.py KIND SOCKET`` listens there and sends what no engine sends."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ async def serve(kind: str, stream: trio.SocketStream) -> None:
         async with trio.open_nursery() as nursery:
             request: WebSocketRequest = await wrap_server_stream(nursery, stream)
             await converse(kind, stream, await request.accept())
-    except* Exception:  # noqa: BLE001 - the daemon has hung up, as it should: what ends this process must be the daemon
+    except* Exception:  # noqa: BLE001 - the daemon has hung up, as it should: only the daemon may end this process
         await trio.lowlevel.checkpoint()
 
 
@@ -57,13 +57,13 @@ async def converse(kind: str, stream: trio.SocketStream, websocket: WebSocketCon
 
 
 async def repeat(stream: trio.SocketStream) -> None:
-    """For ever."""
+    """Send it for ever."""
     while True:
         await stream.send_all(PIECE)
 
 
 def write_line() -> None:
-    """On standard error, without an end."""
+    """Write to standard error, without a line's end."""
     for _ in range(LINE_BYTES // len(PIECE)):
         os.write(2, PIECE)
 

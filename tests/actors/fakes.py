@@ -76,7 +76,7 @@ class FakePlacement(Actor):
 
 
 class MemorySocket:
-    """What the company writes goes to the engine at once; what the engine says waits to be read."""
+    """What the company writes goes to the engine at once; the engine's messages wait to be read."""
 
     def __init__(self, engine: FakeEngine) -> None:
         self._engine = engine
@@ -128,7 +128,7 @@ class FakeEngine:
             self.socket = None
 
     def say(self, *messages: protocol.Message) -> None:
-        """Tell the company something."""
+        """Send the company a message."""
         assert self.socket is not None
         for message in messages:
             if isinstance(message, protocol.Paired):
@@ -158,7 +158,7 @@ class FakeEngine:
                 return []
 
     def offers(self, code: str = "qr-1") -> None:
-        """From now on a device without a phone is offered a QR code when it connects, and a pairing code when it asks."""
+        """From now on offer a device without a phone a QR code when it connects, and a pairing code when it asks."""
 
         def answer(message: protocol.ToEngine) -> list[protocol.Message] | None:
             if isinstance(message, protocol.Connect) and self.jid is None:
@@ -207,14 +207,14 @@ class World:
     """The messages that the company sent to placement."""
     storage_hook: Callable[[Any], None] = lambda message: None
     not_wanted: NotWanted | None = None
-    """What the lease is answered with instead, when the record does not want the company to run."""
+    """The reply to a lease request instead of a lease, when the record does not want the company to run."""
     settings: CompanySettings = field(default_factory=lambda: CompanySettings(start_jitter_s=0.0))
 
     disk: DiskState = field(default_factory=DiskState)
     versions: VersionState = field(default_factory=lambda: VersionState("auto", lambda: 1_000_000.0))
     metrics: NoMetrics = field(default_factory=NoMetrics)
     load_hook: Callable[[], None] = lambda: None
-    """May raise what reading the auth state raises."""
+    """May raise the error of reading the auth state."""
     connect_gate: trio.CapacityLimiter = field(default_factory=lambda: trio.CapacityLimiter(10))
 
     def ports(self, ref_to: Callable[[str], ActorRef]) -> CompanyPorts:

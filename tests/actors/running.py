@@ -32,7 +32,7 @@ class Running:
         return await self.ref.ask(GetStatus())
 
     async def settle(self) -> CompanyStatus:
-        """The status once everything that can happen now has happened."""
+        """The status once all tasks are blocked."""
         await wait_all_tasks_blocked()
         return await self.status()
 

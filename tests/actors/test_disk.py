@@ -1,4 +1,4 @@
-"""The disk actor and what it looks at."""
+"""The disk actor and what it checks."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ def small_disk() -> Generator[Path]:
 
 
 def watch(directory: Path) -> Watch:
-    """As the daemon has it: the reserve is beside the device files."""
+    """As in the daemon: the reserve is beside the device files."""
     devices = directory / "devices"
     places = {"state": directory, "devices": devices, "postgres": directory / "postgres"}
     return Watch(places, Reserve(devices, MIB // 2))
@@ -74,7 +74,7 @@ class TestSmallDisk:
         assert (small_disk / "devices" / NAME).exists()
 
     def test_a_reserve_that_an_engine_released_is_a_fault(self, small_disk: Path) -> None:
-        """Also where what it released is free now."""
+        """Also where the released space is free now."""
         looking = watch(small_disk)
         looking.look(must_write=False)
         fill(small_disk / "ballast")
@@ -83,7 +83,7 @@ class TestSmallDisk:
         assert looking.look(must_write=False).fault == NO_SPACE
 
     def test_no_inodes(self, small_disk: Path) -> None:
-        """Space alone is not room."""
+        """Free bytes alone are not room."""
         looking = watch(small_disk)
         looking.look(must_write=False)
         take_inodes(small_disk / "many")
@@ -114,7 +114,7 @@ class TestSmallDisk:
 
 
 class FakeWatch:
-    """Finds what a test says."""
+    """Finds what the test sets."""
 
     def __init__(self) -> None:
         self.fault: str | None = None
@@ -170,7 +170,7 @@ async def test_a_fault_is_told_once_and_ends_by_itself() -> None:
 
 
 async def test_who_doubts_is_looked_for_at_once_by_writing() -> None:
-    """A write that failed says more than the free space."""
+    """A failed write says more than the free space does."""
     state, found = DiskState(), FakeWatch()
     async with disk(state, found):
         await wait_until(lambda: found.wrote == [False])

@@ -96,7 +96,7 @@ async def test_a_follower_gets_what_comes_in_order(database: Database) -> None:
 
 
 async def test_resuming_replays_the_log_and_goes_on_live_without_a_gap(database: Database) -> None:
-    """A reader that left at `after` gets everything since, once each, also across a restart of the daemon."""
+    """A reader that left at `after` gets every later event, once each, also across a restart of the daemon."""
     async with events_actor(database) as log:
         await log.publish(*(event(str(number)) for number in range(5)))
         first = await log.ref.ask(ReadEvents(limit=2))
@@ -130,7 +130,7 @@ async def test_filters_hold_for_replay_and_live(database: Database) -> None:
 
 
 async def test_a_reader_that_stops_reading_is_closed_and_others_go_on(database: Database) -> None:
-    """Its queue is bounded: closed with `slow_consumer`, with the seq to resume from; the other reader has everything."""
+    """Its queue is bounded: closed with `slow_consumer`, with the seq to resume from; the other reader gets everything."""
     async with events_actor(database, subscriber_events=2) as log:
         slow, quick = await log.follow(), await log.follow()
         async with trio.open_nursery() as nursery:
@@ -165,7 +165,7 @@ async def test_readers_are_told_when_the_actor_goes(database: Database) -> None:
 
 
 async def test_nobody_is_told_before_it_is_stored(database: Database) -> None:
-    """With Postgres away publishing does not answer, and no follower hears of it."""
+    """With Postgres away publishing gets no reply, and no follower gets the event."""
     async with events_actor(database, storage=lambda _: StorageThatIsAway()) as log:
         subscription = await log.follow(after=0)
         log.ref.tell(Announce((event("one"),)))
@@ -176,7 +176,7 @@ async def test_nobody_is_told_before_it_is_stored(database: Database) -> None:
 
 
 async def test_what_waits_to_be_stored_is_bounded(database: Database) -> None:
-    """More than the queue takes is refused; and what one company has waiting there leaves room for another's."""
+    """More than the queue takes is refused; and one company's waiting events leave room for another's."""
     async with events_actor(database, storage=lambda _: StorageThatIsAway(), queue_events=6) as log:
         log.ref.tell(Announce((event("one"), event("two"))))
         with pytest.raises(Refused) as refusal:
@@ -191,7 +191,7 @@ async def test_what_waits_to_be_stored_is_bounded(database: Database) -> None:
 
 
 async def test_what_is_in_memory_of_a_removed_company_goes_too(database: Database) -> None:
-    """A reader that resumes just behind the newest event is not served from memory what the log does not have any more."""
+    """A reader that resumes just behind the newest event does not get events from memory that the log no longer has."""
     async with events_actor(database, follow_interval_s=0.01) as log:
         await database.write(companies.ensure, COMPANY, "running")
         await log.publish(event("first"), event("second"), event("third"))
@@ -287,7 +287,7 @@ async def test_a_follower_is_offered_nothing_it_has_read(database: Database) -> 
 
 
 async def test_a_position_goes_on_over_what_is_not_wanted(database: Database) -> None:
-    """A reader of one type knows how far it has come although nothing arrives."""
+    """A reader of one type learns how far it has come although no event arrives."""
     async with events_actor(database) as log:
         await log.publish(event("old", type_="status"), event("wanted"), event("old", type_="status"))
         subscription = await log.follow(after=0, types=frozenset({"message"}))

@@ -177,7 +177,7 @@ async def test_a_company_that_does_not_answer_delays_no_round(autojump_clock: Mo
 async def test_a_company_still_being_asked_is_not_asked_again(
     autojump_clock: MockClock, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """One question at a time, however long its answer takes: every second round finds it still waiting."""
+    """One ping at a time, however long its answer takes: every second round finds it still waiting."""
     monkeypatch.setattr(module, "ASK_S", 40.0)
     ward = Ward(companies=2, hanging=COMPANY)
     async with health(ward):
@@ -202,7 +202,7 @@ async def test_two_misses_are_an_event_three_a_restart(autojump_clock: MockClock
 
 
 async def test_a_company_that_left_by_itself_is_left_alone(autojump_clock: MockClock) -> None:
-    """Not connected any more when it is asked: its own state machine deals with that."""
+    """It is no longer connected when it is asked: its own state machine deals with that."""
     ward = Ward(checks={"connected": False, "roundTrip": False})
     async with health(ward):
         await trio.sleep(300)
@@ -224,7 +224,7 @@ async def test_a_good_answer_clears_the_misses(autojump_clock: MockClock) -> Non
 
 
 async def test_the_misses_of_a_forgotten_company_are_forgotten(autojump_clock: MockClock) -> None:
-    """Two misses, forgotten, made anew: that one begins with none, and nothing is kept of those that never come back."""
+    """Two misses, forgotten, made anew: that one begins with none, and no counts are kept of companies that never come back."""
     ward = Ward(checks={"connected": True, "roundTrip": False})
     async with health(ward):
         await trio.sleep(61)
@@ -279,7 +279,7 @@ async def test_the_watchdog_is_fed_three_times_in_its_time(
 
 
 async def test_a_disk_that_takes_no_writes_makes_the_daemon_not_ready(autojump_clock: MockClock) -> None:
-    """Whatever arrives could not be kept."""
+    """A message that arrives could not be kept."""
     ward = Ward()
     async with health(ward) as system:
         well = await system.ref("/health").ask(m.GetDaemonHealth())

@@ -45,7 +45,7 @@ def test_no_window_ever_holds_more_than_the_limit(gaps: list[float]) -> None:
 
 @given(st.lists(st.floats(0.0, 5.0), max_size=50))
 def test_a_refused_taking_is_allowed_exactly_when_it_was_told(gaps: list[float]) -> None:
-    """`reset_after_s` is true: waiting so long is enough."""
+    """`reset_after_s` is exact: waiting that long is enough."""
     window, now = SlidingWindow(Rate(2, 10.0)), 0.0
     for gap in gaps:
         now += gap
@@ -56,7 +56,7 @@ def test_a_refused_taking_is_allowed_exactly_when_it_was_told(gaps: list[float])
 
 
 def test_an_idle_company_is_forgotten() -> None:
-    """A window that emptied says so."""
+    """The limiter says when a window became empty."""
     window = SlidingWindow(Rate(1, 10.0))
     window.take(0.0)
 
@@ -64,7 +64,7 @@ def test_an_idle_company_is_forgotten() -> None:
 
 
 def test_a_lowered_limit_waits_for_enough_to_leave() -> None:
-    """What was taken stays taken: with three in the window and room for one now, all three have to leave but none."""
+    """Tokens stay taken: with three in the window and room for one now, all three have to leave before none does."""
     window = SlidingWindow(Rate(3, 60.0))
     for now in (0.0, 10.0, 20.0):
         window.take(now)
@@ -87,7 +87,7 @@ async def test_refusals_are_counted_by_where_they_were_counted() -> None:
 
 
 async def test_look_ups_are_counted_by_themselves() -> None:
-    """Neither takes from the other, each has its own limit, and a look-up that is refused is no send that was."""
+    """Neither takes from the other, each has its own limit, and a refused look-up does not count as a refused send."""
     metrics = Metrics(CollectorRegistry())
     actor = partial(LimiterActor, rates={**EACH, "messages": Rate(2, 60.0)}, metrics=metrics)
     async with open_system(SupervisorSpec([ChildSpec("limiter", lambda _: actor())])) as system:
@@ -130,11 +130,11 @@ class AwayRedis:
         self._is_there = False
 
     def come(self) -> None:
-        """It can be connected to from now on."""
+        """Let it be connected to from now on."""
         self._is_there = True
 
     async def serve(self, on_ready: Callable[[], None], until: trio.Event) -> None:
-        """Of `SharedWindows`."""
+        """As in `SharedWindows`."""
         self.tries += 1
         if not self._is_there:
             raise SharedWindowsAway("not there")
@@ -142,7 +142,7 @@ class AwayRedis:
         await until.wait()
 
     async def take(self, window: str, rate: Rate, owed_s: Sequence[float]) -> Allowance:
-        """Of `SharedWindows`: it goes away again."""
+        """As in `SharedWindows`: it goes away again."""
         self._is_there = False
         raise SharedWindowsAway("gone")
 

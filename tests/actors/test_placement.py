@@ -30,7 +30,7 @@ from supervisor import Actor, ChildSpec, Context, DynamicSupervisorSpec, Supervi
 
 @dataclass
 class Engines:
-    """What the fake engines say."""
+    """What the fake engines report."""
 
     hosted: dict[str, tuple[str, ...]] = field(default_factory=dict)
     fails: bool = False
@@ -82,7 +82,7 @@ async def take(system: System, company_id: str, hosts: Hosts = "linked") -> Engi
 
 
 async def test_after_another_version_companies_get_a_fresh_engine(autojump_clock: MockClock) -> None:
-    """Who keeps a place stays; who takes one anew goes to a process of the present version; the old one ends with its last company."""
+    """A company with a slot stays; a new one goes to a process of the present version; the old process ends with its last company."""
     engines = Engines()
     async with placement(engines) as system:
         first, second = await take(system, "a"), await take(system, "b")
@@ -97,7 +97,7 @@ async def test_after_another_version_companies_get_a_fresh_engine(autojump_clock
 
 
 async def engines_of(system: System) -> list[str]:
-    """The engines that run, once everything that can happen now has happened."""
+    """The engines that run, once all tasks are blocked."""
     await wait_all_tasks_blocked()
     return [child.id for child in system.supervisor("/engines").which_children()]
 
@@ -108,7 +108,7 @@ def tell(system: System, *messages: object) -> None:
 
 
 async def test_companies_fill_an_engine_before_the_next_is_started(autojump_clock: MockClock) -> None:
-    """Two an engine: the third gets a second one."""
+    """Two per engine: the third gets a second one."""
     async with placement(Engines()) as system:
         places = [(await take(system, company)).engine for company in ("a", "b", "c")]
 
@@ -116,7 +116,7 @@ async def test_companies_fill_an_engine_before_the_next_is_started(autojump_cloc
 
 
 async def test_a_company_keeps_its_place(autojump_clock: MockClock) -> None:
-    """Asking again does not take a second place."""
+    """Asking again does not take a second slot."""
     async with placement(Engines()) as system:
         places = [(await take(system, company)).engine for company in ("a", "a", "a", "b")]
 
@@ -124,7 +124,7 @@ async def test_a_company_keeps_its_place(autojump_clock: MockClock) -> None:
 
 
 async def test_a_place_given_back_is_given_again(autojump_clock: MockClock) -> None:
-    """The fewest companies first."""
+    """The engine with the fewest companies comes first."""
     async with placement(Engines(), per_engine=1) as system:
         await take(system, "a")
         await take(system, "b")
@@ -157,7 +157,7 @@ async def test_a_company_that_was_sent_to_a_full_engine_gets_another(autojump_cl
 
 
 async def test_an_engine_that_is_gone_for_good_is_replaced(autojump_clock: MockClock) -> None:
-    """Refused once, then a place in another process."""
+    """Refused once, then a slot in another process."""
     async with placement(Engines()) as system:
         await take(system, "a")
         await system.supervisor("/engines").terminate_child("engine-0")
@@ -189,7 +189,7 @@ async def test_an_engine_that_cannot_start_is_a_refusal(autojump_clock: MockCloc
 
 
 async def test_a_company_that_is_being_linked_is_never_among_linked_ones(autojump_clock: MockClock) -> None:
-    """There is room in the process of linked companies: it gets a place in one of its own kind, and another once it is linked."""
+    """The process of linked companies has room: it gets a slot in a pairing process, and another once it is linked."""
     async with placement(Engines()) as system:
         places = [await take(system, "a"), await take(system, "b", "pairing"), await take(system, "b")]
 
@@ -201,7 +201,7 @@ async def test_a_company_that_is_being_linked_is_never_among_linked_ones(autojum
 
 
 async def test_a_company_that_is_being_linked_does_not_wait_for_a_process_later(autojump_clock: MockClock) -> None:
-    """One for linked companies is started beside, unless one has room."""
+    """One for linked companies is started at the same time, unless one has room."""
     async with placement(Engines()) as system:
         await take(system, "a", "pairing")
         first = await engines_of(system)
@@ -230,7 +230,7 @@ async def test_a_pairing_process_ends_when_it_was_empty_for_a_time(autojump_cloc
 
 
 async def test_a_worn_pairing_process_takes_no_more_and_ends_once_it_is_empty(autojump_clock: MockClock) -> None:
-    """Who is being linked there is not disturbed; the next ones are linked in another."""
+    """A company that is being linked there is not disturbed; the next ones are linked in another."""
     async with placement(Engines()) as system:
         await take(system, "a", "pairing")
         tell(system, EngineWear("pairing-0", is_worn=True))
@@ -282,7 +282,7 @@ async def test_a_company_that_does_not_leave_does_not_keep_the_others(autojump_c
 
 
 async def test_nobody_has_to_leave_where_no_other_process_has_room(autojump_clock: MockClock) -> None:
-    """All processes there may be are full: a worn one goes on until it is exhausted."""
+    """All possible processes are full: a worn one goes on until it is exhausted."""
     engines = Engines()
     async with placement(engines, per_engine=1, max_processes=1) as system:
         await take(system, "a")
@@ -303,7 +303,7 @@ async def test_a_process_that_came_back_fresh_takes_companies_again(autojump_clo
 
 
 async def test_processes_for_pairings_are_bounded_by_themselves(autojump_clock: MockClock) -> None:
-    """One more pairing than fits is refused; linked companies do not notice."""
+    """One more pairing than fits is refused; linked companies are not affected."""
     async with placement(Engines(), per_engine=1, max_pairing_processes=2) as system:
         for company in ("a", "b"):
             await take(system, company, "pairing")

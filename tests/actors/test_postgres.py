@@ -21,7 +21,7 @@ pytestmark = pytest.mark.slow
 
 
 async def test_the_server_dies_and_is_back_with_its_data() -> None:
-    """kill -9 is the actor's crash: restarted, the data is there, and stopping leaves no process."""
+    """kill -9 is the actor's crash: it is restarted, the data is there, and stopping leaves no process."""
     events: list[LifecycleEvent] = []
     directory = reachable_directory()
     try:

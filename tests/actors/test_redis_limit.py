@@ -1,4 +1,4 @@
-"""The rate limit in a real Redis: exact across daemons, and never in a send's way when Redis is killed, frozen or away."""
+"""The rate limit in a real Redis: exact across daemons, and no send is delayed when Redis is killed, frozen or away."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ __all__ = ["redis"]
 
 COMPANY = "962302"
 QUICK = RateLimitSettings(redis_timeout_ms=2000, redis_retry_min_s=0.05, redis_retry_max_s=0.2)
-"""Patient with a machine that is busy, and soon back."""
+"""Tolerant of a busy machine, and soon back."""
 
 
 @dataclass
@@ -41,7 +41,7 @@ class Limiter:
         return await self.system.ref("/limiter").ask(TakeToken(company))
 
     async def allowed(self, times: int) -> int:
-        """How many of so many takings at once are allowed."""
+        """How many of that many simultaneous requests are allowed."""
         found: list[Allowance] = []
 
         async def take() -> None:
@@ -53,7 +53,7 @@ class Limiter:
         return sum(allowance.allowed for allowance in found)
 
     async def wait_for(self, backend: str) -> None:
-        """Until it counts there."""
+        """Wait until it counts there."""
         await until(lambda: self.metrics.rate_limit_backend == backend)
 
 
@@ -74,14 +74,14 @@ async def limiter(
 
 
 async def until(is_so: Callable[[], bool]) -> None:
-    """Wait for what other tasks bring about."""
+    """Wait for a condition that other tasks bring about."""
     with trio.fail_after(30):
         while not is_so():
             await trio.sleep(0.005)
 
 
 async def test_the_limit_is_exact_across_daemons(redis: Redis) -> None:
-    """Three daemons that take at once as fast as they can are given 30 together, and another company has its own."""
+    """Three daemons that take at once as fast as they can get 30 together, and another company has its own."""
     found: list[int] = []
     async with limiter(redis.url) as one, limiter(redis.url) as two, limiter(redis.url) as three:
 
@@ -130,7 +130,7 @@ async def test_the_window_slides(redis: Redis) -> None:
                 assert (await one.take()).allowed
                 taken.append(time.monotonic())
 
-    # Each was taken before it was heard of: by at most the time of one call.
+    # Each was taken before its reply arrived: earlier by at most the time of one call.
     assert all(later - earlier > 0.4 for earlier, later in zip(taken, taken[3:], strict=False))
 
 
@@ -214,7 +214,7 @@ async def test_a_password_is_percent_encoded_in_the_url(redis: Redis, password: 
 
 
 async def test_a_changed_limit_holds_in_redis_too(redis: Redis) -> None:
-    """At once, for what was counted before as well."""
+    """At once, also for tokens taken before."""
     async with limiter(redis.url) as one:
         await one.wait_for("redis")
         assert await one.allowed(5) == 5

@@ -96,7 +96,7 @@ def test_places_that_are_given_back_are_free_again(seed: int) -> None:
 
 
 async def test_turns_go_from_holder_to_holder(autojump_clock: MockClock) -> None:
-    """One with fifty things to do, one with two: those two are the second and the fourth to begin."""
+    """One holder with fifty jobs, one with two: those two are the second and the fourth to begin."""
     turns, began = Turns(1, 1), list[str]()
 
     async def work(holder: str) -> None:
@@ -141,7 +141,7 @@ async def test_one_holder_leaves_room_for_another(autojump_clock: MockClock) -> 
 
 
 async def test_who_stops_waiting_takes_no_turn(autojump_clock: MockClock) -> None:
-    """Neither before its turn, nor in the moment in which it is given one."""
+    """Neither before its turn, nor at the moment when it gets one."""
     turns = Turns(1, 1)
     await turns.begin("a")
     async with trio.open_nursery() as nursery:

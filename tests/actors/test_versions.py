@@ -1,4 +1,4 @@
-"""Which version is announced, and what is decided when WhatsApp refuses it."""
+"""Which version is announced, and the decisions when WhatsApp refuses it."""
 
 from __future__ import annotations
 
@@ -72,7 +72,7 @@ def tree(versions: VersionState, page: Page, memory: Memory) -> SupervisorSpec:
 
 @pytest.mark.parametrize("version", ["2.3000.1000000000", "2.3000.1999999999"])
 def test_a_number_that_cannot_be_is_not_believed(version: str) -> None:
-    """It goes backward, or jumps absurdly: nothing changes."""
+    """One that goes backward, or jumps absurdly, changes nothing."""
     versions = state()
 
     assert versions.found(version)
@@ -118,7 +118,7 @@ def test_what_an_operator_set_is_not_replaced(setting: str) -> None:
 
 
 def test_what_cannot_be_written_is_the_librarys_own() -> None:
-    """An engine that could not write its library's memory announces that, and so do all."""
+    """An engine that could not write its library's memory announces that version, and so do all."""
     versions = state(NEWER)
     versions.cannot_change("the library's data holds 2 versions where one was expected")
 
@@ -135,7 +135,7 @@ async def test_a_start_asks_and_remembers(autojump_clock: MockClock) -> None:
 
 
 async def test_what_is_remembered_of_today_is_not_asked_for(autojump_clock: MockClock) -> None:
-    """A restart uses it; the page is read when its time has come, and what it names is not used before it is needed."""
+    """A restart uses it; the page is read when its time has come, and its version is not used before it is needed."""
     versions, page = state(), Page(NEWEST)
     async with open_system(tree(versions, page, Memory(Remembered(NEWER, NOW - 86_400.0, NOW)))):
         asked, used = page.asked, versions.current.text
@@ -154,7 +154,7 @@ async def test_without_an_answer_the_librarys_own_is_announced(autojump_clock: M
 
 
 async def test_a_refusal_is_answered_at_once(autojump_clock: MockClock) -> None:
-    """The first refusal has the page read; without anything newer it is read again later, less and less often."""
+    """The page is read at the first refusal; without anything newer it is read again later, less and less often."""
     versions, page = state(), Page(None)
     async with open_system(tree(versions, page, Memory())) as system:
         await refuse(system, versions)

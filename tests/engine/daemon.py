@@ -199,7 +199,7 @@ async def run_engine(
     controlled: bool = True,
     module: str = "actors.engine.process",
 ) -> AsyncGenerator[Engine]:
-    """Run an engine process (or the ``module``, such as a linker) on the device files of ``directory``; it is killed at the end of the block."""
+    """Run an engine process (or ``module``, as a linker) on the device files of ``directory``; it is killed at the block's end."""
     socket = directory / "engine.sock"
     socket.unlink(missing_ok=True)
     path = [*environment.get("PYTHONPATH", "").split(":"), str(ROOT)]

@@ -22,7 +22,7 @@ from tests.actors.running import company
 
 
 async def test_a_linked_company_connects_by_itself(autojump_clock: MockClock) -> None:
-    """Lease, place, device file, log-in: connected without an order, and each step is an event."""
+    """Lease, slot, device file, log-in: connected without an order, and each step is an event."""
     async with company(World()) as running:
         status = await running.settle()
 
@@ -32,7 +32,7 @@ async def test_a_linked_company_connects_by_itself(autojump_clock: MockClock) ->
 
 
 async def test_a_company_without_credentials_waits_for_an_operator(autojump_clock: MockClock) -> None:
-    """No QR is offered by itself."""
+    """No QR is offered unasked."""
     async with company(World(engine=FakeEngine(jid=None))) as running:
         status = await running.settle()
 
@@ -66,7 +66,7 @@ async def test_stop_ships_the_rest_and_gives_the_lease_back(autojump_clock: Mock
 
 
 async def test_health_is_a_real_round_trip(autojump_clock: MockClock) -> None:
-    """Healthy when the engine answers a ping; not when it hangs, and the caller waits no longer than the ping's deadline."""
+    """Healthy when the engine answers a ping; unhealthy when it hangs, and the caller waits no longer than the ping's deadline."""
     world = World()
     async with company(world) as running:
         await running.settle()
@@ -163,13 +163,13 @@ async def test_start_tries_again_at_once(autojump_clock: MockClock) -> None:
 
 
 def take_all_turns(gate: trio.CapacityLimiter) -> None:
-    """As many others log in as may at once; raising ``total_tokens`` by one lets the next in."""
+    """Have as many others log in as may at once; raising ``total_tokens`` by one lets the next in."""
     for _ in range(int(gate.total_tokens)):
         gate.acquire_on_behalf_of_nowait(object())
 
 
 async def test_waiting_for_ones_turn_has_no_deadline_and_connecting_has(autojump_clock: MockClock) -> None:
-    """At boot a thousand companies wait for a few places: the connect deadline begins with the turn."""
+    """At boot a thousand companies wait for a few turns: the connect deadline begins with the turn."""
     world = World()
     gate = world.connect_gate
     async with company(world, running=False) as running:
@@ -202,7 +202,7 @@ async def test_who_lost_whatsapp_waits_for_a_turn_too(autojump_clock: MockClock)
 
 
 async def test_a_turn_that_comes_after_a_stop_is_not_used(autojump_clock: MockClock) -> None:
-    """Its turn comes while it is leaving WhatsApp: no log-in, and the next one's turn comes at once."""
+    """Its turn comes while it is leaving WhatsApp: it does not log in, and the next company's turn comes at once."""
     world = World()
     gate = world.connect_gate
 
@@ -243,7 +243,7 @@ async def test_silence_keeps_nobody_waiting_for_long(autojump_clock: MockClock, 
 
 
 async def test_a_refused_attempt_gives_its_turn_on_at_once(autojump_clock: MockClock) -> None:
-    """The engine would not even begin: nothing is waited for."""
+    """The engine does not even begin, so the company does not keep its turn."""
     world = World()
     async with company(world) as running:
         await running.settle()
@@ -256,7 +256,7 @@ async def test_a_refused_attempt_gives_its_turn_on_at_once(autojump_clock: MockC
 
 
 def silent(message: protocol.ToEngine) -> list[protocol.Message] | None:
-    """Takes a `Connect` and says nothing more."""
+    """Accepts a `Connect` and sends nothing more."""
     return [protocol.Done(call=message.call)] if isinstance(message, protocol.Connect) else None
 
 
@@ -278,7 +278,7 @@ async def test_a_company_at_rest_is_counted_too(autojump_clock: MockClock) -> No
 
 
 async def test_a_stop_during_the_boot_jitter_is_not_forgotten(autojump_clock: MockClock) -> None:
-    """A company that is stopped before its turn at boot came does not come up when it comes."""
+    """A company that is stopped before its turn at boot does not start when the turn comes."""
     world = World(settings=CompanySettings(start_jitter_s=30.0))
     async with company(world) as running:
         await running.ref.ask(StopSession())

@@ -20,7 +20,7 @@ KINDS = get_args(get_type_hints(Closed)["kind"])
 def test_every_closing_has_a_verdict_a_connected_company_can_follow(
     kind: str, code: int, expires_in_s: float | None
 ) -> None:
-    """Whatever WhatsApp says, the verdict names a state that may follow `connected` or `pairing`, with a reason."""
+    """Whatever the disconnect, the outcome names a state that may follow `connected` or `pairing`, with a reason."""
     verdict = classify(Closed(kind=kind, code=code, expires_in_s=expires_in_s))  # type: ignore[arg-type]  # sampled from the literal
 
     assert verdict.reason
@@ -29,7 +29,7 @@ def test_every_closing_has_a_verdict_a_connected_company_can_follow(
 
 @given(st.sampled_from(KINDS), st.integers(0, 999))
 def test_credentials_are_archived_only_by_a_logout(kind: str, code: int) -> None:
-    """No closing but a logout touches the identity."""
+    """Only a logout touches the identity."""
     verdict = classify(Closed(kind=kind, code=code))  # type: ignore[arg-type]  # sampled from the literal
 
     assert (verdict.credentials is Credentials.ARCHIVE) == (verdict.state is CompanyState.LOGGED_OUT)
@@ -56,10 +56,10 @@ def test_credentials_are_archived_only_by_a_logout(kind: str, code: int) -> None
     ],
 )
 def test_known_codes(closed: Closed, state: CompanyState) -> None:
-    """WhatsApp's documented codes lead where the design says."""
+    """WhatsApp's documented codes lead to the documented states."""
     assert classify(closed).state is state
 
 
 def test_a_passing_disconnect_with_a_logout_code_does_not_archive() -> None:
-    """Only what WhatsApp says about the device ends it; a lost socket never does."""
+    """Only WhatsApp's word about the device ends it; a lost socket never does."""
     assert classify(Closed(kind="disconnected", code=401)).credentials is Credentials.KEEP

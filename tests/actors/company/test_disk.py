@@ -1,4 +1,4 @@
-"""A company whose state directory takes no writes."""
+"""A company whose state directory cannot be written."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ CLOSED = protocol.Closed(kind="storage_full", text=FULL)
 
 
 async def test_it_is_suspended_with_the_reason_and_back_with_room(autojump_clock: MockClock) -> None:
-    """What it is asked for meanwhile is `storage_full`; while the disk is known to be full it does not even try."""
+    """Requests get `storage_full` meanwhile; while the disk is known to be full it does not even try."""
     world = World()
     async with company(world) as running:
         await running.settle()
@@ -46,7 +46,7 @@ async def test_it_is_suspended_with_the_reason_and_back_with_room(autojump_clock
 
 
 async def test_the_disk_actor_hears_of_it_at_once(autojump_clock: MockClock) -> None:
-    """It is the one that knows whether a write succeeds again."""
+    """That actor is the one that finds out whether a write succeeds again."""
     world = World()
     async with company(world) as running:
         await running.settle()
@@ -57,7 +57,7 @@ async def test_the_disk_actor_hears_of_it_at_once(autojump_clock: MockClock) -> 
 
 
 async def test_one_that_hears_of_a_full_disk_leaves_whatsapp(autojump_clock: MockClock) -> None:
-    """Before it meets the full disk itself."""
+    """Before its own write fails."""
     world = World()
     async with company(world) as running:
         await running.settle()
@@ -70,7 +70,7 @@ async def test_one_that_hears_of_a_full_disk_leaves_whatsapp(autojump_clock: Moc
 
 
 async def test_a_stopped_company_stays_stopped(autojump_clock: MockClock) -> None:
-    """A full disk is nothing to it."""
+    """A full disk does not affect it."""
     world = World()
     async with company(world, running=False) as running:
         running.ref.tell(DiskFailed(FULL))
@@ -80,7 +80,7 @@ async def test_a_stopped_company_stays_stopped(autojump_clock: MockClock) -> Non
 
 @pytest.mark.parametrize("stage", ["open", "connect", "later"])
 async def test_an_engine_that_cannot_write_suspends_it(autojump_clock: MockClock, stage: str) -> None:
-    """Whether that is found out when the file is opened, before the log-in, or in the middle of something."""
+    """Whether the write fails when the file is opened, before the log-in, or later."""
     world = World()
 
     def refuse(message: protocol.ToEngine) -> list[protocol.Message] | None:
@@ -109,7 +109,7 @@ async def test_an_engine_that_cannot_write_suspends_it(autojump_clock: MockClock
 
 
 async def test_one_that_fails_alone_waits_longer_and_longer(autojump_clock: MockClock) -> None:
-    """The disk takes the probe's writes and not this company's: WhatsApp does not see it come and go every few seconds."""
+    """The disk takes the probe's writes and not this company's: it does not log in and out every few seconds."""
     world = World()
 
     def fail(message: protocol.ToEngine) -> list[protocol.Message] | None:
@@ -126,7 +126,7 @@ async def test_one_that_fails_alone_waits_longer_and_longer(autojump_clock: Mock
 
 
 async def test_who_links_a_company_hears_of_it(autojump_clock: MockClock) -> None:
-    """Not that WhatsApp is to blame."""
+    """And not that WhatsApp is the cause."""
     world = World()
     world.engine.jid = None
     world.engine.hook = lambda m: (

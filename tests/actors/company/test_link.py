@@ -1,4 +1,4 @@
-"""A company's connection to its engine process, when that process does not play along."""
+"""A company's connection to an engine process that fails or hangs."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ async def engine(path: Path, serve: Serve) -> AsyncGenerator[None]:
 
 
 async def end(stream: trio.SocketStream) -> None:
-    """What becomes of a connection that an engine had not answered when it was killed."""
+    """Close, as the socket of an engine that was killed before its reply."""
     await stream.aclose()
 
 
@@ -41,7 +41,7 @@ async def say_nothing(_: trio.SocketStream) -> None:
 async def test_an_engine_that_does_not_answer_is_lost(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, serve: Serve
 ) -> None:
-    """Whether it was killed before its answer or hangs: the company hears so and can go to another."""
+    """Whether it was killed before its reply or hangs: the company hears of it and can go to another."""
     monkeypatch.setattr(module, "HANDSHAKE_S", 0.2)
     with trio.fail_after(30):
         async with engine(tmp_path / "sock", serve):

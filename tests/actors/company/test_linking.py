@@ -22,7 +22,7 @@ from tests.actors.running import company
 
 
 async def test_linking_by_qr(autojump_clock: MockClock) -> None:
-    """Initialize answers with the first QR; paired and committed, then connected."""
+    """Initialize replies with the first QR; paired and committed, then connected."""
     world = World(engine=FakeEngine(jid=None))
     async with company(world) as running:
         await running.settle()
@@ -61,7 +61,7 @@ async def test_a_pairing_is_announced_after_its_credentials_are_committed(autoju
 
 
 async def test_linking_by_code(autojump_clock: MockClock) -> None:
-    """Initialize with a phone answers with the pairing code."""
+    """Initialize with a phone replies with the pairing code."""
     world = World(engine=FakeEngine(jid=None))
     async with company(world) as running:
         await running.settle()
@@ -98,7 +98,7 @@ async def test_a_linked_company_is_not_linked_again(autojump_clock: MockClock) -
 
 
 async def test_logout_by_an_operator(autojump_clock: MockClock) -> None:
-    """Unlinked at WhatsApp, archived here."""
+    """Unlinked at WhatsApp, archived in Postgres."""
     world = World()
     async with company(world) as running:
         await running.settle()

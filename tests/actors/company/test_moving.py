@@ -1,4 +1,4 @@
-"""Between engine processes: a company is linked in one and lives in another, and leaves one that is to be replaced."""
+"""Between engine processes: a company is linked in one and moves to another, or leaves one that is to be replaced."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ def dropped(world: World) -> int:
 
 
 async def test_a_linked_company_moves_among_the_linked_ones(autojump_clock: MockClock) -> None:
-    """Without another QR code, announced once, and ours all the time."""
+    """Without another QR code, announced once, under the same lease all the time."""
     world = World(engine=FakeEngine(jid=None))
     world.engine.offers()
     async with company(world) as running:
@@ -52,7 +52,7 @@ async def test_a_linked_company_moves_among_the_linked_ones(autojump_clock: Mock
 async def test_a_log_in_after_linking_that_fails_is_tried_again_among_the_linked_ones(
     autojump_clock: MockClock,
 ) -> None:
-    """The process it was linked in is no place for a linked company, not even while it tries."""
+    """The process it was linked in is not for linked companies, not even while it tries."""
     world = World(engine=FakeEngine(jid=None))
     world.engine.offers()
     async with company(world) as running:
@@ -66,7 +66,7 @@ async def test_a_log_in_after_linking_that_fails_is_tried_again_among_the_linked
 
 
 async def test_a_pairing_whose_engine_died_before_it_was_announced_is_no_secret(autojump_clock: MockClock) -> None:
-    """The device is in its file: the next session logs in and says so."""
+    """The device is in its file: the next session logs in and announces it."""
     world = World(engine=FakeEngine(jid=None))
     world.engine.offers()
     async with company(world) as running:
@@ -80,7 +80,7 @@ async def test_a_pairing_whose_engine_died_before_it_was_announced_is_no_secret(
 
 
 async def test_the_device_file_says_where_a_company_belongs(autojump_clock: MockClock) -> None:
-    """Postgres knows nothing of a device that the file has: it is opened once more, among the linked ones, before it logs in."""
+    """Postgres has no record of a device that the file has: it is opened once more, among the linked ones, before it logs in."""
     world = World()
     world.knows_device = False
     async with company(world) as running:
@@ -93,7 +93,7 @@ async def test_the_device_file_says_where_a_company_belongs(autojump_clock: Mock
 
 
 async def test_a_company_without_a_phone_holds_no_engine(autojump_clock: MockClock) -> None:
-    """Its place is given back, its connection closed; its lease stays."""
+    """Its slot is released, its connection closed; its lease stays."""
     world = World(engine=FakeEngine(jid=None))
     async with company(world) as running:
         status = await running.settle()
@@ -116,7 +116,7 @@ async def test_a_company_without_a_phone_that_is_stopped_gives_its_lease_back(au
 
 
 async def test_a_company_that_is_stopped_between_two_sessions_lets_its_lease_run_out(autojump_clock: MockClock) -> None:
-    """Its engine was lost, and may still be on WhatsApp: the lease is renewed no more, and not given back early either."""
+    """Its engine was lost, and may still be on WhatsApp: the lease is no longer renewed, but not released early either."""
     world = World()
     async with company(world) as running:
         await running.settle()
@@ -124,7 +124,7 @@ async def test_a_company_that_is_stopped_between_two_sessions_lets_its_lease_run
         world.engine.die()
         await running.settle()
         status = await running.ref.ask(StopSession())
-        await wait_all_tasks_blocked()  # the directory reads its mail
+        await wait_all_tasks_blocked()  # the directory handles its messages
 
         assert status.status is CompanyState.STOPPED
         assert (released(world), dropped(world)) == (0, 1)
@@ -171,7 +171,7 @@ async def test_a_company_that_is_being_linked_is_not_disturbed(autojump_clock: M
 
 
 async def test_a_company_that_is_not_in_the_engine_gives_its_place_back(autojump_clock: MockClock) -> None:
-    """Else the process would wait for it for ever."""
+    """Otherwise the process would wait for it for ever."""
     world = World(engine=FakeEngine(jid=None))
     async with company(world) as running:
         await running.settle()

@@ -1,4 +1,4 @@
-"""A company's questions to WhatsApp, and the files that come with messages."""
+"""A company's queries to WhatsApp, and the files that come with messages."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ GROUP = protocol.GroupDescription("1@g.us", "Sales", "", None, False, False, ())
 
 
 def answers(message: Any) -> list[protocol.Message] | None:
-    """As an engine whose WhatsApp says yes."""
+    """As an engine with a WhatsApp that grants everything."""
     match message:
         case protocol.CheckNumber(call, jid):
             return [protocol.NumberChecked(call, exists=True, pn=jid, lid=None)]
@@ -68,7 +68,7 @@ INQUIRIES: list[tuple[Any, Any]] = [
 
 @pytest.mark.parametrize(("request_", "expected"), INQUIRIES)
 async def test_whatsapps_answer_is_passed_on(autojump_clock: MockClock, request_: Any, expected: Any) -> None:
-    """Of every question."""
+    """For every query."""
     world = World()
     world.engine.hook = answers
     async with company(world) as running:
@@ -78,7 +78,7 @@ async def test_whatsapps_answer_is_passed_on(autojump_clock: MockClock, request_
 
 
 async def test_a_company_that_is_not_connected_asks_nothing(autojump_clock: MockClock) -> None:
-    """Refused at once."""
+    """It is refused at once."""
     world = World()
     world.engine.jid = None
     async with company(world) as running:
@@ -117,7 +117,7 @@ async def test_the_engines_refusals_have_their_codes(autojump_clock: MockClock, 
 
 
 async def test_an_engine_that_says_nothing_is_not_waited_for(autojump_clock: MockClock) -> None:
-    """Nor one that dies meanwhile."""
+    """Neither one that hangs nor one that dies meanwhile."""
     world = World()
     async with company(world) as running:
         await running.settle()
@@ -157,7 +157,7 @@ async def test_questions_under_way_are_bounded(autojump_clock: MockClock) -> Non
 
 
 async def test_a_file_can_be_fetched_before_its_message_is_told(autojump_clock: MockClock) -> None:
-    """What it takes is stored first, however long that takes; applications are not shown it."""
+    """The data to fetch it are stored first, however long that takes; applications do not see them."""
     world = World()
     arrived = protocol.MediaArrived("0a1b", "3EB0", FILE)
     async with company(world) as running:
@@ -180,7 +180,7 @@ async def test_a_file_can_be_fetched_before_its_message_is_told(autojump_clock: 
 
 
 async def test_a_message_whose_file_cannot_be_kept_is_told_all_the_same(autojump_clock: MockClock) -> None:
-    """It would hold up all that come after it, for ever."""
+    """Otherwise it would hold up all later ones, for ever."""
     world = World()
     arrived = protocol.MediaArrived("0a1b", "3EB0", FILE)
 

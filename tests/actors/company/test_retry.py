@@ -17,7 +17,7 @@ POLICY = CompanySettings()
 
 @given(st.integers(0, 2**32), st.integers(1, 4))
 def test_reconnects_wait_a_random_part_of_a_doubling_bound(seed: int, failures: int) -> None:
-    """Full jitter: between nothing and 1, 2, 4, 8 s."""
+    """Full jitter: between 0 and 1, 2, 4, 8 s."""
     retry = Retry(POLICY, Random(seed))
     waits = [retry.after_failure() for _ in range(failures)]
 

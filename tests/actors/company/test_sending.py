@@ -17,7 +17,7 @@ from tests.actors.running import TEXT, company
 
 
 async def test_a_send_is_answered_after_its_ratchet_step_is_committed(autojump_clock: MockClock) -> None:
-    """Promise 3: position 7 is committed before the caller hears of it."""
+    """Promise 3: position 7 is committed before the caller gets its reply."""
     async with company(World()) as running:
         await running.settle()
         sent = await running.ref.ask(TEXT)
@@ -28,7 +28,7 @@ async def test_a_send_is_answered_after_its_ratchet_step_is_committed(autojump_c
 
 
 async def test_a_send_is_refused_while_postgres_is_away(autojump_clock: MockClock) -> None:
-    """What could not be made durable is not begun."""
+    """A send that cannot be made durable does not begin."""
     world = World()
     async with company(world) as running:
         await running.settle()
@@ -75,7 +75,7 @@ async def test_a_send_whose_engine_dies_before_the_commit_does_not_blame_postgre
 
 
 async def test_a_send_that_the_engine_never_answers_ends_in_time(autojump_clock: MockClock) -> None:
-    """504 once the time for a send is over, however often Postgres was found well meanwhile."""
+    """504 once the time for a send is over, however often Postgres was found writable meanwhile."""
     world = World()
     world.settings = msgspec.structs.replace(world.settings, send_timeout_s=25.0)
     async with company(world) as running:
@@ -90,7 +90,7 @@ async def test_a_send_that_the_engine_never_answers_ends_in_time(autojump_clock:
 
 
 async def test_a_send_that_waits_for_postgres_in_the_engine_is_told_so(autojump_clock: MockClock) -> None:
-    """The engine holds it back for its key's sake; who waits hears of Postgres at the first look, and not of a timeout."""
+    """The engine holds it back until its key is stored; the caller hears of Postgres at the first look, and not of a timeout."""
     world = World()
     async with company(world) as running:
         await running.settle()

@@ -17,7 +17,7 @@ def delta(position: int, *keys: str, creds: bytes | None = None, base: bool = Fa
 
 
 class GatedCommit:
-    """A commit that waits until it is let through."""
+    """A commit that waits until the test releases it."""
 
     def __init__(self) -> None:
         self.committed: list[JournalDelta] = []
@@ -49,7 +49,7 @@ async def test_what_waits_is_merged_and_the_last_value_wins() -> None:
 
 
 async def test_waiting_for_a_position_ends_when_it_is_committed() -> None:
-    """A send waits exactly for its own position."""
+    """A send waits for exactly its own position."""
     commit = GatedCommit()
     shipment = Shipment(commit, committed=4)
     await shipment.wait_committed(4)
@@ -75,7 +75,7 @@ async def test_those_who_wait_are_told_when_shipping_ends() -> None:
 
 
 async def test_a_full_shipment_makes_the_engine_wait(monkeypatch: pytest.MonkeyPatch) -> None:
-    """The number of waiting keys is bounded: the engine keeps its journal itself above it."""
+    """The number of waiting keys is bounded: above it the engine keeps its journal itself."""
     monkeypatch.setattr(shipping, "MAX_WAITING_KEYS", 2)
     shipment = Shipment(GatedCommit(), committed=0)
     await shipment.put(delta(1, "a", "b"))

@@ -10,7 +10,7 @@ from actors.messages import CompanyState
 
 
 def test_every_state_has_a_way_out_and_a_way_in() -> None:
-    """No state is a trap, and none is unreachable."""
+    """Every state can be left, and every state can be reached."""
     assert set(SUCCESSORS) == set(CompanyState)
     assert all(SUCCESSORS[state] - {state} for state in CompanyState)
     assert set(CompanyState) - set().union(*SUCCESSORS.values()) == set()

@@ -1,4 +1,4 @@
-"""Errors on the way to WhatsApp in words for people."""
+"""Errors on the way to WhatsApp, in words for operators."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ DIAL = (
     ],
 )
 def test_network_errors(raw: str, what: str, check: str) -> None:
-    """What is wrong, then what to check, and the text itself apart from both."""
+    """What is wrong, then what to check, and the error's own text apart from both."""
     said = in_words(DIAL + raw)
     words, _, bracket = said.partition(" [")
     wrong, _, to_check = words.partition(": check ")
@@ -52,7 +52,7 @@ def test_network_errors(raw: str, what: str, check: str) -> None:
 
 @pytest.mark.parametrize("text", ["the messages have to be delivered again", "pairing ended: err-client-outdated", ""])
 def test_other_texts_stay(text: str) -> None:
-    """They are words already."""
+    """They are in words already."""
     assert in_words(text) == text
 
 

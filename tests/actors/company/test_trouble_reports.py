@@ -1,4 +1,4 @@
-"""What a company does when WhatsApp, the engine or its lease fail it."""
+"""How a company reacts to failures of WhatsApp, the engine or its lease."""
 
 from __future__ import annotations
 
@@ -133,7 +133,7 @@ async def test_a_ban_ends_when_whatsapp_said(autojump_clock: MockClock) -> None:
 
 
 async def test_an_outdated_client_does_not_storm(autojump_clock: MockClock) -> None:
-    """405 and no other version: no attempt for 15 minutes, then one, by which the others may learn that it is taken again."""
+    """405 and no other version: no attempt for 15 minutes, then one, which also tells the others whether it is accepted again."""
     world = World()
     world.versions = VersionState("library", lambda: 0.0)
     async with company(world) as running:
@@ -150,7 +150,7 @@ async def test_an_outdated_client_does_not_storm(autojump_clock: MockClock) -> N
 
 
 async def test_a_refused_company_goes_on_with_another_version(autojump_clock: MockClock) -> None:
-    """405 while another version is being looked for: on its way back, and back as soon as it was found."""
+    """405 while another version is being looked for: it stays reconnecting, and is back as soon as one is found."""
     world = World()
     async with company(world) as running:
         await running.settle()
@@ -165,7 +165,7 @@ async def test_a_refused_company_goes_on_with_another_version(autojump_clock: Mo
 
 
 async def test_auth_state_that_cannot_be_read_is_no_missing_identity(autojump_clock: MockClock) -> None:
-    """Promise 4: no engine is asked for anything, no QR code is offered; a probe after five minutes finds it readable again."""
+    """Promise 4: no engine is used, no QR code is offered; a probe after five minutes finds it readable again."""
     world = World()
     broken = [True]
 
@@ -229,7 +229,7 @@ async def test_a_company_without_credentials_is_taken_up_without_a_session(autoj
 
 
 async def test_a_stop_at_the_owner_ends_the_waiting_elsewhere(autojump_clock: MockClock) -> None:
-    """Stopped here too, and started here when it is started there and that daemon goes."""
+    """It stops here too, and starts here when it is started there and that daemon goes."""
     world = World(storage_hook=held_elsewhere)
     async with company(world) as running:
         await running.settle()
@@ -244,7 +244,7 @@ async def test_a_stop_at_the_owner_ends_the_waiting_elsewhere(autojump_clock: Mo
 
 
 async def test_a_company_that_is_up_is_not_taken_up_again(autojump_clock: MockClock) -> None:
-    """Old news change nothing."""
+    """An old notice changes nothing."""
     world = World()
     async with company(world) as running:
         await running.settle()
@@ -284,7 +284,7 @@ async def test_a_restart_keeps_the_lease(autojump_clock: MockClock) -> None:
 
 
 async def test_a_lost_lease_drops_the_socket_at_once(autojump_clock: MockClock) -> None:
-    """Promise 2: before another daemon may connect, this one is gone."""
+    """Promise 2: before another daemon may connect, this one has left."""
     world = World()
     async with company(world) as running:
         await running.settle()

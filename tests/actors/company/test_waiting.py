@@ -1,4 +1,4 @@
-"""Requests that come while a company is not connected: they wait, or are refused by who can end it."""
+"""Requests that come while a company is not connected: they wait, or the refusal says who can change that."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ def silent(message: protocol.ToEngine) -> list[protocol.Message] | None:
 
 
 async def refusal(running: Running, within_s: float = 15.0) -> Refused:
-    """What waiting is refused with."""
+    """The refusal of a request that waits."""
     with pytest.raises(Refused) as refused:
         await running.ref.ask(WaitConnected(within_s), timeout=within_s + 5.0)
     return refused.value
@@ -70,7 +70,7 @@ async def test_nobody_waits_for_an_attempt_that_comes_too_late(autojump_clock: M
 
 
 async def test_those_who_wait_for_a_company_are_bounded(autojump_clock: MockClock) -> None:
-    """One more is refused at once; who left room is followed by another."""
+    """One more is refused at once; another may follow when one leaves."""
     world = World()
     world.engine.hook = silent
     world.settings = msgspec.structs.replace(world.settings, max_waiting_sends=2)
@@ -108,7 +108,7 @@ async def test_a_stop_ends_the_waiting(autojump_clock: MockClock) -> None:
 
 
 async def test_a_company_that_crashed_or_has_just_begun_is_waited_for(autojump_clock: MockClock) -> None:
-    """`stopped` is what it is called until its turn has come, and no operator has to do anything."""
+    """It is `stopped` until its turn comes, and no operator has to act."""
     world = World()
     world.settings = msgspec.structs.replace(world.settings, start_jitter_s=5.0)
     async with company(world) as running:
@@ -136,7 +136,7 @@ async def test_a_company_that_crashed_or_has_just_begun_is_waited_for(autojump_c
 async def test_a_send_is_refused_by_who_can_end_the_state(
     autojump_clock: MockClock, closed: protocol.Closed, state: CompanyState, code: str
 ) -> None:
-    """What passes by itself is retryable; 409 is for operators."""
+    """A state that ends by itself is retryable; 409 is for operators."""
     world = World()
     async with company(world) as running:
         await running.settle()
@@ -149,7 +149,7 @@ async def test_a_send_is_refused_by_who_can_end_the_state(
 
 
 async def test_another_daemons_company_says_so(autojump_clock: MockClock) -> None:
-    """Should a request pass the directory a moment too early."""
+    """For a request that passes the directory a moment too early."""
     async with company(World(storage_hook=held_elsewhere)) as running:
         await running.settle()
 

@@ -16,7 +16,7 @@ class Sleep(Request[None]):
 
 
 class Blocker(Actor):
-    """Does in the event loop what must not be done there."""
+    """Blocks the event loop, which an actor must not do."""
 
     async def receive(self, message: Any) -> Any:
         time.sleep(0.21)  # noqa: ASYNC251 - the point

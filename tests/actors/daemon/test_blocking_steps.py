@@ -1,4 +1,4 @@
-"""Which task held up the event loop."""
+"""Which task blocked the event loop."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from tests.supervisor.probes import Ping, Run, probe
 
 @dataclass
 class Stopwatch:
-    """Stands still unless it is moved."""
+    """Shows the same time until it is moved."""
 
     now: float = 0.0
     reports: list[tuple[str, float]] = field(default_factory=list[tuple[str, float]])
@@ -48,7 +48,7 @@ async def test_a_task_that_holds_the_loop_is_named_once() -> None:
 
 
 async def test_a_step_begins_where_the_one_before_it_ended() -> None:
-    """Two tasks that are due together are not blamed for each other, nor for the time that both waited."""
+    """Two tasks that are due together are not reported for each other's time, nor for the time that both waited."""
     watch = Stopwatch()
 
     async def take(seconds: float) -> None:
@@ -79,7 +79,7 @@ async def test_a_helper_that_holds_the_loop_is_named_after_its_actor() -> None:
 
 
 async def test_waiting_holds_nobody_up() -> None:
-    """Time that passes while a handler awaits is no step of it."""
+    """Time that passes while a handler awaits is not counted."""
     watch = Stopwatch()
 
     async def wait(_: object) -> None:
@@ -95,7 +95,7 @@ async def test_waiting_holds_nobody_up() -> None:
 
 
 async def test_after_the_block_nothing_is_reported() -> None:
-    """Neither when it is left by an exception."""
+    """Nor when an exception leaves it."""
     watch = Stopwatch()
     with pytest.raises(LookupError), report_blocking(0.2, watch.report, clock=watch):
         raise LookupError

@@ -1,4 +1,4 @@
-"""What happens once before everything else."""
+"""The steps that happen once, before everything else."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ async def test_a_new_database_gets_its_schema_and_a_first_admin_key(empty_dsn: s
 
 
 async def test_a_second_boot_makes_no_second_key(empty_dsn: str, tmp_path: Path) -> None:
-    """Also when the file was taken away: a lost key is replaced by `wasup keys create`, not silently."""
+    """Also when the file was removed: a lost key is replaced by `wasup keys create`, not silently."""
     file = tmp_path / "admin.key"
     async with open_database(empty_dsn) as database:
         await boot(database, file)
@@ -58,7 +58,7 @@ async def test_a_second_boot_makes_no_second_key(empty_dsn: str, tmp_path: Path)
 async def test_a_read_only_server_is_waited_for(
     postgres_server: PostgresServer, postgres_dsn: str, tmp_path: Path
 ) -> None:
-    """Its schema is current and its admin key is there, so that nothing but a write can tell; boot ends when one succeeds."""
+    """Its schema is current and its admin key is there, so that only a write can show it; boot ends when one succeeds."""
     name = database_name(postgres_dsn)
     ended = trio.Event()
     async with open_database(postgres_dsn) as database, trio.open_nursery() as nursery:
@@ -85,7 +85,7 @@ async def test_a_read_only_server_is_waited_for(
 async def test_a_way_past_the_pooler_must_lead_to_the_same_database(
     postgres_server: PostgresServer, pgbouncer: PgBouncer, postgres_dsn: str, tmp_path: Path
 ) -> None:
-    """Another one is refused at the start; one that does not answer now is logged, since nothing needs it yet."""
+    """Another database is refused at the start; one that does not answer now is logged, since nothing needs it yet."""
     file = tmp_path / "admin.key"
     async with open_database(pgbouncer.url_of(postgres_dsn)) as database:
         with capture_logs() as lines:

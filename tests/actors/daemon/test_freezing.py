@@ -1,4 +1,4 @@
-"""`frozen`: a collector that does not look through ten thousand actors that are not garbage."""
+"""`frozen`: the collector does not traverse ten thousand actors that are no garbage."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from actors.daemon.gc_tuning import frozen
 
 
 def test_the_garbage_collector_passes_over_what_is_there() -> None:
-    """Within the block everything that was there is frozen; afterwards nothing is."""
+    """Within the block every existing object is frozen; afterwards none is."""
     before = gc.get_freeze_count()
     with frozen():
         assert gc.get_freeze_count() > before
@@ -19,7 +19,7 @@ def test_the_garbage_collector_passes_over_what_is_there() -> None:
 
 
 def test_an_exception_leaves_nothing_frozen() -> None:
-    """The garbage collector is as it was."""
+    """The garbage collector is as before."""
     with pytest.raises(ValueError, match="broken"), frozen():
         raise ValueError("broken")
 

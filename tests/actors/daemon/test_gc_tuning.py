@@ -11,7 +11,7 @@ from actors.daemon.gc_tuning import LONG_S, REVIEW_EVERY_S, passing_over_survivo
 
 
 class Clock:
-    """Goes on by ``step_s`` each time it is looked at."""
+    """Advances by ``step_s`` at each reading."""
 
     def __init__(self, step_s: float) -> None:
         self.now = 0.0
@@ -24,14 +24,14 @@ class Clock:
 
 @pytest.fixture(autouse=True)
 def nothing_frozen() -> Generator[None]:
-    """The collector as it was, afterwards."""
+    """Leaves the collector as it was."""
     gc.unfreeze()
     yield
     gc.unfreeze()
 
 
 def test_what_survives_a_long_collection_is_passed_over_by_the_next() -> None:
-    """A thousand companies are looked through once, not every few seconds."""
+    """A thousand companies are traversed once, not every few seconds."""
     survivor = [object()]
     with passing_over_survivors(clock=Clock(LONG_S)):
         gc.collect()
@@ -41,7 +41,7 @@ def test_what_survives_a_long_collection_is_passed_over_by_the_next() -> None:
 
 
 def test_a_short_collection_freezes_nothing() -> None:
-    """What is cheap to look through stays in sight: nothing of it can become garbage unseen."""
+    """Objects that are cheap to traverse stay unfrozen, so that none of them becomes garbage unnoticed."""
     with passing_over_survivors(clock=Clock(LONG_S / 2)):
         gc.collect()
 
@@ -49,7 +49,7 @@ def test_a_short_collection_freezes_nothing() -> None:
 
 
 def test_young_collections_freeze_nothing() -> None:
-    """They look at what is new only, of which much is about to end."""
+    """They traverse only new objects, of which many are about to end."""
     with passing_over_survivors(clock=Clock(LONG_S)):
         gc.collect(0)
         gc.collect(1)
@@ -58,7 +58,7 @@ def test_young_collections_freeze_nothing() -> None:
 
 
 def test_garbage_among_what_was_passed_over_is_found_in_the_end() -> None:
-    """Rings that ended since are freed by the next collection after an hour."""
+    """Rings that have become garbage since are freed by the next collection after an hour."""
     clock = Clock(LONG_S)
     ring: list[object] = []
     ring.append(ring)
@@ -79,7 +79,7 @@ def test_garbage_among_what_was_passed_over_is_found_in_the_end() -> None:
 
 
 class Marked:
-    """Tells when it is freed."""
+    """Records when it is freed."""
 
     def __init__(self) -> None:
         self.ended: list[str] = []

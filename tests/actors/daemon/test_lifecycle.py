@@ -61,7 +61,7 @@ async def test_a_companys_restart_is_an_event_that_says_why(autojump_clock: Mock
 
 
 async def test_a_company_that_crashed_is_not_connected(autojump_clock: MockClock) -> None:
-    """The directory does not go on listing what its actor said last."""
+    """The directory does not go on listing its actor's last state."""
     seen: list[Any] = []
     async with open_system(tree(seen)) as system:
         await start_company(system)

@@ -1,4 +1,4 @@
-"""What the watchdog depends on."""
+"""The conditions for feeding the watchdog."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from supervisor import Actor, Backoff, ChildSpec, Intensity, SupervisorSpec, Sys
 
 
 class Sound(Actor):
-    """Does nothing, well."""
+    """An actor that works as it should."""
 
 
 class CannotStart(Actor):
@@ -62,7 +62,7 @@ async def test_a_stuck_actor_is_a_reason(autojump_clock: MockClock) -> None:
 
 @pytest.mark.parametrize(("down_for_s", "said"), [(DOWN_FOR_S - 5, False), (DOWN_FOR_S + 5, True)])
 async def test_being_down_for_long_is_a_reason(autojump_clock: MockClock, down_for_s: float, said: bool) -> None:
-    """A restart takes its time; one that is not through after a minute is not going to be."""
+    """A restart takes time; one that has not ended after a minute will not."""
     starts = 0
 
     def flaky(_: object) -> Actor:

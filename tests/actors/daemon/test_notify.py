@@ -1,4 +1,4 @@
-"""What systemd hears."""
+"""The daemon's messages to systemd."""
 
 from __future__ import annotations
 
@@ -47,7 +47,7 @@ def test_abstract_sockets_are_understood() -> None:
 
 @pytest.mark.parametrize("address", [None, "", "/nowhere/notify"])
 def test_nobody_listening_hurts_nobody(address: str | None) -> None:
-    """Without a socket, or with one that is gone, telling does nothing."""
+    """Without a socket, or with one that is gone, notifying does nothing."""
     manager = ServiceManager(address)
 
     manager.ready("up")

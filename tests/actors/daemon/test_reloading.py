@@ -76,7 +76,7 @@ def test_only_what_is_reloadable_is_taken() -> None:
 
 
 def test_every_reloadable_setting_exists() -> None:
-    """A name that was changed elsewhere would never be reloaded."""
+    """A setting whose name was changed elsewhere would never be reloaded."""
     known = set(OLD.__struct_fields__)
     known |= {f"rate_limit.{name}" for name in OLD.rate_limit.__struct_fields__}
 
@@ -104,7 +104,7 @@ async def test_a_reload_reaches_everyone() -> None:
 
 
 async def test_a_mistake_in_the_settings_changes_nothing() -> None:
-    """Not even those settings that are right."""
+    """Not even the valid ones."""
 
     def read(**_: object) -> Settings:
         raise SettingsError([Problem("wasup.toml:3", "bind", "no address", "host:port")])

@@ -21,7 +21,7 @@ class Sound(Actor):
 
 
 class Shielded(Actor):
-    """Says that it is in the middle of something, and does not end before it is let go."""
+    """Reports that it is busy, and does not end before it is released."""
 
     def __init__(self, busy: trio.Event, let_go: trio.Event) -> None:
         self.busy = busy
@@ -49,7 +49,7 @@ async def test_a_stop_in_time_cuts_nothing() -> None:
 
 
 async def test_what_does_not_stop_is_cut_and_named() -> None:
-    """At the limit the process is to leave, with the paths of what it cuts."""
+    """At the limit the process is to leave, with the paths of the actors it cuts."""
     busy, let_go = trio.Event(), trio.Event()
     children = [ChildSpec("sound", lambda _: Sound()), ChildSpec("stuck", lambda _: Shielded(busy, let_go))]
     async with open_system(SupervisorSpec(children)) as system:

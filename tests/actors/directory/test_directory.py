@@ -129,7 +129,7 @@ async def until_started(fleet: Fleet, count: int) -> None:
 
 
 async def test_recorded_companies_are_started_at_boot(database: Database) -> None:
-    """Those that are to run run; the stopped ones have an actor too, at rest."""
+    """Companies recorded as running run; the stopped ones have an actor too, at rest."""
     await database.write(companies.ensure, COMPANY, "running")
     await database.write(companies.ensure, "962303", "stopped")
     fleet = Fleet()
@@ -140,7 +140,7 @@ async def test_recorded_companies_are_started_at_boot(database: Database) -> Non
 
 
 async def refusal(system: System, company_id: str) -> str:
-    """The code that asking for a company is refused with; once the directory knows what is on record."""
+    """The code with which a request for a company is refused, once the directory has read the record."""
     while True:
         with pytest.raises(m.Refused) as refused:
             await system.ref("/directory").ask(m.FindCompany(company_id))
@@ -150,7 +150,7 @@ async def refusal(system: System, company_id: str) -> str:
 
 
 async def test_an_unknown_company_is_refused(database: Database) -> None:
-    """404, and nothing is made."""
+    """404, and no company is made."""
     async with directory(database, Fleet()) as system:
         assert await refusal(system, COMPANY) == "no_such_company"
         assert (await system.ref("/directory").ask(m.ListSessions())).count == 0
@@ -170,7 +170,7 @@ async def test_ensuring_twice_makes_one_company_and_records_it(database: Databas
 
 
 async def test_a_known_company_is_never_said_not_to_exist(database: Database) -> None:
-    """Before its actor is up, at boot and after the supervisor of all was ended, it is `restarting`: ask again."""
+    """Before its actor is up, at boot and after the supervisor of all companies was ended, it is `restarting`: ask again."""
     await database.write(companies.ensure, COMPANY, "running")
     fleet = Fleet()
     async with directory(database, fleet) as system:
@@ -216,7 +216,7 @@ async def test_late_news_of_a_forgotten_company_is_dropped(database: Database) -
 
 @pytest.mark.parametrize("healthy", [True, False])
 async def test_a_check_says_nothing_of_a_company_that_is_not_connected(database: Database, healthy: bool) -> None:
-    """Of one that was logged out after its last check nothing is known, whatever that check or a late one found."""
+    """The health of a company that was logged out is unknown, whatever its last check or a late one found."""
     async with directory(database, Fleet()) as system:
         ref = system.ref("/directory")
         await ref.ask(m.EnsureCompany(COMPANY))
@@ -259,7 +259,7 @@ async def test_a_forgotten_company_is_gone(database: Database) -> None:
 async def test_a_company_that_is_forgotten_while_the_record_is_read_stays_forgotten(
     database: Database, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """What was read before does not bring it back."""
+    """A page that was read before does not bring it back."""
     read, may_go_on = trio.Event(), trio.Event()
 
     async def slowly(*args: Any, **kwargs: Any) -> list[companies.Company]:
@@ -297,7 +297,7 @@ async def until_loaded(ref: ActorRef) -> None:
 
 
 async def test_the_device_file_of_a_forgotten_company_goes_when_its_engine_has_let_go(database: Database) -> None:
-    """Tried again while the engine closes it."""
+    """It is tried again while the engine closes it."""
     fleet = Fleet(holders=2)
     async with directory(database, fleet) as system:
         await system.ref("/directory").ask(m.EnsureCompany(COMPANY))
@@ -418,7 +418,7 @@ async def test_after_a_crash_it_learns_how_its_companies_are(database: Database)
 
 
 async def test_companies_that_went_with_their_supervisor_are_started_again(database: Database) -> None:
-    """Killed with everything below it, the supervisor comes back without a company; the directory knows them all."""
+    """Killed with everything below it, the supervisor comes back without a company; the directory starts them all."""
     await database.write(companies.ensure, COMPANY, "running")
     await database.write(companies.ensure, "962303", "stopped")
     fleet = Fleet()
@@ -433,7 +433,7 @@ async def test_companies_that_went_with_their_supervisor_are_started_again(datab
 
 
 async def test_a_company_that_was_given_up_is_revived_by_an_order(database: Database) -> None:
-    """Its restarts are spent; `start` gives it another life."""
+    """Its restarts are used up; `start` makes it anew."""
     fleet = Fleet()
     async with directory(database, fleet) as system:
         ref = system.ref("/directory")
@@ -477,7 +477,7 @@ async def test_a_company_that_another_daemon_made_is_known(database: Database) -
 
 
 async def test_notifications_are_not_needed(database: Database) -> None:
-    """As behind a pooler in transaction mode: a look now and then is the net."""
+    """As behind a pooler in transaction mode: a regular look finds the changes."""
     fleet = Fleet()
     lease = LeaseSettings(follow_interval_s=0.2)
     async with directory(database, fleet, lease=lease, channel="nothing_is_notified_here") as system:
@@ -487,7 +487,7 @@ async def test_notifications_are_not_needed(database: Database) -> None:
 
 
 async def test_with_notifications_nobody_waits_for_the_next_look(database: Database) -> None:
-    """It comes at once, long before its interval is over."""
+    """It starts at once, long before the interval is over."""
     fleet = Fleet()
     async with directory(database, fleet, lease=LeaseSettings(follow_interval_s=60.0)) as system:
         await until_loaded(system.ref("/directory"))
@@ -542,7 +542,7 @@ async def test_a_stop_at_the_owner_is_told(database: Database) -> None:
     ids=lambda order: f"{type(order).__name__} {getattr(order, 'desired', '')}".strip(),
 )  # fmt: skip
 async def test_what_is_asked_for_another_daemons_company_is_refused(database: Database, order: Any) -> None:
-    """With its name, and nothing is done to the company's actor or record here."""
+    """The refusal has its name, and the company's actor and record here stay as they are."""
     fleet = Fleet(status=m.CompanyState.ELSEWHERE)
     await database.write(ownership.claim, COMPANY, THERE, 60.0, "running")
     async with directory(database, fleet) as system:

@@ -8,7 +8,7 @@ A = frozenset({"a"})
 
 
 def test_a_lease_ends_here_before_it_ends_in_postgres() -> None:
-    """50 s of a TTL of 60 s may be used, from the moment it was asked for."""
+    """50 s of a TTL of 60 s may be used, from the moment of the request."""
     book = LeaseBook(50.0)
     book.taken("a", 0.0)
 
@@ -16,7 +16,7 @@ def test_a_lease_ends_here_before_it_ends_in_postgres() -> None:
 
 
 def test_a_renewal_counts_from_when_it_was_asked_for() -> None:
-    """The answer may be late; the clock started when the question left."""
+    """The reply may be late; the clock started when the request was sent."""
     book = LeaseBook(50.0)
     book.taken("a", 0.0)
 
@@ -34,7 +34,7 @@ def test_a_lease_that_was_not_confirmed_is_lost() -> None:
 
 
 def test_a_company_dropped_meanwhile_is_not_lost() -> None:
-    """It gave its lease back while the renewal was under way."""
+    """It released its lease while the renewal was under way."""
     book = LeaseBook(50.0)
     book.taken("a", 0.0)
     book.dropped("a")
@@ -43,7 +43,7 @@ def test_a_company_dropped_meanwhile_is_not_lost() -> None:
 
 
 def test_a_lease_that_was_granted_long_ago_is_over_at_once() -> None:
-    """The daemon was stopped between the question and the answer: another one may own the company by now."""
+    """The daemon was stopped between the request and the reply: another one may own the company by now."""
     book = LeaseBook(50.0)
     book.taken("a", asked_at=0.0)
 

@@ -59,7 +59,7 @@ async def engine(
 
 
 async def pid_of(ref: ActorRef, *, other_than: int = 0) -> int:
-    """The process id, once the actor has report of a process other than that."""
+    """The process id, once the actor has the report of a process other than that."""
     while True:
         await ref.ask(WaitReady(), timeout=30)
         with suppress(ActorCrashed):  # the process that was asked has died
@@ -141,7 +141,7 @@ async def test_killing_the_actor_ends_its_process(tmp_path: Path) -> None:
 
 
 async def test_stopping_ends_the_process_in_order(tmp_path: Path) -> None:
-    """Nothing of it is left: no process, no socket."""
+    """Its process and its socket are gone."""
     events: list[LifecycleEvent] = []
     async with engine(tmp_path, events) as system:
         first = await pid_of(system.ref("/engine-0"))
@@ -168,7 +168,7 @@ async def test_the_metrics_show_the_processes_that_run(tmp_path: Path) -> None:
 async def test_go_collects_its_garbage_early_unless_the_operator_says_otherwise(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, set_to: str | None, expected: str
 ) -> None:
-    """It is in the environment when the process starts: Go does not look later."""
+    """The variable is in the environment when the process starts: Go does not look later."""
     monkeypatch.delenv("GOGC", raising=False)
     if set_to is not None:
         monkeypatch.setenv("GOGC", set_to)
@@ -180,7 +180,7 @@ async def test_go_collects_its_garbage_early_unless_the_operator_says_otherwise(
 
 
 async def test_a_ctrl_c_at_the_terminal_is_the_daemons(tmp_path: Path) -> None:
-    """The process has a group of its own: it is to end when the daemon has written what it shipped, and not beside it."""
+    """The process has a group of its own: it must end after the daemon has written what it shipped, not together with it."""
     async with engine(tmp_path, []) as system:
         pid = await pid_of(system.ref("/engine-0"))
 

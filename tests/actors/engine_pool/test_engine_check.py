@@ -1,4 +1,4 @@
-"""Loading, before it is needed, what an engine process loads."""
+"""Load, before it is needed, what an engine process loads."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ def test_here_it_can_be_loaded() -> None:
 def test_why_it_cannot_be_loaded_is_said(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, script: str, reason: str
 ) -> None:
-    """The last words of the process that tried, or how it ended: a library may end the process that loads it."""
+    """The last output of the process that tried, or how it ended: a library may end the process that loads it."""
     fake(tmp_path, monkeypatch, script)
 
     with pytest.raises(EngineUnusable, match=reason):
@@ -44,7 +44,7 @@ def test_why_it_cannot_be_loaded_is_said(
 
 
 def test_a_look_that_does_not_end_is_ended(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """It is no reason to wait for ever."""
+    """The check does not wait for ever."""
     fake(tmp_path, monkeypatch, "exec sleep 60")
     monkeypatch.setattr(checking, "CHECK_WITHIN_S", 0.2)
 

@@ -1,4 +1,4 @@
-"""N3: an engine process that talks nonsense is killed, and costs little memory until then."""
+"""N3: an engine process that sends nonsense is killed, and costs little memory until then."""
 
 from __future__ import annotations
 
@@ -33,8 +33,8 @@ MOST_BYTES = 4 * 1024**2
 
 @pytest.fixture(autouse=True)
 def memory() -> Iterator[Callable[[], int]]:
-    """The most memory that Python had allocated at a time since the beginning of the test. (Resident memory would not tell: the
-    allocator keeps what an earlier test has given back.)"""
+    """The most memory that Python had allocated at a time since the beginning of the test. (Resident memory would not show it: the
+    allocator keeps what an earlier test has freed.)"""
     tracemalloc.start()
     before, _ = tracemalloc.get_traced_memory()
     yield lambda: tracemalloc.get_traced_memory()[1] - before
@@ -78,10 +78,10 @@ async def supervised(tmp_path: Path, kind: str) -> AsyncIterator[tuple[System, C
 
 @pytest.mark.parametrize("kind", ["garbage", "endless-head", "no-message", "wrong-message", "endless-frame"])
 async def test_n3_an_engine_that_talks_nonsense_is_killed(tmp_path: Path, memory: Callable[[], int], kind: str) -> None:
-    """In its handshake, in its first message, in a frame that never ends: its process is gone, at most 4 MB were spent on it."""
+    """In its handshake, in its first message, in a frame that never ends: its process is ended, at most 4 MB were used for it."""
     before = descendants(os.getpid())
     async with supervised(tmp_path, kind) as (system, spec):
-        with suppress(SupervisorError):  # most do not get as far as being started
+        with suppress(SupervisorError):  # most end before they count as started
             await system.supervisor("/engines").start_child(spec)
 
         await wait_until(lambda: descendants(os.getpid()) == before, seconds=30.0)

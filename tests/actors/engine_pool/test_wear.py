@@ -26,7 +26,7 @@ def test_a_fresh_process_is_not_worn() -> None:
     [{"stale_clients": 100}, {"descriptors": 1016}, {"threads": 108}, {"descriptors": 616, "descriptor_limit": 1000}],
 )
 def test_each_thing_that_is_left_behind_counts(stuck_clients: dict[str, int]) -> None:
-    """Clients, descriptors, threads, and descriptors where the system allows few: at its limit worn, just below it not."""
+    """Clients, descriptors, threads, and descriptors where the system allows few: worn at its limit, not just below it."""
     at = msgspec.structs.replace(FRESH, **stuck_clients)
     name = next(iter(stuck_clients))
     below = msgspec.structs.replace(at, **{name: stuck_clients[name] - 1})
@@ -50,7 +50,7 @@ def test_what_its_companies_hold_is_not_wear() -> None:
 
 
 def test_a_pairing_process_is_worn_much_earlier() -> None:
-    """To replace it costs no company anything; but it is never ended under those who are being linked for that."""
+    """Replacing it costs no company anything; but it is never ended while companies are being linked in it."""
     paired = msgspec.structs.replace(FRESH, stale_clients=10)
 
     assert wear_of(paired, "pairing", SETTINGS).is_worn

@@ -133,7 +133,7 @@ def event() -> Event:
 
 
 async def test_an_answered_delta_is_in_postgres(database: Database) -> None:
-    """The answer comes after the commit."""
+    """The reply comes after the commit."""
     async with storage_actor(database) as storage:
         lease = await storage.ask(ClaimCompany(COMPANY, "running"))
         await storage.ask(CommitDelta(delta(lease, 1, base=True)))
@@ -143,7 +143,7 @@ async def test_an_answered_delta_is_in_postgres(database: Database) -> None:
 
 
 async def test_a_delta_like_those_before_it_is_a_single_statement(database: Database) -> None:
-    """As every send makes one. The first ones of a file are not, nor is what another request waits beside."""
+    """As for every send. The first deltas of a file are not, nor is one that another request waits beside."""
     counting = FlakyDatabase(database)
     async with storage_actor(counting) as storage:
         lease = await storage.ask(ClaimCompany(COMPANY, "running"))
@@ -156,7 +156,7 @@ async def test_a_delta_like_those_before_it_is_a_single_statement(database: Data
 
 
 async def test_events_are_a_single_statement(database: Database) -> None:
-    """New ones are; ones that are stored already have their seq looked up after all."""
+    """New ones are; for ones that are stored already the seq is looked up."""
     counting = FlakyDatabase(database)
     one, two = event(), event()
     async with storage_actor(counting) as storage:
@@ -169,7 +169,7 @@ async def test_events_are_a_single_statement(database: Database) -> None:
 
 
 async def test_deltas_and_events_that_wait_together_are_a_statement_each(database: Database) -> None:
-    """One call of the database for both, and each its own answer."""
+    """One call of the database for both, and each gets its own reply."""
     counting = FlakyDatabase(database)
     answers: dict[str, Any] = {}
     async with storage_actor(counting) as storage:
@@ -190,7 +190,7 @@ async def test_deltas_and_events_that_wait_together_are_a_statement_each(databas
 
 
 async def test_an_event_that_another_writer_stores_in_the_same_moment_has_one_seq(database: Database) -> None:
-    """A commit in doubt that lands while it is being repeated: both answer the same."""
+    """A commit in doubt that lands while it is being repeated: both get the same reply."""
     one = event()
     held = HeldWrite(events.append, [NewEvent(one.id, one.type, COMPANY, one.timestamp, b"{}")])
     async with storage_actor(FlakyDatabase(database)) as storage, trio.open_nursery() as nursery:
@@ -221,7 +221,7 @@ async def test_a_single_statement_that_writes_nothing_is_explained(database: Dat
 
 
 async def test_what_a_file_needs_is_kept_by_the_actor(database: Database) -> None:
-    """Answered after the commit; the same once more changes nothing."""
+    """The reply comes after the commit; the same request once more changes nothing."""
     async with storage_actor(database) as storage:
         for file in (b'{"first":1}', b'{"second":2}'):
             await storage.ask(KeepMedia(COMPANY, (NewMedia(COMPANY, "0a1b", "3EB0", file),), 60.0))
@@ -339,7 +339,7 @@ async def test_the_next_boot_of_the_same_installation_takes_its_lease_over(datab
 
 
 async def test_renewing_and_releasing(database: Database) -> None:
-    """What is released is not renewed any more."""
+    """A released lease is not renewed any more."""
     async with storage_actor(database) as storage:
         lease = await storage.ask(ClaimCompany(COMPANY, "running"))
         held = await storage.ask(RenewLeases(frozenset({COMPANY, "nobody"})))
@@ -351,7 +351,7 @@ async def test_renewing_and_releasing(database: Database) -> None:
 
 
 async def test_while_postgres_is_away_work_waits_and_is_kept(database: Database) -> None:
-    """What was taken is committed when Postgres is back; meanwhile `CheckWritable` says no."""
+    """Accepted work is committed when Postgres is back; meanwhile `CheckWritable` says no."""
     flaky, metrics = FlakyDatabase(database), CountingMetrics()
     async with storage_actor(flaky, metrics=metrics) as storage:
         await storage.ask(CheckWritable())
@@ -437,7 +437,7 @@ async def test_what_postgres_cannot_hold_hurts_only_its_own_caller(database: Dat
 
 
 async def test_archiving_leaves_no_live_identity(database: Database) -> None:
-    """Nothing is loaded any more; the archive has it."""
+    """No identity is loaded any more; the archive has it."""
     async with storage_actor(database) as storage:
         lease = await storage.ask(ClaimCompany(COMPANY, "running"))
         await storage.ask(CommitDelta(delta(lease, 1, base=True)))

@@ -35,7 +35,7 @@ async def swap(database: Database) -> None:
 
 
 async def test_an_integrity_error_is_audited_once(sealing: Database) -> None:
-    """However often it is read; again after it had been in order."""
+    """However often it is read; again after it has been sound in between."""
     reader = AuthReader(sealing, wall_clock=lambda: 1_700_000_000.0)
     assert (await reader.load(A)).creds == b'{"me": 1}'
     for _ in range(2):

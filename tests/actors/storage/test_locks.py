@@ -63,7 +63,7 @@ async def locked(database: Database, statement: str, *args: object) -> AsyncIter
 
 
 async def commit_all(storage: ActorRef, lease: Lease, first: int, count: int, done: list[int]) -> None:
-    """One delta after the other, as a company's shipment does."""
+    """Commit one delta after the other, as a company's shipment does."""
     for position in range(first, first + count):
         await storage.ask(CommitDelta(delta(lease, position)), timeout=60.0)
         done.append(position)
@@ -116,7 +116,7 @@ async def test_everything_waits_when_everything_is_locked(database: Database) ->
 
 
 async def test_leases_behind_a_lock_are_neither_owned_nor_lost(database: Database) -> None:
-    """The renewal answers for the others at once."""
+    """The renewal is answered for the others at once."""
     async with storage_actor(database, lock_timeout_s=0.05) as storage:
         for company in (A, B):
             await begun(storage, company)
@@ -142,7 +142,7 @@ async def test_the_queue_is_bounded_in_bytes(database: Database) -> None:
 
 
 async def test_nothing_new_is_begun_while_a_commit_hangs(database: Database) -> None:
-    """Postgres has not said no yet, but it does not answer either."""
+    """Postgres has not refused yet, but it does not answer either."""
     hanging = HangingDatabase(database)
     async with storage_actor(hanging, stalled_after_s=0.1) as storage, trio.open_nursery() as nursery:
         hanging.free = trio.Event()

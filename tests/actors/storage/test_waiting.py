@@ -1,4 +1,4 @@
-"""What waits to be committed: order within a lane, bounds, lanes that wait by themselves."""
+"""Writes that wait to be committed: order within a lane, bounds, lanes that wait by themselves."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from supervisor import ReplyTo
 
 
 class Reply:
-    """Keeps the answer."""
+    """Keeps the reply."""
 
     def __init__(self) -> None:
         self.said: list[Any] = []
@@ -46,7 +46,7 @@ def filled(*companies: str) -> WriteQueue:
 
 
 def test_what_was_answered_is_gone_and_no_longer_counted() -> None:
-    """Also out of turn: what is behind it is the next batch."""
+    """Also out of turn: the next batch is what follows it."""
     waiting = filled("a", "b", "a")
     first, second, third = waiting.main(10)
     waiting.answer(second, "stored")
@@ -59,7 +59,7 @@ def test_what_was_answered_is_gone_and_no_longer_counted() -> None:
 
 
 def test_a_lane_that_is_set_aside_keeps_its_order() -> None:
-    """What waited already and what comes later; the others do not see it any more."""
+    """Both what waited already and what comes later; batches of the others leave it out."""
     waiting = filled("a", "b", "a")
     waiting.set_aside("a")
     waiting.put(entry(commit("a", 4)))
@@ -95,7 +95,7 @@ def test_what_was_answered_behind_a_locked_lane_waits_no_more() -> None:
 
 
 def test_every_request_has_a_lane() -> None:
-    """A company's requests share one; what belongs to none has one of its own."""
+    """A company's requests share one; a request of no company has one of its own."""
     media = KeepMedia("a", (NewMedia("a", "0a1b", None, b"{}"),), 60.0)
     entries = [entry(commit("a", 1)), entry(RenewLeases(frozenset("a"))), entry(ReleaseLease("a", 1)), entry(media)]
 

@@ -138,7 +138,7 @@ async def test_typing_and_reading_go_to_the_account(pair: Pair) -> None:
 
 @pytest.mark.slow
 async def test_a_number_without_an_account_is_refused_in_words(pair: Pair) -> None:
-    """The library's error names the number, and the company does not count it as a refusal."""
+    """The library's error names the number; the refusal's text does not."""
     refused = await pair.company.call(p.SendText, to="5551990000000@s.whatsapp.net", text="x")
 
     assert (type(refused), refused.code) == (p.Failed, "no_such_recipient")

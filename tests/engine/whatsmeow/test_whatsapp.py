@@ -348,14 +348,14 @@ async def test_no_secret_reaches_standard_error(tmp_path: Path) -> None:
 
 
 async def say_to_nobody(link: Link) -> None:
-    """A send that WhatsApp refuses."""
+    """Have a send refused by WhatsApp."""
     answer = await link.call(p.SendText, to="79000000099@s.whatsapp.net", text="confidential")
     assert isinstance(answer, p.Failed)
     assert answer.code == "no_such_recipient"
 
 
 async def test_a_device_linked_while_postgres_was_away_is_not_lost(tmp_path: Path) -> None:
-    """Nothing of the file was ever committed; Postgres knows no creds, the file does: it is kept, announced and shipped."""
+    """Nothing of the file was ever committed; only the file has creds, Postgres has none: it is kept, announced and shipped."""
     async with open_loopback() as loopback:
         environment = loopback.endpoints.environment()
         async with run_engine(tmp_path, environment) as engine:

@@ -1,4 +1,4 @@
-"""What the library's texts say of writes that a file system did not take."""
+"""How the library's error texts describe failed writes."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ def test_a_write_that_failed_is_recognised(text: str) -> None:
     ],
 )
 def test_other_texts_are_not(text: str) -> None:
-    """What another person chose, as the id of a message, cannot make a company leave."""
+    """A text that another person chose, as the id of a message, cannot make a company leave."""
     assert failed_write(text) is None
 
 
@@ -60,7 +60,7 @@ def test_other_texts_are_not(text: str) -> None:
     ],
 )
 def test_result_codes_tell_writing_from_reading(code: int, kind: type[SqliteError]) -> None:
-    """A file that cannot be read is damaged; one that cannot be written says nothing of itself."""
+    """A file that cannot be read is damaged; one that cannot be written may be whole."""
     assert type(error_of(code, "")) is kind
 
 
