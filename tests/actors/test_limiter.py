@@ -56,7 +56,7 @@ def test_a_refused_taking_is_allowed_exactly_when_it_was_told(gaps: list[float])
 
 
 def test_an_idle_company_is_forgotten() -> None:
-    """The limiter says when a window became empty."""
+    """`forget` says whether the window is empty."""
     window = SlidingWindow(Rate(1, 10.0))
     window.take(0.0)
 
@@ -64,7 +64,7 @@ def test_an_idle_company_is_forgotten() -> None:
 
 
 def test_a_lowered_limit_waits_for_enough_to_leave() -> None:
-    """Tokens stay taken: with three in the window and room for one now, all three have to leave before none does."""
+    """Tokens stay taken: with three in the window and room for one now, all three have to leave before the next is allowed."""
     window = SlidingWindow(Rate(3, 60.0))
     for now in (0.0, 10.0, 20.0):
         window.take(now)

@@ -1,4 +1,4 @@
-"""A running daemon for tests that need nothing special of it."""
+"""A running daemon for tests with no special needs."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The fakes behind the routes: what they do is in `World`, which a test can look at and bend through hooks."""
+"""The fakes behind the routes: their state is in `World`, which a test can read and change through hooks."""
 
 from __future__ import annotations
 
@@ -51,15 +51,15 @@ class Company:
     sent: list[m.SendText] = field(default_factory=list[m.SendText])
     contents: list[m.SendContent] = field(default_factory=list[m.SendContent])
     files: dict[str, bytes] = field(default_factory=dict[str, bytes])
-    """What WhatsApp has, by path."""
+    """WhatsApp's files, by path."""
     asked: list[Any] = field(default_factory=list[Any])
     offer: m.Offer | None = None
     healthy: bool = True
     on_ask: Callable[[Any], Awaitable[None]] | None = None
-    """Runs before an ask is answered; may wait or raise."""
+    """Runs before a request is answered; may wait or raise."""
 
     def check_connected(self) -> None:
-        """As a company refuses what it cannot do when it is not connected."""
+        """Refuse as a company does when it is not connected."""
         text = f"the company is {self.state.value}: as the test wants it"
         if self.state in (m.CompanyState.CONNECTING, m.CompanyState.RECONNECTING):
             raise m.Refused("reconnecting", text, retry_after_s=2.0)
@@ -69,7 +69,7 @@ class Company:
 
 @dataclass
 class World:
-    """Everything a test can look at or bend."""
+    """Everything a test can read or change."""
 
     companies: dict[str, Company] = field(default_factory=dict[str, Company])
     desired: dict[str, str] = field(default_factory=dict[str, str])
@@ -119,12 +119,12 @@ class World:
         return event
 
     def check_storage(self) -> None:
-        """As the database fails."""
+        """Fail as the database does."""
         if self.storage_is_away:
             raise StorageUnavailable("the fake database is away")
 
     def check_storage_or_refuse(self) -> None:
-        """As an actor in front of it fails."""
+        """Fail as an actor in front of it does."""
         if self.storage_is_away:
             raise m.Refused("storage_unavailable", "the fake database is away", retry_after_s=5.0)
 

@@ -49,7 +49,7 @@ def ip(*words: str, namespace_of: int | None = None) -> None:
 
 @contextmanager
 def other_host() -> Iterator[int]:
-    """A process whose network namespace is joined to ours by a cable."""
+    """A process whose network namespace is connected to ours by a cable."""
     with subprocess.Popen(["unshare", "-n", "sleep", "300"]) as process:
         try:
             while Path(f"/proc/{process.pid}/ns/net").readlink() == Path("/proc/self/ns/net").readlink():
@@ -67,7 +67,7 @@ def other_host() -> Iterator[int]:
 
 
 async def detection_s(daemon: Daemon, there: int, *, is_sending: bool) -> float:
-    """Plug a subscriber's cable out; seconds until the daemon has given it up."""
+    """Pull a subscriber's cable out; return the seconds until the daemon has given it up."""
     handshake = base64.b64encode(websocket_handshake()).decode()
     command = [
         *("nsenter", "-t", str(there), "-n", sys.executable, "-c", CLIENT),

@@ -1,4 +1,4 @@
-"""For schemathesis (`SCHEMATHESIS_HOOKS`): what our own formats look like, and what belongs together that no schema can say."""
+"""For schemathesis (`SCHEMATHESIS_HOOKS`): examples of our own formats, and dependencies that no schema can express."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ schemathesis.openapi.format("whatsapp-recipient", RECIPIENTS)
 
 @schemathesis.hook
 def before_call(context: Any, case: Any, kwargs: Any) -> None:
-    """Of a message: no URL is fetched, only in a group another's message is deleted, what changes one is no reply and has no timer, and an
+    """Of a message: no URL is fetched, only in a group another's message is deleted, a change of a message is no reply and has no timer, and an
     Idempotency-Key belongs to one body. Of an upload: which bytes are an image.
     """
     if isinstance(case.query, dict) and case.path.endswith("/media"):

@@ -1,4 +1,4 @@
-"""Clients that do as they please: bytes in, bytes out."""
+"""Clients without rules: bytes in, bytes out."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ from wsproto.utilities import LocalProtocolError
 from tests.http.world import ADMIN_KEY, Daemon
 
 PATIENCE_S = 60.0
-"""More than any deadline of the server under test."""
+"""Longer than any deadline of the server under test."""
 
 
 @asynccontextmanager
@@ -58,7 +58,7 @@ async def read_to_end(stream: trio.SocketStream) -> bytes:
 
 
 async def read_answer(stream: trio.SocketStream) -> bytes:
-    """One answer with a Content-Length."""
+    """One response with a Content-Length."""
     received = b""
     with trio.fail_after(PATIENCE_S):
         while b"\r\n\r\n" not in received:
@@ -71,7 +71,7 @@ async def read_answer(stream: trio.SocketStream) -> bytes:
 
 
 async def exchange(daemon: Daemon, *pieces: bytes) -> bytes:
-    """Send these bytes, then read until the server closes; what cannot be sent any more is not sent."""
+    """Send these bytes, then read until the server closes; bytes that can no longer be sent are dropped."""
     async with connected(daemon) as stream:
         try:
             for piece in pieces:
@@ -96,7 +96,7 @@ def reset(stream: trio.SocketStream) -> None:
 
 
 class WebSocketRefused(Exception):
-    """The handshake was answered with a plain response."""
+    """The handshake got a plain response."""
 
     def __init__(self, status: int, body: bytes) -> None:
         super().__init__(f"{status}: {body!r}")
@@ -105,7 +105,7 @@ class WebSocketRefused(Exception):
 
 
 class WebSocket:
-    """A small client on wsproto, which the server's own protocol code does not share state with."""
+    """A small client on wsproto, which shares no protocol state with the server."""
 
     def __init__(self, stream: trio.SocketStream) -> None:
         self.stream = stream
@@ -132,7 +132,7 @@ class WebSocket:
                     raise AssertionError(other)
 
     async def next_event(self) -> Event:
-        """The next event of the protocol. A ping is answered, as every client does while it reads."""
+        """The next event of the protocol. It answers pings, as every client does while it reads."""
         with trio.fail_after(PATIENCE_S):
             while not self._events:
                 data = await self.stream.receive_some(65536)
@@ -158,7 +158,7 @@ class WebSocket:
                 pytest.fail(f"closed: {event}")
 
     async def closed(self) -> CloseConnection:
-        """The closing frame, after whatever comes before it."""
+        """The closing frame, after everything before it."""
         while not isinstance(event := await self.next_event(), CloseConnection):
             pass
         return event

@@ -1,4 +1,4 @@
-"""Webhooks in memory, for routes that are tested without a database; held to the real store by tests/http/routes/test_webhooks.py."""
+"""Webhooks in memory, for routes that are tested without a database; tests/http/routes/test_webhooks.py runs against both stores."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A small daemon for the HTTP tests: a real supervision tree and a real server, with fakes behind the routes that hooks can bend."""
+"""A small daemon for the HTTP tests: a real supervision tree and a real server, with fakes behind the routes that hooks can change."""
 
 from __future__ import annotations
 
@@ -70,7 +70,7 @@ class Daemon:
     metrics: Metrics
     port: int
     client: httpx.AsyncClient
-    """Speaks with the admin key."""
+    """A client with the admin key."""
 
     @property
     def url(self) -> str:
@@ -154,7 +154,7 @@ async def running(
 
 
 async def until(is_so: Callable[[], bool]) -> None:
-    """Wait for what other tasks bring about, for half a minute at most."""
+    """Wait for a condition that other tasks bring about, half a minute at most."""
     with trio.fail_after(30):
         while not is_so():
             await trio.sleep(0.002)

@@ -42,7 +42,7 @@ def _path(template: str, company_id: str = COMPANY_A) -> str:
 
 async def _call(client: httpx.AsyncClient, verb: str, path: str) -> tuple[int, bytes, dict[str, str]]:
     answer = await client.request(verb, path, json=BODIES.get(path.rpartition("/")[2]) if verb == "POST" else None)
-    # A request that is refused before its body is here closes the connection: a matter of when the body comes.
+    # A request that is refused before its body has arrived closes the connection, or not, by when the body comes.
     headers = {k: v for k, v in answer.headers.items() if k not in {"date", "x-request-id", "connection"}}
     return answer.status_code, answer.content, headers
 
@@ -75,7 +75,7 @@ async def test_x1_a_foreign_company_is_denied_alike_whether_it_exists_or_not(tem
 
 @pytest.mark.parametrize("template", [path for path, _ in ROUTES if path not in OPEN])
 async def test_without_a_valid_key_nothing_answers(template: str) -> None:
-    """Every verb of every route but the open ones: 401 with the scheme to use, before anything else is looked at."""
+    """Every verb of every route but the open ones: 401 with the scheme to use, before anything else is checked."""
     verbs = next(methods for path, methods in ROUTES if path == template)
     world = sample_world()
     async with running(world) as daemon:
@@ -98,7 +98,7 @@ async def test_the_open_routes_need_no_key(daemon: Daemon, template: str) -> Non
 
 @pytest.mark.parametrize("template", [path for path, _ in ROUTES if path.startswith(("/admin", "/metrics"))])
 async def test_administration_needs_the_admin_scope(template: str) -> None:
-    """A company's key is denied, and nothing is done."""
+    """A company's key is denied, and nothing happens."""
     verbs = next(methods for path, methods in ROUTES if path == template)
     async with running() as daemon, daemon.client_with(A_KEY) as client:
         for verb in verbs:

@@ -1,4 +1,4 @@
-"""Keys: who is let in, how often the database is asked, and what happens to those who guess."""
+"""Keys: which are accepted, how often the database is asked, and what happens to clients that guess."""
 
 from __future__ import annotations
 
@@ -42,13 +42,13 @@ def bearer(key: str) -> list[tuple[bytes, bytes]]:
 
 
 def authenticator(world: World, failures: int = 20, addresses: int = 10_000) -> Authenticator:
-    """Over the keys of ``world``."""
+    """An authenticator over the keys of ``world``."""
     settings = HttpSettings(auth_failures_per_minute=failures, auth_addresses=addresses)
     return Authenticator(MemoryKeys(world), Metrics(CollectorRegistry()), settings, AuditTrail(MemoryAudit(world)))
 
 
 async def refusal(keys: Authenticator, key: str, client: tuple[str, int] = HERE) -> Problem:
-    """The problem that this key is answered with."""
+    """The problem with which this key is refused."""
     with pytest.raises(Problem) as caught:
         await keys.authenticate(bearer(key), client)
     return caught.value
@@ -84,7 +84,7 @@ def test_a_principal_knows_what_it_may_use() -> None:
 
 
 async def test_a_known_key_is_its_principal() -> None:
-    """With the companies it is for."""
+    """With its companies."""
     keys = authenticator(sample_world())
 
     assert await keys.authenticate(bearer(ADMIN_KEY), HERE) == Principal("admin000", None)
@@ -156,7 +156,7 @@ async def test_a_database_that_hangs_does_not_hold_up_a_recent_key(autojump_cloc
 
 
 async def test_wrong_keys_are_limited_by_address(mock_clock: MockClock) -> None:
-    """401 up to the limit, then 429; right keys are let in all the same, also one that was never seen before; time heals."""
+    """401 up to the limit, then 429; right keys are accepted all the same, also one that was never seen before; the limit ends with time."""
     world = sample_world()
     keys = authenticator(world, failures=5)
 
@@ -172,8 +172,8 @@ async def test_wrong_keys_are_limited_by_address(mock_clock: MockClock) -> None:
 
 
 async def test_a_right_key_is_let_in_while_others_guess(autojump_clock: MockClock) -> None:
-    """Hundreds of wrong keys from its address at once, and a database that takes a second: it waits for two answers, whatever there are of
-    them, and all are asked for in a few questions."""
+    """Hundreds of wrong keys from its address at once, and a database that takes a second: it waits for two answers, however many there are,
+    and all keys are asked for in a few queries."""
     world = sample_world()
 
     class SlowKeys(MemoryKeys):
@@ -202,7 +202,7 @@ async def test_a_right_key_is_let_in_while_others_guess(autojump_clock: MockCloc
 
 
 async def test_a_lookup_that_is_given_up_leaves_the_others_their_answer(autojump_clock: MockClock) -> None:
-    """The client whose request asks the database for all goes away: the next one asks."""
+    """The client whose request asks the database for all disconnects: the next one asks."""
     asked: list[set[bytes]] = []
 
     async def find_all(digests: Collection[bytes]) -> Mapping[bytes, str]:
@@ -230,7 +230,7 @@ async def test_a_lookup_that_is_given_up_leaves_the_others_their_answer(autojump
 
 
 async def test_a_database_that_fails_is_told_to_all_who_wait(autojump_clock: MockClock) -> None:
-    """Each can come back; what is asked for later is asked anew."""
+    """Each may retry; a later request asks anew."""
     world = sample_world()
     keys = authenticator(world)
     world.storage_is_away = True
@@ -269,7 +269,7 @@ async def test_an_ipv6_host_counts_as_its_network(mock_clock: MockClock, first: 
 
 @pytest.mark.parametrize("key", ["short", "k" * 257, "with space " * 3, "caf\u00e9" * 5])
 async def test_what_cannot_be_a_key_is_not_looked_up(key: str) -> None:
-    """It counts as a failure all the same."""
+    """It still counts as a failure."""
     world = sample_world()
 
     assert (await refusal(authenticator(world), key)).kind.code == "unauthorized"
@@ -328,7 +328,7 @@ async def test_a_revocation_anywhere_is_heard_of(autojump_clock: MockClock) -> N
 
 
 async def test_revocations_during_an_outage_are_heard_of_after_it(autojump_clock: MockClock) -> None:
-    """The first look that works goes back to the last one that did."""
+    """The first look that succeeds goes back to the last one that did."""
     world = sample_world()
     asked: list[float] = []
 
@@ -354,7 +354,7 @@ async def test_revocations_during_an_outage_are_heard_of_after_it(autojump_clock
 
 
 async def test_nobody_is_told_after_the_watch(autojump_clock: MockClock) -> None:
-    """A stream that has ended leaves nothing behind."""
+    """The watch of a stream that has ended is removed."""
     world = sample_world()
     keys = authenticator(world)
     principal = await keys.authenticate(bearer(A_KEY), HERE)
@@ -367,7 +367,7 @@ async def test_nobody_is_told_after_the_watch(autojump_clock: MockClock) -> None
 
 
 async def test_a_ticket_stands_for_its_key_once(mock_clock: MockClock) -> None:
-    """The same principal; a second time, too late or made up it is a failed try like a wrong key."""
+    """The same principal; a second use, a late one or an invented ticket is a failed try like a wrong key."""
     world = sample_world()
     keys = authenticator(world, failures=3)
     principal = await keys.authenticate(bearer(A_KEY), HERE)
@@ -387,7 +387,7 @@ async def test_a_ticket_stands_for_its_key_once(mock_clock: MockClock) -> None:
 
 
 async def test_a_ticket_of_a_revoked_key_is_worth_nothing(mock_clock: MockClock) -> None:
-    """It is the key that is looked at."""
+    """The ticket's key is checked."""
     world = sample_world()
     keys = authenticator(world)
     principal = await keys.authenticate(bearer(A_KEY), HERE)

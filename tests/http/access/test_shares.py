@@ -28,7 +28,7 @@ COMPANY_OF: Final = {A_KEY: COMPANY_A, B_KEY: COMPANY_B, ADMIN_KEY: COMPANY_B}
 PATIENCE_S: Final = 5.0
 
 Take = Callable[[Daemon, str, AsyncExitStack], Awaitable[int]]
-"""``(daemon, key, held)`` -> the status that one more is answered with; what it holds is let go with ``held``."""
+"""``(daemon, key, held)`` -> the status of one more request; what it holds is released with ``held``."""
 
 
 @asynccontextmanager
@@ -42,7 +42,7 @@ async def shared(directory: Path, **http: Any) -> AsyncGenerator[Daemon]:
 
 
 async def take_ticket(daemon: Daemon, key: str, held: AsyncExitStack) -> int:
-    """A ticket, which is out for half a minute."""
+    """A ticket, which is valid for half a minute."""
     async with daemon.client_with(key) as client:
         return (await client.post("/api/whatsapp/events/tickets")).status_code
 
@@ -70,7 +70,7 @@ def taken(daemon: Daemon, of: str) -> float:
 
 
 async def _hold(daemon: Daemon, key: str, held: AsyncExitStack, of: str, path: str) -> int:
-    """A request whose body does not come to its end: 200 once it has its place, or the status that it is answered with."""
+    """A request whose body does not end: 200 once it has its place, or the status of its refusal."""
     before = taken(daemon, of)
     stream = await held.enter_async_context(connected(daemon))
     await stream.send_all(
@@ -114,8 +114,8 @@ LIMITS: Final[dict[str, tuple[Take, dict[str, Any], int]]] = {
 
 @pytest.mark.parametrize("limit", LIMITS)
 async def test_one_key_leaves_places_for_others(tmp_path: Path, limit: str) -> None:
-    """It takes what it can get, a third at most; another company's key and an administrator get their place at once; and when it lets
-    go, all is as before."""
+    """It takes what it can get, a third at most; another company's key and an administrator get their place at once; and when it releases
+    them, all is as before."""
     take, settings, refused = LIMITS[limit]
     async with shared(tmp_path, **settings) as daemon, AsyncExitStack() as held:
         got = 0
@@ -131,7 +131,7 @@ async def test_one_key_leaves_places_for_others(tmp_path: Path, limit: str) -> N
 
 @pytest.mark.parametrize("limit", ["websockets", "dashboards", "uploads", "requests"])
 async def test_an_administrator_gets_through_when_many_keys_took_everything(tmp_path: Path, limit: str) -> None:
-    """Nothing is left for any other key."""
+    """No place is left for any other key."""
     take, settings, refused = LIMITS[limit]
     async with shared(tmp_path, **settings) as daemon:
         keys = [f"wasup_many{number:04}_0123456789abcdefghijklmnopqrstuvwxyzABCDEF" for number in range(30)]
@@ -218,8 +218,8 @@ async def test_webhooks_of_a_company_are_bounded() -> None:
 
 
 async def test_an_idle_connection_makes_room(monkeypatch: pytest.MonkeyPatch) -> None:
-    """All connections are open and ask for nothing: the one that has been idle longest ends, and a new one is served at once; one with a
-    request in hand stays."""
+    """All connections are open and idle: the one that has been idle longest is closed, and a new one is served at once; one with a
+    request under way stays."""
     monkeypatch.setattr("actors.http.transport.server.IDLE_S", 0.0)
     async with (
         running(http=HttpSettings(max_connections=3, drain_timeout_s=0.2)) as daemon,
@@ -253,7 +253,7 @@ async def test_one_address_leaves_connections_for_others(monkeypatch: pytest.Mon
 
 
 async def get_from(daemon: Daemon, address: str) -> bytes:
-    """The answer to a client with this address."""
+    """The response to a client with this address."""
     with trio.socket.socket() as client:
         await client.bind((address, 0))
         await client.connect(("127.0.0.1", daemon.port))
@@ -264,7 +264,7 @@ async def get_from(daemon: Daemon, address: str) -> bytes:
 
 
 async def test_answers_that_wait_for_postgres_are_shared() -> None:
-    """A company whose answers could not be written down pushes out its own, not another's."""
+    """A company whose responses could not be recorded pushes out its own, not another's."""
     kept: OrderedDict[tuple[str, str], Remembered] = OrderedDict()
     idempotency._put(kept, (COMPANY_B, "b"), Remembered(b"", None))
     for number in range(2 * MAX_UNSAVED):

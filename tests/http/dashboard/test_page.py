@@ -1,4 +1,4 @@
-"""The dashboard in a real browser, over worlds that a real daemon cannot be brought into within seconds."""
+"""The dashboard in a real browser, over worlds into which a real daemon cannot be brought within seconds."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ async def visit(chromium: Chromium, daemon: Daemon, do: Visit, *, key: str = ADM
 
 
 async def test_a_thousand_companies_stay_usable(chromium: Chromium) -> None:
-    """They are folded and paged; a filter finds one of them; one that changes costs one row."""
+    """They are folded and paged; a filter finds one of them; a change of one rewrites one row."""
     world = sample_world()
     world.companies |= {str(number): Company(str(number)) for number in range(100_000, 101_000)}
     async with running(world, HttpSettings(dashboard_interval_s=0.5)) as daemon:
@@ -82,7 +82,7 @@ async def test_a_thousand_companies_stay_usable(chromium: Chromium) -> None:
 
 
 async def test_only_rows_that_changed_are_touched(quick: Daemon, chromium: Chromium) -> None:
-    """The browser itself says which rows were written to while one actor was killed: not one that nothing happened to."""
+    """The browser itself reports which rows were written while one actor was killed: only those with a change."""
     path = f"/companies/{COMPANY_A}"
     token = trio.lowlevel.current_trio_token()
 
@@ -206,7 +206,7 @@ async def test_what_waits_is_told_apart_from_how_long(quick: Daemon, chromium: C
 
 
 async def test_the_events_filter_asks_the_daemon(quick: Daemon, chromium: Chromium) -> None:
-    """What a quiet company did long before the page's own events is found, by company, by type, and by both."""
+    """Events of a quiet company from long before the page's own are found, by company, by type, and by both."""
     quick.world.publish(COMPANY_A, "logout", reason="unlinked on the phone")
     for number in range(700):
         quick.world.publish(COMPANY_B, "receipt", number=number)
@@ -226,7 +226,7 @@ async def test_the_events_filter_asks_the_daemon(quick: Daemon, chromium: Chromi
 
 
 def test_the_page_knows_every_type_of_event() -> None:
-    """A word that is none is taken for a company."""
+    """A word that is no type is taken for a company."""
     script = files("actors.http").joinpath("static", "events.js").read_text()
     listed = re.search(r"export const TYPES = \[(.*?)\];", script, re.DOTALL)
     assert listed is not None
@@ -234,14 +234,14 @@ def test_the_page_knows_every_type_of_event() -> None:
 
 
 class CrashesWithMarkup(Actor):
-    """Crashes with a text that would be a script in a page that took it for markup."""
+    """Crashes with a text that a page would run as a script if it took it for markup."""
 
     async def receive(self, message: Any) -> Any:
         raise RuntimeError(MARKUP)
 
 
 async def test_text_stays_text(quick: Daemon, chromium: Chromium) -> None:
-    """A crash's message, a reason, an event: what looks like markup is shown, not run."""
+    """A crash's message, a reason, an event: text that looks like markup is shown, not run."""
     ref = await quick.system.supervisor("/companies").start_child(ChildSpec("markup", lambda _: CrashesWithMarkup()))
     ref.tell("go")
     quick.world.publish(COMPANY_A, "error", code=MARKUP)
@@ -257,7 +257,7 @@ async def test_text_stays_text(quick: Daemon, chromium: Chromium) -> None:
 
 
 async def test_a_phone_shows_the_longest_names(chromium: Chromium) -> None:
-    """64 characters without a break: nothing has to be scrolled sideways, in no dialog either."""
+    """64 characters without a break: the page does not scroll sideways, in no dialog either."""
     world = sample_world()
     world.companies[LONGEST] = Company(LONGEST, m.CompanyState.RECONNECTING)
     async with running(world, FAST) as daemon:
@@ -280,7 +280,7 @@ async def test_a_phone_shows_the_longest_names(chromium: Chromium) -> None:
 
 
 async def test_trouble_comes_first_and_a_chip_shows_nothing_else(quick: Daemon, chromium: Chromium) -> None:
-    """A company in trouble is on top of the connected ones; a state's chip filters."""
+    """A company in trouble is above the connected ones; a state's chip filters."""
     quick.world.companies[COMPANY_B].state = m.CompanyState.BANNED
 
     def look(page: Page) -> None:
@@ -309,7 +309,7 @@ async def test_a_key_of_one_company_is_shown_that_one(quick: Daemon, chromium: C
 
 
 async def test_a_new_installation_says_how_to_begin(chromium: Chromium) -> None:
-    """Empty tables are words, not emptiness."""
+    """An empty table shows a text."""
     world = sample_world()
     world.companies.clear()
     async with running(world, FAST) as daemon:

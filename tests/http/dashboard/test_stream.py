@@ -23,11 +23,11 @@ PATIENCE_S = 20.0
 
 
 class EndOfStreamError(Exception):
-    """The server ended its answer."""
+    """The server ended its response."""
 
 
 class Page:
-    """A reader of the stream that keeps what it was sent, as the page does."""
+    """A reader of the stream that keeps what it got, as the page does."""
 
     def __init__(self, stream: trio.SocketStream, client: h11.Connection) -> None:
         self._stream = stream
@@ -64,7 +64,7 @@ class Page:
         return found
 
     async def until(self, is_so: Callable[[], bool]) -> None:
-        """Read until that is so."""
+        """Read until the condition holds."""
         with trio.fail_after(PATIENCE_S):
             while not is_so():
                 await self.read()
@@ -103,7 +103,7 @@ async def opened(daemon: Daemon, key: str | None = ADMIN_KEY, after: int | None 
 
 
 async def next_event(stream: trio.SocketStream, client: h11.Connection) -> object:
-    """The next piece of the answer."""
+    """The next piece of the response."""
     with trio.fail_after(PATIENCE_S):
         while (event := client.next_event()) is h11.NEED_DATA:
             client.receive_data(await stream.receive_some(65536))
@@ -118,7 +118,7 @@ async def quick() -> AsyncGenerator[Daemon]:
 
 
 async def test_a_page_is_shown_everything(quick: Daemon) -> None:
-    """Who it is, the daemon, the tree from its root, the sessions with what their actors say."""
+    """The principal, the daemon, the tree from its root, the sessions with their actors' states."""
     async with opened(quick) as page:
         hello = await page.next("hello")
         facts = await page.next("facts")
@@ -187,7 +187,7 @@ async def test_events_come_with_their_number_and_are_resumed(quick: Daemon) -> N
 
 
 async def test_a_new_page_is_shown_the_latest_events(quick: Daemon) -> None:
-    """The last fifty, then what happens."""
+    """The last fifty, then new ones."""
     for _ in range(60):
         quick.world.publish(COMPANY_A, "status")
     async with opened(quick) as page:
@@ -226,7 +226,7 @@ async def test_a_key_of_one_company_sees_only_that_one(quick: Daemon) -> None:
 async def test_a_stream_is_refused_as_any_request(
     quick: Daemon, key: str | None, headers: dict[str, str], status: int, code: str
 ) -> None:
-    """A problem document, and nothing is left open."""
+    """A problem document, and the connection is closed."""
     async with quick.client_with(key) as client:
         answer = await client.get(streaming.PATH, headers=headers)
 
@@ -259,7 +259,7 @@ async def test_a_revoked_key_closes_the_page(quick: Daemon) -> None:
 
 
 async def test_a_restart_says_goodbye(quick: Daemon) -> None:
-    """Why, and then the answer ends in order: the page can tell this from a broken line."""
+    """The reason, and then the response ends in order: the page can tell this from a broken connection."""
     async with opened(quick) as page:
         await page.next("hello")
         await quick.system.restart("/http")
@@ -271,7 +271,7 @@ async def test_a_restart_says_goodbye(quick: Daemon) -> None:
 async def test_without_the_event_log_the_rest_goes_on(quick: Daemon, monkeypatch: pytest.MonkeyPatch) -> None:
     """Postgres is away: the page says so and still shows the tree; when it is back, the events come."""
     monkeypatch.setattr(streaming, "AGAIN_S", 0.05)
-    async with opened(quick) as known:  # the key is verified once; then it is believed
+    async with opened(quick) as known:  # the key is verified once; then it is cached
         await known.next("hello")
     quick.world.storage_is_away = True
     async with opened(quick) as page:
@@ -285,7 +285,7 @@ async def test_without_the_event_log_the_rest_goes_on(quick: Daemon, monkeypatch
 
 
 async def test_events_go_on_when_their_actor_was_restarted(quick: Daemon, monkeypatch: pytest.MonkeyPatch) -> None:
-    """What followed the old one follows the new one, without a gap and without a new page."""
+    """The page's subscription follows the new actor, without a gap and without a new page."""
     monkeypatch.setattr(streaming, "AGAIN_S", 0.05)
     async with opened(quick) as page:
         await page.next("log")
@@ -298,7 +298,7 @@ async def test_events_go_on_when_their_actor_was_restarted(quick: Daemon, monkey
 
 
 async def test_nobody_is_asked_while_no_page_is_open(quick: Daemon) -> None:
-    """A dashboard costs nothing until it is opened, and nothing after it was closed."""
+    """A dashboard has no cost until it is opened, and none after it was closed."""
     company = quick.world.companies[COMPANY_A]
     await trio.sleep(0.2)
     assert company.asked == []
@@ -312,7 +312,7 @@ async def test_nobody_is_asked_while_no_page_is_open(quick: Daemon) -> None:
 
 
 async def test_a_reader_that_does_not_read_is_cut_off_and_hurts_nobody(quick: Daemon) -> None:
-    """What waits for it is bounded; other pages go on."""
+    """Its queue is bounded; other pages go on."""
     request = f"GET {streaming.PATH} HTTP/1.1\r\nHost: wasup\r\nAuthorization: Bearer {ADMIN_KEY}\r\n\r\n"
     async with connected(quick, receive_buffer=1024) as stalled, opened(quick) as page:
         await stalled.send_all(request.encode())

@@ -1,4 +1,4 @@
-"""The rows a page follows: however it comes for them, it ends with what is there."""
+"""The rows that a page follows: whenever it fetches a difference, it ends with the present rows."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ LIMIT = 6
 
 
 class Row(msgspec.Struct, frozen=True):
-    """A row of nothing but its value."""
+    """A row with only its value."""
 
     name: str
     value: int
@@ -26,7 +26,7 @@ def rows(values: dict[str, int]) -> list[tuple[str, Row]]:
 
 
 def apply(page: dict[str, Any], table: Table[Row], view: View) -> None:
-    """What a page does with a difference."""
+    """Apply a difference as a page does."""
     difference = table.difference(view)
     if difference.is_whole:
         page.clear()
@@ -42,7 +42,7 @@ LOOKS = st.lists(st.tuples(st.dictionaries(st.sampled_from("abcdefgh"), st.integ
 
 @given(LOOKS)
 def test_a_page_that_comes_now_and_then_has_what_is_there(looks: list[tuple[dict[str, int], bool]]) -> None:
-    """Rows appear, change, go and come back; whatever it missed, one difference makes up for it."""
+    """Rows appear, change, disappear and come back; whatever it missed, one difference makes up for it."""
     table, view = Table[Row](LIMIT), View()
     page: dict[str, Any] = {}
     for values, comes in looks:
@@ -70,7 +70,7 @@ def test_only_what_changed_is_sent_again() -> None:
 
 
 def test_a_row_that_is_gone_cannot_be_put_back() -> None:
-    """An answer that comes late changes nothing."""
+    """A late reply changes nothing."""
     table = Table[Row](5)
     table.replace(rows({"a": 1}), 1)
     table.replace(rows({}), 0)
@@ -80,7 +80,7 @@ def test_a_row_that_is_gone_cannot_be_put_back() -> None:
 
 
 def test_a_key_of_some_companies_is_sent_those() -> None:
-    """Now and with later changes; of others it does not even hear that they are gone."""
+    """Now and with later changes; it does not even hear of the removal of others."""
     table, view = Table[Row](5), View()
     mine = of_companies(frozenset({"a"}))
     table.replace(rows({"a": 1, "b": 1}), 2)

@@ -1,4 +1,4 @@
-"""Every kind of message: what is handed to the company, and what is refused for its form."""
+"""Every kind of message: what the company gets, and what is refused for its form."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ EXAMPLES = re.findall(r"```json\n(.*?)```", DOCUMENTATION.read_text(), re.DOTALL
 
 @pytest.mark.parametrize("example", EXAMPLES)
 def test_each_example_of_the_documentation_is_taken(example: str) -> None:
-    """docs/messages.md shows only what the API takes."""
+    """docs/messages.md shows only what the API accepts."""
     assert draft_of(decode(example.encode(), SendBody), "RU").to.jid
 
 
@@ -59,7 +59,7 @@ def test_the_documentation_has_an_example_of_each_kind() -> None:
     ],
 )
 async def test_a_kind_is_handed_on_as_it_was_given(daemon: Daemon, body: dict[str, Any], content: c.AnyContent) -> None:
-    """The company is asked to send exactly that; the answer is that of a text."""
+    """The company gets exactly that order; the response is that of a text."""
     answer = await daemon.client.post(SEND, json={"phone": TO, **body})
 
     assert (answer.status_code, answer.json()["messageId"]) == (200, "3EB1000000000000000001")
@@ -67,7 +67,7 @@ async def test_a_kind_is_handed_on_as_it_was_given(daemon: Daemon, body: dict[st
 
 
 async def test_groups_are_written_to_by_their_id(daemon: Daemon) -> None:
-    """Text, mentions and what refers to a member's message."""
+    """Text, mentions and references to a member's message."""
     bodies: list[dict[str, Any]] = [
         {"message": "Ask @100000000000002", "options": {"mentions": [MEMBER, TO]}},
         {"reaction": {"messageId": "A1", "emoji": "👍", "sender": MEMBER}},
@@ -85,7 +85,7 @@ async def test_groups_are_written_to_by_their_id(daemon: Daemon) -> None:
 
 
 def test_a_contact_becomes_a_card_that_phones_read() -> None:
-    """With the number WhatsApp knows; what has a meaning in a card is escaped."""
+    """With the number that WhatsApp has; special characters of a card are escaped."""
     body = {"phone": TO, "contact": {"name": "A; B, C", "phone": "8 900 000-00-03", "organization": "Ltd"}}
 
     contact = draft_of(decode(json.dumps(body).encode(), SendBody), "RU").content
@@ -104,7 +104,7 @@ def test_a_contact_becomes_a_card_that_phones_read() -> None:
 
 
 def test_a_file_is_named_by_id_or_url() -> None:
-    """With what its kind has beside."""
+    """With the fields of its kind."""
     body = {"phone": TO, "document": {"url": "https://example.com/a", "fileName": "a.pdf", "caption": "see"}}
 
     draft = draft_of(decode(json.dumps(body).encode(), SendBody), "RU")
@@ -161,7 +161,7 @@ def test_a_file_is_named_by_id_or_url() -> None:
 async def test_what_has_not_the_form_of_its_kind_is_refused(
     daemon: Daemon, body: dict[str, Any], code: str, named: str
 ) -> None:
-    """With what is wrong, and nothing of the allowance is used."""
+    """The problem says what is wrong, and no token is used."""
     answer = await daemon.client.post(SEND, json={"phone": TO, **body})
 
     assert problem(answer) == (422, code)
@@ -203,7 +203,7 @@ async def test_the_companys_refusals_are_passed_on(daemon: Daemon, code: str, st
     ("options", "expiration"), [({"ephemeralExpiration": 86_400}, 86_400), ({"ephemeralExpiration": 0}, 0), ({}, None)]
 )
 async def test_how_long_a_message_stays(daemon: Daemon, options: dict[str, int], expiration: int | None) -> None:
-    """As the caller says, for text and the other kinds; left out, as the chat's timer says."""
+    """As the caller says, for text and the other kinds; by default as the chat's timer says."""
     for content in ({"message": "x"}, {"location": {"latitude": 1, "longitude": 2}}):
         answer = await daemon.client.post(SEND, json={"phone": TO, **content, "options": options})
         assert answer.status_code == 200

@@ -69,7 +69,7 @@ MESSAGES = st.lists(st.tuples(NAMES, VALUES), max_size=4).map(
 
 
 class Body(bytes):
-    """Bytes that are shown in short: some are as long as a body may be."""
+    """Bytes with a short repr: some are as long as a body may be."""
 
     def __repr__(self) -> str:
         return f"{bytes(self[:400])!r}, {len(self)} in all"
@@ -87,14 +87,14 @@ def bodies(draw: st.DrawFn) -> Body:
 
 @dataclass
 class Answers:
-    """What so many bodies were answered with."""
+    """How that many bodies were answered."""
 
     statuses: Counter[int] = field(default_factory=Counter[int])
     seconds: list[float] = field(default_factory=list[float])
     """Of processor time, the client's included."""
 
     def search(self, port: int, examples: int) -> None:
-        """Ask one after the other. To be run on a thread of its own."""
+        """Send one after the other. Must run on a thread of its own."""
         connection = HTTPConnection("127.0.0.1", port, timeout=60)
 
         @seed(SEED)
@@ -120,7 +120,7 @@ class Answers:
     "examples", [500, pytest.param(10_000, marks=pytest.mark.long), pytest.param(100_000, marks=pytest.mark.chaos)]
 )
 async def test_e6_no_json_is_the_servers_fault(examples: int) -> None:
-    """Only 4xx, or 200 for the few that are messages; what was not a message is not sent."""
+    """Only 4xx, or 200 for the few that are messages; nothing else is sent."""
     world = sample_world()
     world.limit = 10**9
     answers = Answers()

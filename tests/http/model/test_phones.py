@@ -1,4 +1,4 @@
-"""Every way to write a recipient, and what is none."""
+"""Every way to write a recipient, and texts that are none."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ from actors.messages import Refused
     ],
 )
 def test_a_number_is_read_as_e164(written: str, region: str, expected: str) -> None:
-    """With or without +, with punctuation, and at home in the region; also in a plan that has ended, and in one not heard of yet."""
+    """With or without +, with punctuation, and national in the region; also in a plan that has ended, and in one not known yet."""
     assert parse_phone(written, region) == expected
 
 
@@ -110,7 +110,7 @@ def test_a_trunk_prefix_is_russian_only_at_home() -> None:
     ],
 )
 def test_each_form_of_recipient_means_one_jid(written: str, jid: str, phone: str) -> None:
-    """Numbers and all four kinds of JID. An id of WhatsApp's stays as it is, whatever plans say of its number."""
+    """Numbers and all four kinds of JID. WhatsApp's own id is not changed, whatever plans say of its number."""
     assert parse_recipient(written, "RU") == Recipient(jid=jid, phone=phone)
 
 

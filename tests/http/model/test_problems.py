@@ -1,4 +1,4 @@
-"""The catalogue of problems, its documentation, and the one shape."""
+"""The catalogue of problems, its documentation, and their common shape."""
 
 from __future__ import annotations
 
@@ -59,7 +59,7 @@ def test_the_documentation_says_how_each_retryable_problem_passes() -> None:
 
 
 def test_every_refusal_in_the_code_is_in_the_catalogue() -> None:
-    """No actor refuses with a word that HTTP would have to turn into 500."""
+    """No actor refuses with a code that HTTP would have to turn into 500."""
     used: set[str] = set()
     for file in (ROOT / "actors").rglob("*.py"):
         used |= set(re.findall(r"\b(?:Refused|Problem)\(\s*[\"'](\w+)[\"']", file.read_text()))
@@ -88,19 +88,19 @@ def test_a_problem_has_all_fields() -> None:
 
 
 def test_fields_that_do_not_apply_are_left_out() -> None:
-    """No null for a client to stumble over."""
+    """Clients get no null."""
     told = msgspec.json.decode(encode(Problem("invalid_phone"), "/x"))
 
     assert {"retryAfter", "companyId"} & set(told) == set()
 
 
 def test_a_long_detail_is_cut() -> None:
-    """What a client sent may be repeated, within a limit."""
+    """A client's own input may be repeated, up to a limit."""
     assert len(body_of(Problem("invalid_request", "x" * 10_000), "/").detail) == MAX_DETAIL
 
 
 def test_an_unknown_code_cannot_be_raised() -> None:
-    """A typing error shows at once, not as a strange answer."""
+    """A typing error shows at once, not as a strange response."""
     with pytest.raises(KeyError):
         Problem("no_such_code")
 

@@ -1,4 +1,4 @@
-"""One way to write a request: what two readers could read differently is refused, and what every server has to take is taken."""
+"""One way to write a request: what two readers could read differently is refused, and what every server has to accept is accepted."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ async def test_methods_are_written_in_capitals(daemon: Daemon) -> None:
 
 
 async def test_two_lengths_are_refused_and_end_the_connection(daemon: Daemon) -> None:
-    """What follows would be a request to one reader and a body to another."""
+    """One reader would take the rest for a request, another for a body."""
     head = b"POST /api/whatsapp/events/tickets HTTP/1.1\r\nHost: x\r\nContent-Length: 3\r\nTransfer-Encoding: chunked\r\n\r\n"
     answer = await exchange(daemon, head + b"0\r\n\r\n" + request("GET", "/livez", "Connection: close"))
 
@@ -53,7 +53,7 @@ async def test_the_absolute_form_is_taken(daemon: Daemon, target: str) -> None:
 
 @pytest.mark.parametrize("early", [b"hello", b"GET /livez HTTP/1.1\r\nHost: x\r\n\r\n"])
 async def test_a_websocket_that_speaks_too_early_is_no_failure(daemon: Daemon, early: bytes) -> None:
-    """Refused without a key, it has not broken anything: nothing is written at error."""
+    """Refused without a key, it has broken nothing: no line is written at error."""
     handshake = (
         b"GET /api/whatsapp/events HTTP/1.1\r\nHost: x\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
         b"Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n"
@@ -141,7 +141,7 @@ def test_a_last_line_break_is_refused(type_: Any, body: object) -> None:
     ],
 )
 def test_an_unknown_name_gets_a_suggestion(type_: Any, body: object, hint: str) -> None:
-    """From the fields and choices of the very place."""
+    """From the fields and choices at that place."""
     with pytest.raises(Problem) as refused:
         decode(msgspec.json.encode(body), type_)
 
@@ -175,7 +175,7 @@ async def test_reading_a_qr_code_is_in_the_audit_log(daemon: Daemon) -> None:
 
 
 async def test_the_last_events_can_be_asked_for(daemon: Daemon) -> None:
-    """`latest` turns the page round: the last of those that fit, in their order."""
+    """`latest` turns the page round: the last of the matching events, in their order."""
     for number in range(5):
         daemon.world.publish(COMPANY_A, "message", number=number)
     page = (await daemon.client.get("/api/whatsapp/events?latest=true&limit=2")).json()

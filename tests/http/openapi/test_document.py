@@ -59,7 +59,7 @@ async def test_a_document_that_could_not_be_made_is_tried_again() -> None:
 
 
 async def test_others_are_answered_while_the_document_is_made() -> None:
-    """It takes the framework a good part of a second."""
+    """The framework needs a good part of a second for it."""
     begun, go_on = threading.Event(), threading.Event()
 
     def make() -> bytes:

@@ -1,4 +1,4 @@
-"""What the OpenAPI document allows works, and what it does not allow is refused: asked by schemathesis, all checks, two keys."""
+"""What the OpenAPI document allows works, and what it does not allow is refused: tested by schemathesis, all checks, two keys."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ async def test_e7_the_api_is_what_its_description_says(
     key: str, examples: int, within_s: float, tmp_path: Path
 ) -> None:
     """So many examples of each operation, beside those that cover its parameters, and the links between operations: no 5xx, no
-    undocumented status, header, type or shape, nothing valid refused, nothing invalid taken."""
+    undocumented status, header, type or shape, nothing valid refused, nothing invalid accepted."""
     world = sample_world()
     world.limit = 1_000_000
     # Webhooks are tested against hosts that do not exist: a resolver that says so late must not hold it up.

@@ -1,4 +1,4 @@
-"""The actor tree over HTTP: seen, and acted upon."""
+"""The actor tree over HTTP: shown and acted on."""
 
 from __future__ import annotations
 
@@ -54,7 +54,7 @@ async def test_the_tree_shows_every_actor(daemon: Daemon) -> None:
 
 
 async def test_one_actor_shows_its_last_crash(daemon: Daemon) -> None:
-    """Type, text, message in hand, and here the traceback too; in the tree it is left out."""
+    """Type, text, the message being handled, and here the traceback too; the tree leaves it out."""
 
     async def crash(_: object) -> None:
         daemon.world.companies[COMPANY_A].on_ask = None
@@ -85,14 +85,14 @@ async def test_the_root_is_an_actor_too(daemon: Daemon) -> None:
     "path", ["/nobody", "/companies/nobody", "/a%20b", "/..", "/companies/%00", "/" + "a" * 65, "/a" * 17]
 )
 async def test_what_is_not_in_the_tree_is_404(daemon: Daemon, path: str) -> None:
-    """Seen or acted upon; nothing is written to the audit log."""
+    """To show it or to act on it; nothing is written to the audit log."""
     assert problem(await daemon.client.get(f"/admin/actors{path}"))[0] == 404
     assert problem(await daemon.client.post(f"/admin/actors{path}/kill"))[0] == 404
     assert daemon.world.audit == []
 
 
 async def test_an_unknown_action_is_404(daemon: Daemon) -> None:
-    """The problem lists those there are."""
+    """The problem lists the known ones."""
     answer = await daemon.client.post(f"/admin/actors{A}/promote")
 
     assert problem(answer) == (404, "not_found")
@@ -121,7 +121,7 @@ async def test_a_restart_is_not_held_against_an_actor(daemon: Daemon) -> None:
 
 
 async def test_a_suspended_actor_waits_until_it_is_resumed(daemon: Daemon) -> None:
-    """Its mailbox fills; nothing is lost."""
+    """Its mailbox fills; no message is lost."""
     suspended = await daemon.client.post(f"/admin/actors{A}/suspend")
     daemon.system.ref(A).tell(m.RestartSession())
     depth = (await daemon.client.get(f"/admin/actors{A}")).json()["actor"]["mailboxDepth"]
@@ -210,7 +210,7 @@ async def test_audit_entries_do_not_fill_the_memory(autojump_clock: trio.testing
 
 
 async def test_like_failures_become_one_record(autojump_clock: trio.testing.MockClock) -> None:
-    """With their number, after a while; other ones have their own."""
+    """With their number, after a while; failures of other kinds have records of their own."""
     store = FailingStore(0)
     trail = AuditTrail(store)
     async with trio.open_nursery() as nursery:
@@ -245,7 +245,7 @@ async def test_failures_of_too_many_kinds_are_counted_together(autojump_clock: t
 
 
 async def test_what_waits_is_written_at_the_end(autojump_clock: trio.testing.MockClock) -> None:
-    """Failures too; when the database is away the end comes all the same."""
+    """Failures too; when the database is away the actor still ends."""
     for failures, kept in ((0, 2), (100, 0)):
         store = FailingStore(failures)
         trail = AuditTrail(store)
@@ -259,7 +259,7 @@ async def test_what_waits_is_written_at_the_end(autojump_clock: trio.testing.Moc
 
 @pytest.mark.parametrize("action", ["initialize", "start", "stop", "restart", "logout"])
 async def test_what_is_done_to_a_session_is_in_the_audit_log(daemon: Daemon, action: str) -> None:
-    """Who, what, to whom; before it is done."""
+    """Who, what, to whom; before it happens."""
     await daemon.client.post(f"/api/whatsapp/sessions/{COMPANY_A}/{action}")
     await until(lambda: len(daemon.world.audit) == 1)
 
@@ -268,7 +268,7 @@ async def test_what_is_done_to_a_session_is_in_the_audit_log(daemon: Daemon, act
 
 
 async def test_a_forgotten_company_is_in_the_audit_log(daemon: Daemon) -> None:
-    """One that does not exist is not."""
+    """A request for one that does not exist is not."""
     await daemon.client.delete("/api/whatsapp/sessions/nobody")
     await daemon.client.delete(f"/api/whatsapp/sessions/{COMPANY_A}")
     await until(lambda: len(daemon.world.audit) == 1)

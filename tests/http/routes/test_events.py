@@ -11,7 +11,7 @@ EVENTS = "/api/whatsapp/events"
 
 
 async def test_pages_follow_each_other(daemon: Daemon) -> None:
-    """`next` of a page is the `after` of the one that follows; the last page says where to go on later."""
+    """`next` of a page is the `after` of the following one; the last page says where to go on later."""
     for _ in range(5):
         daemon.world.publish(COMPANY_A, "status")
 

@@ -1,4 +1,4 @@
-"""docs/events.md has every type of event with an example, and the examples have the fields that are sent."""
+"""docs/events.md has every type of event with an example, and the examples have the fields of real events."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ def example(type_: str) -> dict[str, Any]:
 
 
 def test_the_page_has_every_type_and_no_other() -> None:
-    """A type that is added has to be described."""
+    """A new type has to be described."""
     assert set(PARTS) == set(get_args(EventType))
 
 

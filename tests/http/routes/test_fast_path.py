@@ -1,4 +1,4 @@
-"""The short way to send: the same answers as the framework's, and only for what is plain."""
+"""The fast path: the same responses as the framework's, and only for plain requests."""
 
 from __future__ import annotations
 
@@ -17,11 +17,11 @@ from tests.http.world import A_KEY, COMPANY_A, COMPANY_B, QUICK, Daemon, running
 SEND = f"/api/whatsapp/sessions/{COMPANY_A}/send"
 BODY: dict[str, Any] = {"phone": "+79000000002", "message": "hello"}
 FRAMEWORK: Mapping[str, str] = {"way": "framework"}
-"""A query is nothing that the short way knows."""
+"""The fast path does not know queries."""
 JSON = (b"content-type", b"application/json")
 LENGTH = (b"content-length", b"9")
 VARYING = frozenset({"date", "x-request-id", "connection"})
-"""The connection ends where a request is refused before it is here in full, and that is chance."""
+"""Whether the connection ends after a refusal depends on how much of the request has arrived, which is chance."""
 
 
 def scope(*headers: tuple[bytes, bytes], path: str = SEND, method: str = "POST", query: bytes = b"") -> dict[str, Any]:
@@ -63,12 +63,12 @@ def test_a_plain_request_names_a_company_and_perhaps_a_key(json: tuple[bytes, by
     ],
 )  # fmt: skip
 def test_whatever_is_not_plain_is_left_to_the_framework(request_: dict[str, Any]) -> None:
-    """It knows what to say to all that."""
+    """It knows how to respond to all that."""
     assert plain_request(request_, 64) is None
 
 
 def test_a_body_as_long_as_allowed_is_plain_and_a_longer_one_is_not() -> None:
-    """The limit is the settings'."""
+    """The limit is that of the settings."""
     assert plain_request(scope(JSON, (b"content-length", b"64")), 64) == Plain(COMPANY_A, None)
 
 
@@ -91,7 +91,7 @@ def test_a_body_as_long_as_allowed_is_plain_and_a_longer_one_is_not() -> None:
 async def test_both_ways_give_the_same_answer(
     daemon: Daemon, path: str, body: dict[str, Any], headers: dict[str, str]
 ) -> None:
-    """Status, headers and body; who repeats a key on the other way gets the first way's answer."""
+    """Status, headers and body; a repeat of a key on the other path gets the first path's response."""
     short = await daemon.client.post(path, json=body, headers=headers)
     long = await daemon.client.post(path, json=body, headers=headers, params=FRAMEWORK)
 
@@ -110,7 +110,7 @@ def told(answer: httpx.Response, ignored: frozenset[str] | set[str]) -> object:
 
 @pytest.mark.parametrize("raw", [b"{", b"[]", b'"\xff"', b"[" * 60_000])
 async def test_both_ways_refuse_the_same_bodies(daemon: Daemon, raw: bytes) -> None:
-    """What is no JSON, and what is no message."""
+    """Bodies that are no JSON, and JSON that is no message."""
     headers = {"Content-Type": "application/json"}
     short = await daemon.client.post(SEND, content=raw, headers=headers)
     long = await daemon.client.post(SEND, content=raw, headers=headers, params=FRAMEWORK)

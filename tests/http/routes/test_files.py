@@ -31,7 +31,7 @@ INPUTS = Path(__file__).parents[2] / "inputs"
 
 @pytest.fixture
 async def daemon(tmp_path: Path) -> AsyncGenerator[Daemon]:
-    """One that takes small files, and URLs of this machine."""
+    """A daemon that takes small files, and URLs of this machine."""
     async with started(tmp_path) as daemon:
         yield daemon
 
@@ -47,7 +47,7 @@ async def started(tmp_path: Path, **media: Any) -> AsyncGenerator[Daemon]:
 
 
 async def upload(daemon: Daemon, data: bytes, **query: str) -> dict[str, Any]:
-    """Upload a file, and see that it is taken."""
+    """Upload a file, and check that it is accepted."""
     answer = await daemon.client.post(MEDIA, content=data, params=query)
     assert answer.status_code == 201, answer.text
     found: dict[str, Any] = answer.json()
@@ -108,7 +108,7 @@ async def test_one_upload_many_sends(daemon: Daemon) -> None:
 
 
 async def test_a_voice_note(daemon: Daemon) -> None:
-    """It says how long it lasts, and what it is encoded with."""
+    """The message has its length and its codec."""
     media_id = (await upload(daemon, opus()))["mediaId"]
     answer = await daemon.client.post(SEND, json={"phone": TO, "audio": {"mediaId": media_id, "voice": True}})
 
@@ -132,7 +132,7 @@ async def test_what_a_browser_records_is_a_voice_note(tmp_path: Path) -> None:
 
 
 async def test_vorbis_is_no_voice_note(daemon: Daemon) -> None:
-    """It is audio, in the container of voice notes, and plays as none."""
+    """It is audio in the container of voice notes, but does not play as one."""
     media_id = (await upload(daemon, ogg("vorbis")))["mediaId"]
     plain = await daemon.client.post(SEND, json={"phone": TO, "audio": {"mediaId": media_id}})
     voice = await daemon.client.post(SEND, json={"phone": TO, "audio": {"mediaId": media_id, "voice": True}})
@@ -167,7 +167,7 @@ async def test_a_moving_sticker_is_marked(daemon: Daemon) -> None:
     ],
 )
 async def test_a_documents_name_says_what_its_bytes_do_not(tmp_path: Path, name: str, mimetype: str) -> None:
-    """An archive, as far as its bytes go."""
+    """By its bytes it is an archive."""
     async with started(tmp_path, max_bytes=100_000) as daemon:
         answer = await upload(daemon, (INPUTS / name).read_bytes(), fileName=name)
 
@@ -183,7 +183,7 @@ async def test_a_documents_name_says_what_its_bytes_do_not(tmp_path: Path, name:
     ],
 )
 async def test_a_document_by_url_has_a_name(daemon: Daemon, path: str, header: str | None, name: str) -> None:
-    """The server's for it, else the URL's; and at least its ending."""
+    """The server's name for it, else the URL's; at least its ending."""
 
     async def answer(_: Received) -> tuple[int, dict[str, str], bytes]:
         return 200, {} if header is None else {"content-disposition": header}, PDF
@@ -197,7 +197,7 @@ async def test_a_document_by_url_has_a_name(daemon: Daemon, path: str, header: s
 
 
 async def test_only_opus_is_a_voice_note(daemon: Daemon) -> None:
-    """Other audio is refused as one."""
+    """Other audio is refused."""
     mp3 = b"ID3\x03\0\0\0\0\0\x0a" + bytes(10) + b"\xff\xfb\x90\0" + bytes(413)
     media_id = (await upload(daemon, mp3))["mediaId"]
     answer = await daemon.client.post(SEND, json={"phone": TO, "audio": {"mediaId": media_id, "voice": True}})
@@ -247,7 +247,7 @@ async def test_a_repeat_fetches_nothing(daemon: Daemon) -> None:
 async def test_what_a_url_answers_is_not_always_a_file(
     daemon: Daemon, status: int, data: bytes, expected: tuple[int, str]
 ) -> None:
-    """Each has its code, nothing is sent, and WhatsApp is given nothing."""
+    """Each has its code, nothing is sent, and WhatsApp gets nothing."""
 
     async def answer(_: Received) -> tuple[int, dict[str, str], bytes]:
         return status, {"location": "/elsewhere"}, data
@@ -263,14 +263,14 @@ async def test_what_a_url_answers_is_not_always_a_file(
 
 @pytest.mark.parametrize("url", ["ftp://example.com/a", "http://169.254.169.254/latest", "http://10.0.0.1/", "x"])
 async def test_urls_that_must_not_be_fetched(daemon: Daemon, url: str) -> None:
-    """The network's inside and other protocols."""
+    """Internal addresses and other protocols."""
     refused = await daemon.client.post(SEND, json={"phone": TO, "image": {"url": url}})
 
     assert problem(refused) == (422, "url_refused")
 
 
 async def test_uploads_that_are_not_taken(daemon: Daemon) -> None:
-    """Nothing, too much, and what cannot be sent as the kind that was asked for."""
+    """Empty files, too large ones, and files that cannot be sent as the requested kind."""
     answers = [
         await daemon.client.post(MEDIA, content=b""),
         await daemon.client.post(MEDIA, content=bytes(8193)),
@@ -299,7 +299,7 @@ async def test_a_large_sticker_is_refused(tmp_path: Path) -> None:
 
 
 async def test_a_slow_upload_is_given_up(tmp_path: Path) -> None:
-    """A client that trickles does not hold a place for ever."""
+    """A client that sends slowly does not hold a place for ever."""
 
     async def trickle() -> AsyncIterator[bytes]:
         yield b"x"
@@ -313,7 +313,7 @@ async def test_a_slow_upload_is_given_up(tmp_path: Path) -> None:
 
 
 async def test_files_on_their_way_are_bounded(tmp_path: Path) -> None:
-    """One more is refused at once; when one is through, the next is taken."""
+    """One more is refused at once; when one is done, the next is accepted."""
     async with started(tmp_path, max_transfers=1) as daemon:
         is_busy, go_on = trio.Event(), trio.Event()
 
@@ -352,7 +352,7 @@ async def test_an_id_is_of_one_company_and_one_kind(daemon: Daemon) -> None:
 
 
 async def test_a_company_that_is_not_connected_takes_no_file(daemon: Daemon) -> None:
-    """Neither out nor in."""
+    """Neither to send nor to fetch."""
     media_id = (await upload(daemon, png()))["mediaId"]
     daemon.world.companies[COMPANY_A].state = CompanyState.RECONNECTING
 
@@ -411,7 +411,7 @@ async def test_a_download_keeps_a_name_in_cyrillic(daemon: Daemon) -> None:
 
 @pytest.mark.parametrize("mimetype", ["text/html", "image/svg+xml", "x\r\nSet-Cookie: a", "image/png\r\nX: y", ""])
 async def test_what_a_sender_calls_its_file_is_not_believed(daemon: Daemon, mimetype: str) -> None:
-    """A browser gets no page of a stranger's from here."""
+    """A browser does not render a stranger's page from this address."""
     answer = await daemon.client.get(arrived(daemon, HTML, mimetype=mimetype))
 
     assert answer.headers["content-type"] in {"application/octet-stream", "image/png"}
@@ -422,7 +422,7 @@ async def test_what_a_sender_calls_its_file_is_not_believed(daemon: Daemon, mime
 
 @pytest.mark.parametrize(("said", "is_in_fact"), [(8193, 10), (10, 8193)])
 async def test_a_file_that_is_too_large_is_not_fetched(daemon: Daemon, said: int, is_in_fact: int) -> None:
-    """Neither when its sender says so, nor when it turns out so."""
+    """Neither when its sender states the size, nor when it shows during the download."""
     answer = await daemon.client.get(arrived(daemon, bytes(is_in_fact), size=said))
 
     assert problem(answer) == (413, "media_too_large")
@@ -446,7 +446,7 @@ async def test_whatsapp_does_not_give_a_file(daemon: Daemon, code: str, status: 
 
 @pytest.mark.parametrize("media_id", ["0a1c", "..", "a%2fb", "A", "0" * 65])
 async def test_ids_of_nothing(daemon: Daemon, media_id: str) -> None:
-    """Unknown, and what can be no id."""
+    """Unknown ids, and texts that can be no id."""
     arrived(daemon, png())
 
     answer = await daemon.client.get(f"{MEDIA}/{media_id}")
@@ -465,7 +465,7 @@ async def test_storage_that_is_away_is_told(daemon: Daemon) -> None:
 
 
 async def test_no_file_is_taken_without_room(daemon: Daemon, monkeypatch: pytest.MonkeyPatch) -> None:
-    """507, and again later: not a fault of the file's, nor an internal error."""
+    """507, to be repeated later: neither the file's fault nor an internal error."""
 
     async def full(self: Spool) -> Path:
         raise OSError(28, "No space left on device")
@@ -479,7 +479,7 @@ async def test_no_file_is_taken_without_room(daemon: Daemon, monkeypatch: pytest
 
 
 async def test_a_file_that_was_handed_out_is_in_the_audit_log(daemon: Daemon) -> None:
-    """Which of which company, to which key. One that was not handed out is not."""
+    """Which file of which company, to which key. A file that was not handed out is not."""
     media_id = arrived(daemon, PDF, mimetype="application/pdf", file_name="a.pdf").rpartition("/")[2]
     assert (await daemon.client.get(f"{MEDIA}/{media_id}")).status_code == 200
     assert (await daemon.client.get(f"{MEDIA}/{'0' * 32}")).status_code == 404

@@ -27,7 +27,7 @@ async def received(websocket: WebSocket, count: int) -> list[int]:
 
 
 async def wait_for_subscribers(daemon: Daemon, count: int) -> None:
-    """Until the hub has so many feeds."""
+    """Wait until the hub has that many feeds."""
     await until(lambda: daemon.world.hub.subscriptions == count)
 
 
@@ -49,7 +49,7 @@ async def test_events_arrive_as_they_happen(daemon: Daemon) -> None:
 
 
 async def test_a_subscription_resumes_after_a_seq(daemon: Daemon) -> None:
-    """What was missed comes first, then what happens, without a gap."""
+    """Missed events come first, then new ones, without a gap."""
     for _ in range(5):
         daemon.world.publish(COMPANY_A, "status")
     async with subscribed(daemon, "?after=2") as websocket:
@@ -59,7 +59,7 @@ async def test_a_subscription_resumes_after_a_seq(daemon: Daemon) -> None:
 
 
 async def test_events_that_wait_together_go_out_in_one_write(daemon: Daemon) -> None:
-    """A write costs more than all else that is done for a frame: a hundred readers of a busy log live from this."""
+    """A write costs more than all other work for a frame: a hundred readers of a busy log depend on this."""
     async with subscribed(daemon) as websocket:
         daemon.world.publish(COMPANY_A, "status")
         await received(websocket, 1)  # from here on it is live
@@ -88,7 +88,7 @@ def status_event(seq: int) -> Event:
 
 
 async def test_an_end_between_events_that_wait_together_says_what_was_sent() -> None:
-    """Those before it are written together with the goodbye, the others are not sent, and ``after`` agrees."""
+    """Events before it are written together with the goodbye, the others are not sent, and ``after`` agrees."""
     stream: Stream
     line = Line(heard_at=trio.current_time())
     sent: list[tuple[str, bool]] = []
@@ -126,7 +126,7 @@ async def test_filters_choose_company_and_type(daemon: Daemon) -> None:
 
 
 async def test_a_key_of_one_company_hears_only_that_one(daemon: Daemon) -> None:
-    """Without a filter it gets what is its own."""
+    """Without a filter it gets its own events."""
     daemon.world.publish(COMPANY_B, "status")
     daemon.world.publish(COMPANY_A, "status")
     async with subscribed(daemon, "?after=0", key=A_KEY) as websocket:
@@ -201,7 +201,7 @@ async def test_a_subscriber_who_speaks_is_sent_away(daemon: Daemon) -> None:
 
 
 async def test_a_restart_of_the_events_actor_sends_readers_back(daemon: Daemon) -> None:
-    """1012 with where to resume; what follows would not have reached them."""
+    """1012 with where to resume; later events would not have reached them."""
     daemon.world.publish(COMPANY_A, "status")
     async with subscribed(daemon, "?after=0") as websocket:
         assert await received(websocket, 1) == [1]
@@ -271,7 +271,7 @@ async def test_a_ticket_opens_one_stream_with_its_keys_rights(daemon: Daemon) ->
 
 
 async def test_a_ticket_is_no_key(daemon: Daemon) -> None:
-    """It opens nothing but the live events."""
+    """It opens only the live events."""
     ticket = await ticket_for(daemon, A_KEY)
     async with daemon.client_with(ticket) as client:
         answer = await client.get("/api/whatsapp/sessions")
@@ -296,7 +296,7 @@ async def test_a_log_that_fails_in_the_middle_ends_the_stream(daemon: Daemon) ->
     """1013 with where to resume, not silence."""
     for _ in range(600):
         daemon.world.publish(COMPANY_A, "status")
-    # As after a restart of the daemon: nothing is in memory, everything must be read.
+    # As after a restart of the daemon: memory is empty, everything must be read.
     daemon.world.hub = Hub(max_feeds=10, feed_capacity=1000)
 
     def fail_on_second_page(after: int) -> None:

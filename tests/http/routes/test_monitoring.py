@@ -23,7 +23,7 @@ def values(exposition: bytes) -> dict[tuple[str, tuple[tuple[str, str], ...]], f
 
 
 def busy_metrics() -> Metrics:
-    """A bit of everything."""
+    """Metrics with a value of each kind."""
     metrics = Metrics(CollectorRegistry())
     metrics.status_changed(COMPANY_A, CompanyState.CONNECTED)
     metrics.status_changed(COMPANY_B, CompanyState.RECONNECTING)
@@ -88,7 +88,7 @@ def test_the_exposition_keeps_the_fixed_names() -> None:
 
 
 def test_sources_are_asked_at_each_scrape() -> None:
-    """A source of the same name takes the place of the one before."""
+    """A source of the same name replaces the one before."""
     metrics = Metrics(CollectorRegistry())
     metrics.set_source("pool", lambda: [Sample("wasup_pool_size", "…", 1)])
     metrics.set_source(
@@ -103,7 +103,7 @@ def test_sources_are_asked_at_each_scrape() -> None:
 
 
 def test_labels_cannot_grow_without_end() -> None:
-    """What comes after the limit is counted together."""
+    """Labels beyond the limit are counted together."""
     count = LabelledCount("x", "…", ["code"])
     for number in range(MAX_LABEL_SETS + 10):
         count.add(str(number))
@@ -166,7 +166,7 @@ async def test_the_exposition_shows_actors_and_requests(daemon: Daemon, path: st
 
 
 async def test_probes_have_no_details(daemon: Daemon) -> None:
-    """Alive and ready; not ready is 503 with Retry-After and no word about why."""
+    """Alive and ready; not ready is 503 with Retry-After, without the reason."""
     async with daemon.client_with(None) as client:
         assert (await client.get("/livez")).json() == {"success": True}
         assert (await client.get("/readyz")).json() == {"success": True}
@@ -188,7 +188,7 @@ async def test_without_a_health_actor_the_daemon_is_not_ready(daemon: Daemon) ->
 
 
 def test_what_is_kept_counts_as_memory_that_is_held() -> None:
-    """Blocks grow with objects and shrink when they go, whatever the process keeps for later."""
+    """Blocks grow with objects and shrink when they go, whatever memory the process keeps for later."""
     metrics = busy_metrics()
     before = values(metrics.exposition())["wasup_memory_blocks", ()]
     kept = [object() for _ in range(100_000)]

@@ -74,6 +74,6 @@ def test_the_terminal_form_is_as_wide_as_the_code() -> None:
 
 @pytest.mark.parametrize("text", ["", "A" * (qr.MAX_LENGTH + 1)])
 def test_a_text_that_cannot_be_a_pairing_code_is_refused(text: str) -> None:
-    """An engine gone wrong must not cost seconds of drawing."""
+    """A faulty engine must not cost seconds of drawing."""
     with pytest.raises(ValueError, match="characters"):
         qr.png(text)

@@ -15,7 +15,7 @@ GROUP = "120363000000000001@g.us"
 
 
 async def test_a_number_is_looked_up(daemon: Daemon) -> None:
-    """In any form it can be written; an answer for one with an account and one without."""
+    """In any written form; a response for one with an account and one without."""
     known = await daemon.client.get(f"{BASE}/contacts/8 900 000-00-02")
     unknown = await daemon.client.get(f"{BASE}/contacts/+79000000009")
 
@@ -41,7 +41,7 @@ async def test_an_id_of_whatsapps_is_looked_up_as_it_is(daemon: Daemon) -> None:
 
 @pytest.mark.parametrize("phone", ["12", "abc", "79000000002@example.org", GROUP])
 async def test_what_is_no_number_is_not_asked_about(daemon: Daemon, phone: str) -> None:
-    """WhatsApp is not bothered."""
+    """WhatsApp gets no query."""
     assert problem(await daemon.client.get(f"{BASE}/contacts/{phone}")) == (422, "invalid_phone")
     assert daemon.world.companies[COMPANY_A].asked == []
 
@@ -65,7 +65,7 @@ async def test_look_ups_have_a_limit_of_their_own(daemon: Daemon) -> None:
 
 
 async def test_a_look_up_that_cannot_be_made_is_not_counted(daemon: Daemon) -> None:
-    """As with sends: a bad number and a company that is not connected take nothing."""
+    """As with sends: a bad number and a company that is not connected use no token."""
     daemon.world.limit = 1
     bad = await daemon.client.get(f"{BASE}/contacts/12")
     daemon.world.companies[COMPANY_A].state = m.CompanyState.RECONNECTING
@@ -96,12 +96,12 @@ async def test_groups_are_listed_and_described(daemon: Daemon) -> None:
 
 
 async def test_a_person_is_no_group(daemon: Daemon) -> None:
-    """A group is called by its JID."""
+    """A group is named by its JID."""
     assert problem(await daemon.client.get(f"{BASE}/groups/+79000000002")) == (422, "invalid_phone")
 
 
 async def test_reading_and_typing(daemon: Daemon) -> None:
-    """Passed on with full JIDs; in a group with who wrote the messages."""
+    """Passed on with full JIDs; in a group with the authors of the messages."""
     bodies: list[tuple[str, dict[str, Any]]] = [
         ("read", {"phone": "+79000000002", "messageIds": ["A1", "A2"]}),
         ("read", {"phone": GROUP, "messageIds": ["A3"], "sender": "+79000000003"}),

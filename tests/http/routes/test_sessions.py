@@ -20,7 +20,7 @@ A = f"{SESSIONS}/{COMPANY_A}"
 
 
 def problem(answer: httpx.Response) -> tuple[int, str]:
-    """Status and code of a refusal, whose form is checked on the way."""
+    """Status and code of a refusal, whose form is checked too."""
     assert answer.headers["content-type"] == "application/problem+json"
     assert answer.json()["success"] is False
     assert answer.json()["status"] == answer.status_code
@@ -28,7 +28,7 @@ def problem(answer: httpx.Response) -> tuple[int, str]:
 
 
 async def test_the_list_shows_each_company_and_the_counters(daemon: Daemon) -> None:
-    """Sessions in the order of their ids, and what was counted."""
+    """Sessions in the order of their ids, and the counters."""
     daemon.metrics.status_changed(COMPANY_A, CompanyState.CONNECTED)
     daemon.metrics.message_sent(COMPANY_A)
 
@@ -48,7 +48,7 @@ async def test_the_list_shows_each_company_and_the_counters(daemon: Daemon) -> N
 
 
 async def test_a_key_of_one_company_lists_only_that_one(daemon: Daemon) -> None:
-    """Neither the other's session nor its counters show."""
+    """Neither the other's session nor its counters are shown."""
     daemon.metrics.message_sent(COMPANY_B)
     async with daemon.client_with(A_KEY) as client:
         answer = (await client.get(SESSIONS)).json()
@@ -101,7 +101,7 @@ async def test_initialize_offers_a_qr_code_in_three_forms(daemon: Daemon) -> Non
 
 
 async def test_initialize_offers_a_pairing_code(daemon: Daemon) -> None:
-    """The actor is asked with the digits of the number."""
+    """The actor gets the digits of the number."""
     body = {"method": "code", "phone": "8 900 000-00-01"}
     told = (await daemon.client.post(f"{SESSIONS}/new-one/initialize", json=body)).json()
 
@@ -122,7 +122,7 @@ async def test_initialize_offers_a_pairing_code(daemon: Daemon) -> None:
     ],
 )
 async def test_a_bad_initialize_makes_no_company(daemon: Daemon, body: object, code: str) -> None:
-    """What is wrong with the body is found before anything is done."""
+    """A fault in the body is found before anything happens."""
     answer = await daemon.client.post(f"{SESSIONS}/new-one/initialize", json=body)
 
     assert problem(answer) == (422, code)
@@ -143,7 +143,7 @@ async def test_a_linked_company_cannot_be_linked_again(daemon: Daemon) -> None:
     ],
 )
 async def test_the_qr_code_comes_as_asked(daemon: Daemon, accept: str, media_type: str, start: bytes) -> None:
-    """PNG or SVG by Accept, PNG when it is all the same."""
+    """PNG or SVG by Accept, PNG when both are accepted equally."""
     await daemon.client.post(f"{SESSIONS}/new-one/initialize")
 
     answer = await daemon.client.get(f"{SESSIONS}/new-one/qr", headers={"Accept": accept})
@@ -155,7 +155,7 @@ async def test_the_qr_code_comes_as_asked(daemon: Daemon, accept: str, media_typ
 
 
 async def test_without_an_offer_there_is_no_qr_code(daemon: Daemon) -> None:
-    """404 of its own kind."""
+    """404 with a code of its own."""
     assert problem(await daemon.client.get(f"{A}/qr")) == (404, "no_qr")
 
 
@@ -192,7 +192,7 @@ async def test_health_is_in_the_status_code(daemon: Daemon, healthy: bool, statu
 
 
 async def test_stop_and_start_are_recorded(daemon: Daemon) -> None:
-    """They hold over a restart of the daemon and answer the new status."""
+    """They survive a restart of the daemon and return the new status."""
     stopped = (await daemon.client.post(f"{A}/stop")).json()
     assert (stopped["status"], daemon.world.desired[COMPANY_A]) == ("stopped", "stopped")
 
@@ -204,7 +204,7 @@ async def test_stop_and_start_are_recorded(daemon: Daemon) -> None:
 
 
 async def test_restart_answers_the_new_status(daemon: Daemon) -> None:
-    """The company itself is asked."""
+    """The order goes to the company itself."""
     answer = await daemon.client.post(f"{A}/restart")
 
     assert answer.json()["status"] == "connected"
@@ -239,7 +239,7 @@ async def test_delete_says_when_not_all_is_erased_yet(daemon: Daemon) -> None:
 
 
 async def test_a_deleted_companys_key_is_asked_for_anew(daemon: Daemon) -> None:
-    """It was believed a moment ago; from the DELETE on the database decides, and it cannot make the company again."""
+    """It was cached a moment ago; from the DELETE on the database decides, and the key cannot make the company again."""
     async with daemon.client_with(A_KEY) as client:
         await client.get(f"{A}/status")
         daemon.world.keys.pop(hashlib.sha256(A_KEY.encode()).digest())
@@ -251,7 +251,7 @@ async def test_a_deleted_companys_key_is_asked_for_anew(daemon: Daemon) -> None:
 
 
 async def test_delete_does_not_depend_on_whatsapp(daemon: Daemon) -> None:
-    """A company whose logout fails is forgotten all the same, and the answer tells."""
+    """A company whose logout fails is forgotten all the same, and the response says so."""
 
     async def fail(_: object) -> None:
         raise m.Refused("engine_unavailable", "no engine")
@@ -296,7 +296,7 @@ async def test_orders_are_limited_per_company(daemon: Daemon, method: str, word:
 
 
 async def test_what_was_refused_for_its_form_is_no_order(daemon: Daemon) -> None:
-    """A wrong body and an unknown company use nothing up."""
+    """A wrong body and an unknown company use no token."""
     daemon.world.limit = 1
     await daemon.client.post(f"{A}/initialize", json={"method": "smoke"})
     await daemon.client.post(f"{SESSIONS}/nobody/stop")
@@ -322,7 +322,7 @@ async def test_a_crash_in_a_company_is_told_as_a_passing_thing(daemon: Daemon) -
 
 
 async def test_storage_away_is_503_with_retry_after(daemon: Daemon) -> None:
-    """What cannot be made durable is refused."""
+    """A change that cannot be made durable is refused."""
     await daemon.client.get(f"{A}/status")
     daemon.world.storage_is_away = True
 
@@ -343,7 +343,7 @@ async def test_a_company_id_that_can_be_none_is_refused(daemon: Daemon, company_
 
 
 async def test_an_unexpected_failure_is_500_without_details(daemon: Daemon, capsys: pytest.CaptureFixture[str]) -> None:
-    """The log says where, and neither says what the exception said."""
+    """The log says where, and neither contains the exception's text."""
 
     def fail() -> list[Sample]:
         raise ValueError("secret text")

@@ -1,4 +1,4 @@
-"""The pages: whole, from here only, and in step with the API."""
+"""The pages: complete, from this server only, and in step with the API."""
 
 from __future__ import annotations
 
@@ -64,7 +64,7 @@ async def test_a_page_loads_only_what_is_served_here(daemon: Daemon, page: str) 
         found = References()
         found.feed(answer.text)
         for path in set(found.loads) - {"data:,"}:
-            assert not path.startswith("/")  # it would leave the sub-path that a proxy serves the page in
+            assert not path.startswith("/")  # it would leave the sub-path under which a proxy serves the page
             loaded = await client.get(urljoin(page, path))
             assert loaded.status_code == 200
             assert loaded.headers["content-security-policy"]
@@ -127,7 +127,7 @@ def test_the_scripts_never_write_markup() -> None:
 
 
 async def test_every_path_the_dashboard_calls_exists(daemon: Daemon) -> None:
-    """What its buttons order too."""
+    """Also the orders behind its buttons."""
     document = (await daemon.client.get("/docs/openapi.json")).json()
     orders = set(re.findall(r'order\("[\w ]+", "(\w+)"', scripts()["company.js"]))
     actions = set(re.findall(r'order\("(\w+)"', scripts()["actor.js"])) | {"resume"}
@@ -186,7 +186,7 @@ async def test_every_operation_has_a_name_of_its_own(daemon: Daemon) -> None:
 
 
 async def test_the_examples_are_of_their_types(daemon: Daemon) -> None:
-    """Each says what the type it stands for really is, and every answer of the API for applications has one."""
+    """Each gives the real values of its type, and every response of the API for applications has one."""
     document = (await daemon.client.get("/docs/openapi.json")).json()
     types = {
         type_.__name__: type_
@@ -209,4 +209,4 @@ async def test_the_examples_are_of_their_types(daemon: Daemon) -> None:
 
 
 ELSEWHERE: frozenset[str] = frozenset()
-"""Answers whose examples stand at their own fields."""
+"""Responses whose examples stand at their own fields."""

@@ -1,4 +1,4 @@
-"""The routes of webhooks: who may what, what is refused and how, what is shown; over the real store and over the fake."""
+"""The routes of webhooks: what each key may do, what is refused and how, what is shown; over the real store and over the fake."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ async def hooks(request: pytest.FixtureRequest, database: Database) -> AsyncGene
 
 
 async def make(daemon: Daemon, **body: Any) -> dict[str, Any]:
-    """A new webhook, as it is answered."""
+    """Make a webhook and return the response."""
     answer = await daemon.client.post(PATH, json={"url": URL, **body})
     assert answer.status_code == 201, answer.text
     found: dict[str, Any] = answer.json()
@@ -127,7 +127,7 @@ async def test_a_companys_key_has_webhooks_of_its_own(hooks: Daemon) -> None:
 
 
 async def test_without_a_key_there_is_nothing(hooks: Daemon) -> None:
-    """401, for all of it."""
+    """401, for every route."""
     async with hooks.client_with(None) as client:
         answers = [await client.get(PATH), await client.post(PATH, json={"url": URL}), await client.get(f"{PATH}/x")]
 
@@ -159,7 +159,7 @@ async def test_without_a_key_there_is_nothing(hooks: Daemon) -> None:
     ],
 )
 async def test_what_is_wrong_is_refused_and_nothing_made(daemon: Daemon, body: dict[str, Any], expected: str) -> None:
-    """422 that says what, for making and for changing; a URL is not repeated, it may hold a password."""
+    """422 that says what is wrong, for making and for changing; a URL is not repeated, it may hold a password."""
     made = await make(daemon)
     answers = [await daemon.client.post(PATH, json=body), await daemon.client.put(f"{PATH}/{made['id']}", json=body)]
     if body and "secret" not in body:
@@ -184,7 +184,7 @@ async def test_there_is_a_limit(database: Database) -> None:
 
 
 async def test_a_secret_is_rotated(hooks: Daemon) -> None:
-    """One of the application's own, one that is made; the old one is shown to be valid beside it until it is retired."""
+    """One that the application chose, one that is generated; the old one is shown as valid beside it until it is retired."""
     made = await make(hooks, secret="an-application-s-own-secret")
     one = f"{PATH}/{made['id']}"
     rotated = (await hooks.client.post(f"{one}/secret", json={"overlapS": 60})).json()
@@ -205,7 +205,7 @@ async def test_a_secret_is_rotated(hooks: Daemon) -> None:
 
 
 async def test_a_test_event_is_delivered_now(database: Database) -> None:
-    """Signed like any other, by whichever daemon was asked; how it went is the answer."""
+    """Signed like any other, by any daemon; the response says how it went."""
 
     async def answer(request: Received) -> tuple[int, dict[str, str], bytes]:
         return (204 if request.target == "/fine" else 500), {}, b""
@@ -303,8 +303,8 @@ async def test_dead_letters_are_listed_sent_again_and_discarded(database: Databa
 
 
 async def test_a_narrowed_webhook_shows_a_key_the_letters_of_its_companies_only(database: Database) -> None:
-    """List, count, replay, discard: each asks for the letter's company, not for the webhook's. An admin sees what was left behind, and can
-    discard it, but not send it to a receiver that is not for it any more."""
+    """List, count, replay, discard: each checks the letter's company, not the webhook's. An admin sees letters left behind, and can
+    discard them, but not send them to a receiver that is no longer for that company."""
     world = sample_world()
     world.webhooks = DatabaseWebhooks(database)
     async with running(world) as daemon:
@@ -336,7 +336,7 @@ async def test_a_narrowed_webhook_shows_a_key_the_letters_of_its_companies_only(
 
 
 async def test_what_is_done_is_in_the_audit_log(daemon: Daemon) -> None:
-    """Who made, changed, rotated, removed, and where it delivers to; never a secret, and no query, which may be one."""
+    """Who made, changed, rotated, removed, and where it delivers to; never a secret, and no query, which may contain one."""
     made = await make(daemon, url=f"{URL}?token=0123456789")
     one = f"{PATH}/{made['id']}"
     await daemon.client.patch(one, json={"enabled": False})

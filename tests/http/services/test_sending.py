@@ -1,4 +1,4 @@
-"""Sending a text: what is checked, in which order, and what each refusal costs."""
+"""Sending a text: the checks, their order, and the cost of each refusal."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ GROUP = "120363000000000001@g.us"
 
 
 async def test_a_text_is_sent(daemon: Daemon) -> None:
-    """The answer has the ids, the headers have the rest of the allowance."""
+    """The response has the ids, the headers have the remaining tokens."""
     answer = await daemon.client.post(SEND, json={"phone": "8 900 000-00-02", "message": "hello"})
 
     assert answer.status_code == 200
@@ -48,7 +48,7 @@ async def test_a_text_is_sent(daemon: Daemon) -> None:
 
 @pytest.mark.parametrize("name", ["send_br_old_pn", "send_mx_521"])
 async def test_a_senders_id_can_be_answered_as_it_came(daemon: Daemon, name: str) -> None:
-    """WhatsApp names accounts by numbers of plans that have ended: what it named is sent to."""
+    """WhatsApp names accounts by numbers of plans that have ended: such an id is accepted."""
     body = json.loads((INPUTS / f"{name}.json").read_text())
 
     answer = await daemon.client.post(SEND, json=body)
@@ -81,7 +81,7 @@ async def test_an_id_of_whatsapps_is_taken_everywhere(daemon: Daemon, path: str,
 
 @pytest.mark.parametrize("phone", [BRAZILIAN, "+555191234567", "5215500000012@s.whatsapp.net"])
 async def test_a_phone_of_an_earlier_plan_is_linked_by_code(daemon: Daemon, phone: str) -> None:
-    """The number is handed on as WhatsApp names it."""
+    """The number is passed on as WhatsApp names it."""
     answer = await daemon.client.post(
         "/api/whatsapp/sessions/962310/initialize", json={"method": "code", "phone": phone}
     )
@@ -104,7 +104,7 @@ async def test_a_reply_names_what_it_answers(daemon: Daemon) -> None:
 
 
 async def test_a_reply_in_a_group_needs_the_sender(daemon: Daemon) -> None:
-    """A group has no one sender."""
+    """A group has more than one sender."""
     body = {"phone": "120363000000000001@g.us", "message": "x", "options": {"quoted": {"messageId": "3EB0A1"}}}
 
     assert problem(await daemon.client.post(SEND, json=body)) == (422, "invalid_request")
@@ -159,7 +159,7 @@ async def test_an_unlinked_company_is_409_and_costs_nothing(daemon: Daemon) -> N
 
 
 async def test_a_company_that_is_known_to_be_connected_is_not_asked_for_its_status(daemon: Daemon) -> None:
-    """Its last state is at hand: one trip to the company, with the message itself."""
+    """Its last state is at hand: one request to the company, with the message itself."""
     daemon.metrics.status_changed(COMPANY_A, CompanyState.CONNECTED)
 
     assert (await daemon.client.post(SEND, json=BODY)).status_code == 200
@@ -167,7 +167,7 @@ async def test_a_company_that_is_known_to_be_connected_is_not_asked_for_its_stat
 
 
 async def test_a_connected_company_sends_while_the_directory_does_not_answer(daemon: Daemon) -> None:
-    """It is where all companies are; only one that is not known to be connected is looked for."""
+    """The directory has all companies; it is asked only for one that is not known to be connected."""
     daemon.metrics.status_changed(COMPANY_A, CompanyState.CONNECTED)
     assert (await daemon.client.post("/admin/actors/directory/suspend")).status_code == 200
 
@@ -185,7 +185,7 @@ async def test_a_company_that_is_gone_is_looked_for(daemon: Daemon) -> None:
 
 
 async def test_a_company_that_has_been_connected_is_asked_why_it_is_not(daemon: Daemon) -> None:
-    """Its answer has the reason, and no token is used."""
+    """Its reply has the reason, and no token is used."""
     daemon.metrics.status_changed(COMPANY_A, CompanyState.CONNECTED)
     daemon.metrics.status_changed(COMPANY_A, CompanyState.RECONNECTING)
     daemon.world.companies[COMPANY_A].state = CompanyState.RECONNECTING
@@ -199,7 +199,7 @@ async def test_a_company_that_has_been_connected_is_asked_why_it_is_not(daemon: 
 
 
 async def test_a_send_waits_for_a_company_on_its_way_back(daemon: Daemon) -> None:
-    """It is sent as soon as the company is connected; nothing is taken from the rate limit before."""
+    """It is sent as soon as the company is connected; no token is used before."""
     company = daemon.world.companies[COMPANY_A]
     company.state, connected = CompanyState.RECONNECTING, trio.Event()
     tokens: list[dict[str, int]] = []
@@ -225,7 +225,7 @@ async def test_a_send_waits_for_a_company_on_its_way_back(daemon: Daemon) -> Non
 
 
 async def test_those_who_wait_are_bounded_in_all() -> None:
-    """With as many waiting as may, one more is asked for at once: a company on its way back is 503, a stopped one 409 as ever."""
+    """With as many waiting as may, one more is checked at once: a company on its way back is 503, a stopped one 409 as ever."""
     world = sample_world()
     company = world.companies[COMPANY_A]
     company.state = CompanyState.RECONNECTING
@@ -269,7 +269,7 @@ async def test_an_unknown_company_is_404(daemon: Daemon) -> None:
 
 
 async def test_no_acknowledgement_in_time_is_504() -> None:
-    """Not before the company's own deadline has passed; the company is left alone."""
+    """Not before the company's own deadline has passed; the company is not disturbed."""
     world = sample_world()
 
     async def refuse(message: object) -> None:
@@ -309,7 +309,7 @@ async def test_a_refusal_of_the_company_keeps_its_code(daemon: Daemon, code: str
 
 
 async def test_a_repeat_under_one_key_is_answered_and_not_sent(daemon: Daemon) -> None:
-    """Same answer, marked as a repeat, no token used."""
+    """The same response, marked as a repeat; no token is used."""
     headers = {"Idempotency-Key": "order-17"}
 
     first = await daemon.client.post(SEND, json=BODY, headers=headers)
@@ -352,7 +352,7 @@ async def test_a_malformed_key_is_422(daemon: Daemon, key: str) -> None:
 
 
 async def test_a_repeat_while_the_first_is_under_way_is_409(daemon: Daemon) -> None:
-    """It is retryable: the answer will be there soon."""
+    """It is retryable: the response will be there soon."""
     arrived, go_on = trio.Event(), trio.Event()
 
     async def wait(message: object) -> None:
@@ -430,7 +430,7 @@ async def test_a_company_that_crashes_over_a_send_leaves_its_outcome_unknown(dae
 
 
 async def test_the_claim_is_there_before_the_company_is_asked(daemon: Daemon) -> None:
-    """And the answer before it goes out."""
+    """And the response before it is sent."""
     seen: list[bytes | None] = []
 
     async def look(message: object) -> None:
@@ -513,7 +513,7 @@ async def test_a_client_that_leaves_can_come_back_for_its_answer(daemon: Daemon)
 
 
 async def test_an_answer_that_could_not_be_recorded_is_still_an_answer(daemon: Daemon) -> None:
-    """The message is out: the caller hears so, a repeat finds the answer in memory, and storage gets it when it is back."""
+    """The message is sent: the caller hears so, a repeat finds the response in memory, and storage gets it when it is back."""
     headers = {"Idempotency-Key": "order-17"}
 
     async def lose_storage(message: object) -> None:
@@ -534,7 +534,7 @@ async def test_an_answer_that_could_not_be_recorded_is_still_an_answer(daemon: D
 
 
 async def test_a_key_that_could_not_be_given_free_is_free_all_the_same(daemon: Daemon) -> None:
-    """While Postgres was away nothing was sent; its claim there does not stand in the way."""
+    """While Postgres was away nothing was sent; the claim there does not block the next send."""
     headers = {"Idempotency-Key": "order-17"}
 
     async def refuse_and_lose_storage(message: object) -> None:
@@ -554,7 +554,7 @@ async def test_a_key_that_could_not_be_given_free_is_free_all_the_same(daemon: D
 
 
 async def test_with_storage_away_a_key_cannot_be_honoured(daemon: Daemon) -> None:
-    """Whether it is a repeat cannot be known: 503, nothing sent."""
+    """Whether it is a repeat is unknown: 503, nothing sent."""
     await daemon.client.post(SEND, json=BODY)
     daemon.world.storage_is_away = True
 

@@ -36,7 +36,7 @@ async def test_keys_are_found_by_their_digest(database: Database) -> None:
 
 
 async def test_a_request_is_claimed_and_then_has_its_answer(database: Database) -> None:
-    """A second claim does not get through; other companies' keys are their own."""
+    """A second claim is refused; other companies' keys are their own."""
     store = database_stores(database, idempotency_ttl_s=60, owner="here/1").idempotency
     digest = b"a" * 32
 
@@ -78,7 +78,7 @@ async def test_audit_entries_are_appended(database: Database) -> None:
 
 
 async def test_what_opens_a_file_is_sealed_and_watched(postgres_dsn: str, tmp_path: Path) -> None:
-    """An upload's row that was changed is no file and not "no such file"."""
+    """An upload's row that was changed gives neither a file nor "no such file"."""
     key = bytes(32)
     file = StoredFile(kind="image", direct_path="/v/a", media_key=key, file_sha256=key, file_enc_sha256=key, size=3)
     async with open_database(postgres_dsn, size=1, vault=vault(tmp_path / "master.key", 1)) as sealing:

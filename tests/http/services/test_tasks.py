@@ -13,7 +13,7 @@ GONE: AsgiEvent = {"type": "http.disconnect"}
 
 
 async def send_nowhere(_: AsgiEvent | None) -> None:
-    """As hypercorn's `send` is once the client is gone: it returns without a checkpoint."""
+    """As hypercorn's `send` once the client is gone: it returns without a checkpoint."""
 
 
 async def test_an_application_that_only_sends_lets_others_run() -> None:
@@ -38,7 +38,7 @@ async def test_an_application_that_only_sends_lets_others_run() -> None:
 
 
 async def test_an_application_that_only_asks_lets_others_run() -> None:
-    """Also when all that is left to hear is that the client is gone."""
+    """Also when the only event left is that the client is gone."""
     others_ran: list[int] = []
     inbox = Inbox()
     for _ in range(3):
@@ -54,7 +54,7 @@ async def test_an_application_that_only_asks_lets_others_run() -> None:
 
 
 async def test_an_application_that_was_cancelled_gets_nothing_more() -> None:
-    """What is there already is no reason to go on."""
+    """Events that wait already do not keep it going."""
     inbox = Inbox()
     await inbox.put(CHUNK)
     with trio.CancelScope() as scope:
@@ -72,7 +72,7 @@ async def wait_then_note(seen: list[int]) -> None:
 
 
 async def test_an_application_that_fails_is_reported_and_harms_nobody() -> None:
-    """The protocol hears that it is done, so that the client gets an end."""
+    """The protocol hears that it has ended, so that the client gets an end."""
     ends: list[object] = []
 
     async def fail(_scope: AsgiScope, _receive: AsgiReceive, _send: AsgiSend) -> None:
@@ -91,7 +91,7 @@ async def test_an_application_that_fails_is_reported_and_harms_nobody() -> None:
 
 
 async def test_a_full_inbox_makes_the_reader_wait_but_not_a_disconnect() -> None:
-    """Who reports the disconnect may be the one who would have to make room."""
+    """The task that reports the disconnect may be the one that would have to make room."""
     inbox = Inbox()
     for _ in range(10):
         await inbox.put(CHUNK)
@@ -108,7 +108,7 @@ async def test_a_full_inbox_makes_the_reader_wait_but_not_a_disconnect() -> None
 
 
 async def test_after_the_application_is_done_nothing_waits() -> None:
-    """What it did not read is dropped, also by a reader who waits already."""
+    """Unread events are dropped, also by a reader that waits already."""
     inbox = Inbox()
     for _ in range(10):
         await inbox.put(CHUNK)
@@ -121,7 +121,7 @@ async def test_after_the_application_is_done_nothing_waits() -> None:
 
 
 async def test_everybody_under_way_hears_that_the_client_is_gone() -> None:
-    """In the words of their own protocol."""
+    """As an event of their own protocol."""
     heard: list[str] = []
 
     async def listen(_scope: AsgiScope, receive: AsgiReceive, _send: AsgiSend) -> None:

@@ -25,7 +25,7 @@ FORM = f"multipart/form-data; boundary={BOUNDARY}"
 
 @pytest.fixture
 async def daemon(tmp_path: Path) -> AsyncGenerator[Daemon]:
-    """One that takes files of 8 KiB."""
+    """A daemon that takes files of 8 KiB."""
     async with started(tmp_path) as daemon:
         yield daemon
 
@@ -59,7 +59,7 @@ async def post(daemon: Daemon, body: Any, content_type: str = FORM, **query: str
 
 
 def taken(daemon: Daemon) -> tuple[list[bytes], list[str]]:
-    """What WhatsApp was given, and the names that are remembered."""
+    """What WhatsApp got, and the names that are remembered."""
     return list(daemon.world.companies[COMPANY_A].files.values()), [
         known.file.file_name for known in daemon.world.media.values()
     ]
@@ -78,7 +78,7 @@ async def test_a_form_as_clients_send_it(daemon: Daemon) -> None:
 
 @pytest.mark.parametrize("first", [True, False], ids=["fields first", "file first"])
 async def test_fields_beside_the_file(daemon: Daemon, first: bool) -> None:
-    """They say what it is sent as and what it is called, before the file or after it."""
+    """They set the kind and the name, before the file or after it."""
     fields = [part("kind", b"document"), part("fileName", "Счёт.png".encode())]
     file = [part("file", png(), file_name="a.png")]
     answer = await post(daemon, form(*(fields + file if first else file + fields)))
@@ -188,12 +188,12 @@ async def test_what_is_given_in_both_places_is_refused(daemon: Daemon) -> None:
 
 
 async def test_a_form_without_an_end_is_refused_at_the_limit(daemon: Daemon) -> None:
-    """Not after it: a file that never ends costs no more than one that is too large by a byte."""
+    """Not after it: a file that never ends costs no more than one that is one byte too large."""
     sent = 0
 
     async def flood(stream: trio.SocketStream) -> None:
         nonlocal sent
-        with suppress(trio.BrokenResourceError):  # the server has heard enough
+        with suppress(trio.BrokenResourceError):  # the server has read enough
             while sent < 64 * 1024 * 1024:
                 await stream.send_all(bytes(4096))
                 sent += 4096
@@ -212,7 +212,7 @@ async def test_a_form_without_an_end_is_refused_at_the_limit(daemon: Daemon) -> 
 
 @pytest.mark.parametrize("content_type", [FORM, "application/pdf"])
 async def test_an_upload_that_is_cut_off(daemon: Daemon, content_type: str, capsys: pytest.CaptureFixture[str]) -> None:
-    """A client that goes leaves no file, takes no place, and is no fault of ours."""
+    """A client that disconnects leaves no file, takes no place, and is not logged as a failure."""
     company = daemon.world.companies[COMPANY_A]
     async with connected(daemon) as stream:
         await stream.send_all(head(content_type, 5000) + FILE)

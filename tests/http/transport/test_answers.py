@@ -1,4 +1,4 @@
-"""Whole answers as ASGI events."""
+"""Whole responses as ASGI events."""
 
 from __future__ import annotations
 
@@ -27,6 +27,6 @@ def test_a_handshake_is_answered_in_events_of_its_own() -> None:
 
 
 def test_no_header_goes_out_that_is_not_ascii() -> None:
-    """It is an error here, and not something that each client reads in its own way."""
+    """It is an error here, instead of being read differently by each client."""
     with pytest.raises(UnicodeEncodeError):
         whole_response(200, "text/plain", b"", {"x": "\u00e9"})

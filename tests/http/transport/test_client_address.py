@@ -1,4 +1,4 @@
-"""Who is at the other end, with TLS and with proxies."""
+"""The client's address and protocol, with TLS and with proxies."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ def files(authority: trustme.CA, directory: Path) -> HttpSettings:
     ],
 )  # fmt: skip
 def test_in_the_clear_only_loopback_and_trusted_proxies_may(host: str, allowed: bool) -> None:
-    """Over TLS everybody may."""
+    """Over TLS every address may."""
     assert Peers(PROXIES, is_encrypted=False).may_connect(host) is allowed
     assert Peers(PROXIES, is_encrypted=True).may_connect(host)
 
@@ -74,7 +74,7 @@ def test_the_client_is_whom_a_trusted_proxy_names_last(peer: str, headers: Seque
 
 
 async def test_failures_behind_a_proxy_count_for_the_client() -> None:
-    """One client's guessing does not shut out the others behind the same proxy."""
+    """One client's guesses do not lock out the others behind the same proxy."""
     settings = HttpSettings(auth_failures_per_minute=1, trusted_proxies=PROXIES)
     async with running(http=settings) as daemon, httpx.AsyncClient(base_url=daemon.url) as client:
 
@@ -134,7 +134,7 @@ def test_a_certificate_that_cannot_be_used_is_a_clear_error(authority: trustme.C
 
 
 async def test_a_stranger_without_tls_is_told_why(monkeypatch: pytest.MonkeyPatch) -> None:
-    """403 before a byte of the request is read; the address is all that counts."""
+    """403 before a byte of the request is read; only the address counts."""
     monkeypatch.setattr(Peers, "may_connect", lambda _self, _host: False)
     async with running(http=QUICK) as daemon:
         answer = await exchange(daemon)

@@ -1,4 +1,4 @@
-"""Connections that are slow, silent, too many or torn off: limits hold, and other clients do not notice."""
+"""Connections that are slow, silent, too many or reset: limits hold, and other clients are not affected."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ SEND = f"/api/whatsapp/sessions/{COMPANY_A}/send"
 async def send_slowly(
     stream: trio.SocketStream, data: bytes, every_s: float = 0.05, *, within_s: float = 10.0
 ) -> float:
-    """A byte at a time until the server closes; the time that took."""
+    """Send a byte at a time until the server closes; return the time that took."""
     began = trio.current_time()
     with trio.fail_after(within_s):
         try:
@@ -47,7 +47,7 @@ async def send_slowly(
 
 
 async def test_a_header_that_trickles_in_is_cut_off() -> None:
-    """After the read timeout, however busily it trickles."""
+    """After the read timeout, however steadily bytes come."""
     async with running(http=QUICK) as daemon, connected(daemon) as stream:
         took = await send_slowly(stream, request("GET", "/livez", "X-A: " + "a" * 1000))
 
@@ -94,7 +94,7 @@ async def test_a_kept_connection_is_closed_when_idle() -> None:
 
 
 async def test_the_second_header_may_not_trickle_either() -> None:
-    """Keep-alive patience ends with the first byte of the next request."""
+    """The keep-alive time ends with the first byte of the next request."""
     one = request("GET", "/livez").replace(b"Connection: close\r\n", b"")
     settings = msgspec.structs.replace(QUICK, keep_alive_timeout_s=60.0)
     async with running(http=settings) as daemon, connected(daemon) as stream:
@@ -126,7 +126,7 @@ async def test_a_body_that_trickles_in_is_408() -> None:
     ids=["quick", "settings-as-they-come"],
 )
 async def test_e8_five_hundred_slow_clients_do_not_slow_a_good_one(settings: HttpSettings, every_s: float) -> None:
-    """They send a byte now and then. All are closed in time; the good client's answers stay quick meanwhile."""
+    """They send a byte now and then. All are closed in time; the good client's responses stay quick meanwhile."""
     took: list[float] = []
     async with running(http=settings) as daemon:
         ended: list[float] = []
@@ -154,11 +154,11 @@ async def test_e8_five_hundred_slow_clients_do_not_slow_a_good_one(settings: Htt
         f"    answers meanwhile: p50 {sorted(took)[10] * 1000:.1f} ms, worst but one {sorted(took)[-2] * 1000:.1f} ms (bar 200)"
     )
     assert len(ended) == 500
-    assert len(took) == 20  # each of them answered with 200, while the 500 were there
+    assert len(took) == 20  # each of them got 200, while the 500 were there
 
 
 async def test_e9_one_connection_too_many_is_told_so_at_once() -> None:
-    """503 with Retry-After; those that are open work on, and a place is free when one leaves."""
+    """503 with Retry-After; the open ones go on, and a place is free when one is closed."""
     async with running(http=HttpSettings(max_connections=2)) as daemon:
         async with connected(daemon) as first, connected(daemon) as second:
             for stream in (first, second):
@@ -213,7 +213,7 @@ async def test_a_client_that_leaves_does_not_stop_its_send() -> None:
 
 @pytest.mark.slow
 async def test_e3_reset_during_a_stream_leaves_the_loop_free() -> None:
-    """A hundred subscribers are torn off while events pour; the loop goes on and nothing is left of them."""
+    """A hundred subscribers are reset under many events; the loop goes on and nothing is left of them."""
     async with running() as daemon:
         streams: list[trio.SocketStream] = []
         for _ in range(8):

@@ -33,7 +33,7 @@ MASKED_PING = b"\x89\x80\0\0\0\0"
 SETTINGS = _h2_frame(4, 0, 0, b"")
 
 CONNECTIONS: dict[str, bytes] = {
-    # What ends hypercorn's own server.
+    # Input that ends hypercorn's own server.
     "h2 path above 0x7f": H2_PREFACE + SETTINGS + _h2_headers(b"/\xff"),
     "h2 method above 0x7f": H2_PREFACE + SETTINGS + _h2_headers(b"/", b"G\xc3\x89T"),
     "h2c upgrade with undecodable settings": request(
@@ -126,7 +126,7 @@ async def test_websocket_data_after_accept_may_be_anything(daemon: Daemon) -> No
 
 
 async def test_e5_a_websocket_frame_above_the_limit_is_1009(daemon: Daemon) -> None:
-    """The limit itself is taken (and answered with 1003, for the stream takes no messages)."""
+    """The limit itself is accepted (and answered with 1003, for the stream takes no messages)."""
     for size, code in ((65536, 1003), (65537, 1009)):
         async with connected(daemon) as stream:
             await stream.send_all(websocket_handshake())
@@ -139,7 +139,7 @@ async def test_e5_a_websocket_frame_above_the_limit_is_1009(daemon: Daemon) -> N
 @pytest.mark.slow
 @pytest.mark.parametrize("beginnings", [1_000, pytest.param(10_000, marks=pytest.mark.long)])
 async def test_e4_thousands_of_broken_beginnings(beginnings: int) -> None:
-    """Requests with random bytes put in, cut off at random places: not one takes the server down."""
+    """Requests with random bytes inserted, cut at random places: none of them ends the server."""
     seed = 20261121
     dice = random.Random(seed)
     samples = [value[:2000] for value in CONNECTIONS.values() if value]
@@ -205,7 +205,7 @@ async def test_e6_a_nasty_body_is_the_clients_fault(daemon: Daemon, name: str) -
 
 @pytest.mark.parametrize("body", [b"[" * 100_000, b'{"a":' * 100_000])
 def test_e6_endless_nesting_is_not_json(body: bytes) -> None:
-    """Where a type takes anything, the recursion's end is the client's fault too."""
+    """Where a type accepts anything, the recursion's end is the client's fault too."""
     with pytest.raises(Problem) as caught:
         decode(body, Any)
 
@@ -232,7 +232,7 @@ async def test_e6_of_repeated_names_the_last_counts(daemon: Daemon) -> None:
     ],
 )
 async def test_another_media_type_is_415(daemon: Daemon, content_type: str) -> None:
-    """Nothing guesses what a body might be."""
+    """The server does not guess a body's type."""
     answer = await daemon.client.post(SEND, content=b"{}", headers={"Content-Type": content_type})
 
     assert (answer.status_code, answer.json()["code"]) == (415, "unsupported_media_type")
@@ -261,7 +261,7 @@ async def test_a_body_one_byte_above_the_limit_is_refused(daemon: Daemon) -> Non
 
 
 async def test_an_answer_before_the_end_of_a_request_is_the_connections_last(daemon: Daemon) -> None:
-    """It says so, lest the client sends its next request into a connection that is being closed; any other answer does not."""
+    """It says so, so that the client does not send its next request into a connection that is being closed; other responses do not."""
     for headers, body in (
         ("Content-Length: 100", b"{"),
         ("Content-Length: 1073741824", b""),
@@ -276,7 +276,7 @@ async def test_an_answer_before_the_end_of_a_request_is_the_connections_last(dae
 
 
 async def test_a_client_that_sends_everything_first_still_gets_its_413(daemon: Daemon) -> None:
-    """What comes after the refusal is read and thrown away for a while, so that no reset swallows the answer."""
+    """What comes after the refusal is read and dropped for a while, so that no reset loses the response."""
     body = b"x" * 500_000
 
     answer = await exchange(daemon, request("POST", SEND, JSON, f"Content-Length: {len(body)}", body=body))
@@ -287,7 +287,7 @@ async def test_a_client_that_sends_everything_first_still_gets_its_413(daemon: D
 async def test_x9_nothing_of_a_request_gets_into_the_log_as_it_came(
     daemon: Daemon, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """Line ends, a megabyte and the key itself stay out of it."""
+    """Line ends, a megabyte and the key itself do not appear in it."""
     await daemon.client.get("/nowhere%0d%0aforged=1", headers={"X-Api-Key": "k" * 20})
     await daemon.client.get("/" + "a" * 8000)
     await daemon.client.post(SEND, json={"phone": "+79000000002", "message": "private text"})

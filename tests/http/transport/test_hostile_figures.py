@@ -1,4 +1,4 @@
-"""The table of hostile clients, each with its figure: what they cost the loop, the memory and an honest client beside them."""
+"""The table of hostile clients, each with its figure: its cost to the loop, the memory and an honest client at the same time."""
 
 from __future__ import annotations
 
@@ -35,13 +35,13 @@ def rss_bytes() -> int:
 
 
 def quantile(values: list[float], share: float) -> float:
-    """Of some times."""
+    """A quantile of some times."""
     return sorted(values)[min(len(values) - 1, round(share * len(values)))]
 
 
 @asynccontextmanager
 async def measuring_lag() -> AsyncGenerator[list[float]]:
-    """How much later than asked for the loop wakes a task, as processor time of this process: what others on the machine use up
+    """How much later than asked for the loop wakes a task, in processor time of this process: the time of others on the machine
     does not count."""
     lags: list[float] = []
 
@@ -69,7 +69,7 @@ async def subscriber(daemon: Daemon) -> trio.SocketStream:
 
 
 async def test_e3_a_thousand_resets_in_the_middle_of_a_stream() -> None:
-    """The loop is never held up, nothing is left, and the server is idle afterwards."""
+    """The loop is never blocked, nothing is left, and the server is idle afterwards."""
     async with running() as daemon, measuring_lag() as lags:
         for _ in range(125):
             streams = [await subscriber(daemon) for _ in range(8)]

@@ -40,10 +40,10 @@ class Behind:
     daemon: Daemon
     proxy: Proxy
     client: httpx.AsyncClient
-    """Speaks to the proxy, with the admin key."""
+    """A client of the proxy with the admin key."""
 
     def client_with(self, headers: dict[str, str]) -> httpx.AsyncClient:
-        """Another client of the proxy, on another machine than that."""
+        """Another client of the proxy, with an address of its own."""
         transport = httpx.AsyncHTTPTransport(verify=self.proxy.tls, local_address=CLIENT)
         return httpx.AsyncClient(base_url=self.proxy.url, transport=transport, headers=headers, timeout=20)
 
@@ -84,7 +84,7 @@ async def test_the_pages_find_all_their_parts_in_a_sub_path(behind: Behind) -> N
 @needs_chromium
 @pytest.mark.slow
 async def test_the_dashboard_works_in_a_sub_path(behind: Behind, chromium: Chromium) -> None:
-    """Signed in, live, and asking for nothing outside of the sub-path that is not there."""
+    """Signed in, live, and without a request outside the sub-path, where there is nothing."""
 
     def look(page: Page) -> None:
         expect(page.locator("#sessions tr")).to_have_count(2)
@@ -113,7 +113,7 @@ async def test_live_events_pass(behind: Behind) -> None:
 
 
 async def test_the_event_stream_is_not_held_back(behind: Behind) -> None:
-    """Each piece arrives when it was sent, while the answer goes on."""
+    """Each piece arrives when it was sent, while the response goes on."""
     request = f"GET /wasup/dashboard/stream HTTP/1.1\r\nHost: localhost\r\nAuthorization: Bearer {ADMIN_KEY}\r\n\r\n"
     stream = await trio.open_ssl_over_tcp_stream("localhost", behind.proxy.port, ssl_context=behind.proxy.tls)
     received = b""
@@ -154,7 +154,7 @@ async def test_a_file_passes_whole(behind: Behind) -> None:
 
 
 async def test_problems_and_escaped_paths_pass_as_they_are(behind: Behind) -> None:
-    """What is refused is refused by the daemon, in its words; an escaped plus arrives as a plus."""
+    """Refusals are the daemon's own, unchanged; an escaped plus arrives as a plus."""
     wrong = await behind.client.get("/api/whatsapp/nowhere")
     number = await behind.client.get(f"/api/whatsapp/sessions/{COMPANY_A}/contacts/%2B79000000001")
 

@@ -1,4 +1,4 @@
-"""Readers of live events that stop reading, or vanish: what becomes of them, and what they cost the others."""
+"""Readers of live events that stop reading, or vanish: what happens to them, and their cost to the others."""
 
 from __future__ import annotations
 
@@ -26,13 +26,13 @@ IMPATIENT = HttpSettings(websocket_ping_interval_s=0.1, websocket_silence_s=0.6)
 
 
 async def read(websocket: WebSocket) -> None:
-    """Whatever comes."""
+    """Read whatever comes."""
     while True:
         await websocket.next_event()
 
 
 async def everything(websocket: WebSocket) -> tuple[list[int], CloseConnection]:
-    """What is left to be read: the ``seq`` of events, and the closing frame."""
+    """The unread rest: the ``seq`` of events, and the closing frame."""
     seqs: list[int] = []
     while not isinstance(event := await websocket.next_event(), CloseConnection):
         if isinstance(event, TextMessage):
@@ -41,7 +41,7 @@ async def everything(websocket: WebSocket) -> tuple[list[int], CloseConnection]:
 
 
 async def test_a_reader_that_stops_reading_is_told_so_and_resumes() -> None:
-    """However little there was to send: closed with 1013 and where to resume, which is behind all that it was sent."""
+    """However little there was to send: closed with 1013 and where to resume, which is behind all that it got."""
     async with running(http=IMPATIENT) as daemon:
         async with subscribed(daemon) as websocket:
             await wait_until(lambda: daemon.world.hub.subscriptions == 1, seconds=30.0)
@@ -61,7 +61,7 @@ async def test_a_reader_that_stops_reading_is_told_so_and_resumes() -> None:
 
 
 async def test_a_reader_with_nothing_to_read_stays() -> None:
-    """It answers pings, which is all that is asked."""
+    """It answers pings, and nothing else is required."""
     async with running(http=IMPATIENT) as daemon, subscribed(daemon) as websocket, trio.open_nursery() as nursery:
         nursery.start_soon(read, websocket)
         await trio.sleep(4 * IMPATIENT.websocket_silence_s)
@@ -78,7 +78,7 @@ def rss_bytes() -> int:
 
 
 async def publish_and_read(daemon: Daemon, good: WebSocket, count: int) -> list[float]:
-    """Publish events of a kibibyte, each read by the good reader before the next; seconds of processor time that publishing one took."""
+    """Publish events of a kibibyte, each read by the good reader before the next; return the seconds of processor time for publishing."""
     times: list[float] = []
     for _ in range(count):
         began = time.process_time()
@@ -92,7 +92,7 @@ async def publish_and_read(daemon: Daemon, good: WebSocket, count: int) -> list[
 
 @pytest.mark.slow
 async def test_e1_deaf_readers_cost_nobody_anything() -> None:
-    """With the settings as they come: closed within 10 s and a little, another reader has every event, publishing takes no longer."""
+    """With the default settings: closed within 10 s and a little, another reader has every event, publishing takes no longer."""
     async with running() as daemon, subscribed(daemon) as good:
         alone = await publish_and_read(daemon, good, 300)
         before = rss_bytes()
@@ -134,7 +134,7 @@ async def test_e1_deaf_readers_cost_nobody_anything() -> None:
 
 
 def cannot_make_namespaces() -> str | None:
-    """Why not, if so."""
+    """The reason, if it cannot."""
     if os.geteuid() != 0:
         return "network namespaces need root"
     missing = [name for name in ("unshare", "nsenter", "ip") if shutil.which(name) is None]
