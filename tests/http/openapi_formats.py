@@ -32,7 +32,7 @@ schemathesis.openapi.format("whatsapp-recipient", RECIPIENTS)
 
 @schemathesis.hook
 def before_call(context: Any, case: Any, kwargs: Any) -> None:
-    """Of a message: no URL is fetched, only in a group another's message is deleted, a change of a message is no reply and has no timer, and an
+    """Of a message: no URL is fetched, only in a group another's message is deleted, a change is no reply and has no timer, and an
     Idempotency-Key belongs to one body. Of an upload: which bytes are an image.
     """
     if isinstance(case.query, dict) and case.path.endswith("/media"):

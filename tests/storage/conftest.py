@@ -1,4 +1,4 @@
-"""Fixtures for tests that hurt their server, and for those of what is sealed."""
+"""Fixtures for tests that damage their server, and for those of sealed values."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from tests.support.postgres import reachable_directory
 
 @pytest.fixture
 def directory() -> Iterator[Path]:
-    """A directory that the embedded server's account can pass."""
+    """A directory that the embedded server's account can enter."""
     made = reachable_directory()
     yield made
     shutil.rmtree(made)

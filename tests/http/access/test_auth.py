@@ -156,7 +156,7 @@ async def test_a_database_that_hangs_does_not_hold_up_a_recent_key(autojump_cloc
 
 
 async def test_wrong_keys_are_limited_by_address(mock_clock: MockClock) -> None:
-    """401 up to the limit, then 429; right keys are accepted all the same, also one that was never seen before; the limit ends with time."""
+    """401 up to the limit, then 429; right keys are accepted all the same, also a new one; the limit ends with time."""
     world = sample_world()
     keys = authenticator(world, failures=5)
 
@@ -172,7 +172,7 @@ async def test_wrong_keys_are_limited_by_address(mock_clock: MockClock) -> None:
 
 
 async def test_a_right_key_is_let_in_while_others_guess(autojump_clock: MockClock) -> None:
-    """Hundreds of wrong keys from its address at once, and a database that takes a second: it waits for two answers, however many there are,
+    """Hundreds of wrong keys from its address at once, a database that takes a second: it waits for two answers, however many there are,
     and all keys are asked for in a few queries."""
     world = sample_world()
 

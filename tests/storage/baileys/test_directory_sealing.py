@@ -35,7 +35,7 @@ def path(tmp_path: Path) -> Path:
 
 
 def test_a_sealed_directory_is_a_file(path: Path) -> None:
-    """Everything is under its new name; where it was, a file says so, for this user alone."""
+    """Everything is under its new name; in its old place is a file that says so, for this user alone."""
     digest = read_directory(path).digest
 
     moved = sealing.seal(path, tombstone(path))
@@ -46,7 +46,7 @@ def test_a_sealed_directory_is_a_file(path: Path) -> None:
 
 
 def test_unsealing_puts_everything_back(path: Path) -> None:
-    """As if nothing had happened."""
+    """Everything is as before."""
     digest = read_directory(path).digest
     before = sorted(path.parent.iterdir())
 
@@ -74,7 +74,7 @@ def test_a_directory_between_its_names_is_found(path: Path) -> None:
 
 
 def test_of_two_moved_directories_none_is_guessed(path: Path) -> None:
-    """Then the operator has to say which."""
+    """Then the operator has to choose."""
     path.rename(path.with_name(sealing.moved_name(path, STAMP)))
     path.with_name(sealing.moved_name(path, "20270101T000000Z")).mkdir()
 
@@ -82,7 +82,7 @@ def test_of_two_moved_directories_none_is_guessed(path: Path) -> None:
 
 
 def test_a_name_that_is_taken_is_not_overwritten(path: Path) -> None:
-    """Nothing is changed then."""
+    """Then nothing is changed."""
     path.with_name(sealing.moved_name(path, STAMP)).mkdir()
 
     with pytest.raises(BaileysError, match="move it away"):
@@ -157,7 +157,7 @@ def test_a_directory_that_cannot_be_written_leaves_nothing(tmp_path: Path) -> No
 
 
 def test_a_directory_that_is_there_is_not_touched(tmp_path: Path) -> None:
-    """Neither written into nor taken away."""
+    """It is neither written to nor removed."""
     (tmp_path / "new").mkdir()
     (tmp_path / "new" / "x").write_text("x")
 
@@ -167,7 +167,7 @@ def test_a_directory_that_is_there_is_not_touched(tmp_path: Path) -> None:
 
 
 def test_only_a_free_place_is_written_to(tmp_path: Path) -> None:
-    """Nothing, or an empty directory; what holds anything stays untouched."""
+    """A free name, or an empty directory; a directory with files stays untouched."""
     (tmp_path / "empty").mkdir()
     (tmp_path / "full").mkdir()
     (tmp_path / "full" / "x").write_text("x")

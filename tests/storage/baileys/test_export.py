@@ -25,7 +25,7 @@ def plan(path: Path, files: dict[str, Any]) -> Plan:
 
 
 def state_of(made: Plan, *more: tuple[str, str, bytes]) -> AuthState:
-    """What is stored after such an import."""
+    """The state that such an import stores."""
     keys = [(change.key_type, change.key_id, change.value or b"") for change in made.changes]
     return AuthState(COMPANY, made.identity.creds, "file", 1, [*keys, *more])
 
@@ -73,7 +73,7 @@ def _without_skipped(record: bytes) -> object:
 
 
 def test_creds_are_what_baileys_needs(tmp_path: Path) -> None:
-    """Counters for the pre-keys it has, the newest app-state key, and nothing of whatsmeow's."""
+    """Counters for the pre-keys it has, the newest app-state key, and none of whatsmeow's fields."""
     creds = parsed(export(tmp_path), "creds.json")
 
     assert (creds["nextPreKeyId"], creds["firstUnuploadedPreKeyId"]) == (9, 6)
@@ -85,7 +85,7 @@ def test_creds_are_what_baileys_needs(tmp_path: Path) -> None:
 
 
 def test_sender_keys_of_others_are_found_by_number_too(tmp_path: Path) -> None:
-    """Baileys looks for them as the group calls its members; our own are there once, or their keys would be used twice."""
+    """Baileys looks for them by the group's name for its members; our own are there once, or their keys would be used twice."""
     own = [("lid-mapping", b.USER, f'"{b.LID}"'.encode()), ("lid-mapping", f"{b.LID}_reverse", f'"{b.USER}"'.encode())]
     made = export(tmp_path, *own)
 
@@ -119,7 +119,7 @@ def test_tokens_get_their_index(tmp_path: Path) -> None:
     ],
 )
 def test_what_stays_is_told(tmp_path: Path, key_type: str, value: bytes, verdict: str) -> None:
-    """With the reason, and nothing else stays because of it."""
+    """With the reason, and it keeps nothing else from being exported."""
     expected, made = export(tmp_path / "a"), export(tmp_path / "b", (key_type, "79000000009:0", value))
 
     assert [(one.name, one.verdict) for one in made.report.left_behind] == [(f"{key_type} 79000000009:0", verdict)]
@@ -127,7 +127,7 @@ def test_what_stays_is_told(tmp_path: Path, key_type: str, value: bytes, verdict
 
 
 def test_without_an_identity_there_is_nothing_to_export() -> None:
-    """An error, and no directory that Baileys would begin a new identity in."""
+    """An error, and no directory in which Baileys would begin a new identity."""
     with pytest.raises(BaileysError, match="no credentials"):
         export_files(AuthState(COMPANY, None, None, 0, []), NOW_MS)
 

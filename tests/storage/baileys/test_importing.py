@@ -1,4 +1,4 @@
-"""A Baileys directory as auth state: all that can be used, an account of what cannot, and an identity that is whole or an error."""
+"""A Baileys directory as auth state: all that can be used, a report of what cannot, and an identity that is whole or an error."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ def left(made: Plan) -> dict[str, tuple[str, str]]:
 
 
 def test_a_directory_of_baileys_7(tmp_path: Path) -> None:
-    """Every type moves, or is left with its reason; addresses become whatsmeow's."""
+    """Every type is imported, or left out with its reason; addresses become whatsmeow's."""
     made = plan(tmp_path, b.directory_v7())
 
     assert made.report.generation == "v7"
@@ -95,7 +95,7 @@ def test_the_device_is_the_same(tmp_path: Path) -> None:
 
 
 def test_identity_keys(tmp_path: Path) -> None:
-    """Those the sessions began with, the newer one where there is a file, and the phone's own."""
+    """Those with which the sessions began, the newer one where there is a file, and the phone's own."""
     made = plan(tmp_path, b.directory_v7())
 
     def key(key_id: str) -> bytes:
@@ -127,7 +127,7 @@ def test_numbers_of_used_pre_keys_do_not_come_again(tmp_path: Path) -> None:
 
 
 def test_lid_mappings_older_than_seven_days_stay(tmp_path: Path) -> None:
-    """By the time their file was written; who is who is known from them all the same."""
+    """By the time their file was written; they still tell which number belongs to which LID."""
     old = [f"lid-mapping-{b.PEER}.json", f"lid-mapping-{b.PEER_LID}_reverse.json"]
 
     made = plan(tmp_path, b.directory_v7(), ages=dict.fromkeys(old, 7 * DAY_S + 60))
@@ -144,7 +144,7 @@ def test_one_fresh_direction_of_a_mapping_is_enough(tmp_path: Path) -> None:
 
 
 def test_mappings_that_contradict_each_other(tmp_path: Path) -> None:
-    """The one written last is believed: no number and no LID is stored twice."""
+    """The one written last is used: no number and no LID is stored twice."""
     stale = "lid-mapping-79000000009.json"
 
     made = plan(tmp_path, {**b.directory_v7(), stale: b.PEER_LID}, ages={stale: 2 * DAY_S})
@@ -195,7 +195,7 @@ def test_a_short_number_that_is_none_is_taken_as_one(tmp_path: Path) -> None:
     ],
 )  # fmt: skip
 def test_what_cannot_be_used_is_left_and_told(tmp_path: Path, name: str, value: object, verdict: str, why: str) -> None:
-    """One bad file costs nothing but itself."""
+    """One bad file affects only itself."""
     expected = plan(tmp_path / "without", b.directory_v7())
     made = plan(tmp_path / "with", {**b.directory_v7(), name: value})
 
@@ -205,7 +205,7 @@ def test_what_cannot_be_used_is_left_and_told(tmp_path: Path, name: str, value: 
 
 
 def test_what_is_no_file_is_told(tmp_path: Path) -> None:
-    """Directories, links and pipes are not followed, and nothing waits for them."""
+    """Directories, links and pipes are not followed, and reading does not wait for them."""
     path = b.write(tmp_path / "auth", b.directory_v7())
     (path / "inner").mkdir()
     (path / "pre-key-90.json").symlink_to(path / "pre-key-2.json")
@@ -220,7 +220,7 @@ def test_what_is_no_file_is_told(tmp_path: Path) -> None:
 
 
 def broken_creds() -> dict[str, tuple[object, str]]:
-    """Ways in which ``creds.json`` cannot be used, and what is said of each."""
+    """Ways in which ``creds.json`` cannot be used, and the error of each."""
     whole = b.creds()
     mixed = b.creds(device="two")
     return {
@@ -251,7 +251,7 @@ def test_creds_are_whole_or_nothing_moves(tmp_path: Path, how: str) -> None:
 
 
 def test_creds_that_are_not_there(tmp_path: Path) -> None:
-    """Nothing to move without them."""
+    """Without them there is nothing to import."""
     files = {name: value for name, value in b.directory_v7().items() if name != "creds.json"}
 
     with pytest.raises(BaileysError, match="it is not there"):
@@ -281,7 +281,7 @@ def test_creds_without_the_account_key(tmp_path: Path) -> None:
 
 
 def test_errors_hold_no_values(tmp_path: Path) -> None:
-    """What is said about a broken file never quotes what is in it."""
+    """Errors about a broken file never quote its content."""
     files = {
         **b.directory_v7(),
         "session-79000000005.0.json": b.session({**b.entry("sec"), "registrationId": "s3cret"}),
@@ -293,7 +293,7 @@ def test_errors_hold_no_values(tmp_path: Path) -> None:
 
 
 def test_a_plan_is_the_same_every_time(tmp_path: Path) -> None:
-    """So that an import that was interrupted can go on."""
+    """So that an interrupted import can go on."""
     path = b.write(tmp_path / "auth", b.directory_v7())
 
     first, second = (plan_import(read_directory(path), time.time()) for _ in range(2))
@@ -315,7 +315,7 @@ def test_the_digest_is_of_names_and_contents(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("kind", ["missing", "a file"])
 def test_what_is_no_directory(tmp_path: Path, kind: str) -> None:
-    """It is said, with the path."""
+    """The error says so, with the path."""
     path = tmp_path / "auth"
     if kind == "a file":
         path.write_text("x")
@@ -325,6 +325,6 @@ def test_what_is_no_directory(tmp_path: Path, kind: str) -> None:
 
 
 def test_bad_forms_of_bytes_are_an_error() -> None:
-    """The codec refuses what is in none of the forms."""
+    """The codec refuses bytes in none of the forms."""
     with pytest.raises(CodecError):
         decode_buffer({"type": "Buffer", "data": 5})

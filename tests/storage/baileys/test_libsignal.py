@@ -81,7 +81,7 @@ def test_a_withheld_message_opens_with_the_converted_key(conversation: Conversat
 
 
 def test_a_missed_group_message_opens_with_the_converted_key(conversation: Conversation) -> None:
-    """The same for a group: by its iteration, with the cipher key and IV that Go is given."""
+    """The same for a group: by its iteration, with Go's cipher key and IV."""
     (state,) = msgspec.json.decode(conversation.senders[OTHERS])["SenderKeyStates"]
     message = base64.b64decode(conversation.said["missed"])[1:-64]
     opened = {key["Iteration"]: key for key in state["Keys"]}
@@ -90,7 +90,7 @@ def test_a_missed_group_message_opens_with_the_converted_key(conversation: Conve
 
 
 def test_baileys_goes_on_with_what_came_back(conversation: Conversation) -> None:
-    """Bob's records went to whatsmeow's form and back: real libsignal decrypts and answers on them, and no session begins anew."""
+    """Bob's records went to whatsmeow's form and back: real libsignal decrypts and answers with them, and no session begins anew."""
     back = to_baileys(conversation.session, NOW_MS)
     senders = {
         name: base64.b64encode(decode_buffer(baileys_sender_key.to_baileys(record))).decode()

@@ -59,5 +59,5 @@ def test_the_longest_type_is_tried_first(name: str, key: tuple[str, str]) -> Non
     ],
 )  # fmt: skip
 def test_other_names_are_no_keys(name: str) -> None:
-    """Whatever Baileys cannot have written is not guessed at."""
+    """A name that Baileys cannot have written gives no key."""
     assert parse_name(name) is None

@@ -107,7 +107,7 @@ def test_only_the_newest_five_states_fit() -> None:
 
 
 def test_go_writes_a_private_key_of_zeros_for_others() -> None:
-    """That is none."""
+    """An empty private key."""
     (state,) = converted(b.sender_key(b.group_state(0)))
     state["SigningKeyPrivate"] = b.text(bytes(32))
 
@@ -128,14 +128,14 @@ def test_go_writes_a_private_key_of_zeros_for_others() -> None:
     ],
 )
 def test_what_is_wrong_is_said(change: dict[str, object], why: str) -> None:
-    """By its name, never by its value."""
+    """The error has the field's name, never its value."""
     with pytest.raises(CodecError, match=why):
         from_baileys(b.sender_key({**b.group_state(0), **change}))
 
 
 @pytest.mark.parametrize("value", [None, [], {}, "", "x", 5, b.BASE64(b"{"), b.BASE64(b"[]"), b.BASE64(b"[5]")])
 def test_what_is_no_sender_key_is_refused(value: object) -> None:
-    """Nothing is made of it."""
+    """It gives no record."""
     with pytest.raises(CodecError):
         from_baileys(value)
     with pytest.raises(CodecError):

@@ -1,4 +1,4 @@
-"""Signal sessions between Baileys and whatsmeow: what both hold comes back, and nothing that would end the Go library gets through."""
+"""Signal sessions between Baileys and whatsmeow: what both hold comes back, and no value that would end the Go library gets through."""
 
 from __future__ import annotations
 
@@ -46,7 +46,7 @@ def states(record: dict[str, Any]) -> list[dict[str, Any]]:
 
 @given(RECORDS)
 def test_what_is_made_is_safe_for_go(record: dict[str, Any]) -> None:
-    """No record that the Go library would end its process on, nor one beyond its limits."""
+    """No record on which the Go library would end its process, nor one beyond its limits."""
     made = converted(record)
 
     assert session_fault(msgspec.json.encode(made)) is None
@@ -153,7 +153,7 @@ def test_a_chain_that_was_left_has_no_key() -> None:
 
 
 def test_a_session_that_waits_for_its_first_answer() -> None:
-    """The pre-key it was begun with goes along, also one without a number, so that the peer can still begin it."""
+    """Its pre-key is kept, also one without a number, so that the peer can still begin the session."""
     with_key = b.entry(pending=True, receiving=0)
     without = copy.deepcopy(with_key)
     del without["pendingPreKey"]["preKeyId"]
@@ -187,7 +187,7 @@ def test_a_record_kept_as_bytes() -> None:
 
 
 def test_a_broken_archived_session_stays_behind() -> None:
-    """It is not worth the session in use."""
+    """It must not cost the session in use."""
     old = b.entry("old", closed=5)
     old["currentRatchet"]["rootKey"] = "AAAA"
 
@@ -210,7 +210,7 @@ def test_a_broken_archived_session_stays_behind() -> None:
     ],
 )
 def test_what_is_wrong_with_the_session_in_use_is_said(path: tuple[str, ...], value: object, why: str) -> None:
-    """By its name, never by its value."""
+    """The error has the field's name, never its value."""
     entry = b.entry()
     inner = entry
     for name in path[:-1]:
@@ -223,7 +223,7 @@ def test_what_is_wrong_with_the_session_in_use_is_said(path: tuple[str, ...], va
 
 @pytest.mark.parametrize("record", [None, [], {}, "x", {"_sessions": {}}, {"_sessions": {"a": {}}, "version": "v2"}])
 def test_what_is_no_record_is_refused(record: object) -> None:
-    """Nothing is made of it."""
+    """It gives no record."""
     with pytest.raises(CodecError):
         from_baileys(record, OWN)
     with pytest.raises(CodecError):

@@ -16,7 +16,7 @@ _TEXTS = st.lists(st.text(st.sampled_from('\0a\\u0"é')) | st.text(max_size=5), 
 
 @pytest.mark.parametrize("value", [b"", b"{", b"nul", b'"\xff"', b'"\\ud800"', b"NaN", b"[" * 200_000, b'"\\u0000"'])
 def test_what_cannot_be_stored(value: bytes) -> None:
-    """What is no JSON, and what holds a NUL, has a reason."""
+    """A text that is no JSON, or holds a NUL, has a reason."""
     assert invalid_reason(value) is not None
 
 
@@ -28,7 +28,7 @@ def test_a_nul_is_found_and_nothing_else_taken_for_one(texts: list[str]) -> None
 
 
 async def test_postgres_agrees(database: Database) -> None:
-    """What is let through is stored, what is refused PostgreSQL refuses too."""
+    """What is accepted is stored, what is refused PostgreSQL refuses too."""
     for text in ("plain", r"\u0000", "\\" * 3 + "u0000", "a\0b", "\\\0", "\x01", "\u2028", "😀"):
         value = json.encode(text)
         if invalid_reason(value) is None:

@@ -1,4 +1,4 @@
-"""storage/crypto/sealing.py and storage/crypto/master_key.py: what opens, and everything that does not."""
+"""storage/crypto/sealing.py and storage/crypto/master_key.py: values that open, and all that do not."""
 
 from __future__ import annotations
 
@@ -85,7 +85,7 @@ def test_a_value_of_another_key_does_not_open(company_id: str, data_key_id: str)
 
 
 def test_x5_every_flipped_bit_is_noticed() -> None:
-    """In the nonce, the ciphertext or the tag; a bit of the form's text likewise."""
+    """In the nonce, the ciphertext or the tag; a bit of the JSON text likewise."""
     key = data_key()
     stored = key.seal(*PLACE, VALUE)
     encoded = stored.rpartition(b".")[2][:-2]
@@ -115,7 +115,7 @@ def test_x5_every_truncation_is_noticed() -> None:
 
 
 def test_plain_values_pass_only_while_there_may_be_some() -> None:
-    """A company from before encryption has plain values until they are sealed; after that one is a forgery."""
+    """A company from before encryption has plain values until they are sealed; from then on one is a forgery."""
     assert data_key(all_sealed=False).open(*PLACE, VALUE) == VALUE
     with pytest.raises(BrokenSeal, match="it is plain, where every value is sealed"):
         data_key(all_sealed=True).open(*PLACE, VALUE)
@@ -136,7 +136,7 @@ def test_errors_name_no_key() -> None:
 
 
 def test_a_data_key_is_unlocked_by_its_master_key(file: Path) -> None:
-    """What one vault seals another one with the same master key opens."""
+    """A value that one vault sealed opens in another with the same master key."""
     stored, key = vault(file, 1).make(A, all_sealed=True)
 
     again = Vault(MasterKeys(file)).unlock(stored)
@@ -159,7 +159,7 @@ def change(stored: StoredDataKey, what: str) -> StoredDataKey:
 
 @pytest.mark.parametrize("what", ["company_id", "data_key_id", "all_sealed", "kek_id", "flipped", "cut", "empty"])
 def test_a_changed_data_key_is_noticed(file: Path, what: str) -> None:
-    """Moved to another company, its flag turned, its master key renamed, its bytes changed: never a key."""
+    """Moved to another company, its flag changed, its master key renamed, its bytes changed: it is never used as a key."""
     vault_ = vault(file, 1, 2)
     stored, _ = vault_.make(A, all_sealed=True)
 
@@ -168,7 +168,7 @@ def test_a_changed_data_key_is_noticed(file: Path, what: str) -> None:
 
 
 def test_x5_an_unknown_master_key_is_named(file: Path) -> None:
-    """The error tells which one is missing and which there are; without any it says so."""
+    """The error names the missing one and the present ones; without any it says so."""
     stored, _ = vault(file, 1).make(A, all_sealed=True)
 
     with pytest.raises(UnknownMasterKey, match=f"master key {key_id(1)}; the configured ones are {key_id(2)}"):
@@ -178,7 +178,7 @@ def test_x5_an_unknown_master_key_is_named(file: Path) -> None:
 
 
 def test_a_rewrapped_data_key_is_the_same_key(file: Path) -> None:
-    """Values need not be touched; the old master key opens it no more."""
+    """Values are not touched; the old master key opens it no more."""
     both = vault(file, 2, 1)
     old = vault(file.with_name("old"), 1)
     assert both.master_keys is not None
@@ -193,7 +193,7 @@ def test_a_rewrapped_data_key_is_the_same_key(file: Path) -> None:
 
 
 def test_the_key_file_is_followed(file: Path) -> None:
-    """A new key in the file is used at once for what is new, and found when something is wrapped by it."""
+    """A new key in the file is used at once for new values, and found when a value is wrapped by it."""
     running = vault(file, 1)
     write_keys(file, 2, 1)
 
@@ -206,7 +206,7 @@ def test_the_key_file_is_followed(file: Path) -> None:
 
 
 def test_a_key_file_that_is_lost_later_does_not_stop_a_daemon(file: Path) -> None:
-    """What was read last holds; at the start it is an error."""
+    """The keys read last are kept; at the start it is an error."""
     running = vault(file, 1)
     file.unlink()
 

@@ -19,7 +19,7 @@ from tests.support.toxic import ToxicProxy, toxic_proxy
 ACQUIRE_S = 1.0
 COMMAND_S = 1.5
 ENDED_WITHIN_S = ACQUIRE_S + COMMAND_S + 1.0 + 3.0
-"""The deadline and a second, and what a busy machine may take."""
+"""The deadline and a second, and the delay of a busy machine."""
 HEALED_WITHIN_S = 10.0
 CONNECTIONS = 4
 BIG = "SELECT repeat('x', 1000000)"
@@ -43,7 +43,7 @@ async def far_away(server: PostgresServer) -> AsyncGenerator[tuple[Database, Tox
 
 
 async def all_at_once(database: Database) -> bool:
-    """Whether as many calls as the pool has connections succeed together."""
+    """Whether as many calls as the pool has connections succeed at the same time."""
     done: list[int] = []
 
     async def call() -> None:
@@ -57,7 +57,7 @@ async def all_at_once(database: Database) -> bool:
 
 
 async def heal(database: Database, proxy: ToxicProxy) -> float:
-    """A good network again; seconds until the pool is whole."""
+    """Make the network good again; return the seconds until the pool is whole."""
     proxy.toxics.heal()
     began = time.monotonic()
     await eventually("the pool to be whole", lambda: all_at_once(database), within=HEALED_WITHIN_S)
@@ -75,7 +75,7 @@ async def test_p5_latency_makes_calls_slow_and_nothing_else(postgres_server: Pos
 
 
 async def test_p5_single_bytes_make_the_same_rows(postgres_server: PostgresServer) -> None:
-    """The driver puts together what the network took apart."""
+    """The driver joins what the network split."""
     async with far_away(postgres_server) as (database, proxy):
         proxy.toxics.slice_bytes = 1
 
@@ -108,7 +108,7 @@ async def test_p5_a_black_hole_ends_every_call_in_time(postgres_server: Postgres
 
 
 async def test_p5_a_reset_in_the_middle_of_a_result_is_unavailable(postgres_server: PostgresServer) -> None:
-    """Half a result is none; the next call has a new connection."""
+    """Half a result is no result; the next call has a new connection."""
     async with far_away(postgres_server) as (database, proxy):
         proxy.toxics.reset_after_bytes = 100_000
         with pytest.raises(StorageUnavailable):

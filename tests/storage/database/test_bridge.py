@@ -1,4 +1,4 @@
-"""storage/database/bridge.py: calls into asyncio, and what cancellation does to them."""
+"""storage/database/bridge.py: calls into asyncio, and the effect of cancellation on them."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from storage.database.bridge import Bridge, BridgeClosed, open_bridge
 
 
 class Probe:
-    """Runs on the asyncio side, tells trio that it has begun, and counts what cancellation it sees."""
+    """Runs on the asyncio side, tells trio that it has begun, and counts its cancellations."""
 
     def __init__(self) -> None:
         self.begun = trio.Event()
@@ -74,7 +74,7 @@ async def test_an_exception_comes_back() -> None:
 
 
 async def test_cancellation_is_delivered_once() -> None:
-    """The coroutine sees one cancellation and cleans up in peace; the caller waits for that."""
+    """The coroutine gets one cancellation and cleans up undisturbed; the caller waits for that."""
     probe = Probe()
 
     async def cancel_when_begun(scope: trio.CancelScope) -> None:
@@ -109,7 +109,7 @@ async def test_an_error_while_cleaning_up_does_not_hide_the_cancellation() -> No
 
 
 async def test_a_shielded_call_finishes_and_its_outcome_is_learned() -> None:
-    """A caller that is cancelled while a shielded call runs gets its result, and the call saw no cancellation."""
+    """A caller that is cancelled while a shielded call runs gets its result, and the call was not cancelled."""
     probe = Probe()
     outcome: list[str] = []
 

@@ -81,7 +81,7 @@ class Logger:
 @pytest.mark.parametrize("kills", [6, pytest.param(200, marks=pytest.mark.chaos)], ids=["six", "two-hundred"])
 async def test_nothing_acknowledged_is_lost(cluster: Path, kills: int) -> None:
     """P1: after each kill the writers resume by themselves; positions, values and events are in the end exactly those
-    acknowledged, and what became of every doubtful commit is known."""
+    acknowledged, and the outcome of every doubtful commit is known."""
     moments = random.Random(20261121)
     server = EmbeddedPostgres(cluster)
     await server.start()
@@ -124,7 +124,7 @@ async def test_nothing_acknowledged_is_lost(cluster: Path, kills: int) -> None:
 
 
 async def kill_at_some_moment(server: EmbeddedPostgres, writers: list[Writer], moments: random.Random) -> float:
-    """Let everybody write, kill every process of the server at once, start it again; how long until the first commit after that."""
+    """Let all write, kill every process of the server at once, start it again; return the time until the first commit after that."""
     await progress(writers)
     await trio.sleep(moments.uniform(0, 0.02))
     for pid in serving(server.data):

@@ -26,13 +26,13 @@ pytestmark = [pytest.mark.slow, *needs_mount]
 
 @pytest.fixture
 def small_disk() -> Generator[Path]:
-    """A file system of its own that is soon full."""
+    """A file system of its own that fills quickly."""
     with mounted_disk(SIZE_MIB) as directory:
         yield directory
 
 
 async def log_until(database: Database, refused: bool) -> int:
-    """Append events of half a megabyte until one is refused as `StorageFull`, or, with ``refused`` False, until one is taken."""
+    """Append events of half a megabyte until one is refused as `StorageFull`, or, with ``refused`` False, until one is stored."""
     taken = 0
     with trio.fail_after(60.0):
         while True:

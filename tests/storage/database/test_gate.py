@@ -114,7 +114,7 @@ def test_failures_that_began_together_count_as_one() -> None:
 
 
 def test_a_cancelled_attempt_is_a_failure() -> None:
-    """An attempt that its caller gave up closes the gate like a refused one, and the gate goes on working."""
+    """An attempt that its caller cancelled closes the gate like a refused one, and the gate goes on working."""
 
     async def scenario() -> tuple[bool, str]:
         gate, server = ReconnectGate(), Server()

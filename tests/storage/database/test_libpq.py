@@ -29,16 +29,16 @@ from storage.database.libpq import variables, without_variables
     ],
 )  # fmt: skip
 def test_the_same_database_by_environment_variables(dsn: str, expected: dict[str, str]) -> None:
-    """Every part that says which database it is and how it is reached, defaults included."""
+    """Every part that determines the database and the way to it, defaults included."""
     assert variables(read(dsn)) == expected
 
 
 def test_a_parameter_without_a_variable_is_refused() -> None:
-    """Its name is said; its value is not."""
+    """The error has its name, not its value."""
     with pytest.raises(ValueError, match=r"no environment variable for sslpassword$"):
         variables(read("postgresql://u@h/d?sslpassword=hunter2"))
 
 
 def test_an_environment_without_a_database() -> None:
-    """Variables of libpq that would lead elsewhere are taken out, others stay."""
+    """Variables of libpq that would lead elsewhere are removed, others stay."""
     assert without_variables({"PGHOSTADDR": "10.0.0.1", "PGSERVICE": "x", "PATH": "/bin"}) == {"PATH": "/bin"}

@@ -1,4 +1,4 @@
-"""storage/database/listening.py: who waits hears of a change at once, and a lost connection is made anew."""
+"""storage/database/listening.py: a waiting task hears of a change at once, and a lost connection is made anew."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ LISTENING = (
 
 
 async def hears(listener: Listener) -> bool:
-    """Whether something is notified within a time that only a machine on its knees needs."""
+    """Whether a notification comes within a time that only an overloaded machine needs."""
     with trio.move_on_after(HEARD_WITHIN_S):
         await listener.wait()
         return True
@@ -26,7 +26,7 @@ async def hears(listener: Listener) -> bool:
 
 
 async def test_what_others_wait_for_is_notified(database: Database) -> None:
-    """A record that is made, changed or removed; a lease that is given back."""
+    """A record that is made, changed or removed; a lease that is released."""
     listener = database.listener(ownership.CHANNEL)
     await listener.wait()
     lease = await database.write(leases.acquire, A, "here/1", 60.0)
@@ -54,7 +54,7 @@ async def test_a_release_that_releases_nothing_is_silent(database: Database) -> 
 
 
 async def test_a_lost_connection_is_told_and_made_anew(database: Database) -> None:
-    """What was notified in between may have been missed: the first wait on the new connection returns at once."""
+    """Notifications in between may have been missed: the first wait on the new connection returns at once."""
     listener = database.listener(ownership.CHANNEL)
     await listener.wait()
     await database.execute(f"SELECT pg_terminate_backend(pid) FROM ({LISTENING}) listening")  # pyright: ignore[reportArgumentType]

@@ -44,7 +44,7 @@ def test_shipped_migrations_have_a_number_each() -> None:
 
 
 async def test_two_daemons_migrate_at_once(empty_dsn: str) -> None:
-    """Of several that migrate at the same moment each migration is applied by one."""
+    """When several migrate at the same moment, each migration is applied by one."""
     applied: list[str] = []
 
     async def run() -> None:
@@ -92,7 +92,7 @@ async def test_a_gap_is_refused(empty_dsn: str) -> None:
 
 
 async def test_a_failing_migration_changes_nothing(empty_dsn: str) -> None:
-    """Those before the failing one stay applied; of the failing one nothing is left, and the error names it."""
+    """Those before the failing one stay applied; the failing one leaves no trace, and the error names it."""
     async with open_database(empty_dsn) as database:
         with pytest.raises(MigrationError, match="0003_broken failed and changed nothing"):
             await migrate(database, (ONE, TWO, BROKEN))

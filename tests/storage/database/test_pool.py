@@ -1,4 +1,4 @@
-"""storage/database/pool.py: reads, writes, and what errors become, with a server that is well."""
+"""storage/database/pool.py: reads, writes, and the errors of calls, with a server that is well."""
 
 from __future__ import annotations
 
@@ -124,7 +124,7 @@ async def test_a_cancelled_read_ends_on_the_server_too(database: Database) -> No
 
 @pytest.mark.slow
 async def test_no_write_lands_after_its_cancellation(database: Database) -> None:
-    """Autocommitted inserts, cancelled at random moments: what is there when the caller resumes is all that ever
+    """Autocommitted inserts, cancelled at random moments: the rows there when the caller resumes are all that ever
     comes."""
     moments = random.Random(20261121)
 
@@ -232,7 +232,7 @@ async def test_what_the_server_refuses(
     ],
 )
 async def test_what_a_sqlstate_becomes(database: Database, sqlstate: str, kind: type[StorageError]) -> None:
-    """What waiting may mend is StorageUnavailable, of the kind that says how; the rest is QueryFailed."""
+    """An error that waiting may end is StorageUnavailable, of the kind that says how; the rest is QueryFailed."""
 
     async def fail(connection: Connection) -> None:
         await connection.execute(f"DO $$ BEGIN RAISE EXCEPTION 'so' USING ERRCODE = '{sqlstate}'; END $$")  # pyright: ignore[reportArgumentType]
@@ -247,7 +247,7 @@ async def test_what_a_sqlstate_becomes(database: Database, sqlstate: str, kind: 
 async def test_sessions_begun_while_the_server_was_read_only_are_replaced(
     postgres_server: PostgresServer, postgres_dsn: str
 ) -> None:
-    """Writable again, one write finds out and every other one is done, however many such sessions there are."""
+    """Once it is writable again, one write finds out and every other one is done, however many such sessions there are."""
     async with open_database(postgres_dsn, size=4) as database, table(database):
         name = database_name(postgres_dsn)
         await trio.to_thread.run_sync(
@@ -285,7 +285,7 @@ async def test_sessions_begun_while_the_server_was_read_only_are_replaced(
     ],
 )
 async def test_which_answers_end_their_session(postgres_dsn: str, sqlstate: str, is_kept: bool) -> None:
-    """A session that the server has outlived is not used again, after a read or a write; any other one is."""
+    """A session from before the server's change is not used again, after a read or a write; any other one is."""
     sql: LiteralString = f"DO $$ BEGIN RAISE EXCEPTION 'so' USING ERRCODE = '{sqlstate}'; END $$"  # pyright: ignore[reportAssignmentType]
 
     async def fail(connection: Connection) -> None:

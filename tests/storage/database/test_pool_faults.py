@@ -23,7 +23,7 @@ from tests.support.held_write import HeldWrite
 from tests.support.postgres import PostgresServer
 from tests.support.waiting import wait_until
 
-# At COMMIT the deferred trigger waits: that is where the connection is then cut.
+# At COMMIT the deferred trigger waits: there the connection is then cut.
 _SLOW_COMMIT = """
     CREATE TABLE slow (n INTEGER);
     CREATE FUNCTION wait() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN PERFORM pg_sleep(30); RETURN NULL; END $$;

@@ -33,7 +33,7 @@ _KEPT: LiteralString = """
     UNION ALL SELECT 'lock ' || objid FROM pg_locks WHERE locktype = 'advisory' AND pid = pg_backend_pid()
     UNION ALL SELECT 'table ' || relname FROM pg_class WHERE relpersistence = 't'
 """
-"""What the session keeps that answers this."""
+"""The session state that this query shows."""
 
 
 async def insert(connection: Connection, n: int) -> None:
@@ -46,7 +46,7 @@ async def limits(connection: Connection) -> tuple[str, ...]:
 
 
 async def test_it_is_found_out(pgbouncer: PgBouncer, postgres_dsn: str) -> None:
-    """By itself, and a server that is reached directly is known to be one."""
+    """It is detected, and so is a server that is reached directly."""
     async with open_database(pgbouncer.url_of(postgres_dsn)) as pooled, open_database(postgres_dsn) as direct:
         assert pooled.statistics().is_pooled is None
         for database in (pooled, direct):
@@ -59,7 +59,7 @@ async def test_it_is_found_out(pgbouncer: PgBouncer, postgres_dsn: str) -> None:
 async def test_a_pooler_that_takes_every_setting_is_found_out_too(
     postgres_server: PostgresServer, postgres_dsn: str
 ) -> None:
-    """Some ignore what they do not know; the server's process has another number all the same."""
+    """Some ignore settings that they do not know; the server's process still has another number."""
     ignored = "statement_timeout, idle_in_transaction_session_timeout, jit"
     with running_pgbouncer(postgres_server.dsn, more=f"ignore_startup_parameters = {ignored}") as bouncer:
         async with open_database(bouncer.url_of(postgres_dsn)) as database:
@@ -77,7 +77,7 @@ async def test_the_setting_spares_the_finding_out(pgbouncer: PgBouncer, postgres
 
 
 async def test_each_transaction_has_its_limits(pgbouncer: PgBouncer, postgres_dsn: str) -> None:
-    """Those that a direct session has from its start, and those that the call asks for."""
+    """Those that a direct session has from its start, and those that the call sets."""
     async with open_database(pgbouncer.url_of(postgres_dsn)) as database:
         assert await database.write(limits) == ("10s", "0", "5s", "off")
         assert await database.write_single_statement(limits) == ("10s", "0", "5s", "off")
@@ -104,7 +104,7 @@ async def test_nothing_is_kept_in_the_session(postgres_server: PostgresServer, e
 
 
 async def test_many_at_once_share_few_sessions(pgbouncer: PgBouncer, postgres_dsn: str) -> None:
-    """Ten clients on four sessions of the server: each statement is its own, whatever session it meets."""
+    """Ten clients on four sessions of the server: each statement is its own, on whatever session it runs."""
     async with open_database(pgbouncer.url_of(postgres_dsn), size=10, acquire_timeout_s=20.0) as database:
         await database.execute("CREATE TABLE t (n INTEGER PRIMARY KEY)")
 
@@ -134,7 +134,7 @@ async def test_a_lock_is_given_up_in_time(pgbouncer: PgBouncer, postgres_dsn: st
 
 
 async def test_a_killed_pooler_is_waited_for(pgbouncer: PgBouncer, postgres_dsn: str) -> None:
-    """Calls fail as unavailable while it is away; back, it serves again, and nothing that was answered is lost."""
+    """Calls fail as unavailable while it is away; back, it serves again, and nothing that was acknowledged is lost."""
     async with open_database(pgbouncer.url_of(postgres_dsn), size=4) as database:
         await database.execute("CREATE TABLE t (n INTEGER PRIMARY KEY)")
         written: list[int] = []
@@ -170,7 +170,9 @@ async def test_a_listener_goes_past_the_pooler_or_does_without(pgbouncer: PgBoun
     async with open_database(url) as alone:
         with pytest.raises(StorageUnavailable, match="passes on no notifications"):
             await alone.listener(ownership.CHANNEL).wait()
-        with pytest.raises(StorageUnavailable, match="passes on no notifications"):  # now that it is known as well
+        with pytest.raises(
+            StorageUnavailable, match="passes on no notifications"
+        ):  # now that the pooler is known as well
             await alone.listener(ownership.CHANNEL).wait()
         assert [row["kept"] for row in await alone.fetch(_KEPT)] == []
     async with open_database(url, direct=read(postgres_dsn)) as database:

@@ -1,4 +1,4 @@
-"""Row level security of the schema: what the tenant role sees, and the ways around it that are closed."""
+"""Row level security of the schema: the rows that the tenant role sees, and that ways around it are closed."""
 
 from __future__ import annotations
 
@@ -50,7 +50,7 @@ async def test_a_tenant_sees_its_own_rows(database: Database, table: str) -> Non
 
 @pytest.mark.parametrize("table", ["whatsapp_auth", "whatsapp_keys"])
 async def test_x3_no_company_is_no_rows(postgres_dsn: str, table: str) -> None:
-    """Unset, empty, or left over as empty on a connection used before: no rows, and no error."""
+    """Unset, empty, or empty on a connection used before: no rows, and no error."""
     async with open_database(postgres_dsn, size=1) as database:  # one connection, so that it is the one used before
         await plant(database)
 
@@ -66,7 +66,7 @@ async def test_x3_no_company_is_no_rows(postgres_dsn: str, table: str) -> None:
         "INSERT INTO whatsapp_auth (company_id, creds) VALUES ('962304', '{}')",
         "INSERT INTO whatsapp_keys (company_id, key_type, key_id, value) VALUES ('962304', 's', 'k', '{}')",
         "UPDATE whatsapp_keys SET company_id = '962303'",
-        # An existing row of another company: a unique violation would tell that it exists.
+        # An existing row of another company: a unique violation would show that it exists.
         "INSERT INTO whatsapp_auth (company_id, creds) VALUES ('962303', '{}')",
         "INSERT INTO whatsapp_keys (company_id, key_type, key_id, value) VALUES ('962303', 'session', 'k', '{}')",
     ],
@@ -102,7 +102,7 @@ async def test_other_tables_are_closed(database: Database, table: str) -> None:
 
 
 async def test_every_table_forces_row_security(database: Database) -> None:
-    """No table lets even its owner around its policies, and the tenant role is nothing special."""
+    """No table exempts its owner from its policies, and the tenant role has no special rights."""
     unforced = await database.fetch("""
         SELECT relname FROM pg_class
         WHERE relkind IN ('r', 'p') AND relnamespace = 'public'::regnamespace AND NOT (relrowsecurity AND relforcerowsecurity)

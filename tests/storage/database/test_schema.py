@@ -42,7 +42,7 @@ _AS_TEXT: LiteralString = "SELECT each::text AS found FROM ("
 
 
 async def catalogue(database: Database) -> dict[str, set[str]]:
-    """What the server knows of the schema, without the order in which it came about."""
+    """The server's catalogues of the schema, in an order of their own."""
     return {
         name: {str(row["found"]) for row in await database.fetch(_AS_TEXT + query + ") each")}
         for name, query in CATALOGUE.items()
@@ -71,7 +71,7 @@ async def test_p7_upgraded_step_by_step_it_is_the_schema_of_a_new_database(empty
 
 @pytest.mark.parametrize("statement", ["ALTER TABLE webhooks ADD COLUMN n INTEGER", "DROP POLICY {policy} ON {table}"])
 async def test_p7_a_difference_would_be_seen(database: Database, empty_dsn: str, statement: str) -> None:
-    """A column more, a policy less."""
+    """An additional column, a missing policy."""
     async with open_database(empty_dsn, size=2) as other:
         await migrate(other)
         table, policy = min(

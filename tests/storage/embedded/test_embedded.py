@@ -103,7 +103,7 @@ def size_of(path: Path) -> int:
 
 
 async def test_waiting_for_a_server_not_started(cluster: Path) -> None:
-    """There is no end to wait for before the start."""
+    """Before the start there is no end to wait for."""
     with pytest.raises(EmbeddedPostgresError, match="not started"):
         await EmbeddedPostgres(cluster).wait_exit()
 
@@ -128,7 +128,7 @@ async def test_an_ordinary_user_can_own_a_server(directory: Path) -> None:
 
 @pytest.mark.slow
 async def test_stopping_a_stopped_server_is_bounded(cluster: Path) -> None:
-    """A server that does not react is killed after the time-outs, and nothing of it is left."""
+    """A server that does not react is killed after the time-outs, and no process of it is left."""
     server = EmbeddedPostgres(cluster, stop_timeout_s=0.2)
     await server.start()
     for pid in serving(server.data):
@@ -161,7 +161,7 @@ async def test_the_end_is_seen_by_all_who_wait(cluster: Path) -> None:
 
 
 async def test_nothing_secret_reaches_the_server(cluster: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Its environment holds nothing of ours, and its log quotes neither statements nor values, refused ones
+    """Its environment holds none of our variables, and its log quotes neither statements nor values, refused ones
     included."""
     monkeypatch.setenv("DATABASE_URL", "canary-environment")
     server = EmbeddedPostgres(cluster)
@@ -180,7 +180,7 @@ async def test_nothing_secret_reaches_the_server(cluster: Path, monkeypatch: pyt
 
 
 async def test_the_environment_does_not_lead_astray(cluster: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Variables meant for other PostgreSQL clients change neither the server nor the way to it."""
+    """Variables meant for other PostgreSQL clients change neither the server nor the connection to it."""
     for name, value in {"PGPORT": "1", "PGHOST": "/nowhere", "PGDATABASE": "none", "PGDATA": "/nowhere"}.items():
         monkeypatch.setenv(name, value)
 
@@ -189,7 +189,7 @@ async def test_the_environment_does_not_lead_astray(cluster: Path, monkeypatch: 
 
 
 async def test_only_the_main_thread_may_start_it(cluster: Path) -> None:
-    """The server's life hangs on the thread that starts it, so any but the main one is refused."""
+    """The kernel ends the server with the thread that starts it, so any but the main one is refused."""
 
     def start_in_thread() -> None:
         trio.run(EmbeddedPostgres(cluster).start)

@@ -150,7 +150,7 @@ async def test_a_leftover_lock_file_is_no_obstacle(cluster: Path, kind: str, nam
 
 
 async def test_a_cluster_half_made_is_made_anew(directory: Path) -> None:
-    """What an interrupted first start left is thrown away."""
+    """The files of an interrupted first start are deleted."""
     unfinished = directory / "postgres" / "data.unfinished"
     unfinished.mkdir(parents=True)
     (unfinished / "PG_VERSION").write_text("18\n")

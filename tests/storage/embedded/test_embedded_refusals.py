@@ -1,4 +1,4 @@
-"""storage/embedded/server.py where things are not as they should be: each refusal says why, and leaves nothing behind."""
+"""storage/embedded/server.py under wrong conditions: each refusal says why, and leaves nothing behind."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from tests.support.embedded import (
 
 
 async def test_a_server_that_does_not_come_up_says_why(cluster: Path) -> None:
-    """A server that ends while starting is an error with its last words, and the directory is free again."""
+    """A server that ends while starting is an error with its last output, and the directory is free again."""
     with pytest.raises(EmbeddedPostgresError, match="shared_buffers"):
         await EmbeddedPostgres(cluster, settings={"shared_buffers": "a lot"}).start()
 
@@ -31,7 +31,7 @@ async def test_a_server_that_does_not_come_up_says_why(cluster: Path) -> None:
 
 
 async def test_a_cluster_that_cannot_be_made_says_why(directory: Path) -> None:
-    """A failing initdb is an error with what it said, and leaves no cluster."""
+    """A failing initdb is an error with its output, and leaves no cluster."""
     programs = directory / "programs"
     (programs / "bin").mkdir(parents=True, mode=0o755)
     for name in ("initdb", "postgres"):
@@ -67,7 +67,7 @@ async def test_shared_memory_still_in_use_is_tried_again(cluster: Path, director
 
 
 async def test_a_server_that_never_gets_ready_is_given_up(cluster: Path, directory: Path) -> None:
-    """After the start time-out nothing is left running, and the error repeats what the server said."""
+    """After the start time-out no process is left, and the error repeats the server's output."""
     programs = programs_in(directory, 'echo "still thinking"; exec sleep 60')
     server = EmbeddedPostgres(cluster, programs=programs, start_timeout_s=0.3, stop_timeout_s=0.5)
 
@@ -88,7 +88,7 @@ async def test_an_unusable_directory_is_named(directory: Path) -> None:
 
 
 async def test_another_version_is_refused(cluster: Path) -> None:
-    """A cluster of another major version is left alone, with what to do."""
+    """A cluster of another major version is left alone, and the error says what to do."""
     (cluster / "data" / "PG_VERSION").write_text("17\n")
 
     with pytest.raises(EmbeddedPostgresError, match=r"PostgreSQL 17.*dump and restore"):

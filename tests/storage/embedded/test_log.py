@@ -34,7 +34,7 @@ def test_a_log_that_cannot_be_moved_aside_is_emptied(tmp_path: Path) -> None:
 
 
 def test_a_log_that_is_not_there_is_small(tmp_path: Path) -> None:
-    """Without a file there is nothing to move and nothing was said."""
+    """Without a file there is nothing to move, and the tail is empty."""
     log = ServerLog(tmp_path / "server.log")
 
     assert not log.limit()
@@ -42,7 +42,7 @@ def test_a_log_that_is_not_there_is_small(tmp_path: Path) -> None:
 
 
 def test_the_tail_begins_where_asked(tmp_path: Path) -> None:
-    """The tail leaves out what was written before the position, and all but the last two thousand bytes."""
+    """The tail leaves out the lines before the position, and all but the last two thousand bytes."""
     log = ServerLog(tmp_path / "server.log")
     log.path.write_bytes(b"old" + b"n" * 3000 + b"end")
 

@@ -36,14 +36,14 @@ async def test_archiving_leaves_no_live_identity(database: Database) -> None:
 
 
 async def test_nothing_to_archive_is_no_archive(database: Database) -> None:
-    """A company without an identity is left as it is."""
+    """A company without an identity is not changed."""
     await database.write(leases.acquire, A, "daemon-1", 30.0)
     assert await database.write(archive.archive, A, "logged out", owner="daemon-1", epoch=1) is None
     assert await database.fetchval("SELECT count(*) FROM whatsapp_auth_archive") == 0
 
 
 async def test_a_lost_lease_archives_nothing(database: Database) -> None:
-    """With a lease named that is not the present one, nothing is moved."""
+    """With another lease than the present one, nothing is moved."""
     await link(database)
 
     async def with_old_epoch(epoch: int) -> None:
@@ -56,7 +56,7 @@ async def test_a_lost_lease_archives_nothing(database: Database) -> None:
 
 
 async def test_a_number_of_archives_is_kept(database: Database) -> None:
-    """Beyond the limit the oldest archive of the company goes."""
+    """Beyond the limit the company's oldest archive is deleted."""
     for position in range(1, archive.KEEP + 3):
         await link(database, position)
         await database.write(archive.archive, A, f"the {position}th", owner="daemon-1", epoch=1)

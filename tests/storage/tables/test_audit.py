@@ -39,7 +39,7 @@ async def test_nothing_in_the_log_can_be_changed_or_removed(database: Database) 
 
 
 async def test_the_chain_shows_what_was_tampered_with(database: Database) -> None:
-    """Each record holds the hash of the one before it: a change, a removal and an insertion are found, by one with all rights too."""
+    """Each record holds the hash of the one before it: a change, a removal and an insertion show, also by a role with all rights."""
     for n in range(5):
         await database.write(audit.append, 1_700_000_000.5 + n, "key-1", "kill", f"/companies/{n}", "127.0.0.1")
     assert await audit.breaks(database) == []

@@ -1,4 +1,4 @@
-"""storage/tables/auth_single_statement.py: ordinary deltas in one statement, and everything else left to the transaction."""
+"""storage/tables/auth_single_statement.py: ordinary deltas in one statement, and all others left to the transaction."""
 
 from __future__ import annotations
 
@@ -46,7 +46,7 @@ def delta(company_id: str = A, position: int = 2, **other: Any) -> Delta:
 
 
 async def begun(database: Database, *companies: str) -> KnownDataKeys:
-    """Companies with something stored, and what is known of their data keys afterwards."""
+    """Companies with stored state, and the known data keys afterwards."""
     known = KnownDataKeys()
     for company_id in companies:
         await database.write(leases.acquire, company_id, "daemon-1", 60.0)
@@ -80,7 +80,7 @@ async def test_ordinary_deltas_are_written(database: Database) -> None:
 
 
 async def test_sealed_values_are_sealed_and_opened_again(sealing: Database) -> None:
-    """With a master key nothing lies there plain."""
+    """With a master key no value is stored plain."""
     known = await begun(sealing, A)
 
     await commit(sealing, [delta(position=3)], known)
@@ -96,7 +96,7 @@ async def test_sealed_values_are_sealed_and_opened_again(sealing: Database) -> N
     ids=["another daemon's lease", "an earlier lease", "another device file", "repeated", "commits before it are gone"],
 )
 async def test_nothing_is_written_of_a_delta_that_is_not_in_order(database: Database, other: dict[str, Any]) -> None:
-    """It is left to the transaction, which says why; deltas beside it are written all the same."""
+    """It is left to the transaction, which says why; deltas beside it are still written."""
     known = await begun(database, A, B)
 
     results = await commit(database, [msgspec.structs.replace(delta(), **other), delta(B, 2)], known)
@@ -117,7 +117,7 @@ async def test_an_expired_lease_writes_nothing(database: Database) -> None:
 
 @pytest.mark.parametrize("column", ["data_key_id", "kek_id", "wrapped", "all_sealed"])
 async def test_a_data_key_that_was_changed_seals_nothing(sealing: Database, column: str) -> None:
-    """What is known of it is compared with what is there."""
+    """The known key is compared with the stored one."""
     known = await begun(sealing, A)
     values = {"wrapped": "'\\x00'", "all_sealed": "NOT all_sealed"}
     await sealing.execute(f"UPDATE whatsapp_data_keys SET {column} = {values.get(column, repr('0' * 16))}")  # pyright: ignore[reportArgumentType]
@@ -158,7 +158,7 @@ def test_only_ordinary_deltas_are_tried() -> None:
 
 @pytest.mark.parametrize("what", LOCKS)
 async def test_a_lock_is_waited_for_only_so_long(database: Database, what: str) -> None:
-    """Then nothing is written, and the next statement of the connection waits as long as it would have."""
+    """Then nothing is written, and the next statement of the connection waits as long as before."""
     known = await begun(database, A)
 
     async def lock(connection: Connection) -> None:
@@ -177,7 +177,7 @@ async def test_a_lock_is_waited_for_only_so_long(database: Database, what: str) 
 
 
 def test_what_is_known_of_data_keys_is_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
-    """The one noted first goes first."""
+    """The one noted first is dropped first."""
     monkeypatch.setattr("storage.tables.data_keys.MOST_KNOWN", 2)
     known = KnownDataKeys()
     for company_id in ("1", "2", "3"):

@@ -79,7 +79,7 @@ async def test_a_lost_lease_refuses_its_company_only(database: Database) -> None
 
 
 async def test_a_repeated_delta_changes_nothing(database: Database) -> None:
-    """A delta at or below the recorded position is answered as committed and not written again."""
+    """A delta at or below the recorded position is acknowledged as committed and not written again."""
     await database.write(leases.acquire, A, "daemon-1", 30.0)
     await database.write(
         auth_state.commit_deltas, [delta(base=True, position=1), delta(position=5, changes=(put("a", 5),))]
@@ -123,7 +123,7 @@ async def test_a_record_that_went_back_is_not_continued(database: Database) -> N
 
 
 async def test_deltas_of_one_commit_follow_each_other(database: Database) -> None:
-    """Each counts on the one before it, which is committed with it."""
+    """Each continues the one before it, which is committed with it."""
     await database.write(leases.acquire, A, "daemon-1", 30.0)
 
     results = await database.write(

@@ -32,7 +32,7 @@ async def test_list_pages_by_id(database: Database) -> None:
 
 
 async def test_what_is_desired_is_recorded(database: Database) -> None:
-    """The answer is whether there was a record."""
+    """It returns whether there was a record."""
     await database.write(companies.ensure, "962302")
 
     assert await database.write(companies.set_desired, "962302", "stopped")

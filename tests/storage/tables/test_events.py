@@ -51,7 +51,7 @@ async def test_an_event_stored_twice_keeps_its_seq(database: Database) -> None:
 
 
 async def test_seqs_have_no_gaps(database: Database) -> None:
-    """Neither a write that is rolled back nor an event that is there already nor one named twice uses a number up."""
+    """A write that is rolled back, an event that is stored already and one that is given twice use no number up."""
 
     async def fail(connection: Connection) -> None:
         await events.append(connection, [event("lost"), event("lost too")])
@@ -68,7 +68,7 @@ async def test_seqs_have_no_gaps(database: Database) -> None:
 
 
 async def test_events_of_one_statement_are_read_in_their_order(database: Database) -> None:
-    """They go on from those before them, in the order given, and leave the connection's settings alone."""
+    """They continue the numbers before them, in the order given, and leave the connection's settings alone."""
     await database.write(events.append, [event("a")])
 
     seqs = await at_once(database, event("c"), event("b"))
@@ -80,7 +80,7 @@ async def test_events_of_one_statement_are_read_in_their_order(database: Databas
 
 
 async def test_one_statement_writes_nothing_when_one_is_stored_already(database: Database) -> None:
-    """It is left to the transaction, which answers the first seqs; no number is used up."""
+    """It is left to the transaction, which returns the first seqs; no number is used up."""
     await database.write(events.append, [event("a")])
 
     assert await at_once(database, event("b"), event("a")) is None
@@ -88,7 +88,7 @@ async def test_one_statement_writes_nothing_when_one_is_stored_already(database:
 
 
 async def test_one_statement_fails_beside_a_writer_of_the_same_event(database: Database) -> None:
-    """It began before that one committed, so its index has to say so: nothing is written, no number is used up."""
+    """It began before that one committed, so its index has to report it: nothing is written, no number is used up."""
     held = HeldWrite(events.append, [event("a")])
     async with trio.open_nursery() as nursery:
         nursery.start_soon(database.write_slowly, 60.0, held)
@@ -120,8 +120,8 @@ async def test_one_statement_does_not_wait_for_ever(database: Database) -> None:
 
 
 async def test_a_reader_that_pages_misses_nothing_of_concurrent_writers(postgres_dsn: str) -> None:
-    """Eight writers, some by one statement, others in transactions that stay open for a while or are rolled back; a reader that only
-    ever asks for what is after the last it saw has every number, once, in order, each the moment it is committed."""
+    """Eight writers, some by one statement, others in transactions that stay open for a while or are rolled back; a reader that always
+    asks for the events after its last one has every number, once, in order, each as soon as it is committed."""
     chance = random.Random(7)
     writers, rounds = 8, 40
     seen: list[int] = []
@@ -166,7 +166,7 @@ async def test_a_reader_that_pages_misses_nothing_of_concurrent_writers(postgres
 
 
 async def test_numbers_go_on_after_everything_was_pruned(database: Database) -> None:
-    """A reader's cursor stays good: no number is given twice."""
+    """A reader's cursor stays valid: no number is given twice."""
     await database.write(events.append, [event("a"), event("b")])
     await database.execute("DELETE FROM whatsapp_events")
 
@@ -192,7 +192,7 @@ async def test_reading_filters_and_pages(database: Database) -> None:
 
 
 async def test_pruning_takes_the_old_ones_only(database: Database) -> None:
-    """Events stored longer ago than asked are deleted over several batches; younger ones stay."""
+    """Events stored before the given age are deleted over several batches; younger ones stay."""
     await database.write(events.append, [event(str(n)) for n in range(5)])
     await database.execute("UPDATE whatsapp_events SET stored_at = now() - interval '1 day' WHERE id <> '4'")
 

@@ -38,7 +38,7 @@ async def ids(database: Database, company_id: str) -> list[str]:
 
 
 async def test_expired_keys_of_a_company_at_rest_are_deleted(database: Database) -> None:
-    """They are not loaded any more, and the sweep deletes them and nothing else."""
+    """They are not loaded any more, and the sweep deletes them and no others."""
     await run_session(database, A, put("session", "k"), put("lid-mapping", "1"))
     await end_session(database, A)
     await age(database, "8 days")
@@ -62,7 +62,7 @@ async def test_what_a_running_session_needs_is_refreshed(database: Database) -> 
 
 
 async def test_a_sweep_that_comes_too_late_deletes_nothing_of_a_running_session(database: Database) -> None:
-    """A mapping that has expired meanwhile is still in the session's device file: it comes back to life."""
+    """A mapping that has expired meanwhile is still in the session's device file: it is refreshed."""
     await run_session(database, A, put("lid-mapping", "1"))
     await run_session(database, B, put("lid-mapping", "1"))
     await end_session(database, B)
@@ -95,7 +95,7 @@ async def test_sweeps_go_by_batches(database: Database) -> None:
 
 
 async def test_a_new_device_file_begins_without_expired_keys(database: Database) -> None:
-    """What was not loaded into a rebuilt file is not brought back to life by the next sweep."""
+    """A mapping that was not loaded into a rebuilt file is not refreshed by the next sweep."""
     await run_session(database, A, put("session", "k"), put("lid-mapping", "1"))
     await age(database, "8 days")
     rebuilt = Delta(A, "daemon-1", 1, "file-2", 1, None, (put("lid-mapping", "2"),), base=True)

@@ -24,7 +24,7 @@ async def take(
 
 
 async def test_a_claim_is_there_before_its_answer(database: Database) -> None:
-    """What was begun is found without an answer; another company's same key is another key."""
+    """A claimed key is found without a response; another company's same key is another key."""
     assert await take(database, "one")
 
     kept = await idempotency.find(database, "962302", "k")
@@ -35,7 +35,7 @@ async def test_a_claim_is_there_before_its_answer(database: Database) -> None:
 
 
 async def test_a_key_is_claimed_once(database: Database) -> None:
-    """A second claim changes nothing, before the first one's answer and after it."""
+    """A second claim changes nothing, before the first one's response and after it."""
     await take(database, "one")
     assert not await take(database, "two")
     assert await database.write(idempotency.settle, "962302", "k", "one", b'{"n":1}')
@@ -48,7 +48,7 @@ async def test_a_key_is_claimed_once(database: Database) -> None:
 
 
 async def test_only_the_claims_own_attempt_settles_it_once(database: Database) -> None:
-    """Another attempt's answer and a second answer are refused."""
+    """Another attempt's response and a second response are refused."""
     await take(database, "one")
 
     assert not await database.write(idempotency.settle, "962302", "k", "two", b"2")
@@ -57,7 +57,7 @@ async def test_only_the_claims_own_attempt_settles_it_once(database: Database) -
 
 
 async def test_a_released_key_is_free_again(database: Database) -> None:
-    """By its own attempt, and only before it was settled."""
+    """Only its own attempt can release it, and only before it was settled."""
     await take(database, "one")
     assert not await database.write(idempotency.release, "962302", "k", "two")
     assert await database.write(idempotency.release, "962302", "k", "one")
@@ -67,7 +67,7 @@ async def test_a_released_key_is_free_again(database: Database) -> None:
 
 
 async def test_a_claim_may_be_repeated_or_taken_over_by_its_maker(database: Database) -> None:
-    """The same one whose commit was in doubt, and one that is known to have come to nothing."""
+    """Its own one whose commit was in doubt, and one that is known to have sent nothing."""
     assert await take(database, "one")
     assert await take(database, "one")
     assert await take(database, "two", replaces="one")
@@ -75,7 +75,7 @@ async def test_a_claim_may_be_repeated_or_taken_over_by_its_maker(database: Data
 
 
 async def test_an_expired_record_gives_way(database: Database) -> None:
-    """One whose time is over is not found, and a new one takes its place."""
+    """A key whose time is over is not found, and a new claim takes its place."""
     await take(database, "one", keep_s=0.0)
 
     assert await idempotency.find(database, "962302", "k") is None

@@ -26,7 +26,7 @@ async def test_another_owner_has_to_wait(database: Database) -> None:
 
 
 async def test_the_same_owner_keeps_its_epoch(database: Database) -> None:
-    """Acquiring a lease one still holds extends it and does not change the epoch."""
+    """Acquiring a lease again extends it and does not change the epoch."""
     first = await database.write(leases.acquire, A, "daemon-1", 30.0)
 
     again = await database.write(leases.acquire, A, "daemon-1", 30.0)
@@ -57,7 +57,7 @@ async def test_renewal_names_what_is_still_owned(database: Database) -> None:
 
 
 async def test_a_renewal_passes_over_rows_that_somebody_has_locked(database: Database) -> None:
-    """It says of which leases it knows nothing, and the others are renewed meanwhile."""
+    """It names the leases of which it knows nothing, and the others are renewed meanwhile."""
     for company_id in ("free", "locked"):
         await database.write(leases.acquire, company_id, "daemon-1", 30.0)
     held = HeldWrite(_lock, "locked")

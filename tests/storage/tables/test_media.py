@@ -15,7 +15,7 @@ def new(media_id: str, company: str = COMPANY) -> NewMedia:
 
 
 async def test_a_file_is_found_by_its_company_and_id(database: Database) -> None:
-    """As it was kept; another company's same id is another file."""
+    """As it was stored; another company's same id is another file."""
     await database.write(media.keep, [new("a"), new("b")], 60.0)
 
     found = await media.find(database, COMPANY, "a")
@@ -25,7 +25,7 @@ async def test_a_file_is_found_by_its_company_and_id(database: Database) -> None
 
 
 async def test_what_is_kept_stays_as_it_is(database: Database) -> None:
-    """Keeping it again changes nothing."""
+    """Storing it again changes nothing."""
     await database.write(media.keep, [new("a")], 60.0)
     await database.write(media.keep, [NewMedia(COMPANY, "a", None, b"{}")], 60.0)
 
@@ -35,7 +35,7 @@ async def test_what_is_kept_stays_as_it_is(database: Database) -> None:
 
 
 async def test_what_is_over_is_not_found_and_goes(database: Database) -> None:
-    """By the batch, however many there are; the others stay."""
+    """Batch by batch, however many there are; the others stay."""
     await database.write(media.keep, [new(str(number)) for number in range(5)], -1.0)
     await database.write(media.keep, [new("stays")], 60.0)
 

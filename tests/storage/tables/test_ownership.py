@@ -1,4 +1,4 @@
-"""storage/tables/ownership.py: orders under the lease or refused, the record before every take-over, and what daemons see of each other."""
+"""storage/tables/ownership.py: orders need the lease, every take-over reads the record first, and what daemons see of each other."""
 
 from __future__ import annotations
 
@@ -62,7 +62,7 @@ async def test_an_order_for_another_daemons_company_changes_nothing(
 
 
 async def test_the_next_boot_of_the_owner_is_the_owner(database: Database) -> None:
-    """Same installation: it need not wait for its own lease."""
+    """Same installation: it does not wait for its own lease."""
     await linked(database, "here/host-0")
 
     lease = await database.write(ownership.claim, A, HERE, 60.0, "running")
@@ -135,7 +135,7 @@ async def test_a_take_over_waits_for_a_stop_under_way(database: Database) -> Non
 
 
 async def test_a_stop_waits_for_a_take_over_under_way(database: Database) -> None:
-    """The one that takes the company over is the owner then, and the stop is for it to carry out."""
+    """The daemon that takes the company over is the owner then, and has to carry out the stop."""
     await database.write(companies.ensure, A, "running")
     held: HeldWrite[Lease | NotWanted] = HeldWrite(ownership.take_up, A, THERE, 60.0)
     refused: list[LeaseHeld] = []

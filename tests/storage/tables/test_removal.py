@@ -32,7 +32,7 @@ URL = "https://receiver.example/hook"
 
 
 async def fill(database: Database, company_id: str, number: int) -> None:
-    """One of everything that is stored under a company's id."""
+    """Store one of everything that belongs to a company's id."""
     await database.write(companies.ensure, company_id, "running")
     event = NewEvent(f"{company_id}-{number}", "message", company_id, 1.0, b'{"text":"secret"}')
     await database.write(events.append, [event])
@@ -112,7 +112,7 @@ async def test_the_next_company_of_an_id_finds_nothing(database: Database) -> No
 
 
 async def test_keys_lose_the_company_or_end(database: Database) -> None:
-    """One for it alone is revoked and can neither read nor make it again; one for two is for the other; daemons hear of both."""
+    """A key for it alone is revoked and can neither read nor make it again; one for two keeps the other; daemons hear of both."""
     alone = await database.write(api_keys.create, "alone", [A])
     both = await database.write(api_keys.create, "both", [A, B])
     other = await database.write(api_keys.create, "other", [B])
@@ -146,7 +146,7 @@ async def test_webhooks_lose_the_company_or_end(database: Database) -> None:
 
 
 async def test_what_is_stored_late_goes_before_the_id_is_used_again(database: Database) -> None:
-    """An event and a claim that were on their way during the DELETE: neither the sweep nor the next company leaves them."""
+    """An event and a claim that were on their way during the DELETE: the sweep and the next company remove them."""
     await fill(database, A, 1)
     await forget(database, A)
     await removal.erase(database, A)
@@ -171,7 +171,7 @@ async def test_an_id_that_was_made_anew_is_not_erased(database: Database) -> Non
 
 
 async def test_the_archive_and_the_audit_log_stay(database: Database) -> None:
-    """The way back after a mistake, for its time; and who did it, for good."""
+    """The way back after a mistake, for a limited time; and the record of who did it, for ever."""
     await fill(database, A, 1)
     creds = msgspec.json.encode({"me": {"id": "79000000001@s.whatsapp.net"}})
     await database.execute("INSERT INTO whatsapp_auth (company_id, creds) VALUES ($1, $2)", A, creds)

@@ -1,4 +1,4 @@
-"""What opens files, encrypted at rest: what lies in the database, and that nothing but what was kept ever comes back."""
+"""The keys of files, encrypted at rest: what the database holds, and that only what was stored ever comes back."""
 
 from __future__ import annotations
 
@@ -53,7 +53,7 @@ async def test_with_a_master_key_nothing_readable_is_stored(sealing: Database) -
 
 
 async def test_each_company_has_a_key_of_its_own_for_files(sealing: Database) -> None:
-    """Made with its first file, used for all later ones, and marked as having nothing plain beside it."""
+    """Made with its first file, used for all later ones, and marked as having no plain ones beside it."""
     await keep(sealing, "a")
     await keep(sealing, "b")
     await keep(sealing, "a", company_id=B)
@@ -84,7 +84,7 @@ SWAPS = {
 
 @pytest.mark.parametrize("sql", SWAPS.values(), ids=SWAPS)
 async def test_what_is_not_what_was_kept_is_an_error(sealing: Database, sql: str) -> None:
-    """Never data and never "no such file"; and it says nothing of what is in it."""
+    """Never data and never "no such file"; and the error quotes nothing of it."""
     await keep(sealing, "a")
     await keep(sealing, "a", company_id=B)
     await sealing.execute(sql)  # pyright: ignore[reportArgumentType]
@@ -98,7 +98,7 @@ async def test_what_is_not_what_was_kept_is_an_error(sealing: Database, sql: str
 
 
 async def test_a_key_for_auth_state_opens_no_files(sealing: Database) -> None:
-    """What a key is for is bound into its wrapping: a row of one table is none of the other."""
+    """A key's purpose is bound into its wrapping: a row of one table does not fit the other."""
     await keep(sealing, "a")
     stored_key, _ = sealing.vault.make(A, all_sealed=True)
     await sealing.execute(
@@ -110,7 +110,7 @@ async def test_a_key_for_auth_state_opens_no_files(sealing: Database) -> None:
 
 
 async def test_without_the_master_key_files_are_neither_read_nor_kept(sealing: Database, database: Database) -> None:
-    """Nothing plain gets in among what is sealed, and nothing of what was to be kept is."""
+    """No plain row is added to sealed ones, and the file is not stored."""
     await keep(sealing, "a")
 
     with pytest.raises(UnknownMasterKey):
@@ -159,7 +159,7 @@ async def test_the_clean_up_seals_what_is_plain(database: Database, sealing: Dat
 
 
 async def test_sealing_leaves_alone_whose_key_cannot_be_used(database: Database, sealing: Database) -> None:
-    """It is named; the others are done."""
+    """It is named; the others are sealed."""
     await keep(database, "a")
     await keep(database, "a", company_id=B)
     await keep(sealing, "b")
@@ -174,7 +174,7 @@ async def test_sealing_leaves_alone_whose_key_cannot_be_used(database: Database,
 async def test_a_new_master_key_wraps_the_keys_of_files_too(
     sealing: Database, database: Database, postgres_dsn: str, file: Path
 ) -> None:
-    """Afterwards the old one is needed no more, and what had been plain is sealed."""
+    """Afterwards the old one is not needed, and plain rows are sealed."""
     await keep(database, "plain", company_id=B)
     await keep(sealing, "a")
     write_keys(file, 2, 1)

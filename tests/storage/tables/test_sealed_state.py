@@ -1,4 +1,4 @@
-"""Encryption at rest in the database: what lies there, and that nothing but what was written ever comes back."""
+"""Encryption at rest in the database: what it holds, and that only what was written ever comes back."""
 
 from __future__ import annotations
 
@@ -81,7 +81,7 @@ async def test_each_company_has_a_data_key_of_its_own(sealing: Database) -> None
 async def test_another_daemon_with_the_same_master_key_reads_it(
     sealing: Database, postgres_dsn: str, file: Path
 ) -> None:
-    """Nothing but the master key is needed."""
+    """It needs only the master key."""
     await link(sealing)
     async with open_database(postgres_dsn, size=1, vault=vault(file, 1)) as other:
         assert (await auth_state.load(other, A)).creds == CREDS
@@ -121,7 +121,7 @@ SWAPS = {
 
 @pytest.mark.parametrize("sql", SWAPS.values(), ids=SWAPS)
 async def test_x5_what_is_not_what_was_written_is_an_error(sealing: Database, sql: str) -> None:
-    """Never data, never "no credentials"; and the other company is not hurt."""
+    """Never data, never "no credentials"; and the other company is not affected."""
     await link(sealing, A)
     await link(sealing, B)
     await sealing.execute(sql)  # pyright: ignore[reportArgumentType]
@@ -135,7 +135,7 @@ async def test_x5_what_is_not_what_was_written_is_an_error(sealing: Database, sq
 
 
 async def test_x5_an_old_value_under_a_retired_key_does_not_open(sealing: Database) -> None:
-    """A value out of the archive put back into its old place belongs to a key that is not the company's any more."""
+    """A value from the archive, put back into its old place, belongs to a key that is no longer the company's."""
     await link(sealing)
     archived = await sealing.write(archive.archive, A, "logged out", owner="daemon-1", epoch=1)
     await link(sealing)
@@ -167,7 +167,7 @@ async def test_a_company_whose_data_key_cannot_be_used_is_refused_alone(sealing:
 async def test_without_the_master_key_a_sealed_company_is_neither_read_nor_written(
     sealing: Database, database: Database
 ) -> None:
-    """No plain value gets in among sealed ones by a daemon that has forgotten its key."""
+    """A daemon that has lost its key adds no plain value to sealed ones."""
     await link(sealing)
 
     with pytest.raises(UnknownMasterKey, match="none is configured"):
@@ -248,7 +248,7 @@ async def test_sealing_a_company_half_written_meanwhile(database: Database, seal
 
 
 async def test_a_company_nobody_knows_needs_no_data_key(sealing: Database) -> None:
-    """Sealing nothing makes nothing."""
+    """Without values to seal, no key is made."""
     assert await sealing.write(seal_company, "nobody") == 0
     assert await sealing.fetchval("SELECT count(*) FROM whatsapp_data_keys") == 0
 
@@ -293,7 +293,7 @@ async def test_x5_an_archive_that_was_changed_does_not_open(sealing: Database) -
 
 
 async def test_what_cannot_be_sealed_can_still_be_archived(sealing: Database) -> None:
-    """An operator gets a company with an unusable data key out of the way, and loses nothing by it."""
+    """An operator can archive a company with an unusable data key, and nothing is lost."""
     await link(sealing)
     await sealing.execute("UPDATE whatsapp_data_keys SET kek_id = 'x', all_sealed = false")
 
@@ -337,7 +337,7 @@ async def test_data_keys_of_destroyed_archives_are_destroyed(sealing: Database) 
 
 
 async def test_a_database_without_sealed_rows_needs_no_master_key(database: Database) -> None:
-    """Encryption is optional until something is encrypted."""
+    """Encryption is optional until a value is encrypted."""
     await link(database)
 
     assert await data_keys.require_master_key(database) == {}
@@ -357,7 +357,7 @@ async def test_a_sealed_database_needs_its_master_key(sealing: Database, databas
 
 
 async def test_single_companies_under_another_master_key_do_not_stop_the_others(sealing: Database) -> None:
-    """They are counted, so that the daemon can say so."""
+    """They are counted, so that the daemon can report them."""
     await link(sealing, A)
     write_keys(sealing_file(sealing), 2, 1)
     await link(sealing, B)

@@ -1,4 +1,4 @@
-"""The pitfalls of row level security, each shown once with and once without what closes it; and the daemon's own reads as a tenant."""
+"""The pitfalls of row level security, each shown with and without its remedy; and the daemon's own reads as a tenant."""
 
 from __future__ import annotations
 
@@ -55,7 +55,7 @@ _roles = count(1)
 
 
 async def plant(database: Database, company_id: str, text: str) -> None:
-    """Something of everything that belongs to a company, with ``text`` in it."""
+    """Store one of everything that belongs to a company, with ``text`` in it."""
     lease = await database.write(leases.acquire, company_id, "daemon-1", 60.0)
     value = msgspec.json.encode({"is": text})
     changes = (KeyChange("session", text, value), KeyChange("lid-mapping", text, value))
@@ -82,7 +82,7 @@ async def planted(postgres_dsn: str, tmp_path: Path) -> AsyncIterator[Database]:
 
 @pytest.fixture
 async def owned(postgres_server: PostgresServer, empty_dsn: str) -> AsyncIterator[Database]:
-    """A database whose owner, as whom it is migrated and used, is no superuser; with a row of each company."""
+    """A database whose owner, which migrates and uses it, is no superuser; with a row of each company."""
     role = f"plain_owner_{next(_roles)}"
     name = empty_dsn.partition("@/")[2].partition("?")[0]
     postgres_server.run(f"CREATE ROLE {role} LOGIN")
@@ -145,7 +145,7 @@ READS: dict[str, Callable[[Connection], Awaitable[Any]]] = {
 async def test_x2_no_read_of_the_daemon_gives_a_tenant_another_companys_rows(
     planted: Database, read: Callable[[Connection], Awaitable[Any]]
 ) -> None:
-    """Each either knows nothing of company B or is refused; as the daemon each of them runs."""
+    """Each either returns nothing of company B or is refused; as the daemon each of them runs."""
     await planted.write(read)
 
     found = await as_tenant(planted, read)
@@ -155,7 +155,7 @@ async def test_x2_no_read_of_the_daemon_gives_a_tenant_another_companys_rows(
 
 
 async def test_what_a_tenant_does_see_is_its_own(planted: Database) -> None:
-    """So that the test above is none of an empty database."""
+    """Shows that the test above does not run on an empty database."""
     found = await as_tenant(planted, statistics.key_statistics)
 
     assert {each.company_id for each in found} == {A}
@@ -177,7 +177,7 @@ async def test_x10_nobody_changes_the_audit_log(planted: Database, owned: Databa
 
 
 async def test_without_force_the_owner_is_above_the_policies(owned: Database) -> None:
-    """With FORCE an owner sees what a policy gives it; the daemon's own policy gives it everything, without it there is nothing."""
+    """With FORCE an owner sees what a policy allows; the daemon's own policy allows everything, without it there are no rows."""
     with_policy = await seen(owned)
     await owned.execute("DROP POLICY daemon ON whatsapp_auth")
     without_policy = await seen(owned)
@@ -188,7 +188,7 @@ async def test_without_force_the_owner_is_above_the_policies(owned: Database) ->
 
 
 async def test_x2_every_table_of_companies_forces_its_policies(owned: Database, database: Database) -> None:
-    """The catalogue names none; it would name one that does not."""
+    """The catalogue names no exception; it would name one."""
     assert await database.fetch(NOT_FORCED) == []
     await owned.execute("ALTER TABLE whatsapp_data_keys NO FORCE ROW LEVEL SECURITY")
     await owned.execute("CREATE TABLE forgotten (company_id TEXT)")
@@ -197,7 +197,7 @@ async def test_x2_every_table_of_companies_forces_its_policies(owned: Database, 
 
 
 async def test_a_view_runs_with_the_rights_of_its_owner(database: Database) -> None:
-    """Unless it says otherwise: then it shows a tenant its own rows only. The schema has none that does not."""
+    """Unless it is declared otherwise: then it shows a tenant its own rows only. The schema has only such views."""
     assert await database.fetch(AROUND) == []
     for company_id in (A, B):
         await database.execute("INSERT INTO whatsapp_auth (company_id, creds) VALUES ($1, '{}')", company_id)
@@ -242,7 +242,7 @@ async def test_x2_the_tenant_role_is_nothing_special(database: Database) -> None
 
 
 async def test_a_tenant_cannot_extend_a_lease(planted: Database) -> None:
-    """It sees when its company's lease ends, for the clean-up's sake, and no more of it than that."""
+    """It sees when its company's lease ends, which the clean-up needs, and no more of it than that."""
     own = await as_tenant(planted, lambda c: c.fetch("SELECT company_id, expires_at FROM whatsapp_leases"))
 
     assert [row["company_id"] for row in own] == [A]

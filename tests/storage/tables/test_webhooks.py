@@ -48,7 +48,7 @@ def letter(seq: int) -> DeadLetter:
 
 
 async def test_a_key_sees_what_is_all_its_own(database: Database) -> None:
-    """One for all companies, or for one more company than the key's, is not; for such a key it does not exist."""
+    """One for all companies, or for one more company than the key's, is not visible; for such a key it does not exist."""
     for_all = await make(database)
     for_a = await make(database, companies=["a"])
     for_both = await make(database, companies=["b", "a"])
@@ -72,7 +72,7 @@ async def test_a_key_sees_what_is_all_its_own(database: Database) -> None:
 
 
 async def test_a_change_leaves_the_rest(database: Database) -> None:
-    """Only what is given changes; None for companies or types means all."""
+    """Only the given fields change; None for companies or types means all."""
     webhook_id = await make(database, companies=["a"], types=["message"], description="mine")
     await database.write(webhooks.change, None, webhook_id, Change(types=None))
     first = await webhooks.find(database, None, webhook_id)
@@ -91,7 +91,7 @@ async def test_a_change_leaves_the_rest(database: Database) -> None:
 
 
 async def test_there_are_at_most_so_many(database: Database) -> None:
-    """In all and of a company: one more is not made, nor made by giving another to that company; what is for it already can be changed."""
+    """In all and of a company: one more is not made, nor made by giving another to that company; existing ones can be changed."""
     of_a, of_b = await make(database, companies=["a"]), await make(database, companies=["b"])
     full = Limits(2, 1)
 
@@ -130,7 +130,7 @@ async def test_a_secret_is_rotated_with_an_overlap(database: Database) -> None:
 
 
 async def test_secrets_are_wrapped_by_the_master_key(postgres_dsn: str, tmp_path: Path) -> None:
-    """Nothing of them is readable without it, a row moved to another webhook does not open, and a rotation wraps all anew."""
+    """No secret is readable without it, a row moved to another webhook does not open, and a rotation wraps all anew."""
     old, new = tmp_path / "old", tmp_path / "new"
     for file in (old, new):
         file.write_text(os.urandom(32).hex())
@@ -208,7 +208,7 @@ async def test_a_lost_lease_writes_nothing(database: Database) -> None:
 
 
 async def test_attempts_are_remembered_until_their_event_is_settled(database: Database) -> None:
-    """Those above the cursor; a new holder goes on counting."""
+    """Those above the cursor; a new holder continues the count."""
     webhook_id = await make(database)
     held = await take(database, webhook_id)
     assert held is not None
@@ -221,7 +221,7 @@ async def test_attempts_are_remembered_until_their_event_is_settled(database: Da
 
 
 async def test_a_survey_renews_what_is_ours_and_finds_what_is_free(database: Database) -> None:
-    """Not what another installation holds, nor what is switched off."""
+    """Neither those that another installation holds, nor those that are switched off."""
     ours, free, _foreign, _off = [await make(database) for _ in range(4)]
     await take(database, ours, ttl_s=10.0)
     await take(database, _foreign, "there/1")
@@ -237,7 +237,7 @@ async def test_a_survey_renews_what_is_ours_and_finds_what_is_free(database: Dat
 
 
 async def test_what_the_log_has_forgotten_is_counted(database: Database) -> None:
-    """A webhook that was off longer than events are kept knows that it missed some."""
+    """A webhook that was off longer than events are kept reports that it missed some."""
     webhook_id = await make(database)
     await database.execute("UPDATE whatsapp_event_counter SET last = 10")
     await database.execute(
@@ -250,7 +250,7 @@ async def test_what_the_log_has_forgotten_is_counted(database: Database) -> None
 
 
 async def test_dead_letters_are_listed_replayed_discarded_and_pruned(database: Database) -> None:
-    """Each for the letters that are meant; pruned by age, and by number from the oldest."""
+    """Each call affects the letters that it names; pruned by age, and by number from the oldest."""
     webhook_id = await make(database)
     held = await take(database, webhook_id)
     assert held is not None

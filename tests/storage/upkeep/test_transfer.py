@@ -40,7 +40,7 @@ def arrival(tmp_path: Path) -> Arrival:
 
 
 async def take_in(database: Database, arrival: Arrival, lease: Lease | None = None) -> list[int]:
-    """Store it; how far it said it was."""
+    """Store it; return the progress it reported."""
     if lease is None:
         lease = await database.write(leases.acquire, arrival.company_id, "move/1", 30.0)
     said: list[int] = []
@@ -49,7 +49,7 @@ async def take_in(database: Database, arrival: Arrival, lease: Lease | None = No
 
 
 async def test_everything_is_stored_in_batches(database: Database, arrival: Arrival) -> None:
-    """100 keys at a time, all of them, and the company is to run."""
+    """100 keys at a time, all of them, and the company is recorded as running."""
     said = await take_in(database, arrival)
 
     state = await auth_state.load(database, A)
@@ -83,7 +83,7 @@ async def test_a_directory_belongs_to_one_company(database: Database, arrival: A
 
 
 async def test_a_company_with_a_device_takes_no_other(database: Database, arrival: Arrival) -> None:
-    """Whatever the caller believed."""
+    """Whatever the caller expected."""
     await take_in(database, arrival)
 
     with pytest.raises(MoveRefused, match="device already"):
@@ -91,7 +91,7 @@ async def test_a_company_with_a_device_takes_no_other(database: Database, arriva
 
 
 async def test_a_lost_lease_voids_the_whole(database: Database, arrival: Arrival) -> None:
-    """Not a key, not a company is left behind."""
+    """No key and no company is left behind."""
     lease = await database.write(leases.acquire, A, "move/1", 30.0)
     await database.execute("UPDATE whatsapp_leases SET epoch = epoch + 1")
 
@@ -137,7 +137,7 @@ class Spoiling:
 
 
 async def test_leftover_keys_are_archived_first(database: Database, arrival: Arrival) -> None:
-    """Keys without credentials are of no device; they do not mix with those that come."""
+    """Keys without credentials belong to no device; they are not mixed with the imported ones."""
     await database.execute("INSERT INTO whatsapp_keys VALUES ($1, 'pre-key', '9999', '{}')", A)
 
     await take_in(database, arrival)
@@ -148,7 +148,7 @@ async def test_leftover_keys_are_archived_first(database: Database, arrival: Arr
 
 
 async def test_a_stopped_company_stays_stopped(database: Database, arrival: Arrival) -> None:
-    """An import starts nothing that an operator had stopped."""
+    """An import does not start a company that an operator had stopped."""
     await database.write(companies.ensure, A, "stopped")
 
     await take_in(database, arrival)
@@ -157,7 +157,7 @@ async def test_a_stopped_company_stays_stopped(database: Database, arrival: Arri
 
 
 async def test_handing_over_leaves_nothing_to_run(database: Database, arrival: Arrival) -> None:
-    """The state is archived under where it went, and the company is not to run."""
+    """The state is archived with its destination, and the company is recorded as stopped."""
     await take_in(database, arrival)
     state = await auth_state.load(database, A)
     lease = await database.write(leases.acquire, A, "move/1", 30.0)
@@ -171,7 +171,7 @@ async def test_handing_over_leaves_nothing_to_run(database: Database, arrival: A
 
 
 async def test_a_state_that_changed_is_not_handed_over(database: Database, arrival: Arrival) -> None:
-    """What was written to the directory would be behind."""
+    """The directory as written would be out of date."""
     await take_in(database, arrival)
     state = await auth_state.load(database, A)
     lease = await database.write(leases.acquire, A, "move/1", 30.0)

@@ -54,7 +54,7 @@ def test_buffers_are_found_at_any_depth(form: object) -> None:
 
 
 def test_an_empty_buffer_is_read_in_every_form() -> None:
-    """No bytes are bytes too."""
+    """Empty bytes are bytes too."""
     forms: list[object] = [{"type": "Buffer", "data": ""}, {"type": "Buffer", "data": []}, "", []]
 
     assert [codec.decode_buffer(form) for form in forms] == [b""] * 4
@@ -84,7 +84,7 @@ def test_what_is_no_buffer_is_refused(wrong: object) -> None:
 
 
 def test_an_error_does_not_show_the_value() -> None:
-    """Values are keys: their text stays out of messages."""
+    """Values are keys: their text stays out of error messages."""
     with pytest.raises(codec.CodecError) as caught:
         codec.decode_buffer("secret!secret!")
 

@@ -185,7 +185,7 @@ def test_both_directions_of_a_lid_mapping_are_one_row(key_id: str, value: str) -
 
 @pytest.mark.parametrize("key_type", ["session", "sender-key", "sender-key-memory", "device-list", "something-new"])
 def test_types_whatsmeow_has_no_use_for_give_no_rows(key_type: str) -> None:
-    """What only Baileys needs is left in Postgres and kept out of the device file."""
+    """Types that only Baileys needs stay in Postgres and out of the device file."""
     assert wm.rows_of(JID, key_type, "79000000001.0", b'{"any":"thing"}') == []
 
 
@@ -210,7 +210,7 @@ def test_baileys_index_of_tokens_gives_no_row() -> None:
     ],
 )
 def test_a_broken_value_is_refused(key_type: str, key_id: str, value: bytes) -> None:
-    """A value in no known form is an error that names no secret, never a row that Go would choke on."""
+    """A value in no known form is an error that names no secret, never a row on which Go would fail."""
     with pytest.raises(CodecError):
         wm.rows_of(JID, key_type, key_id, value)
 
@@ -294,5 +294,5 @@ GOOD_STATE = {"SenderBaseKey": "AAAA", "SenderChain": {"ChainKey": {}}, "Previou
     ],
 )
 def test_a_session_go_would_crash_on_is_found(record: object, *, sound: bool) -> None:
-    """Known ways to end the whole process by one malformed session are named before the row is written."""
+    """Sessions that are known to end the whole process are detected before the row is written."""
     assert (wm.session_fault(json.dumps(record).encode()) is None) == sound
