@@ -50,12 +50,12 @@ class Terminal:
 
     @property
     def shown(self) -> str:
-        """What the running command has printed so far."""
+        """The running command's output so far."""
         return _text(self._out)
 
     async def run(self, *argv: str, stdin: str = "") -> Ended:
-        """Run `wasup` with these words; as a process's end, an exit from within counts as its code."""
-        # Abandoned when the test gives up: a command that hangs is to fail its test, not to hang it too.
+        """Run `wasup` with these words; an exit from within counts as its exit code, as when a process ends."""
+        # Abandoned when the test gives up: a command that hangs must fail its test, not hang it too.
         return await trio.to_thread.run_sync(self._run, argv, stdin, abandon_on_cancel=True)
 
     async def until_shown(self, text: str) -> None:
@@ -84,7 +84,7 @@ def _text(stream: io.TextIOWrapper) -> str:
 
 @contextlib.asynccontextmanager
 async def running(terminal: Terminal, *words: str) -> AsyncGenerator[list[Ended], None]:
-    """A command that runs beside the block and has ended after it; within a few seconds."""
+    """Run a command beside the block; it must end within a few seconds after it."""
     ended: list[Ended] = []
 
     async def run() -> None:

@@ -34,7 +34,7 @@ EVERYTHING: LiteralString = """
 
 @dataclass(frozen=True, slots=True)
 class Place:
-    """A server with a filled database of a role that is no superuser, and somewhere for files."""
+    """A server with a filled database of a role that is no superuser, and a directory for files."""
 
     server: PostgresServer
     dsn: str
@@ -69,7 +69,7 @@ def owned(dsn: str) -> str:
 
 
 async def contents(dsn: str) -> list[tuple[Any, ...]]:
-    """Every row that makes companies what they are."""
+    """Every row of the companies' state."""
     async with open_database(dsn, size=1) as database:
         return [tuple(row[name] for name in ("part", "a", "b", "c")) for row in await database.fetch(EVERYTHING)]
 
@@ -116,7 +116,7 @@ async def place(postgres_server: PostgresServer, role: str, tmp_path: Path) -> A
 
 
 async def test_what_is_restored_is_what_was_backed_up(place: Place) -> None:
-    """Every row, by a role that row security holds for; the file is its owner's alone."""
+    """Every row, also for a role under row security; only its owner can read the file."""
     before = await contents(place.dsn)
     restored = place.new_database()
 
@@ -131,7 +131,7 @@ async def test_what_is_restored_is_what_was_backed_up(place: Place) -> None:
 
 
 async def test_an_older_backup_is_restored_without_its_sessions(place: Place) -> None:
-    """Their keys have been used since; everything else is there, and a device file that knows more is recognised."""
+    """Their keys have been used since; everything else is there, and a newer device file is recognised."""
     restored = place.new_database()
 
     await place.backed_up()
@@ -148,7 +148,7 @@ async def test_an_older_backup_is_restored_without_its_sessions(place: Place) ->
 
 
 async def test_nobody_holds_a_company_after_a_restore(place: Place) -> None:
-    """The lease of the backup's moment is over, and its epoch is not given out again."""
+    """The lease from the backup has expired, and its epoch is not used again."""
     restored = place.new_database()
 
     await place.backed_up()
@@ -173,7 +173,7 @@ async def test_a_database_with_something_in_it_is_not_restored_over(place: Place
 
 
 async def test_a_database_in_use_is_not_restored_into(place: Place) -> None:
-    """A daemon that is connected would go on with what it holds in memory."""
+    """A connected daemon would go on with the state in its memory."""
     restored = place.new_database()
     await place.backed_up()
     async with open_database(restored, size=1) as database:
@@ -200,7 +200,7 @@ async def test_half_a_backup_changes_nothing(place: Place, share: float) -> None
 
 
 async def test_the_role_that_owned_the_tables_has_to_be_there(place: Place) -> None:
-    """Its name is said before anything is done: roles belong to the server."""
+    """Its name is printed before anything happens: roles belong to the server."""
     restored = place.new_database()
     await place.backed_up()
     place.server.run(f"ALTER ROLE {OWNER} RENAME TO another_owner")
@@ -216,7 +216,7 @@ async def test_the_role_that_owned_the_tables_has_to_be_there(place: Place) -> N
 
 
 async def test_a_role_that_does_not_see_every_row_makes_no_backup(place: Place) -> None:
-    """It would be empty without a word."""
+    """It would be empty without an error."""
     place.server.run("CREATE ROLE onlooker LOGIN")
     try:
         environment = place.environment_for(place.dsn.replace(f"{OWNER}@", "onlooker@"))
@@ -245,7 +245,7 @@ async def test_a_backup_leads_nowhere_else(place: Place) -> None:
 
 
 async def test_a_backup_is_not_written_over(place: Place) -> None:
-    """The one that is there may be the last good one."""
+    """The existing one may be the last good one."""
     place.backup.write_text("the last good one")
 
     done = await run_script("backup.sh", place.backup, environment=place.environment)
@@ -257,7 +257,7 @@ async def test_a_backup_is_not_written_over(place: Place) -> None:
 
 @pytest.mark.parametrize("script", ["backup.sh", "restore.sh", "restore-drill.sh"])
 async def test_a_server_that_is_away(place: Place, script: str) -> None:
-    """Said, and nothing is left behind."""
+    """An error says so, and nothing is left behind."""
     if script != "backup.sh":
         await place.backed_up()
     before = sorted(path.name for path in place.directory.iterdir())
@@ -276,7 +276,7 @@ async def test_a_server_that_is_away(place: Place, script: str) -> None:
     [("backup.sh", ()), ("restore.sh", ("--all",)), ("restore.sh", ("a", "b")), ("restore-drill.sh", ())],
 )
 async def test_wrong_words(tmp_path: Path, script: str, arguments: tuple[str, ...]) -> None:
-    """The usage, before anything is looked at."""
+    """The usage, before anything is checked."""
     done = await run_script(script, *arguments, environment=environment_for("postgresql:///", tmp_path))
 
     assert done.returncode == 1
@@ -298,7 +298,7 @@ async def test_the_drill_proves_a_good_backup(place: Place) -> None:
 
 
 async def test_the_drill_finds_that_the_master_key_is_another(place: Place) -> None:
-    """The key that is needed is named, and nothing of the drill is left."""
+    """The needed key is named, and nothing of the drill is left."""
     there = await databases(place.server)
     await place.backed_up()
     write_keys(place.directory / "master.key", 2)
@@ -326,7 +326,7 @@ async def test_the_drill_finds_a_value_that_was_changed(place: Place) -> None:
 
 
 async def test_the_drill_finds_an_empty_backup(place: Place) -> None:
-    """A backup without companies while there are some is none."""
+    """A backup without companies is none when the database has some."""
     empty = place.new_database()
     async with open_database(empty, size=1) as database:
         await migrate(database)

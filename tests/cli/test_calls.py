@@ -45,7 +45,7 @@ async def test_all_pages_of_sessions(terminal: Terminal, daemon: Daemon) -> None
 
 
 async def test_no_sessions_yet(terminal: Terminal, daemon: Daemon) -> None:
-    """The first thing an operator sees says what to do."""
+    """The output says what to do."""
     daemon.world.companies.clear()
 
     assert (await terminal.run("sessions")).lines == ["no company yet; link the first with: wasup link COMPANY"]
@@ -86,7 +86,7 @@ async def test_send_once(terminal: Terminal, daemon: Daemon) -> None:
     ],
 )
 async def test_refused_sends(terminal: Terminal, daemon: Daemon, words: tuple[str, ...], code: int, said: str) -> None:
-    """Each refusal is the daemon's sentence and an exit code by its kind; nothing is sent."""
+    """Each refusal is the daemon's sentence and an exit code for its kind; nothing is sent."""
     ended = await terminal.run("send", *words)
 
     assert ended.code == code
@@ -167,7 +167,7 @@ async def test_tree(terminal: Terminal) -> None:
 
 
 async def test_watching_the_tree(terminal: Terminal, daemon: Daemon) -> None:
-    """--watch looks again and again; a daemon that goes away ends it."""
+    """--watch looks again and again; it ends when the daemon goes away."""
     async with running(terminal, "tree", "--watch", "--interval", "0.1", "--json") as ended:
         await until(lambda: terminal.shown.count("\n") >= 3)
         await daemon.system.stop()

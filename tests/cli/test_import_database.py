@@ -33,14 +33,14 @@ def terminal(bare_terminal: Terminal, postgres_dsn: str, monkeypatch: pytest.Mon
 
 @pytest.fixture
 async def database(postgres_dsn: str) -> AsyncGenerator[Database]:
-    """The same database, to look into it."""
+    """The same database, for reading."""
     async with open_database(postgres_dsn, size=1) as opened:
         yield opened
 
 
 @pytest.fixture
 def bare(postgres_server: PostgresServer) -> Iterator[str]:
-    """An empty database to move from."""
+    """An empty database to import from."""
     dsn = postgres_server.create_database(migrated=False)
     yield dsn
     postgres_server.drop_database(dsn)
@@ -55,7 +55,7 @@ def source(bare: str) -> str:
 
 
 async def is_untouched(database: Database) -> bool:
-    """Neither state nor company nor owner."""
+    """No state, no company and no owner."""
     state = await auth_state.load(database, COMPANY)
     owner = await database.fetchval("SELECT owner FROM whatsapp_leases WHERE company_id = $1", COMPANY)
     return state.creds is None and not state.keys and owner is None and not await is_wanted_or_known(database)
@@ -70,7 +70,7 @@ async def is_wanted_or_known(database: Database) -> bool:
 async def test_a_company_moves_in_from_every_form_of_the_tables(
     terminal: Terminal, database: Database, bare: str, form: Form, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """All keys arrive, its credentials there say where they went, and it is to run here."""
+    """All keys arrive, its credentials in the old database name their destination, and it is recorded as running."""
     monkeypatch.setenv("WASUP_STORAGE_IMPORT_QUIET_S", "0.1" if not form.has_times else "10")
     replaced.create(bare, form)
     replaced.fill(bare, COMPANY, b.directory_v7(), form)
@@ -120,7 +120,7 @@ async def test_a_reverse_mapping_may_have_a_type_of_its_own(terminal: Terminal, 
 
 
 async def test_expired_keys_stay_behind(terminal: Terminal, source: str) -> None:
-    """What the old system had given up and not yet removed is not taken back to life."""
+    """Keys that the old system had given up and not yet removed are not brought back."""
     replaced.run(source, "UPDATE whatsapp_keys SET expires_at = now() - interval '1 s' WHERE key_type = 'tctoken'")
 
     done = await terminal.run("import", "database", source, COMPANY, "--dry-run", "--json")
@@ -222,7 +222,7 @@ REFUSALS = [
 async def test_a_refusal_is_in_words_and_changes_nothing(
     terminal: Terminal, database: Database, source: str, spoil: Any, sentence: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """What is wrong there is said, and both databases are as they were."""
+    """The fault is named, and both databases are as they were."""
     if spoil is not _written_just_now:
         monkeypatch.setenv("WASUP_STORAGE_IMPORT_QUIET_S", "0")
     spoil(source)
@@ -247,7 +247,7 @@ async def test_a_schema_without_the_tables_is_named(terminal: Terminal, source: 
 async def test_another_programs_tables_are_found_out_by_migrate(
     terminal: Terminal, source: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """DATABASE_URL leads to the replaced system's own database: it is said what they are and what to do, and nothing is changed."""
+    """DATABASE_URL leads to the replaced system's own database: the error says whose tables they are and what to do; nothing is changed."""
     before = replaced.dump(source)
     monkeypatch.setenv("DATABASE_URL", source)
 
@@ -286,7 +286,7 @@ async def test_wasups_own_tables_are_not_taken_in(terminal: Terminal, postgres_d
 async def test_rows_that_policies_hide_are_not_taken_for_none(
     terminal: Terminal, database: Database, source: str, postgres_server: PostgresServer
 ) -> None:
-    """A role that row security would show a part to is refused: half an auth state is a broken one."""
+    """A role that sees only a part under row security is refused: half an auth state is a broken one."""
     replaced.run(source, "CREATE ROLE reader LOGIN; GRANT SELECT ON whatsapp_auth, whatsapp_keys TO reader")
     try:
         done = await terminal.run("import", "database", _as_role(source, "reader"), "--all", "--dry-run")

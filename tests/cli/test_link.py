@@ -128,7 +128,7 @@ async def test_linked_while_the_stream_was_away(terminal: Terminal, daemon: Daem
 
 
 async def test_whatsapp_that_cannot_be_reached_is_asked_once(terminal: Terminal, daemon: Daemon) -> None:
-    """The refusal ends the command at once, with what to check; it would be the same a second later."""
+    """The refusal ends the command at once, with what to check; a second try would get the same."""
 
     async def refuse(message: object) -> None:
         await trio.lowlevel.checkpoint()
@@ -149,7 +149,7 @@ async def test_whatsapp_that_cannot_be_reached_is_asked_once(terminal: Terminal,
 async def test_a_code_that_does_not_fit_the_terminal(
     terminal: Terminal, daemon: Daemon, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Half a code is of no use: it says what it needs, and offers a file and the dashboard."""
+    """Half a code is of no use: the command says what it needs, and offers a file and the dashboard."""
     needed: list[tuple[int, int]] = []
     monkeypatch.setattr(link, "terminal_fits", lambda columns, rows: needed.append((columns, rows)))
     async with running(terminal, "link", NEW) as ended:
@@ -166,7 +166,7 @@ async def test_a_code_that_does_not_fit_the_terminal(
 
 
 async def test_a_code_in_a_file(terminal: Terminal, daemon: Daemon, tmp_path: Path) -> None:
-    """A PNG for its owner, replaced by the next code, gone at the end."""
+    """A PNG for its owner alone, replaced by the next code, deleted at the end."""
     picture = tmp_path / "code.png"
     async with running(terminal, "link", NEW, "--qr-file", str(picture)) as ended:
         await terminal.until_shown("A new code follows")
@@ -185,7 +185,7 @@ async def test_a_code_in_a_file(terminal: Terminal, daemon: Daemon, tmp_path: Pa
 
 
 async def test_a_file_that_is_there_is_not_replaced(terminal: Terminal, tmp_path: Path) -> None:
-    """It may be something else."""
+    """It may be another file."""
     picture = tmp_path / "code.png"
     picture.write_text("a photograph")
 

@@ -1,4 +1,4 @@
-"""`wasup import-baileys` and `export-baileys` on a real database: what they change, and that nothing changes when they fail."""
+"""`wasup import-baileys` and `export-baileys` on a real database: what they change, and that a failure changes nothing."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ def terminal(bare_terminal: Terminal, postgres_dsn: str, monkeypatch: pytest.Mon
 
 @pytest.fixture
 async def database(postgres_dsn: str) -> AsyncGenerator[Database]:
-    """The same database, to look into it."""
+    """The same database, for reading."""
     async with open_database(postgres_dsn, size=1) as opened:
         yield opened
 
@@ -63,17 +63,17 @@ def around(path: Path) -> dict[str, str]:
 
 
 def names_beside(path: Path) -> set[str]:
-    """What lies where the directory does, but for the command line's own state."""
+    """The names beside the directory, without the command line's own state."""
     return {entry.name for entry in path.parent.iterdir()} - {"state"}
 
 
 def move(path: Path, to: Path) -> None:
-    """As a process does that ends right after."""
+    """Move it as a process does that ends right after."""
     path.rename(to)
 
 
 async def is_untouched(database: Database) -> bool:
-    """Neither state nor company, and the lease is free."""
+    """No state and no company, and the lease is free."""
     state = await auth_state.load(database, COMPANY)
     owner = await database.fetchval("SELECT owner FROM whatsapp_leases WHERE company_id = $1", COMPANY)
     return state.creds is None and not state.keys and owner is None and await companies.find(database, COMPANY) is None
@@ -99,7 +99,7 @@ async def test_a_dry_run_only_looks(terminal: Terminal, database: Database, path
 
 
 async def test_an_import(terminal: Terminal, database: Database, path: Path) -> None:
-    """The state is stored, the directory sealed and backed up, the company is to run, its lease is free."""
+    """The state is stored, the directory sealed and backed up, the company recorded as running, its lease free."""
     source = read_directory(path)
 
     done = await terminal.run("import-baileys", str(path), COMPANY, "--json")
@@ -119,7 +119,7 @@ async def test_an_import(terminal: Terminal, database: Database, path: Path) -> 
 
 
 async def test_moves_are_in_the_audit_log(terminal: Terminal, database: Database, path: Path, tmp_path: Path) -> None:
-    """Who took a device in and gave it away can be looked up."""
+    """It records who imported a device and who exported it."""
     await terminal.run("import-baileys", str(path), COMPANY)
     await terminal.run("export-baileys", COMPANY, str(tmp_path / "out"))
 
@@ -130,7 +130,7 @@ async def test_moves_are_in_the_audit_log(terminal: Terminal, database: Database
 async def test_an_encrypted_company_moves_like_any_other(
     terminal: Terminal, database: Database, path: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """With a master key no value is stored plain, and what comes out is what went in."""
+    """With a master key no value is stored plain, and the export equals the import."""
     monkeypatch.setenv("WASUP_MASTER_KEY_FILE", str(write_keys(tmp_path / "keys", 1)))
 
     done = await terminal.run("import-baileys", str(path), COMPANY, "--json")
@@ -146,7 +146,7 @@ async def test_an_encrypted_company_moves_like_any_other(
 
 
 async def test_an_import_for_people(terminal: Terminal, path: Path) -> None:
-    """What moved, what stayed and why, what to do next, and what must never be done."""
+    """What was imported, what was left out and why, what to do next, and what must never be done."""
     done = await terminal.run("import-baileys", str(path), COMPANY)
 
     assert "session             3" in done.out
@@ -188,7 +188,7 @@ async def test_an_import_that_died_before_its_commit_goes_on(
 
 
 async def test_an_import_that_died_after_its_commit_goes_on(terminal: Terminal, database: Database, path: Path) -> None:
-    """Stored, sealed and not said: the same command says it, and stores nothing again."""
+    """Stored and sealed, but not reported: the same command reports it, and stores nothing again."""
     await terminal.run("import-baileys", str(path), COMPANY)
     stone = find_tombstone(path)
     assert stone is not None
@@ -357,7 +357,7 @@ async def test_a_connection_that_breaks_at_commit_without_it(
 async def test_a_connection_that_breaks_after_the_commit(
     terminal: Terminal, database: Database, path: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """The write landed, its answer did not: both commands look before they say anything, and say that it is done."""
+    """The write landed, its reply did not: both commands check before they report, and say that it is done."""
     write = Database.write_slowly
 
     async def write_and_break(self: Database, *args: Any) -> None:
@@ -491,7 +491,7 @@ async def test_a_running_company_is_not_exported(
 async def test_changes_that_were_not_shipped_are_not_lost(
     terminal: Terminal, database: Database, path: Path, tmp_path: Path
 ) -> None:
-    """The device file on this machine knows more than Postgres: its daemon was killed. An export now would be behind."""
+    """The device file on this machine is newer than Postgres: its daemon was killed. An export now would be out of date."""
     await terminal.run("import-baileys", str(path), COMPANY)
     state = await auth_state.load(database, COMPANY)
     _device_file(terminal.state_dir / "devices", state, position=state.position + 3)
@@ -506,7 +506,7 @@ async def test_changes_that_were_not_shipped_are_not_lost(
 
 
 async def test_only_a_free_place_is_exported_to(terminal: Terminal, database: Database, path: Path) -> None:
-    """What is there stays, and so does the company."""
+    """The existing directory stays, and so does the company."""
     await terminal.run("import-baileys", str(path), COMPANY)
 
     done = await terminal.run("export-baileys", COMPANY, str(path))
@@ -519,7 +519,7 @@ async def test_only_a_free_place_is_exported_to(terminal: Terminal, database: Da
 async def test_an_export_that_died_before_its_hand_over_begins_anew(
     terminal: Terminal, database: Database, path: Path, tmp_path: Path
 ) -> None:
-    """What it had written is of no use: the company was never handed over."""
+    """Its directory is of no use: the company was never handed over."""
     await terminal.run("import-baileys", str(path), COMPANY)
     b.write(tmp_path / "out.exporting", {"creds.json": b"{}"})
 

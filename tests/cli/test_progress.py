@@ -51,7 +51,7 @@ def test_long_work_is_shown(monkeypatch: pytest.MonkeyPatch, clock: list[float])
 
 
 def test_short_work_is_not_shown(monkeypatch: pytest.MonkeyPatch, clock: list[float]) -> None:
-    """Nothing flickers."""
+    """No bar flickers."""
     assert drawn(monkeypatch, clock, is_terminal=True, seconds=0.9) == ""
 
 

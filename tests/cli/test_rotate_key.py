@@ -1,4 +1,4 @@
-"""`wasup rotate-key`: a new master key, beside daemons that go on."""
+"""`wasup rotate-key`: a new master key, while daemons go on."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ async def kek_ids(database: Database) -> set[str]:
 
 
 async def test_every_data_key_is_wrapped_anew(configured: Terminal, postgres_dsn: str, key_file: Path) -> None:
-    """The new key stands above the old one in the file; afterwards the old one is needed no more, by archives neither."""
+    """The new key stands above the old one in the file; afterwards the old one is not needed, not even by archives."""
     async with open_database(postgres_dsn, size=2, vault=vault(key_file, 1)) as database:
         await link(database, 3)
         archived = await database.write(archive.archive, "c3", "logged out", owner="daemon-1", epoch=1)
@@ -76,7 +76,7 @@ async def test_every_data_key_is_wrapped_anew(configured: Terminal, postgres_dsn
 async def test_old_and_new_key_files_can_be_given(
     configured: Terminal, postgres_dsn: str, key_file: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """With nothing configured, as on a machine that runs no daemon."""
+    """With no settings, as on a machine that runs no daemon."""
     async with open_database(postgres_dsn, size=1, vault=vault(key_file, 1)) as database:
         await link(database, 1)
         monkeypatch.delenv("WASUP_MASTER_KEY_FILE")
@@ -97,7 +97,7 @@ async def test_old_and_new_key_files_can_be_given(
 async def test_a_key_that_the_daemon_does_not_know_is_refused(
     configured: Terminal, postgres_dsn: str, key_file: Path
 ) -> None:
-    """It could read no company any more: nothing is changed, and the sentence says what comes first."""
+    """It could read no company any more: nothing is changed, and the error says what comes first."""
     async with open_database(postgres_dsn, size=1, vault=vault(key_file, 1)) as database:
         await link(database, 1)
         new = write_keys(key_file.with_name("new.key"), 2)
@@ -163,7 +163,7 @@ async def test_a_damaged_data_key_does_not_stop_the_others(
 async def test_a_rotation_that_was_cut_off_is_gone_on_with(
     configured: Terminal, postgres_dsn: str, key_file: Path
 ) -> None:
-    """Half of the keys under the new master key: all of them readable meanwhile, and the rest follows."""
+    """Half of the keys under the new master key: all of them are readable meanwhile, and the rest follows."""
     async with open_database(postgres_dsn, size=2, vault=vault(key_file, 1)) as database:
         await link(database, 2 * BATCH_KEYS)
     write_keys(key_file, 2, 1)
@@ -187,7 +187,7 @@ async def test_a_rotation_that_was_cut_off_is_gone_on_with(
 async def test_x6_reads_and_writes_go_on_during_a_rotation(
     configured: Terminal, postgres_dsn: str, key_file: Path
 ) -> None:
-    """A daemon that follows its key file sees not one failure, over three rotations; new companies are wrapped by the newest key."""
+    """A daemon that follows its key file sees no failure, over three rotations; new companies are wrapped by the newest key."""
     companies = 50
     counted = {"reads": 0, "writes": 1}
     stop = trio.Event()

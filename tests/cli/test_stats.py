@@ -1,4 +1,4 @@
-"""`wasup stats` and `wasup cleanup`: the database, with or without a daemon beside."""
+"""`wasup stats` and `wasup cleanup`: the database, with or without a running daemon."""
 
 from __future__ import annotations
 
@@ -67,7 +67,7 @@ async def test_stats_of_nothing(terminal_: Terminal) -> None:
 
 
 async def test_cleanup(terminal_: Terminal, database: Database) -> None:
-    """Expired keys of companies at rest and old credentials out of use go; a running session's mapping gets another week; the second time
+    """Expired keys of companies at rest and old archives are deleted; a running session's mapping gets another week; the second time
     there is nothing to do."""
     for company_id in (A, B, GONE):
         await link(database, company_id)

@@ -1,4 +1,4 @@
-"""`wasup verify`: everything stored of the companies is opened and tried."""
+"""`wasup verify`: everything stored of the companies is opened and checked."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ async def link(database: Database, company_id: str, value: bytes = MUTED, creden
 
 
 async def test_everything_can_be_used(configured: Terminal, postgres_dsn: str, key_file: Path) -> None:
-    """Counts, sealed and plain companies, webhooks; nothing to complain about."""
+    """Counts, sealed and plain companies, webhooks; no fault."""
     async with open_database(postgres_dsn, size=1) as plain:
         await link(plain, A)
     async with open_database(postgres_dsn, size=1, vault=vault(key_file, 1)) as sealing:
@@ -57,7 +57,7 @@ async def test_nothing_stored(configured: Terminal) -> None:
 
 
 async def test_what_was_moved_or_changed_is_named(configured: Terminal, postgres_dsn: str, key_file: Path) -> None:
-    """A company with another's credentials and a webhook with another's secret; the rest is read all the same."""
+    """A company with another's credentials and a webhook with another's secret; the rest is still read."""
     async with open_database(postgres_dsn, size=1, vault=vault(key_file, 1)) as sealing:
         await link(sealing, A)
         await link(sealing, B)
@@ -88,7 +88,7 @@ async def test_a_file_that_was_moved_is_named(configured: Terminal, postgres_dsn
 
 
 async def test_what_a_device_file_cannot_be_built_from_is_named(configured: Terminal, database: Database) -> None:
-    """Credentials that are none are an error; a key that is none is left out, and said."""
+    """Invalid credentials are an error; an invalid key is left out, and reported."""
     await link(database, A, value=b'{"mutedUntil":"never"}')
     await link(database, B, credentials=b'{"me":{}}')
 
@@ -104,7 +104,7 @@ async def test_what_a_device_file_cannot_be_built_from_is_named(configured: Term
 async def test_without_the_master_key(
     configured: Terminal, postgres_dsn: str, key_file: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """The key that is needed is named by its id."""
+    """The needed key is named by its id."""
     async with open_database(postgres_dsn, size=1, vault=vault(key_file, 1)) as sealing:
         await link(sealing, A)
     monkeypatch.delenv("WASUP_MASTER_KEY_FILE")

@@ -37,7 +37,7 @@ def wasup(*arguments: str, **environment: str) -> subprocess.CompletedProcess[st
 
 
 def test_a_server_of_ones_own(postgres_dsn: str, tmp_path: Path) -> None:
-    """The program finds it by libpq's variables, and wasup's commands by DATABASE_URL."""
+    """The program gets it in libpq's variables, and wasup's commands in DATABASE_URL."""
     psql, state = str(packaged() / "bin" / "psql"), str(tmp_path)
     asked = wasup(
         "with-database", psql, "-XAtc", "SELECT current_database()", DATABASE_URL=postgres_dsn, WASUP_STATE_DIR=state
@@ -94,7 +94,7 @@ def test_through_a_pooler_a_program_needs_a_way_past_it(
 
 
 def test_the_embedded_server_is_started_for_the_program() -> None:
-    """Its own psql is the one that is found, and nothing runs afterwards."""
+    """Its own psql is the one that is found, and no server runs afterwards."""
     directory = reachable_directory()
     state = directory / "state"
     ended = wasup("with-database", "psql", "-XAtc", "SHOW server_version_num", WASUP_STATE_DIR=str(state))
@@ -106,14 +106,14 @@ def test_the_embedded_server_is_started_for_the_program() -> None:
 
 @pytest.mark.parametrize(("script", "code"), [("exit 7", 7), ("kill -KILL $$", 137)])
 def test_the_programs_exit_code_is_ours(tmp_path: Path, script: str, code: int) -> None:
-    """Also that of one which a signal ended."""
+    """Also when a signal ended it."""
     ended = wasup("with-database", "sh", "-c", script, DATABASE_URL="postgresql:///x", WASUP_STATE_DIR=str(tmp_path))
 
     assert ended.returncode == code
 
 
 def test_its_options_are_its_own(tmp_path: Path) -> None:
-    """Nothing behind the program's name is taken for one of ours."""
+    """Options behind the program's name are not taken for wasup's."""
     ended = wasup(
         "with-database",
         "echo",

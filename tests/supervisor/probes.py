@@ -13,12 +13,12 @@ from supervisor import Actor, ChildSpec, Context, ExitReason, LifecycleEvent, Re
 
 @dataclass(frozen=True, slots=True)
 class Ping(Request[int]):
-    """Answered with the number of the incarnation."""
+    """Its reply is the number of the incarnation."""
 
 
 @dataclass(frozen=True, slots=True)
 class Run(Request[Any]):
-    """Have the actor call ``function(actor)``, await it if need be, and answer with the result."""
+    """Have the actor call ``function(actor)``, await it if need be, and reply with the result."""
 
     function: Callable[[Any], Any]
 
@@ -34,7 +34,7 @@ class Stop:
 
 
 class Boom(Exception):
-    """The crash that tests order."""
+    """A crash that a test orders."""
 
 
 @dataclass
@@ -55,7 +55,7 @@ class Journal:
         return [event.kind for event in self.events if event.path == path]
 
     def take(self) -> list[str]:
-        """The lines so far, which are forgotten."""
+        """Return the lines so far and clear them."""
         lines, self.lines = self.lines, []
         return lines
 
@@ -93,7 +93,7 @@ class Probe(Actor):
 
 
 def nap(seconds: float) -> Run:
-    """Have the actor sleep over a message."""
+    """Have the actor sleep while it handles a message."""
 
     async def sleep(_: Any) -> None:
         await trio.sleep(seconds)

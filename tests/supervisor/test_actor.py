@@ -1,4 +1,4 @@
-"""One actor: messages in, answers out, crashes contained."""
+"""One actor: messages in, replies out, crashes contained."""
 
 from __future__ import annotations
 
@@ -16,12 +16,12 @@ from tests.supervisor.probes import Crash, Journal, Ping, Run, Stop, nap, probe
 
 
 def one(*children: ChildSpec) -> SupervisorSpec:
-    """A supervisor that forgives."""
+    """A supervisor that restarts without a limit that matters."""
     return SupervisorSpec(children, intensity=Intensity(1000, 1.0))
 
 
 async def test_an_ask_returns_what_receive_returned() -> None:
-    """The value returned by `receive` is the answer."""
+    """The value returned by `receive` is the reply."""
     async with open_system(one(probe("a"))) as system:
         answer = await system.ref("/a").ask(Run(lambda _: 42))
 
@@ -41,7 +41,7 @@ async def test_messages_of_one_sender_arrive_in_order() -> None:
 
 
 async def test_a_crash_fails_the_ask_in_hand_at_once() -> None:
-    """The caller of the message in hand gets `ActorCrashed`, with a report of type, text, traceback, message and caller."""
+    """The caller of the message being handled gets `ActorCrashed`, with a report of type, text, traceback, message and caller."""
     async with open_system(one(probe("a"))) as system:
         with pytest.raises(ActorCrashed) as caught:
             await system.ref("/a").ask(Crash("out of luck"), timeout=60)
@@ -63,7 +63,7 @@ async def test_a_ref_is_good_after_a_crash() -> None:
 
 
 async def test_queued_messages_survive_a_crash_and_the_one_in_hand_is_not_repeated() -> None:
-    """After a crash the rest of the queue is handled by the next incarnation; the message in hand is not."""
+    """After a crash the rest of the queue is handled by the next incarnation; the message that was being handled is not."""
     journal = Journal()
     async with open_system(one(probe("a", journal))) as system:
         ref = system.ref("/a")
@@ -75,7 +75,7 @@ async def test_queued_messages_survive_a_crash_and_the_one_in_hand_is_not_repeat
 
 
 async def test_a_refusal_fails_the_ask_and_not_the_actor() -> None:
-    """A `Refusal` raised over an ask reaches the caller as it is; the incarnation goes on."""
+    """A `Refusal` raised in an ask reaches the caller as it is; the incarnation goes on."""
 
     class Closed(Refusal):
         pass
@@ -92,7 +92,7 @@ async def test_a_refusal_fails_the_ask_and_not_the_actor() -> None:
 
 
 async def test_a_late_answer_is_dropped_and_hurts_nobody(autojump_clock: MockClock) -> None:
-    """After `AskTimeout` the actor answers into the void and goes on."""
+    """After `AskTimeout` the actor's reply is dropped, and it goes on."""
     async with open_system(one(probe("a"))) as system:
         with pytest.raises(AskTimeout):
             await system.ref("/a").ask(nap(10), timeout=1)
@@ -128,7 +128,7 @@ async def test_an_actor_that_asks_itself_is_told_so() -> None:
 
 
 async def test_after_the_system_is_closed_a_ref_raises() -> None:
-    """tell and ask to what is gone for good raise `ActorStopped`."""
+    """tell and ask to an actor that is gone for good raise `ActorStopped`."""
     async with open_system(one(probe("a"))) as system:
         ref = system.ref("/a")
 
@@ -139,7 +139,7 @@ async def test_after_the_system_is_closed_a_ref_raises() -> None:
 
 
 async def test_an_answer_put_off_can_come_from_a_helper(autojump_clock: MockClock) -> None:
-    """`defer` frees the actor for other messages while a helper prepares the answer."""
+    """`defer` frees the actor for other messages while a helper prepares the reply."""
 
     @dataclass(frozen=True, slots=True)
     class Slow(Request[str]):
@@ -168,7 +168,7 @@ async def test_an_answer_put_off_can_come_from_a_helper(autojump_clock: MockCloc
 
         nursery.start_soon(dine)
         await trio.sleep(1)
-        answers.append(await system.ref("/k").ask(Ping()))  # type: ignore[arg-type]  # this actor answers all with words
+        answers.append(await system.ref("/k").ask(Ping()))  # type: ignore[arg-type]  # type: ignore[arg-type]  # this actor replies to all with words
         nursery.cancel_scope.deadline = 10
 
     assert answers == ["quick", "dinner"]
@@ -189,7 +189,7 @@ async def test_a_crash_fails_the_answers_put_off() -> None:
 
 
 async def test_stop_ends_a_permanent_actor_and_it_is_restarted() -> None:
-    """`Context.stop` ends the incarnation after the message in hand, with a call of `stopping`."""
+    """`Context.stop` ends the incarnation after the present message, with a call of `stopping`."""
     journal = Journal()
     async with open_system(one(probe("a", journal))) as system:
         system.ref("/a").tell(Stop(NORMAL))
@@ -212,7 +212,7 @@ async def test_a_tick_comes_again_and_again(autojump_clock: MockClock) -> None:
 
 @pytest.mark.parametrize("timeout", [nan, -1.0])
 async def test_a_timeout_that_makes_no_sense_is_refused_before_anything_is_sent(timeout: float) -> None:
-    """Not a number would put the heap of all deadlines out of order."""
+    """NaN would break the order of the heap of all deadlines."""
     async with open_system(SupervisorSpec([probe("a")])) as system:
         with pytest.raises(SpecError, match="timeout: must be a number of seconds of at least 0, or inf, not"):
             await system.ref("/a").ask(Ping(), timeout=timeout)

@@ -92,7 +92,7 @@ async def test_a_quiet_time_resets_the_backoff(autojump_clock: MockClock) -> Non
 
 
 async def test_a_child_that_waits_shows_as_restarting_with_its_delay(autojump_clock: MockClock) -> None:
-    """The snapshot and the event of a back-off say what is going on."""
+    """The snapshot and the event of a back-off show the state and the delay."""
     switch = Switch()
     async with open_sup([switch.spec("a", backoff=Backoff(jitter=False, initial=30))]) as sup:
         await sup.kill("a")

@@ -1,4 +1,4 @@
-"""What an incarnation can do besides answering, and that none of it outlives it."""
+"""What an incarnation can do besides replying, and that all of it ends with the incarnation."""
 
 from __future__ import annotations
 
@@ -180,7 +180,7 @@ async def test_a_helper_may_open_nurseries_and_its_group_is_reported() -> None:
 
 
 async def test_an_ended_context_refuses(autojump_clock: MockClock) -> None:
-    """A context of an incarnation that has ended makes nothing any more, and its stop() does not touch the next one."""
+    """A context of an incarnation that has ended refuses every call, and its stop() does not touch the next one."""
     async with open_system(one()) as system:
         old: Context = await system.ref("/a").ask(Run(lambda actor: actor.context))
         system.kill("/a")
@@ -278,7 +278,7 @@ async def test_continue_comes_first(autojump_clock: MockClock) -> None:
 
 
 async def test_a_continuation_dies_with_its_incarnation() -> None:
-    """What an incarnation wanted to continue with is not received by the next one."""
+    """A continuation of one incarnation is not received by the next one."""
     journal = Journal()
 
     def leave(actor: Any) -> None:

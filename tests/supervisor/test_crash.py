@@ -1,4 +1,4 @@
-"""Crash reports: what is in them, and what is not kept."""
+"""Crash reports: their content, and that they keep no frames."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ def fail_while_failing() -> None:
 
 
 def caught(function: Callable[[], None]) -> Exception:
-    """What a function raises."""
+    """The exception that a function raises."""
     with pytest.raises(RuntimeError) as info:
         function()
     return info.value

@@ -1,4 +1,4 @@
-"""Deadlines of starts, handlers and stops, and what cannot be ended at all."""
+"""Deadlines of starts, handlers and stops, and tasks that cannot be ended at all."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ def one(journal: Journal | None = None, **options: Any) -> SupervisorSpec:
 
 
 async def test_a_handler_that_takes_too_long_is_a_crash(autojump_clock: MockClock) -> None:
-    """After ``handler_timeout`` seconds over one message the incarnation crashes, cleans up and is restarted."""
+    """After ``handler_timeout`` seconds in one message the incarnation crashes, cleans up and is restarted."""
     journal = Journal()
     async with open_system(one(journal, handler_timeout=2.0), on_event=journal.on_event) as system:
         with pytest.raises(ActorCrashed, match="HandlerTimeout: did not handle Run within 2 s"):
@@ -56,7 +56,7 @@ async def test_many_quick_messages_are_not_a_slow_handler(autojump_clock: MockCl
 
 
 async def test_an_idle_actor_with_a_deadline_arms_nothing(autojump_clock: MockClock) -> None:
-    """The watch over a handler rests with its actor."""
+    """An idle actor's handler deadline is not armed."""
     async with open_system(one(handler_timeout=2.0)) as system:
         await system.ref("/a").ask(Ping())
         await trio.sleep(100)

@@ -1,4 +1,4 @@
-"""S1: actors die at random of everything there is, while others have them write things down."""
+"""S1: actors die at random in every way there is, while others have them write things down."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ WRITE_TIMEOUT_S: Final = 5.0
 
 @dataclass(frozen=True, slots=True)
 class Write(Request[int]):
-    """To be written down and then acknowledged."""
+    """The actor writes it down and then acknowledges it."""
 
     number: int
 
@@ -72,7 +72,7 @@ class Mortal(Actor):
     async def receive(self, message: Any) -> Any:
         if isinstance(message, Write):
             self.story.written.append(message.number)
-            await trio.sleep(0.001)  # between the write and its acknowledgement it may die
+            await trio.sleep(0.001)  # it may die between the write and its acknowledgement
             return message.number
         self.story.deaths[message] += 1
         match message:
@@ -102,7 +102,7 @@ class Mortal(Actor):
 
 
 async def massacre(seed: int, orders: int) -> Story:
-    """Order so many deaths and writes; when they are done, a minute of peace."""
+    """Order that many deaths and writes; then wait a minute without any."""
     dice, story = Random(seed), Story()
     backoff = Backoff(minimum=0.01, maximum=1)
     spec = [ChildSpec(f"a{number}", lambda _: Mortal(story), backoff=backoff) for number in range(ACTORS)]
@@ -134,13 +134,13 @@ async def _write(system: System, path: str, number: int, story: Story) -> None:
 
 
 async def _settle(system: System) -> None:
-    """Until every order is carried out, and a minute more."""
+    """Wait until every order is carried out, and a minute more."""
     for _ in range(WORKED_OFF_WITHIN_S):
         await trio.sleep(1)
         children = system.snapshot().children
         for child in children:
             if child.current_message == "str":
-                system.kill(child.path)  # what hangs never ends by itself
+                system.kill(child.path)  # a hanging actor never ends by itself
         if not any(child.mailbox_depth or child.current_message for child in children):
             break
     await trio.sleep(SETTLE_S)

@@ -1,4 +1,4 @@
-"""One seed, one story: the core depends on nothing but its inputs, trio's dice and its own."""
+"""One seed, one trace: the core depends only on its inputs, trio's random generator and its own."""
 
 from __future__ import annotations
 
@@ -65,7 +65,7 @@ def tree() -> SupervisorSpec:
 
 
 async def massacre(seed: int) -> list[str]:
-    """Kill at random, gossip at random; what happened, line by line."""
+    """Kill at random, pass messages at random; return what happened, line by line."""
     trace: list[str] = []
 
     def note(event: LifecycleEvent) -> None:
@@ -110,5 +110,5 @@ def test_s1_ten_thousand_kills_over_fifty_actors_leave_the_same_trace_twice() ->
 
 @pytest.mark.slow
 def test_s1_another_seed_leaves_another_trace() -> None:
-    """The dice matter: the equality of two runs is not that of two empty lists."""
+    """The random generator matters: the equality of two runs is not that of two empty lists."""
     assert run(4711) != run(4712)

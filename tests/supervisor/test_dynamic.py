@@ -124,7 +124,7 @@ async def test_a_child_that_was_given_up_can_be_deleted() -> None:
 
 
 async def test_many_children_that_flap_apart_never_end_the_supervisor() -> None:
-    """Fifty children crash twice each: a shared intensity of two would have been spent at once."""
+    """Fifty children crash twice each: a shared intensity of two would have been used up at once."""
     async with open_system(SupervisorSpec([ChildSpec("dyn", PER_CHILD)]), on_event=Journal().on_event) as system:
         dyn = system.supervisor("/dyn")
         for number in range(50):
@@ -176,7 +176,7 @@ async def test_whoever_cancels_start_child_leaves_the_child_running(autojump_clo
 
 
 async def test_refs_of_an_id_that_is_used_again_are_not_mixed_up() -> None:
-    """The ref of a child that has gone stays dead when another child of that id is started."""
+    """The ref of a child that has gone stays stopped when another child of that id is started."""
     async with open_simple() as sup:
         old = await sup.ref.start_child(probe("a", restart=Restart.TEMPORARY))
         await sup.ref.terminate_child("a")

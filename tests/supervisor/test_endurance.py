@@ -1,4 +1,4 @@
-"""The experiments on the core alone: floods, flapping children, callers of the dead; ids as in docs/RELIABILITY.md."""
+"""The experiments on the core alone: floods, flapping children, callers of stopped actors; ids as in docs/RELIABILITY.md."""
 
 from __future__ import annotations
 
@@ -102,7 +102,7 @@ async def test_s3_a_flapping_company_without_a_backoff_is_given_up_alone(autojum
 
 @pytest.mark.slow
 async def test_s6_a_million_messages_to_a_stuck_actor_are_refused_at_the_limit() -> None:
-    """No sender waits, no memory grows: what does not fit is refused, a million times over."""
+    """No sender waits, no memory grows: messages that do not fit are refused, a million times over."""
     async with open_system(SupervisorSpec([probe("stuck")])) as system:
         ref = system.ref("/stuck")
         ref.tell(Run(sleep_for_ever))
@@ -148,14 +148,14 @@ def resident() -> int:
 
 
 class Debtor(Actor):
-    """Owes every answer."""
+    """Defers every reply."""
 
     async def receive(self, message: Any) -> Any:
         self.context.defer()
 
 
 class Passes(trio.abc.Instrument):
-    """Counts the passes of the scheduler over what can run."""
+    """Counts the scheduler's passes."""
 
     def __init__(self) -> None:
         self.count = 0
@@ -166,7 +166,7 @@ class Passes(trio.abc.Instrument):
 
 @pytest.mark.parametrize(("end", "error"), [("crashed", ActorCrashed), ("terminated", ActorStopped)])
 async def test_s7_every_caller_of_an_actor_that_dies_is_told_in_one_pass(end: str, error: type[Exception]) -> None:
-    """A hundred callers wait for answers that were put off; they know no later than one pass of the scheduler after the end."""
+    """A hundred callers wait for deferred replies; they get the error at most one pass of the scheduler after the end."""
     passes, told, ended = Passes(), list[int](), list[int]()
 
     def note(event: LifecycleEvent) -> None:

@@ -12,7 +12,7 @@ from tests.supervisor.probes import Ping, probe
 
 
 class Restless(Actor):
-    """Has always one more message for itself, and never awaits."""
+    """Always has one more message for itself, and never awaits."""
 
     def __init__(self, context: Context) -> None:
         context.ref.tell("again")

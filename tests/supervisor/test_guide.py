@@ -15,7 +15,7 @@ EXAMPLES = re.findall(r"```python\n(.*?)```\n```text\n(.*?)```", GUIDE, re.DOTAL
 
 
 def test_every_example_says_what_it_prints() -> None:
-    """No program in the guide is without its output."""
+    """Every program in the guide has its output."""
     assert len(EXAMPLES) == GUIDE.count("```python\n") >= 8
 
 
@@ -40,7 +40,7 @@ def test_an_example_prints_what_the_guide_says(program: str, output: str, tmp_pa
 
 @pytest.mark.slow
 def test_the_examples_are_typed(tmp_path: Path) -> None:
-    """mypy in strict mode has nothing to say about any of them."""
+    """mypy in strict mode finds no error in them."""
     files: list[str] = []
     for number, (program, _) in enumerate(EXAMPLES):
         file = tmp_path / f"example_{number}.py"

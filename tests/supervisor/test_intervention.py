@@ -94,7 +94,7 @@ async def test_kill_of_a_start_in_progress(autojump_clock: MockClock) -> None:
 
 
 async def test_kill_of_what_does_not_run(autojump_clock: MockClock) -> None:
-    """Killing a child that stands still changes nothing and says so."""
+    """Killing a child that does not run changes nothing and says so."""
     async with open_system(one()) as system:
         await system.supervisor("/").terminate_child("a")
 
@@ -104,7 +104,7 @@ async def test_kill_of_what_does_not_run(autojump_clock: MockClock) -> None:
 
 
 async def test_kill_of_a_supervisor_kills_all_below() -> None:
-    """Not one message more is handled below a supervisor that is killed."""
+    """No further message is handled below a supervisor that is killed."""
     journal = Journal()
     inner = SupervisorSpec([probe("a", journal), ChildSpec("deep", SupervisorSpec([probe("b", journal)]))])
     async with open_system(SupervisorSpec([ChildSpec("inner", inner)]), on_event=journal.on_event) as system:
@@ -151,7 +151,7 @@ async def test_swallowing_the_cancellation_does_not_help() -> None:
 
 
 async def test_restart_is_not_counted(autojump_clock: MockClock) -> None:
-    """`System.restart` stops in order, starts again, and costs nothing of the intensity."""
+    """`System.restart` stops in order, starts again, and does not count against the intensity."""
     journal = Journal()
     spec = SupervisorSpec([probe("a", journal)], intensity=Intensity(0, 5.0))
     async with open_system(spec, on_event=journal.on_event) as system:
@@ -164,7 +164,7 @@ async def test_restart_is_not_counted(autojump_clock: MockClock) -> None:
 
 
 async def test_restart_keeps_the_mailbox(autojump_clock: MockClock) -> None:
-    """What is queued while an actor is restarted by request is handled afterwards."""
+    """Messages queued while an actor is restarted by request are handled afterwards."""
     journal = Journal()
     async with open_system(one(journal)) as system:
         system.ref("/a").tell(nap(1))
@@ -230,7 +230,7 @@ async def test_suspend_and_resume(autojump_clock: MockClock) -> None:
 
 
 async def test_suspend_takes_effect_after_the_message_in_hand(autojump_clock: MockClock) -> None:
-    """What is being handled is finished; the next message waits, however many are queued."""
+    """The present message is finished; the next one waits, however many are queued."""
     journal = Journal()
     async with open_system(one(journal)) as system:
         system.ref("/a").tell(nap(2))
@@ -267,7 +267,7 @@ async def test_supervisors_cannot_be_suspended() -> None:
 
 
 async def test_system_requests_overtake_queued_messages(autojump_clock: MockClock) -> None:
-    """With five hundred slow messages queued, a look inside, a suspension and a stop come after the one in hand."""
+    """With five hundred slow messages queued, a look inside, a suspension and a stop come after the present one."""
     async with open_system(one()) as system:
         for _ in range(500):
             system.ref("/a").tell(nap(1))
@@ -284,7 +284,7 @@ async def test_system_requests_overtake_queued_messages(autojump_clock: MockCloc
 
 
 async def test_an_inquiry_of_a_busy_actor_times_out_and_of_a_stopped_one_fails(autojump_clock: MockClock) -> None:
-    """get_state waits for the message in hand, up to its timeout; what does not run says so."""
+    """get_state waits for the present message, up to its timeout; an actor that does not run says so."""
     async with open_system(one()) as system:
         await busy(system)
         with pytest.raises(AskTimeout):
@@ -299,7 +299,7 @@ async def test_an_inquiry_of_a_busy_actor_times_out_and_of_a_stopped_one_fails(a
 
 
 async def test_an_inquiry_that_raises_hurts_the_inquirer_only() -> None:
-    """What the function raises is raised where it was asked, and the actor goes on."""
+    """An exception of the function is raised in the caller, and the actor goes on."""
 
     def fail(_: Actor) -> None:
         raise LookupError("nothing like that")
@@ -312,7 +312,7 @@ async def test_an_inquiry_that_raises_hurts_the_inquirer_only() -> None:
 
 
 async def test_trace(autojump_clock: MockClock) -> None:
-    """A traced actor tells of each message: its type, how long it waited and took, and what became of it."""
+    """A traced actor reports each message: its type, how long it waited and took, and its outcome."""
     events: list[TraceEvent] = []
 
     def refuse(_: Any) -> None:

@@ -81,7 +81,7 @@ async def test_a_failed_start_stops_what_was_started() -> None:
 
 
 async def test_the_body_s_exception_leaves_the_block_as_it_is() -> None:
-    """What the body raises is neither grouped nor lost, and the tree is stopped in order."""
+    """An exception of the body is neither grouped nor lost, and the tree is stopped in order."""
     journal = Journal()
     with pytest.raises(Boom, match="body"):
         async with open_system(two(journal)):
@@ -137,7 +137,7 @@ async def test_an_exit_in_an_actor_is_not_survived() -> None:
 
 
 async def test_escalation_of_the_root_is_seen_and_does_not_end_the_body() -> None:
-    """wait_terminated returns the reason when the root has spent its intensity; the body goes on."""
+    """wait_terminated returns the reason when the root has used up its intensity; the body goes on."""
     journal = Journal()
     spec = SupervisorSpec([probe("a")], intensity=Intensity(0, 1.0))
     async with open_system(spec, on_event=journal.on_event) as system:
@@ -230,7 +230,7 @@ async def test_events_tell_the_story() -> None:
 
 
 async def test_a_subscriber_that_raises_is_logged_and_hurts_nobody(caplog: pytest.LogCaptureFixture) -> None:
-    """A broken subscriber is called on; the others and the tree do not notice."""
+    """A broken subscriber is still called; the others and the tree are not affected."""
     journal = Journal()
 
     def broken(_: LifecycleEvent) -> None:

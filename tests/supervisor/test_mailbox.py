@@ -33,7 +33,7 @@ def got(journal: Journal) -> list[str]:
 
 @pytest.mark.parametrize("overflow", [Overflow.REJECT, Overflow.WAIT])
 async def test_a_full_mailbox_refuses_a_told_message(overflow: Overflow, autojump_clock: MockClock) -> None:
-    """tell raises `MailboxFull`; the sender can go on, and what was queued is handled."""
+    """tell raises `MailboxFull`; the sender can go on, and queued messages are handled."""
     journal = Journal()
     async with open_system(small(overflow, journal)) as system:
         ref = await occupied(system)
@@ -59,7 +59,7 @@ async def test_reject_refuses_an_ask(autojump_clock: MockClock) -> None:
 
 
 async def test_drop_newest(autojump_clock: MockClock) -> None:
-    """Under DROP_NEWEST what does not fit is dropped and counted; an ask is refused, lest its caller wait for nothing."""
+    """Under DROP_NEWEST a message that does not fit is dropped and counted; an ask is refused, so that its caller does not wait in vain."""
     journal = Journal()
     async with open_system(small(Overflow.DROP_NEWEST, journal)) as system:
         ref = await occupied(system)
@@ -74,7 +74,7 @@ async def test_drop_newest(autojump_clock: MockClock) -> None:
 
 
 async def test_drop_oldest(autojump_clock: MockClock) -> None:
-    """Under DROP_OLDEST the newest stay; the caller of an ask that had to go gets `MailboxFull`."""
+    """Under DROP_OLDEST the newest stay; the caller of a dropped ask gets `MailboxFull`."""
     journal = Journal()
     async with open_system(small(Overflow.DROP_OLDEST, journal)) as system, trio.open_nursery() as nursery:
         ref = await occupied(system)
@@ -186,7 +186,7 @@ async def test_waiting_senders_are_told_when_the_actor_stops(autojump_clock: Moc
 
 
 async def test_messages_wait_while_the_actor_restarts(autojump_clock: MockClock) -> None:
-    """What is sent during a back-off is handled by the next incarnation."""
+    """Messages sent during a back-off are handled by the next incarnation."""
     journal = Journal()
     spec = probe("a", journal, backoff=Backoff(initial=5, jitter=False))
     async with open_system(SupervisorSpec([spec]), on_event=journal.on_event) as system:
@@ -200,7 +200,7 @@ async def test_messages_wait_while_the_actor_restarts(autojump_clock: MockClock)
 
 
 async def test_age_and_depth(autojump_clock: MockClock) -> None:
-    """The snapshot tells how many messages are queued, and how long the oldest has waited."""
+    """The snapshot shows how many messages are queued, and how long the oldest has waited."""
     async with open_system(small(Overflow.REJECT, Journal())) as system:
         ref = await occupied(system)
         assert system.snapshot("/a").oldest_message_age is None
@@ -215,7 +215,7 @@ async def test_age_and_depth(autojump_clock: MockClock) -> None:
 
 
 async def test_a_busy_actor_lets_others_run() -> None:
-    """An actor with thousands of messages does not keep another from answering: turns are bounded by time."""
+    """An actor with thousands of messages does not keep another from replying: turns are bounded by time."""
     mailbox = MailboxSpec(capacity=100_000)
     spec = SupervisorSpec([probe("busy", mailbox=mailbox), probe("other")])
     async with open_system(spec) as system:

@@ -96,7 +96,7 @@ async def test_a_monitor_ends_with_the_incarnation_that_made_it() -> None:
 
 
 async def test_a_linked_crash_crashes_the_other() -> None:
-    """An abnormal end of one ends the other, in whichever direction, interrupting what it does; the report says why."""
+    """An abnormal end of one ends the other, in either direction, and interrupts its handler; the report says why."""
     for crashed, other in (("/a", "/b"), ("/b", "/a")):
         async with open_system(pair(), on_event=Journal().on_event) as system:
             await do(system.ref("/a"), lambda actor: actor.context.link(actor.context.ref_to("/b")))
@@ -140,7 +140,7 @@ async def test_trapping_exits_turns_them_into_messages() -> None:
 
 
 async def test_unlinking_undoes_both_ends() -> None:
-    """After unlink() neither end concerns the other."""
+    """After unlink() the end of one does not affect the other."""
     async with open_system(pair(), on_event=Journal().on_event) as system:
         link = await do(system.ref("/a"), lambda actor: actor.context.link(system.ref("/b")))
         link.unlink()

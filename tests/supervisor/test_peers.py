@@ -1,4 +1,4 @@
-"""Bugs that other actor libraries have, reproduced there: each of these tests would fail on the design that has it."""
+"""Bugs of other actor libraries, reproduced there: each of these tests would fail on the design that has it."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ def one(**options: Any) -> SupervisorSpec:
 
 
 async def test_a_caller_s_timeout_does_not_kill_the_server(autojump_clock: MockClock) -> None:
-    """triotp: the server's late answer hits a closed channel and crashes it. Here it goes into the void."""
+    """triotp: the server's late reply hits a closed channel and crashes it. Here it is dropped."""
     async with open_system(one()) as system:
         with pytest.raises(AskTimeout):
             await system.ref("/a").ask(nap(2), timeout=1)
@@ -99,7 +99,7 @@ async def test_a_thousand_crashes_at_once_are_all_acted_on() -> None:
 
 
 async def test_start_order_does_not_depend_on_the_scheduler() -> None:
-    """trio runs new tasks in random order; starts are in the order of the spec, whatever the dice say."""
+    """trio runs new tasks in random order; starts are in the order of the spec, whatever that order."""
     for _ in range(20):
         journal = Journal()
         async with open_system(SupervisorSpec([probe(str(number), journal) for number in range(5)])):
@@ -108,7 +108,7 @@ async def test_start_order_does_not_depend_on_the_scheduler() -> None:
 
 
 async def test_an_answer_in_the_tick_of_the_deadline_settles_the_ask_once(autojump_clock: MockClock) -> None:
-    """Answer and timeout in one tick: one of them wins, and neither the caller nor the timer task is hurt."""
+    """Reply and timeout in one tick: one of them wins, and neither the caller nor the timer task fails."""
     async with open_system(one()) as system:
         outcomes: set[str] = set()
         for _ in range(50):

@@ -14,7 +14,7 @@ from tests.supervisor.probes import Boom, Journal
 
 
 class Shop(Actor):
-    """Puts orders aside until it opens; an order for a bomb blows it up."""
+    """Puts orders aside until it opens; an order for a bomb crashes it."""
 
     def __init__(self, context: Context, journal: Journal) -> None:
         self.journal = journal
@@ -59,7 +59,7 @@ async def test_stashed_messages_come_first_and_in_order() -> None:
 
 
 async def test_an_ask_can_be_stashed_with_its_answer(autojump_clock: MockClock) -> None:
-    """The caller of a stashed ask gets the answer of the handling that comes after the unstash."""
+    """The caller of a stashed ask gets the reply of the handling after the unstash."""
     async with open_system(shop(Journal())) as system, trio.open_nursery() as nursery:
         answers: list[str] = []
 
@@ -76,7 +76,7 @@ async def test_an_ask_can_be_stashed_with_its_answer(autojump_clock: MockClock) 
 
 
 async def test_the_stash_survives_a_crash_and_a_second_one_while_it_is_emptied() -> None:
-    """Stashed messages reach the next incarnation; only the one in hand at a crash is lost (akka #31814)."""
+    """Stashed messages reach the next incarnation; only the one being handled at a crash is lost (akka #31814)."""
     journal = Journal()
     async with open_system(shop(journal), on_event=journal.on_event) as system:
         ref = system.ref("/shop")

@@ -11,7 +11,7 @@ from supervisor.running.timers import Timers
 
 
 class Alarm:
-    """Notes when it goes off."""
+    """Notes when it expires."""
 
     def __init__(self, name: int, rung: list[tuple[float, int]]) -> None:
         self.name = name
@@ -23,7 +23,7 @@ class Alarm:
 
 
 async def test_deadlines_come_in_order_whatever_the_order_of_arming(autojump_clock: MockClock) -> None:
-    """Each goes off at its time; an earlier one that is armed later wakes the server in time."""
+    """Each expires at its time; an earlier one that is armed later wakes the server in time."""
     rung: list[tuple[float, int]] = []
     timers = Timers(trio.current_time)
     async with trio.open_nursery() as nursery:
@@ -39,7 +39,7 @@ async def test_deadlines_come_in_order_whatever_the_order_of_arming(autojump_clo
 
 
 async def test_disarmed_and_moved_deadlines(autojump_clock: MockClock) -> None:
-    """A disarmed item does not go off; one that is armed again goes off once, at its last time."""
+    """A disarmed item does not expire; one that is armed again expires once, at its last time."""
     rung: list[tuple[float, int]] = []
     timers = Timers(trio.current_time)
     async with trio.open_nursery() as nursery:

@@ -66,7 +66,7 @@ async def test_an_event_arrives_whole_signed_and_named(database: Database) -> No
 
 
 async def test_events_of_a_company_arrive_in_their_order(database: Database) -> None:
-    """Although companies go side by side and some attempts fail."""
+    """Although companies are delivered in parallel and some attempts fail."""
     failures = {"3", "7", "b2"}
 
     async def sometimes(request: Received) -> Answer:
@@ -100,7 +100,7 @@ async def test_only_what_is_wanted_is_delivered(database: Database) -> None:
 
 
 async def test_what_happened_before_is_not_delivered(database: Database) -> None:
-    """A webhook gets what happens from its making on."""
+    """A webhook gets the events since its creation."""
     async with listening() as host, delivering(database) as daemon:
         await daemon.publish(event("before"))
         webhook_id = await daemon.webhook(host)
@@ -158,7 +158,7 @@ async def test_an_event_nobody_takes_becomes_a_dead_letter_and_can_be_replayed(d
 
 
 async def test_a_replay_that_fails_stays_a_dead_letter(database: Database) -> None:
-    """It has its attempts again, and is not replayed for ever."""
+    """It gets new attempts, and is not replayed for ever."""
 
     async def refuse(_: Received) -> Answer:
         return BROKEN
@@ -179,7 +179,7 @@ async def test_a_replay_that_fails_stays_a_dead_letter(database: Database) -> No
 
 
 async def test_an_endpoint_that_hangs_costs_no_other_anything(database: Database) -> None:
-    """Twenty that never answer, one that does: it has everything while not one of the twenty has timed out."""
+    """Twenty that never answer, one that does: it gets everything before any of the twenty has timed out."""
 
     async def never(_: Received) -> None:
         await trio.lowlevel.checkpoint()
@@ -202,7 +202,7 @@ async def test_an_endpoint_that_hangs_costs_no_other_anything(database: Database
 
 
 async def test_endpoints_of_one_company_leave_deliveries_for_others(database: Database) -> None:
-    """Ten that never answer, of one company: of thirty deliveries at once they have ten, and another company's are delivered."""
+    """Ten that never answer, of one company: of thirty simultaneous deliveries they have ten, and another company's are delivered."""
 
     async def never(_: Received) -> None:
         await trio.lowlevel.checkpoint()
@@ -250,7 +250,7 @@ async def test_an_endpoint_that_fails_all_the_time_is_suspended(database: Databa
         await daemon.wait_cursor(webhook_id, 8)
         found = await daemon.found(webhook_id)
 
-    assert count <= 8  # what was under way when it opened, and nothing more
+    assert count <= 8  # attempts under way when the circuit opened, and no others
     assert len(in_hand) == 2
     assert (suspended, found.suspended_until) == (1, None)
     assert {text_of(request) for request in host.received[-8:]} == {str(n) for n in range(8)}
@@ -289,7 +289,7 @@ async def test_a_redirect_is_a_failure(database: Database) -> None:
 
 
 async def test_what_was_not_delivered_before_a_restart_is_delivered_after_it(database: Database) -> None:
-    """Events of the time without a daemon too, with the attempts of the event that was failing counted on."""
+    """Events from the time without a daemon too; the attempts of the failing event are counted on."""
     is_down = True
 
     async def down(_: Received) -> Answer:
@@ -375,7 +375,7 @@ async def test_a_killed_daemons_webhooks_are_taken_over_when_its_lease_ends(data
 
 
 async def test_nothing_is_begun_that_might_outlast_the_lease(database: Database) -> None:
-    """With less left of it than a delivery may take, the endpoint is not called."""
+    """With less of the lease left than a delivery may take, the endpoint is not called."""
     async with listening() as host, delivering(database, lease_ttl_s=2.0, timeout_s=3.0) as daemon:
         webhook_id = await daemon.webhook(host)
         daemon.look()
@@ -401,7 +401,7 @@ async def test_a_change_is_followed_wherever_it_was_made(database: Database) -> 
                 state = await database.fetchrow("SELECT lease_owner, enabled FROM webhooks WHERE version = $1", version)
                 return state is not None and (state["lease_owner"] is not None) == state["enabled"]
 
-            # It gives the lease back to take it anew, as it is now.
+            # It releases the lease to take it anew, as it is now.
             await wait_until(is_followed, seconds=PATIENCE_S)
 
         await daemon.publish(event("to old"))
@@ -418,8 +418,8 @@ async def test_a_change_is_followed_wherever_it_was_made(database: Database) -> 
 
 
 async def test_a_narrowed_webhook_takes_no_letters_of_others_along(database: Database) -> None:
-    """A replay that was asked for while the webhook was for two companies does not go to the URL that it has now that it is for one; nor
-    when it is for both again, unless it is asked for again."""
+    """A replay that was requested while the webhook was for two companies does not go to the URL it has now that it is for one; nor
+    when it is for both again, unless it is requested again."""
 
     async def refuse(_: Received) -> Answer:
         return BROKEN
@@ -443,8 +443,8 @@ async def test_a_narrowed_webhook_takes_no_letters_of_others_along(database: Dat
 
 
 async def test_what_waits_for_another_attempt_stays_with_the_url_it_was_for(database: Database) -> None:
-    """An event of a company that the webhook is not for any more is neither sent to its new URL nor kept as a dead letter of it; that of
-    the company it is still for is delivered there."""
+    """An event of a company that the webhook is no longer for is neither sent to its new URL nor kept as a dead letter of it; events of
+    the remaining company are delivered there."""
     tried: list[str] = []
     hold = trio.Event()
 
@@ -459,7 +459,7 @@ async def test_what_waits_for_another_attempt_stays_with_the_url_it_was_for(data
         await wait_until(lambda: len(tried) == 2, seconds=PATIENCE_S)
         narrowed = Change(companies=[COMPANY], url=f"http://127.0.0.1:{new.port}/new")
         await database.write(webhooks.change, None, webhook_id, narrowed)
-        hold.set()  # what was under way fails now, and was the last attempt
+        hold.set()  # attempts under way fail now, and were the last
         await daemon.wait_cursor(webhook_id, 3)
         letters = await webhook_dead_letters.list_page(database, None, webhook_id)
 
@@ -469,7 +469,7 @@ async def test_what_waits_for_another_attempt_stays_with_the_url_it_was_for(data
 
 
 async def test_a_widened_webhook_misses_nothing_that_happens_from_then_on(database: Database) -> None:
-    """Also while its daemon has not seen the change yet: what it was not for before, it is not passed over."""
+    """Also while its daemon has not seen the change yet: events of the added company are not skipped."""
     async with listening() as host, delivering(database, survey_interval_s=1.0) as daemon:
         webhook_id = await daemon.webhook(host, companies=[COMPANY])
         daemon.look()
@@ -509,7 +509,7 @@ async def test_while_two_secrets_are_valid_both_verify(database: Database) -> No
 
 
 async def test_more_events_than_the_window_holds(database: Database) -> None:
-    """What does not fit waits in the log; a reader that fell behind catches up from there, without a gap."""
+    """Events that do not fit wait in the log; a reader that fell behind catches up from there, without a gap."""
     async with listening() as host, delivering(database, window_events=5, concurrency=2) as daemon:
         webhook_id = await daemon.webhook(host)
         for start in range(0, 300, 100):

@@ -1,4 +1,4 @@
-"""docs/webhooks.md: the code it gives to receivers works, and what it names exists."""
+"""docs/webhooks.md: its code for receivers works, and the names in it exist."""
 
 from __future__ import annotations
 

@@ -45,13 +45,13 @@ def test_signatures_are_what_github_and_others_make() -> None:
 
 
 def test_a_delivery_is_named_by_webhook_and_event() -> None:
-    """The same again, another for another."""
+    """The same id for the same pair, another for another."""
     assert delivery_id("wh_1", "e") == delivery_id("wh_1", "e")
     assert len({delivery_id("wh_1", "e"), delivery_id("wh_2", "e"), delivery_id("wh_1", "f")}) == 3
 
 
 def test_pauses_double_up_to_their_limit() -> None:
-    """With the upper half left to chance."""
+    """The upper half is random."""
     settings = WebhookSettings(retry_min_s=1.0, retry_max_s=10.0)
     random = Random(3)
 
@@ -122,7 +122,7 @@ def test_an_attempt_without_a_result_gives_its_turn_back() -> None:
 
 
 def test_the_cursor_waits_for_the_oldest() -> None:
-    """What is settled behind it counts once it is settled."""
+    """Events settled behind it count once it is settled."""
     window = Window(10, cursor=5)
     first, second, third = delivery(7, "a"), delivery(9, "b"), delivery(12, "a")
     for each in (first, second, third):

@@ -68,7 +68,7 @@ class Deliveries:
         await self.system.ref("/events").ask(Publish(events))
 
     async def webhook(self, host: Host, **change: Any) -> str:
-        """A new webhook for ``host``; its id."""
+        """Make a webhook for ``host``; return its id."""
         return (await make_webhook(self.database, host, **change))[0]
 
     def look(self) -> None:
@@ -76,13 +76,13 @@ class Deliveries:
         self.system.ref("/keeper").tell(WebhooksChanged())
 
     async def found(self, webhook_id: str) -> Webhook:
-        """As it is in the database."""
+        """The webhook as it is in the database."""
         webhook = await webhooks.find(self.database, None, webhook_id)
         assert webhook is not None
         return webhook
 
     async def wait_cursor(self, webhook_id: str, seq: int) -> None:
-        """Until everything up to this event is settled."""
+        """Wait until everything up to this event is settled."""
 
         async def is_there() -> bool:
             return (await self.found(webhook_id)).cursor >= seq
@@ -90,7 +90,7 @@ class Deliveries:
         await wait_until(is_there, seconds=PATIENCE_S)
 
     async def wait_dead(self, webhook_id: str, count: int) -> None:
-        """Until there are so many dead letters."""
+        """Wait until there are that many dead letters."""
 
         async def are_there() -> bool:
             return len(await webhook_dead_letters.list_page(self.database, None, webhook_id)) == count
@@ -109,14 +109,14 @@ class Deliveries:
 async def make_webhook(
     database: Database, host: Host, path: str = "/hook", *, secret: str | None = None, **change: Any
 ) -> tuple[str, str]:
-    """A new webhook for ``host``: its id and its secret."""
+    """Make a webhook for ``host``; return its id and its secret."""
     url = f"http://127.0.0.1:{host.port}{path}"
     return await database.write(webhooks.create, Change(url=url, **change), secret=secret, limits=Limits(1000, 1000))
 
 
 @asynccontextmanager
 async def delivering(database: Database, *, owner: str = "here/1", **settings: Any) -> AsyncGenerator[Deliveries]:
-    """A daemon for the length of the block; ``settings`` of webhooks beside `QUICK`."""
+    """A daemon for the length of the block; ``settings`` of webhooks are added to `QUICK`."""
     metrics = Metrics(CollectorRegistry())
     hooks = WebhookSettings(**{**QUICK, **settings})
 
@@ -167,12 +167,12 @@ def event(text: str = "", *, company_id: str = COMPANY, kind: str = "message", a
 
 
 def text_of(request: Received) -> str:
-    """Of the event in a request."""
+    """The text of the event in a request."""
     return str(msgspec.json.decode(request.body)["payload"]["text"])
 
 
 def texts(host: Host, company_id: str | None = None) -> list[str]:
-    """What a host received, in order."""
+    """The texts that a host received, in order."""
     return [
         text_of(request)
         for request in host.received
@@ -181,5 +181,5 @@ def texts(host: Host, company_id: str | None = None) -> list[str]:
 
 
 async def wait_received(host: Host, count: int) -> None:
-    """Until a host has so many requests."""
+    """Wait until a host has that many requests."""
     await wait_until(lambda: len(host.received) >= count, seconds=PATIENCE_S)

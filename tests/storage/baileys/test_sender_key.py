@@ -107,7 +107,7 @@ def test_only_the_newest_five_states_fit() -> None:
 
 
 def test_go_writes_a_private_key_of_zeros_for_others() -> None:
-    """An empty private key."""
+    """Baileys gets an empty one."""
     (state,) = converted(b.sender_key(b.group_state(0)))
     state["SigningKeyPrivate"] = b.text(bytes(32))
 

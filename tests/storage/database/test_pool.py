@@ -285,7 +285,7 @@ async def test_sessions_begun_while_the_server_was_read_only_are_replaced(
     ],
 )
 async def test_which_answers_end_their_session(postgres_dsn: str, sqlstate: str, is_kept: bool) -> None:
-    """A session from before the server's change is not used again, after a read or a write; any other one is."""
+    """After an error that shows an outdated session that session is not used again, by reads or writes; after any other it is."""
     sql: LiteralString = f"DO $$ BEGIN RAISE EXCEPTION 'so' USING ERRCODE = '{sqlstate}'; END $$"  # pyright: ignore[reportAssignmentType]
 
     async def fail(connection: Connection) -> None:

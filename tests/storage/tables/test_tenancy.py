@@ -188,7 +188,7 @@ async def test_without_force_the_owner_is_above_the_policies(owned: Database) ->
 
 
 async def test_x2_every_table_of_companies_forces_its_policies(owned: Database, database: Database) -> None:
-    """The catalogue names no exception; it would name one."""
+    """The catalogue names no table that does not; it would name one."""
     assert await database.fetch(NOT_FORCED) == []
     await owned.execute("ALTER TABLE whatsapp_data_keys NO FORCE ROW LEVEL SECURITY")
     await owned.execute("CREATE TABLE forgotten (company_id TEXT)")

@@ -34,7 +34,7 @@ T = TypeVar("T")
 
 
 class Live:
-    """Runs a plan; each call returns when everything is quiet again."""
+    """Runs a plan; each call returns when all tasks are blocked again."""
 
     def __init__(self, plan: SupPlan) -> None:
         self.modes: dict[str, Outcome] = {}
@@ -48,7 +48,7 @@ class Live:
             raise error
 
     def do(self, step: Callable[[System], Awaitable[T]]) -> T:
-        """Carry out a step and wait until nothing moves any more."""
+        """Carry out a step and wait until all tasks are blocked."""
 
         async def quietly() -> T:
             with trio.fail_after(1_000_000):
@@ -59,7 +59,7 @@ class Live:
         return trio.from_thread.run(quietly, trio_token=self._token)
 
     def passes(self, seconds: float) -> None:
-        """Let time go on, from one deadline to the next."""
+        """Let time pass, from one deadline to the next."""
 
         async def go(system: System) -> None:
             end = trio.current_time() + seconds

@@ -1,4 +1,4 @@
-"""OTP's semantics in plain Python: no tasks, no time but a number, every step carried out to its end at once."""
+"""OTP's semantics in plain Python: no tasks, a number as the time, every step carried out to its end at once."""
 
 from __future__ import annotations
 
@@ -73,7 +73,7 @@ class Model:
         """How the next starts of the actor at a path come out; `ok` by default."""
         self.handled: list[int] = []
         self.discarded: list[int] = []
-        """Queued where nothing will handle it; a short-lived incarnation may have done so before."""
+        """Queued messages that no incarnation will handle; a short-lived one may have handled them before."""
         self.is_over = False
         self._number = count()
         self.root = self._make(root, None)
@@ -90,7 +90,7 @@ class Model:
                 yield from self.places(child)
 
     def visible(self, place: Place | None = None) -> Iterator[Place]:
-        """Places whose supervisors all run: what is below one that waits is about to be made anew."""
+        """Places whose supervisors all run: what is below a waiting one is about to be made anew."""
         place = place if place is not None else self.root
         yield place
         if isinstance(place, SupPlace) and place.state == "running":
@@ -101,7 +101,7 @@ class Model:
         return {place.path: (place.state, place.incarnation) for place in self.visible()}
 
     def settle(self) -> None:
-        """Everything is quiet: what runs and does not hang has handled its queue."""
+        """Let every place that runs and does not hang handle its queue."""
         for place in self.visible():
             if place.state == "running" and not place.is_hung:
                 self.handled += place.queue
@@ -132,7 +132,7 @@ class Model:
             self.handled.append(number)
 
     def passes(self, seconds: float) -> None:
-        """Time goes on; restarts that were put off come due in their order."""
+        """Let time pass; delayed restarts come due in their order."""
         end = self.now + seconds
         while not self.is_over:
             waiting = [place for place in self.places() if place.due is not None and place.due[0] <= end]
@@ -218,7 +218,7 @@ class Model:
         return "ok"
 
     def _halt(self, place: Place) -> None:
-        """End what is there and below; queues are kept."""
+        """End the place and everything below; queues are kept."""
         place.due = None
         place.is_hung = False
         if place.state in ("running", "restarting"):
@@ -269,7 +269,7 @@ class Model:
                 self._lay_down(parent, member)
 
     def _spend(self, parent: SupPlace, place: Place) -> bool:
-        """Count a restart; when it is one too many, carry out what follows."""
+        """Count a restart; when it is one too many, carry out the consequences."""
         times = place.times if parent.sup.per_child else parent.times
         times.append(self.now)
         times[:] = [time for time in times if time >= self.now - parent.sup.within]
@@ -302,7 +302,7 @@ class Model:
         place.queue.clear()
 
     def _keep_declared(self, place: SupPlace) -> None:
-        """What the plan does not name, or names as temporary, does not outlive the supervisor's incarnation."""
+        """Children that the plan does not name, or names as temporary, do not outlive the supervisor's incarnation."""
         kept = {child.id for child in place.sup.children if child.restart is not Restart.TEMPORARY}
         for name, child in list(place.children.items()):
             if name not in kept:

@@ -104,7 +104,7 @@ class TreeMachine(RuleBasedStateMachine):
     @precondition(lambda self: self.is_on)
     @rule(dice=st.integers(0, 99), beyond=st.sampled_from([0.0, 0.25]), times=st.integers(1, 3))
     def crashes_each_window(self, dice: int, beyond: float, times: int) -> None:
-        """Exactly as far apart as the window is long, or a little further."""
+        """At a distance of exactly the window's length, or a little more."""
         for _ in range(times):
             place = self._pick(self._actors("running"), dice)
             if place is None or place.parent is None or self.plain.is_over:
@@ -205,7 +205,7 @@ class TreeMachine(RuleBasedStateMachine):
     @precondition(lambda self: not self.is_on)
     @rule()
     def all_is_over(self) -> None:
-        """Once the root has ended there is nothing left to do."""
+        """Once the root has ended no rule applies."""
 
     # --- comparing ----------------------------------------------------------------------------------------------------
 
@@ -281,7 +281,7 @@ class TreeMachine(RuleBasedStateMachine):
 @pytest.mark.slow
 @pytest.mark.parametrize("trees", [150, pytest.param(2_000, marks=pytest.mark.long)])
 def test_s2_the_core_and_the_model_show_the_same_after_every_step(trees: int) -> None:
-    """So many random trees, up to 40 steps each."""
+    """That many random trees, up to 40 steps each."""
     run_state_machine_as_test(
         TreeMachine,
         settings=settings(

@@ -120,7 +120,7 @@ async def _open(spec: SupervisorSpec | DynamicSupervisorSpec, shutdown: Any) -> 
 
 
 class Switch:
-    """Makes the start of a child fail, be ignored or succeed, as a test wants it at the time."""
+    """Makes the start of a child fail, be ignored or succeed, as the test sets it."""
 
     def __init__(self, mode: str = "ok") -> None:
         self.mode = mode

@@ -84,7 +84,7 @@ async def test_child_adm_simple() -> None:
 
 
 async def test_extra_return() -> None:
-    """What a start function wants to hand on besides the actor, it puts where the caller finds it; restarts work as ever."""
+    """A start function puts what it wants to hand on besides the actor where the caller finds it; restarts work as ever."""
     extras: list[str] = []
 
     def start(context: Any) -> Probe:

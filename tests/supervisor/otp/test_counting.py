@@ -82,7 +82,7 @@ async def test_count_restarting_children(autojump_clock: MockClock) -> None:
 
 @pytest.mark.parametrize("strategy", list(Strategy))
 async def test_do_not_save_start_parameters_for_temporary_children(strategy: Strategy) -> None:
-    """What a temporary child was started with is not retained after its end, under no strategy."""
+    """The start parameters of a temporary child are not retained after its end, under no strategy."""
 
     class Heavy:
         pass

@@ -1,4 +1,4 @@
-"""docs/otp-conformance.md: complete, and true as far as names go."""
+"""docs/otp-conformance.md: complete, and its names exist."""
 
 from __future__ import annotations
 

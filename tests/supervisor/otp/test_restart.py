@@ -113,7 +113,7 @@ async def test_simple_one_for_one_shutdown(autojump_clock: MockClock) -> None:
 
 
 async def test_simple_one_for_one_extra() -> None:
-    """A dynamic child restarts by the start function it was added with, whatever that carries."""
+    """A dynamic child restarts by the start function it was added with, with all its arguments."""
     started: list[str] = []
 
     def start(context: Context, extra: str = "extra") -> Probe:

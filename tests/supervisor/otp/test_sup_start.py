@@ -85,7 +85,7 @@ async def test_sup_start_ignore_permanent_child_start_child_simple() -> None:
 
 
 async def test_sup_start_error_return() -> None:
-    """A list of children that is none fails the start with the reason."""
+    """Children in another form than a list fail the start with the reason."""
     bad_children = lambda: "no list"  # noqa: E731 - the wrong type is the point
     with pytest.raises(StartFailed, match="children: must be a sequence of ChildSpec, not 'no list'"):
         async with open_system(SupervisorSpec(bad_children)):  # type: ignore[arg-type]
@@ -107,7 +107,7 @@ async def test_sup_start_fail() -> None:
 
 
 async def test_sup_start_child_returns_error() -> None:
-    """start_child of a child that fails, or returns what is no actor, raises and does not keep the child."""
+    """start_child of a child that fails, or returns something else than an actor, raises and does not keep the child."""
     async with open_sup() as sup:
         with pytest.raises(StartFailed, match="RuntimeError: start refused"):
             await sup.ref.start_child(Switch("fail").spec("a"))
@@ -155,7 +155,7 @@ async def test_sup_start_map() -> None:
 
 
 async def test_sup_start_map_simple() -> None:
-    """get_childspec works for dynamic children, and tells that they are not significant."""
+    """get_childspec works for dynamic children, and shows that they are not significant."""
     async with open_simple() as sup:
         await sup.ref.start_child(probe("a", restart=Restart.TRANSIENT, shutdown=BRUTAL_KILL))
 

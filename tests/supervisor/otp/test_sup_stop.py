@@ -66,7 +66,7 @@ async def test_sup_stop_timeout_dynamic(autojump_clock: MockClock) -> None:
 
 
 async def test_sup_stop_brutal_kill() -> None:
-    """A child with BRUTAL_KILL is killed at once, without a word; its sibling stops in order."""
+    """A child with BRUTAL_KILL is killed at once, without a call of `stopping`; its sibling stops in order."""
     async with open_sup([probe("a"), ChildSpec("b", lambda _: Sticky(), shutdown=BRUTAL_KILL)]) as sup:
         await stop(sup)
 
