@@ -168,7 +168,7 @@ async def test_an_answer_put_off_can_come_from_a_helper(autojump_clock: MockCloc
 
         nursery.start_soon(dine)
         await trio.sleep(1)
-        answers.append(await system.ref("/k").ask(Ping()))  # type: ignore[arg-type]  # type: ignore[arg-type]  # this actor replies to all with words
+        answers.append(await system.ref("/k").ask(Ping()))  # type: ignore[arg-type]  # this actor replies to all with words
         nursery.cancel_scope.deadline = 10
 
     assert answers == ["quick", "dinner"]

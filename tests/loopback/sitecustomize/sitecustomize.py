@@ -60,7 +60,7 @@ def trust_in_linker(root_key: bytes) -> None:
 
     if PINNED != certificate.ROOT_KEY:
         raise ImportError(f"{VARIABLE} is set, but the linker does not hold the pinned key")
-    certificate.ROOT_KEY = root_key  # type: ignore[misc]  # type: ignore[misc]  # no code of the product may do this
+    certificate.ROOT_KEY = root_key  # type: ignore[misc]  # no code of the product may do this
 
 
 if os.environ.get(VARIABLE):
