@@ -8,7 +8,7 @@ from tests.support.deadline import pytest_runtest_call, pytest_runtest_setup, py
 from tests.support.leftovers import no_process_is_left
 from tests.support.postgres import database, empty_dsn, postgres_dsn, postgres_server
 
-# How long an example takes is the machine's matter.
+# How long an example takes depends on the machine.
 settings.register_profile("wasup", deadline=None)
 settings.load_profile("wasup")
 

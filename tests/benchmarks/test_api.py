@@ -1,4 +1,4 @@
-"""The API benchmark's reckoning."""
+"""The API benchmark's calculations."""
 
 from __future__ import annotations
 

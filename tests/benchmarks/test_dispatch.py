@@ -1,4 +1,4 @@
-"""How benchmarks are found, and how the cost of one more company is reckoned."""
+"""How benchmarks are found, and how the cost of one more company is calculated."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ def _footprint(**megabytes: int) -> Footprint:
 
 
 def test_an_unknown_name_is_told_the_known_ones(capsys: pytest.CaptureFixture[str]) -> None:
-    """A name that no benchmark has ends with the usage status and the names there are."""
+    """An unknown name ends with the usage status and the names there are."""
     status = main(["nonsense"])
 
     assert status == WRONG_USAGE
@@ -36,7 +36,7 @@ def test_an_unknown_name_is_told_the_known_ones(capsys: pytest.CaptureFixture[st
 def test_without_the_tests_tools_it_is_said_what_to_install(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """As after `make run`, which installs what the daemon needs and no more."""
+    """As after `make run`, which installs only what the daemon needs."""
 
     def missing() -> None:
         raise ModuleNotFoundError("No module named 'trustme'", name="trustme")
@@ -50,7 +50,7 @@ def test_without_the_tests_tools_it_is_said_what_to_install(
 
 
 def test_the_cost_of_a_company_is_the_slope_of_the_last_two_steps() -> None:
-    """What the first company costs, the fixed part, is no part of what one more costs."""
+    """The fixed cost of the first company is no part of the cost of one more."""
     figures = Figures()
     figures.idle[1] = _footprint(daemon=500)
     figures.idle[10] = _footprint(daemon=50, engines=60)
@@ -61,7 +61,7 @@ def test_the_cost_of_a_company_is_the_slope_of_the_last_two_steps() -> None:
 
 
 def test_quantiles_are_of_what_was_acknowledged() -> None:
-    """The 99th of 100 in order, not the slowest; nothing sent is no latency."""
+    """The 99th of 100 in order, not the slowest; without a send there is no latency."""
     latencies = Latencies(tuple(number / 1000 for number in range(101)), failed=3)
 
     assert (latencies.quantile(0.5), latencies.quantile(0.99)) == (0.05, 0.099)
@@ -69,7 +69,7 @@ def test_quantiles_are_of_what_was_acknowledged() -> None:
 
 
 def test_a_missed_bar_is_said_and_returned(capsys: pytest.CaptureFixture[str]) -> None:
-    """Bars hold from the number of companies they are for on."""
+    """Bars hold from their number of companies on."""
     slow = Figures(companies=1000, connected_s=181.0)
     slow.idle = {10: _footprint(daemon=50), 1000: _footprint(daemon=1000)}
 

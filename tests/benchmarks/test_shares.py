@@ -21,7 +21,7 @@ def test_a_request_that_holds_its_place_announces_more_than_it_sends() -> None:
 
 @pytest.mark.parametrize(("beside_s", "held", "status"), [(0.019, [3, 2], 0), (0.020, [3, 2], 1), (0.010, [0, 0], 1)])
 def test_twice_the_time_alone_is_too_much(beside_s: float, held: list[int], status: int) -> None:
-    """And a turn beside a company that held nothing has shown nothing."""
+    """And a turn beside a company that held nothing proves nothing."""
     figures = Figures(alone=Run(took=[0.010]), beside=Run(took=[beside_s]), held=held)
 
     assert judge({"uploads": figures}) == status

@@ -1,4 +1,4 @@
-"""The soak: what grows is found, what only wavers is not; and how tables are looked at."""
+"""The soak: growth is found, mere variation is not; and how tables are measured."""
 
 from __future__ import annotations
 
@@ -48,7 +48,7 @@ def test_neighbours_that_resemble_each_other_tell_less() -> None:
 
 
 def test_too_few_points_give_no_figure() -> None:
-    """A slope of three points would say nothing."""
+    """A slope of three points would mean nothing."""
     assert slope([]) is None
     assert slope(series(1.0, samples=10)) is None
 
@@ -122,7 +122,7 @@ async def test_tables_are_looked_at_by_rows_and_kinds(database: Database) -> Non
 
 
 async def test_a_packed_table_has_the_size_of_its_rows(database: Database) -> None:
-    """What was deleted leaves no room behind, so that sizes can be compared."""
+    """Deleted rows leave no room behind, so that sizes can be compared."""
     await put_keys(database, "962302", 1)
     await pack_tables(database)
     before = await look_at_tables(database, [])
@@ -136,7 +136,7 @@ async def test_a_packed_table_has_the_size_of_its_rows(database: Database) -> No
 
 
 async def put_keys(database: Database, company_id: str, count: int) -> None:
-    """As many pre-keys."""
+    """Insert as many pre-keys."""
     await database.execute(
         "INSERT INTO whatsapp_keys (company_id, key_type, key_id, value)"
         " SELECT $1, 'pre-key', number::text, '{}' FROM generate_series(1, $2) AS number",

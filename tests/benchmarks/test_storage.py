@@ -1,4 +1,4 @@
-"""How the benchmark of storage judges, what it compares with, and that a small run of it is whole."""
+"""How the storage benchmark judges, what it compares with, and that a small run of it is complete."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ def _committing(writers: int) -> Committing:
 
 
 def test_a_ratio_is_of_values_of_one_round() -> None:
-    """A round in which the machine was slow for both says the same as the others."""
+    """A round in which the machine was slow for both gives the same ratio as the others."""
     rounds = Rounds()
     for slowness in (1.0, 1.0, 9.0):
         rounds.add("ours", 2.0 * slowness)
@@ -61,7 +61,7 @@ def test_quantiles_are_of_what_was_measured() -> None:
 
 
 def test_bars_hold_for_the_sizes_they_are_for() -> None:
-    """A run with other numbers of writers and keys is held to what does not depend on them."""
+    """A run with other numbers of writers and keys is judged only by bars that do not depend on them."""
     of_all = bars(_committing(256), _loading(335, 1.0))
     of_few = bars(_committing(4), _loading(100, 1.0))
 
@@ -86,7 +86,7 @@ def test_a_missed_bar_is_said_and_returned(capsys: pytest.CaptureFixture[str]) -
 
 
 def test_a_sample_has_the_same_keys_in_both_forms(tmp_path: Path) -> None:
-    """As many files as keys, every one of them of a name that Baileys asks for, and all of them read."""
+    """As many files as keys, each with a name that Baileys asks for, and all of them read."""
     sample = make_sample(tmp_path / "auth", 120)
 
     assert len(sample.changes) == len(sample.files) == 120
@@ -97,7 +97,7 @@ def test_a_sample_has_the_same_keys_in_both_forms(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("sync_each", [True, False])
 def test_files_are_written_whole(tmp_path: Path, sync_each: bool) -> None:
-    """Over what was there, and nothing is left beside them."""
+    """Over the existing ones, and nothing is left beside them."""
     (tmp_path / "a.json").write_bytes(b"old")
 
     write_safely(tmp_path, {"a.json": b"new", "b.json": b"other"}, sync_each=sync_each)
@@ -118,7 +118,7 @@ def test_a_place_is_of_one_filesystem_and_gone_afterwards(capsys: pytest.Capture
 
 
 async def test_a_machine_without_node_is_told_why(monkeypatch: pytest.MonkeyPatch) -> None:
-    """There is no Baileys to compare with then, and the reason takes its place."""
+    """Then there is no Baileys to compare with, and the reason takes its place."""
     monkeypatch.setenv("PATH", "")
 
     async with open_baileys() as baileys:
@@ -136,7 +136,7 @@ def test_sizes_that_say_nothing_are_refused(wrong: list[str], capsys: pytest.Cap
 
 @pytest.mark.slow
 def test_a_small_run_prints_every_row(capsys: pytest.CaptureFixture[str]) -> None:
-    """Every part of it is there, and the exit status says what the verdicts say."""
+    """Every part of it is there, and the exit status agrees with the verdicts."""
     directory = reachable_directory()
     small = {"rounds": 1, "seconds": 0.02, "writers": 2, "keys": 100, "rows": 1000, "companies": 3}
 

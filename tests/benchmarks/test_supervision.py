@@ -45,12 +45,12 @@ def test_a_promise_may_be_missed_by_the_noise_and_not_by_more() -> None:
 
 
 def test_two_rounds_say_nothing_of_the_noise() -> None:
-    """Then nothing is forgiven."""
+    """Then there is no allowance for noise."""
     assert noise([1.0, 9.0]) == 0.0
 
 
 def test_a_promise_in_time_is_scaled_by_the_machine() -> None:
-    """On a machine half as fast twice the time is let pass, and the verdict says so; the time shown is that of all pieces."""
+    """On a machine half as fast twice the time is accepted, and the verdict says so; the time shown is that of all pieces."""
     slow = row(_measure(at_least=0.25, at_most_us=40.0, shown=1_000), [(20e-6, 60e-6)] * 3)
     fast = row(_measure(at_least=0.25, at_most_us=40.0, shown=1_000), [(10e-6, 30e-6)] * 3)
 
@@ -82,7 +82,7 @@ def test_a_library_that_fails_is_left_out_with_its_reason() -> None:
 
 @pytest.mark.slow
 def test_the_run_prints_every_promise_and_fails_when_one_is_missed(capsys: pytest.CaptureFixture[str]) -> None:
-    """A small run: the exit status says what the table says, however busy the machine is."""
+    """A small run: the exit status agrees with the table, however busy the machine is."""
     status = main(["--rounds", "1", "--scale", "0.1"])
     printed = capsys.readouterr().out
 

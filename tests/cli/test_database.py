@@ -23,14 +23,14 @@ ROOT = Path(__file__).parents[2]
 
 @pytest.fixture
 def reachable() -> Iterator[Path]:
-    """A directory that the embedded server's account can pass."""
+    """A directory that the embedded server's account can enter."""
     directory = reachable_directory()
     yield directory
     shutil.rmtree(directory)
 
 
 async def test_migrate(bare_terminal: Terminal, empty_dsn: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    """The first time it says what it applied, the second time that there is nothing to do."""
+    """The first time it lists what it applied, the second time it says that there is nothing to do."""
     monkeypatch.setenv("DATABASE_URL", empty_dsn)
 
     first = await bare_terminal.run("migrate", "--json")
@@ -42,7 +42,7 @@ async def test_migrate(bare_terminal: Terminal, empty_dsn: str, monkeypatch: pyt
 
 
 async def test_keys(bare_terminal: Terminal, postgres_dsn: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A key is made, listed without its text, works, is revoked, works no more."""
+    """A key is made, listed without its text, accepted, revoked, and refused."""
     monkeypatch.setenv("DATABASE_URL", postgres_dsn)
 
     admin = await bare_terminal.run("keys", "create", "operators", "--admin")
@@ -69,7 +69,7 @@ async def test_keys(bare_terminal: Terminal, postgres_dsn: str, monkeypatch: pyt
 
 
 async def test_a_database_that_is_away(bare_terminal: Terminal, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Exit code 7: not now."""
+    """Exit code 7: try again later."""
     monkeypatch.setenv("DATABASE_URL", "postgresql://wasup:hunter2@127.0.0.1:9/wasup")
 
     ended = await bare_terminal.run("keys", "list")
@@ -82,7 +82,7 @@ async def test_a_database_that_is_away(bare_terminal: Terminal, monkeypatch: pyt
 
 @pytest.mark.slow
 def test_without_a_daemon_the_embedded_server_is_started_for_the_command(reachable: Path) -> None:
-    """What one command stores the next one finds, and nothing runs in between."""
+    """What one command stores the next one finds, and no server runs in between."""
     state_dir = reachable / "state"
     # In a process of its own: the server has to be started on the main thread.
     command = [sys.executable, "-c", "import sys; from actors.main import main; sys.exit(main())", "keys"]
@@ -106,7 +106,7 @@ def test_without_a_daemon_the_embedded_server_is_started_for_the_command(reachab
 async def test_beside_a_daemon_its_embedded_server_is_used(
     bare_terminal: Terminal, reachable: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """The command neither starts a second server nor stops the one that runs."""
+    """The command neither starts a second server nor stops the running one."""
     state_dir = reachable / "state"
     monkeypatch.setenv("WASUP_STATE_DIR", str(state_dir))
     with hold_state_dir(state_dir):

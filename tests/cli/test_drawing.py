@@ -25,7 +25,7 @@ def node(path: str, *children: Node, restarts: int = 0, waiting: int = 0, crash:
 
 
 def test_a_tree_is_drawn_with_its_branches() -> None:
-    """Children hang below their supervisor, and what is remarkable is said."""
+    """Children hang below their supervisor, and unusual states are named."""
     crash = Crash(type="ValueError", text="bad\x1b[31m", at=1000.0)
     tree = node(
         "/",

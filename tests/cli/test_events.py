@@ -46,7 +46,7 @@ async def test_a_message_cannot_steer_the_terminal(terminal: Terminal, daemon: D
 
 
 async def test_following(terminal: Terminal, daemon: Daemon) -> None:
-    """New events are printed as they happen, until there were enough."""
+    """New events are printed as they come, until the given number is reached."""
     daemon.world.publish(COMPANY_A, "status", status="before")
 
     async with running(terminal, "events", "--follow", "--limit", "2") as ended:
@@ -59,7 +59,7 @@ async def test_following(terminal: Terminal, daemon: Daemon) -> None:
 
 
 async def test_following_goes_on_where_it_broke_off(terminal: Terminal, daemon: Daemon) -> None:
-    """The HTTP part restarts: the stream is resumed, and what happened meanwhile is not lost."""
+    """The HTTP actor restarts: the stream is resumed, and events from in between are not lost."""
     async with running(terminal, "events", "--follow", "--limit", "3", "--json") as ended:
         await following(daemon)
         daemon.world.publish(COMPANY_A, "status", number=1)

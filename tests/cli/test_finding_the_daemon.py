@@ -1,4 +1,4 @@
-"""To whom a command gives a key: the holder of the state directory, or the address that was given with the key."""
+"""Which address a command gives a key to: the holder of the state directory, or the address that came with the key."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from tests.http.world import ADMIN_KEY, Daemon, running, until
 
 
 class Listener:
-    """Another user's program on the daemon's port: keeps all that it is sent."""
+    """Another user's program on the daemon's port: keeps everything it receives."""
 
     def __init__(self, listener: trio.SocketListener) -> None:
         self._listener = listener
@@ -61,7 +61,7 @@ async def beside_daemon(terminal: Terminal, url: str | None = None) -> AsyncIter
 
 @contextmanager
 def dead_daemon(terminal: Terminal, url: str) -> Iterator[None]:
-    """What a daemon leaves that was killed: its announcement and its socket, and no lock."""
+    """The leftovers of a killed daemon: its announcement and its socket, and no lock."""
     (terminal.state_dir / "run").mkdir(mode=0o700)
     with socket.socket(socket.AF_UNIX) as left:
         left.bind(str(terminal.state_dir / "run" / "api.sock"))
@@ -91,7 +91,7 @@ async def test_beside_a_running_daemon_no_option_is_needed(state: Terminal) -> N
 async def test_the_key_goes_to_the_holder_of_the_state_directory_not_to_its_port(
     state: Terminal, stranger: Listener
 ) -> None:
-    """Another program may have got the port, while HTTP was being restarted for instance: it hears nothing."""
+    """Another program may have got the port, for instance while HTTP restarted: it receives nothing."""
     async with beside_daemon(state, url=stranger.url):
         ended = await state.run("sessions")
 
@@ -119,7 +119,7 @@ async def test_a_daemon_that_is_starting(state: Terminal) -> None:
 
 
 async def test_the_state_directorys_key_is_for_no_other_address(state: Terminal, stranger: Listener) -> None:
-    """An address that was given gets the key that was given with it, or none."""
+    """A given address gets the key that was given with it, or none."""
     async with beside_daemon(state) as daemon:
         refused(await state.run("sessions", "--url", stranger.url), "give --key")
         own = await state.run("sessions", "--url", daemon.url.replace("127.0.0.1", "localhost") + "/")

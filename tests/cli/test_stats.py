@@ -97,7 +97,7 @@ async def test_cleanup(terminal_: Terminal, database: Database) -> None:
 async def test_a_database_that_is_away(
     bare_terminal: Terminal, monkeypatch: pytest.MonkeyPatch, tmp_path: Path, command: str
 ) -> None:
-    """Exit code 7: not now."""
+    """Exit code 7: try again later."""
     vault(tmp_path / "master.key", 1)
     monkeypatch.setenv("WASUP_MASTER_KEY_FILE", str(tmp_path / "master.key"))
     monkeypatch.setenv("DATABASE_URL", "postgresql://wasup:hunter2@127.0.0.1:9/wasup")

@@ -29,24 +29,24 @@ def small_disk() -> Generator[Path]:
     [(errno.ENOSPC, "space"), (errno.EDQUOT, "quota"), (errno.EROFS, "read-only"), (errno.EIO, "device")],
 )
 def test_errors_of_a_file_system_are_told_in_words(number: int, says: str) -> None:
-    """Each in its own."""
+    """Each error in its own words."""
     assert says in (write_fault(OSError(number, os.strerror(number))) or "")
 
 
 @pytest.mark.parametrize("error", [OSError(errno.ENOENT, "x"), OSError("without a number"), ValueError()])
 def test_other_errors_are_not_its(error: Exception) -> None:
-    """A missing file says nothing of room."""
+    """A missing file has nothing to do with room."""
     assert write_fault(error) is None
 
 
 def test_a_disk_with_room_takes_the_probe(tmp_path: Path) -> None:
-    """And keeps nothing of it."""
+    """And the probe leaves no file."""
     assert probe(tmp_path) is None
     assert list(tmp_path.iterdir()) == []
 
 
 def test_a_probe_of_a_place_that_is_not_there_is_no_fault_of_the_disk(tmp_path: Path) -> None:
-    """It is raised as it is."""
+    """The error is raised as it is."""
     with pytest.raises(FileNotFoundError):
         probe(tmp_path / "missing")
 
@@ -55,7 +55,7 @@ def test_a_probe_of_a_place_that_is_not_there_is_no_fault_of_the_disk(tmp_path: 
 def test_a_probe_meets_what_free_space_does_not_show(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, number: int
 ) -> None:
-    """A quota and a failing device answer when the file is synced, and nothing is left of it."""
+    """A quota and a failing device report when the file is synced, and no file is left."""
 
     def fail(_descriptor: int) -> None:
         raise OSError(number, os.strerror(number))
@@ -67,7 +67,7 @@ def test_a_probe_meets_what_free_space_does_not_show(
 
 
 class TestSmallDisk:
-    """On a real one."""
+    """On a real disk."""
 
     pytestmark = on_a_small_disk
 
@@ -95,7 +95,7 @@ class TestSmallDisk:
         remount(small_disk, "rw")
 
     def test_the_reserve_is_a_part_of_it(self, small_disk: Path) -> None:
-        """However much is wanted."""
+        """However large it is to be."""
         reserve = Reserve(small_disk, 64 * MIB)
 
         assert reserve.restore() is None
@@ -103,14 +103,14 @@ class TestSmallDisk:
         assert [path.name for path in small_disk.iterdir()] == [NAME]
 
     def test_a_reserve_without_room_is_not_made(self, small_disk: Path) -> None:
-        """The reason, and nothing left of the attempt."""
+        """The reason is returned, and nothing is left of the attempt."""
         fill(small_disk / "ballast")
 
         assert Reserve(small_disk, MIB).restore() == module.REASONS[errno.ENOSPC]
         assert [path.name for path in small_disk.iterdir()] == ["ballast"]
 
     def test_what_was_released_alone_is_no_room(self, small_disk: Path) -> None:
-        """Else the reserve would be taken back from those who have to finish, again and again."""
+        """Otherwise the reserve would be taken back from those who have to finish, again and again."""
         reserve = Reserve(small_disk, MIB)
         reserve.restore()
         fill(small_disk / "ballast")
@@ -131,5 +131,5 @@ def test_a_reserve_is_released_once(tmp_path: Path) -> None:
 
 
 def test_a_reserve_of_no_size_is_always_there(tmp_path: Path) -> None:
-    """It was not wanted."""
+    """No reserve was asked for."""
     assert Reserve(tmp_path, 0).is_there()

@@ -1,4 +1,4 @@
-"""Nothing secret passes; what operators need does."""
+"""No secret passes; what operators need does."""
 
 from __future__ import annotations
 
@@ -46,7 +46,7 @@ def test_secrets_are_taken_out(line: str, secret: str) -> None:
 
 @pytest.mark.parametrize("line", ["\u2588\u2588 \u2584\u2580\u2584 \u2588\u2588", "Press Ctrl+C to exit", "  ", ""])
 def test_worthless_lines_disappear(line: str) -> None:
-    """A QR picture, the library's hint to the user of a terminal, nothing at all."""
+    """A QR picture, the library's hint to the user of a terminal, an empty line."""
     assert redact(line) == ""
 
 
@@ -70,7 +70,7 @@ def test_what_operators_need_stays(line: str) -> None:
 
 
 def test_of_a_protocol_node_only_the_reason_is_left() -> None:
-    """The failure's code is worth a line, the rest of the node is not."""
+    """The failure's code is logged, the rest of the node is not."""
     said = redact('Unknown connect failure: <failure reason="409" location="abc" message="x"/>')
 
     assert said == 'Unknown connect failure: <failure reason="409" …>'

@@ -1,4 +1,4 @@
-"""What child processes see of the environment."""
+"""What child processes get of the environment."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from config.fields import environment_for_children
 
 
 def test_secrets_stay_with_the_daemon() -> None:
-    """The daemon's secrets, where its database is and its service manager's socket are taken out; the host's settings stay."""
+    """The daemon's secrets, its database's address and its service manager's socket are removed; the host's settings stay."""
     host = {
         "PATH": "/bin",
         "HTTPS_PROXY": "http://h:1",

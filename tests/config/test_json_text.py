@@ -1,4 +1,4 @@
-"""JSON that others wrote."""
+"""JSON from outside."""
 
 from __future__ import annotations
 
@@ -25,13 +25,13 @@ class Small(msgspec.Struct):
 )
 @pytest.mark.parametrize("into", [object, Small, dict[str, msgspec.Raw]])
 def test_what_cannot_be_read_is_one_error(text: bytes, into: type[object]) -> None:
-    """Also where it nests a hundred thousand deep, whatever is asked for."""
+    """Also where it nests a hundred thousand deep, whatever type is asked for."""
     with pytest.raises(msgspec.DecodeError):
         read_json(text, into)
 
 
 def test_a_part_that_is_left_as_it_is_may_not_be_deep_either() -> None:
-    """It is not read, only passed over; that takes as much stack."""
+    """It is skipped, not decoded; that takes as much stack."""
     with pytest.raises(msgspec.DecodeError):
         read_json(DEEP, msgspec.Raw)
 

@@ -1,4 +1,4 @@
-"""config/key_file.py: master keys as files hold them."""
+"""config/key_file.py: master keys in files."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ def test_a_key_in_every_form(content: bytes) -> None:
 
 
 def test_several_keys_keep_their_order() -> None:
-    """One a line; the first is the one that is used for what is new."""
+    """One a line; the first is used for new values."""
     assert parse_keys(f"{OTHER.hex()}\n{TEXT}\n".encode(), "f") == (OTHER, KEY)
 
 
@@ -57,7 +57,7 @@ def test_several_keys_keep_their_order() -> None:
     ids=["empty", "comments", "short", "long", "16 bytes", "garbage", "a passphrase", "zeros", "a pattern", "twice", "many", "noise"],
 )  # fmt: skip
 def test_what_is_no_key(content: bytes, says: str) -> None:
-    """The error says what is wrong, and how to make a right one or what to remove; it never shows what the file holds."""
+    """The error says what is wrong, and how to make a right one or what to remove; it never shows the file's content."""
     with pytest.raises(ValueError, match="; ") as caught:
         parse_keys(content, "f")
 
@@ -68,7 +68,7 @@ def test_what_is_no_key(content: bytes, says: str) -> None:
 
 
 def test_files_that_cannot_be_read(tmp_path: Path) -> None:
-    """No such file, a directory, a file of another size altogether."""
+    """No such file, a directory, a file of a very different size."""
     (tmp_path / "huge").write_bytes(b"#" * 100_000)
 
     for name, says in (("none", "No such file"), (".", "Is a directory"), ("huge", "longer than 65536 bytes")):

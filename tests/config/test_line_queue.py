@@ -15,7 +15,7 @@ from config.line_queue import LineQueue
 
 
 class Sink:
-    """A descriptor's other side: takes what it is given while it is open."""
+    """A descriptor's other side: takes what it gets while it is open."""
 
     def __init__(self) -> None:
         self.open = threading.Event()
@@ -48,7 +48,7 @@ def sink() -> Iterator[Sink]:
 
 
 def until(is_so: Callable[[], bool]) -> None:
-    """Let the queue's thread run until it is so."""
+    """Let the queue's thread run until the condition holds."""
     deadline = time.monotonic() + 10
     while not is_so():
         assert time.monotonic() < deadline
@@ -64,7 +64,7 @@ def queue_for(sink: Sink, max_bytes: int = 1000) -> LineQueue:
 
 
 def test_lines_are_written_in_order(sink: Sink) -> None:
-    """All that were taken are there once it is closed, also when the descriptor takes little at once."""
+    """All accepted lines are there once it is closed, also when the descriptor takes little at once."""
     sink.open.set()
     sink.most_at_once = 3
     queue = queue_for(sink)
@@ -92,7 +92,7 @@ def test_what_does_not_fit_is_counted_and_said_in_its_place(sink: Sink) -> None:
 
 
 def test_a_line_after_a_loss_follows_its_notice(sink: Sink) -> None:
-    """The notice stands between what was written before and after the gap."""
+    """The notice stands between the lines from before and after the gap."""
     queue = queue_for(sink, max_bytes=20)
     queue.put(b"first")
     assert sink.busy.wait(10)
@@ -105,7 +105,7 @@ def test_a_line_after_a_loss_follows_its_notice(sink: Sink) -> None:
 
 
 def test_a_write_that_fails_loses_its_lines_only(sink: Sink) -> None:
-    """A full disk, for instance: they are counted, and said once lines can be written again."""
+    """A full disk, for instance: the lines are counted, and reported once lines can be written again."""
     sink.errors = [errno.ENOSPC] * 3
     sink.open.set()
     queue = queue_for(sink)
@@ -132,7 +132,7 @@ def test_a_loss_that_cannot_be_said_yet_is_said_later(sink: Sink) -> None:
 
 
 def test_a_torn_line_does_not_spoil_the_next(sink: Sink) -> None:
-    """What was written of it ends with a line end of its own, and it counts as lost."""
+    """Its written part gets a line end, and it counts as lost."""
     sink.open.set()
     sink.most_at_once = 4
     sink.fail_after = 1
@@ -164,7 +164,7 @@ def test_a_pipe_that_is_full_and_does_not_block() -> None:
 
 
 def test_closing_does_not_wait_for_ever(sink: Sink) -> None:
-    """What cannot be written in time is left."""
+    """Lines that cannot be written in time are dropped."""
     queue = queue_for(sink)
     queue.put(b"line")
 

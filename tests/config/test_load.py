@@ -30,7 +30,7 @@ def problems(path: Path | None, environment: dict[str, str] | None = None, *, is
 
 
 def test_without_any_source_every_setting_has_its_default() -> None:
-    """Nothing has to be configured: the defaults are those of the structure."""
+    """No setting is required: the defaults are those of the structure."""
     settings = load(environment=HOME, is_root=False)
 
     assert Settings(state_dir=Path("/home/operator/.local/state/wasup")) == settings
@@ -119,7 +119,7 @@ def test_the_master_key_is_a_file_or_a_credential(tmp_path: Path) -> None:
 
 
 def test_a_master_key_that_cannot_be_used_is_a_problem_of_the_settings(tmp_path: Path) -> None:
-    """Found by check-config, before anything is started."""
+    """check-config finds it, before anything is started."""
     (tmp_path / "key").write_text("c2hvcnQ=\n")
 
     found = [problems(None, {"WASUP_MASTER_KEY_FILE": str(tmp_path / name)})[0] for name in ("key", "none")]
@@ -210,7 +210,7 @@ def test_the_working_directory_s_file_is_read_when_it_is_there(tmp_path: Path, m
 
 
 def test_no_message_repeats_a_secret(tmp_path: Path) -> None:
-    """A wrong URL is described without being quoted, in the file, the environment and the table of proxies."""
+    """A wrong URL is described without a quotation, in the file, the environment and the table of proxies."""
     path = write(tmp_path, 'database_url = "mysql://u:hunter2@h/d"\n[proxies]\na = "http://u:hunter2@h"')
 
     found = problems(path, {"REDIS_URL": "http://hunter2@h", "WASUP_PROXY": "socks5://u:hunter2@h:notaport"})
@@ -251,7 +251,7 @@ def test_binding_off_loopback_needs_tls_or_a_trusted_proxy(bind: str) -> None:
 
 @pytest.mark.parametrize("bind", ["127.0.0.1:0", "127.0.0.2:1", "[::1]:3003", "localhost:3003"])
 def test_loopback_needs_neither(bind: str) -> None:
-    """What only this machine can reach is accepted as it is."""
+    """An address that only this machine can reach is accepted."""
     assert bind == str(load(environment=HOME | {"WASUP_BIND": bind}, is_root=False).bind)
 
 
@@ -282,7 +282,7 @@ def test_tls_needs_both_files() -> None:
 
 
 def test_a_send_must_be_over_before_its_request() -> None:
-    """A send time-out that a request cannot wait for is refused, with the longest one that it can."""
+    """A send time-out longer than a request can wait is refused, with the longest allowed one."""
     (found,) = problems(None, {"WASUP_COMPANY_SEND_TIMEOUT_S": "80"})
 
     assert "company.send_timeout_s: 80 is longer than a request may take" in found
@@ -320,7 +320,7 @@ def test_numbers_that_are_no_limits(value: str) -> None:
 
 
 def test_credentials_that_cannot_be_listed_are_one_problem(tmp_path: Path) -> None:
-    """Not a traceback, and not one for every secret there is."""
+    """Neither a traceback, nor one problem for each secret."""
     environment = HOME | {"CREDENTIALS_DIRECTORY": str(tmp_path / "nowhere")}
 
     with pytest.raises(SettingsError) as caught:

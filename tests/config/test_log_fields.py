@@ -1,4 +1,4 @@
-"""What the code logs is what may be logged."""
+"""The code logs only fields that may be logged."""
 
 from __future__ import annotations
 

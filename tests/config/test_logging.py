@@ -24,7 +24,7 @@ MOST_CHARS = 80
 
 @pytest.fixture
 def output() -> Iterator[io.BytesIO]:
-    """Where lines go; logging is put back as it was afterwards."""
+    """The stream for lines; logging is restored afterwards."""
     root = logging.getLogger()
     handlers, level = root.handlers[:], root.level
     stream = io.BytesIO()
@@ -58,7 +58,7 @@ def test_a_line(output: io.BytesIO) -> None:
 
 
 def test_fields_that_are_not_listed_are_not_logged(output: io.BytesIO) -> None:
-    """Neither their text nor their number; the line says that something was there."""
+    """Neither their text nor their number; the line says that a field was there."""
     logger("x").info("sent", text="dear customer", secret_number=42, payload={"a": "dear customer"})
 
     (line,) = lines(output)
@@ -98,7 +98,7 @@ def test_x9_no_field_breaks_the_line(output: io.BytesIO) -> None:
 
 @pytest.mark.parametrize("name", [*FIELDS, "not_a_listed_field"])
 def test_x9_whatever_a_field_holds_its_line_is_one_line(output: io.BytesIO, name: str) -> None:
-    """Line ends, a forged line and a megabyte in each field there is: one JSON object, cut to its length."""
+    """Line ends, a forged line and a megabyte in each field: one JSON object, cut to its length."""
     forged = '"}\r\n{"level":"error","event":"forged"}\n\x00\x85\u2028'
     for value in (forged, "a" * 1_000_000, forged * 20_000, [forged] * 1_000, {forged: forged}):
         logger("x").info("told", **{name: value})
@@ -112,7 +112,7 @@ def test_x9_whatever_a_field_holds_its_line_is_one_line(output: io.BytesIO, name
 
 
 def test_exceptions(output: io.BytesIO) -> None:
-    """Type, scrubbed text, frames and cause; a foreign text without what it quotes, our own with it."""
+    """Type, scrubbed text, frames and cause; a foreign text without its quotations, our own with them."""
     try:
         try:
             dict[str, str]()["dear customer"]
@@ -131,7 +131,7 @@ def test_exceptions(output: io.BytesIO) -> None:
 
 
 def test_formatted_tracebacks_and_crashes(output: io.BytesIO) -> None:
-    """Of a traceback that comes as text, only the places are kept; of a crash, nothing it quotes."""
+    """Of a traceback that comes as text, only the places are kept; of a crash, no quotation."""
     with pytest.raises(KeyError) as caught:
         dict[str, str]()["dear customer"]
     formatted = "".join(traceback.format_exception(caught.value))
@@ -179,7 +179,7 @@ def test_levels(output: io.BytesIO, level: LogLevel, expected: int) -> None:
 
 
 def test_libraries_are_heard_from_warning_on(output: io.BytesIO) -> None:
-    """Below that they may quote the messages they carry; what they do say is scrubbed like ours."""
+    """Lower levels may quote the messages that libraries carry; what they do log is scrubbed like ours."""
     library = logging.getLogger("some.library")
     library.debug("frame: dear customer")
     library.info("frame: dear customer")

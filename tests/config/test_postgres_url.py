@@ -1,4 +1,4 @@
-"""One reading of a database URL: what libpq knows is kept or refused by name, and nothing can be understood in two ways."""
+"""One reading of a database URL: parameters of libpq are kept or refused by name, and no URL has two meanings."""
 
 from __future__ import annotations
 
@@ -105,7 +105,7 @@ def test_what_is_refused(text: str, said: str) -> None:
 
 @pytest.mark.parametrize("name", sorted(PARAMETERS))
 def test_every_parameter_of_libpq_is_kept_or_refused_by_name(name: str) -> None:
-    """None is passed over: a value that no parameter has is refused with the name, or kept."""
+    """None is ignored: a value that no parameter has is refused with the name, or kept."""
     text = f"postgresql://?{name}=%2Fx"
     if PARAMETERS[name].objection("/x") is not None or name == "port":
         with pytest.raises(ValueError, match=name):
@@ -116,7 +116,7 @@ def test_every_parameter_of_libpq_is_kept_or_refused_by_name(name: str) -> None:
 
 
 def test_the_environment_completes_a_url() -> None:
-    """By libpq's variables, which PostgreSQL's own programs would take as well; the URL comes first."""
+    """By libpq's variables, which PostgreSQL's own programs would use as well; the URL comes first."""
     environment = {
         "PGHOST": "a",
         "PGPORT": "7",
@@ -132,11 +132,11 @@ def test_the_environment_completes_a_url() -> None:
 
 @pytest.mark.parametrize("variable", ["PGHOSTADDR", "PGSERVICE", "PGREQUIREAUTH"])
 def test_a_variable_that_would_lead_elsewhere_is_refused(variable: str) -> None:
-    """By its name."""
+    """The error names it."""
     with pytest.raises(ValueError, match=f"the environment variable {variable} is not supported"):
         read("postgresql://h/d", {variable: "x"})
 
 
 def test_no_secret_is_shown() -> None:
-    """Not by the object either."""
+    """Nor does the object."""
     assert "hunter2" not in repr(read("postgresql://u:hunter2@h/d?sslpassword=hunter2"))

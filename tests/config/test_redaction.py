@@ -55,7 +55,7 @@ def test_no_phone_number_survives(before: str, phone: str, after: str) -> None:
 
 
 def test_foreign_errors_lose_what_they_quote() -> None:
-    """A library's text often quotes the very data that must not be logged; what follows the first line does too."""
+    """A library's text often quotes the data that must not be logged; so do the lines after the first."""
     text = "invalid input for query argument $1: 'dear customer' (a str is required)\nDETAIL: Failing row contains x"
 
     assert scrub_foreign_error(text, 200) == "invalid input for query argument $1: '…' (a str is required)"

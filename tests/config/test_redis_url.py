@@ -1,4 +1,4 @@
-"""Redis' URLs: what cannot be meant is refused, and no secret is repeated."""
+"""Redis' URLs: a URL that cannot be meant is refused, and no secret is repeated."""
 
 from __future__ import annotations
 

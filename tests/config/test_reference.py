@@ -32,7 +32,7 @@ def test_every_setting_does_something() -> None:
 
 
 def test_every_setting_is_described_and_every_number_has_a_range() -> None:
-    """No setting without words, no number without limits."""
+    """No setting without a description, no number without limits."""
     for field in all_fields():
         assert field.meta.description, field.key
         if field.parse is None and "number" in describe_range(field):

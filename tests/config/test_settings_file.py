@@ -64,7 +64,7 @@ def test_lines_of_keys(tmp_path: Path) -> None:
     ],
 )
 def test_unreadable_files(tmp_path: Path, data: bytes, expected: str) -> None:
-    """What is not a reasonable text file is refused in one sentence."""
+    """A file that is not a reasonable text file is refused in one sentence."""
     path = tmp_path / "x.toml"
     path.write_bytes(data)
 

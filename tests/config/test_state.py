@@ -43,7 +43,7 @@ def mode(path: Path) -> int:
 
 @pytest.mark.parametrize("umask", [0o022, 0o077, 0o000])
 def test_it_is_made_for_its_owner(tmp_path: Path, umask: int) -> None:
-    """Whatever the umask, others cannot list it; below root's they can pass to what is theirs."""
+    """Whatever the umask, others cannot list it; below root's they can enter to reach what is theirs."""
     before = os.umask(umask)
     try:
         prepare_state_dir(tmp_path / "a" / "b")
@@ -65,7 +65,7 @@ def test_an_existing_directory_keeps_its_mode(tmp_path: Path) -> None:
 
 
 def test_others_must_not_be_able_to_write_to_it(tmp_path: Path) -> None:
-    """A directory in which others can replace files is refused, with the command that mends it."""
+    """A directory in which others can replace files is refused, with the command that repairs it."""
     tmp_path.chmod(0o777)
 
     with pytest.raises(StateDirectoryError, match="chmod go-w"):
@@ -84,7 +84,7 @@ def test_it_must_be_a_directory(tmp_path: Path) -> None:
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="only root can give a directory away")
 def test_it_must_be_the_caller_s_own(tmp_path: Path) -> None:
-    """Someone else's directory is refused."""
+    """Another account's directory is refused."""
     os.chown(tmp_path, 65534, 65534)
 
     with pytest.raises(StateDirectoryError, match="belongs to user 65534"):
@@ -116,7 +116,7 @@ def test_one_daemon_at_a_time(tmp_path: Path) -> None:
 
 
 def test_the_announcement_is_for_its_owner_and_withdrawn(tmp_path: Path) -> None:
-    """Others cannot read where the daemon is, and nothing stays behind a clean end."""
+    """Others cannot read where the daemon is, and nothing is left after an orderly end."""
     with hold_state_dir(tmp_path):
         announce(tmp_path, Running(pid=7, url="http://127.0.0.1:7", socket="run/api.sock"))
         assert Running(pid=7, url="http://127.0.0.1:7", socket="run/api.sock") == find_running(tmp_path)

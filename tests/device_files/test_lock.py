@@ -34,7 +34,7 @@ def test_a_second_lock_is_refused_until_the_first_is_released(tmp_path: Path) ->
 
 
 def test_a_dead_process_holds_nothing(tmp_path: Path) -> None:
-    """kill -9 leaves no lock to be cleared by hand."""
+    """kill -9 leaves no lock that has to be removed by hand."""
     with subprocess.Popen(
         [sys.executable, "-c", HOLDER, str(tmp_path / "x.db")], stdout=subprocess.PIPE, cwd=ROOT
     ) as process:
@@ -59,7 +59,7 @@ def test_files_of_different_companies_are_independent(tmp_path: Path) -> None:
 
 
 def test_a_lock_that_was_removed_is_nobodys(tmp_path: Path) -> None:
-    """Who opened the lock file before it was removed must not believe to hold what another has made anew."""
+    """A process that opened the lock file before its removal must not take another's new one for its own."""
     first, late = FileLock(tmp_path / "x.db"), FileLock(tmp_path / "x.db")
     first.take()
     opened = os.open(tmp_path / "x.db.lock", os.O_RDWR)

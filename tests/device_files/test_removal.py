@@ -11,7 +11,7 @@ FILES = ("962302.db", "962302.db-wal", "962302.db-shm", "962302.db-journal", "96
 
 
 def test_everything_of_the_company_goes_and_nothing_of_others(tmp_path: Path) -> None:
-    """The file, what SQLite keeps beside it, a half-built one, the lock."""
+    """The file, SQLite's files beside it, a half-built one, the lock."""
     for name in (*FILES, "962303.db", "9623021.db"):
         (tmp_path / name).write_bytes(b"x")
 

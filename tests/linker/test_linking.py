@@ -1,4 +1,4 @@
-"""The linker's process against the loopback WhatsApp, and real clients that go on with what it linked."""
+"""The linker's process against the loopback WhatsApp, and real clients that go on with the linked devices."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ async def linker_beside(tmp_path: Path, *arguments: str) -> AsyncIterator[tuple[
 
 
 async def offered(loopback: Loopback, linker: Engine, company_id: str = "a") -> tuple[Link, str]:
-    """A company to which a QR code is on offer, and that code."""
+    """A company with a QR code on offer, and that code."""
     link = await linker.link(company_id)
     opened = await link.open(loopback.endpoints.proxy_url)
     assert opened.jid is None
@@ -71,7 +71,7 @@ async def test_a_qr_code_links_and_an_engine_goes_on(tmp_path: Path) -> None:
 
 
 async def test_a_pairing_code_links(tmp_path: Path) -> None:
-    """The code is asked for while a QR code is on offer, and typed into the phone."""
+    """The code is requested while a QR code is on offer, and typed into the phone."""
     async with linker_beside(tmp_path) as (loopback, linker):
         link, _ = await offered(loopback, linker)
         answer = await link.call(p.RequestPairingCode, phone=A)
@@ -83,7 +83,7 @@ async def test_a_pairing_code_links(tmp_path: Path) -> None:
 
 
 async def test_a_wrong_pairing_code_links_nothing(tmp_path: Path) -> None:
-    """The phone finds out; nothing is stored."""
+    """The phone detects it; nothing is stored."""
     async with linker_beside(tmp_path) as (loopback, linker):
         link, _ = await offered(loopback, linker)
         await link.call(p.RequestPairingCode, phone=A)
@@ -150,7 +150,7 @@ async def test_a_stream_cut_after_linking_is_linked_all_the_same(tmp_path: Path)
 
 
 async def test_no_proxy_is_said_in_words(tmp_path: Path) -> None:
-    """Where the proxy does not answer, the closing says that it is the proxy."""
+    """Where the proxy does not answer, the disconnect names the proxy."""
     async with linker_beside(tmp_path) as (_, linker):
         link = await linker.link("a")
         await link.open("http://127.0.0.1:9")
@@ -162,7 +162,7 @@ async def test_no_proxy_is_said_in_words(tmp_path: Path) -> None:
 
 
 async def test_the_linker_introduces_itself_as_an_engine_does(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Version, build hash, device properties and the wish for history, as the library sends them; keys alone differ."""
+    """Version, build hash, device properties and the request for history, as the library sends them; only keys differ."""
     seen: list[Any] = []
     client_payload, device_props = load_messages().handshake.ClientPayload, load_messages().registration.DeviceProps
 

@@ -1,4 +1,4 @@
-"""Accounts that want a passkey: the whole walk against the loopback WhatsApp, and all that may go wrong on the way."""
+"""Accounts that require a passkey: the whole exchange against the loopback WhatsApp, and every failure on the way."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ async def asked(tmp_path: Path) -> AsyncIterator[tuple[Loopback, Link, SoftPassk
 
 
 async def answer(link: Link, response: object) -> Any:
-    """Give a response; what the linker says to it."""
+    """Give a response; return the linker's reply."""
     return await link.call(p.AnswerPasskey, response=json.dumps(response).encode())
 
 
@@ -52,7 +52,7 @@ async def test_a_passkey_links_with_one_scan(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("changed", ["challenge", "origin", "type", "nothing at all"])
 async def test_a_response_that_does_not_fit_is_refused_here(tmp_path: Path, changed: str) -> None:
-    """Of another request, page or kind: said at once, and the right one still links."""
+    """Of another request, page or kind: refused at once, and the right one still links."""
     async with asked(tmp_path) as (_, link, passkey, options):
         refused = await answer(link, spoilt(passkey, options, changed))
         assert (type(refused), refused.code) == (p.Failed, "invalid_passkey_response")
@@ -74,7 +74,7 @@ def spoilt(passkey: SoftPasskey, options: dict[str, Any], changed: str) -> objec
 
 
 async def test_a_forged_response_is_refused_by_whatsapp(tmp_path: Path) -> None:
-    """Its signature is another key's: WhatsApp says no, the walk stays where it was, and the right one still links."""
+    """Its signature is another key's: WhatsApp refuses it, the exchange stays where it was, and the right one still links."""
     async with asked(tmp_path) as (_, link, passkey, options):
         forged = SoftPasskey().sign(options)
         forged["id"] = forged["rawId"] = passkey.credential
@@ -98,13 +98,13 @@ def test_a_passkey_of_another_account_is_named() -> None:
 
 @pytest.mark.parametrize("options", [b"", b"[]", b"{}", b'{"challenge": ""}', b'{"challenge": "!"}', b" " * 70_000])
 def test_a_request_without_a_challenge_is_none(options: bytes) -> None:
-    """Nothing could answer it."""
+    """No response could fit it."""
     with pytest.raises(BadOptions):
         read_options(options)
 
 
 async def test_a_second_request_makes_the_first_ones_response_worthless(tmp_path: Path) -> None:
-    """WhatsApp changes its mind and asks anew: the old response is refused here, the new one links."""
+    """WhatsApp asks anew: the old response is refused here, the new one links."""
     async with asked(tmp_path) as (loopback, link, passkey, options):
         loopback.passkeys.ask_again(A)
         again = json.loads((await link.hear(p.PasskeyWanted)).options)
@@ -116,7 +116,7 @@ async def test_a_second_request_makes_the_first_ones_response_worthless(tmp_path
 
 
 async def test_a_response_is_taken_once(tmp_path: Path) -> None:
-    """Given again after it was taken, it is refused and harms nothing."""
+    """Given again after it was taken, it is refused and does no harm."""
     async with asked(tmp_path) as (loopback, link, passkey, options):
         response = passkey.sign(options)
         await answer(link, response)
@@ -129,7 +129,7 @@ async def test_a_response_is_taken_once(tmp_path: Path) -> None:
 
 
 async def test_a_stop_in_the_middle_links_nothing(tmp_path: Path) -> None:
-    """While the passkey is waited for: nothing stays open, and nothing was stored."""
+    """While the passkey is waited for: no connection stays open, and nothing was stored."""
     async with asked(tmp_path) as (loopback, link, passkey, options):
         assert isinstance(await link.call(p.Disconnect), p.Done)
         assert (await answer(link, passkey.sign(options))).code == "not_connected"

@@ -1,4 +1,4 @@
-"""What is stored of a company is the same whichever of the two has linked it: types, fields, null-ness, lengths."""
+"""The stored record of a company is the same whether the linker or an engine has linked it: types, fields, null-ness, lengths."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from tests.loopback.server import open_loopback
 
 
 async def record_by_linker(tmp_path: Path) -> tuple[dict[str, Any], dict[str, Any]]:
-    """What is stored when the linker hands a company over, and after an engine has logged in."""
+    """The record when the linker hands a company over, and after an engine has logged in."""
     async with linker_beside(tmp_path) as (loopback, linker):
         link = await link_by_qr(loopback, linker)
         handed_over = shape_of(link.record)
@@ -26,7 +26,7 @@ async def record_by_linker(tmp_path: Path) -> tuple[dict[str, Any], dict[str, An
 
 
 async def record_by_engine(tmp_path: Path) -> dict[str, Any]:
-    """What is stored of the same company when an engine has linked it."""
+    """The record of the same company when an engine has linked it."""
     async with open_loopback() as loopback, run_engine(tmp_path, loopback.endpoints.environment()) as engine:
         link = await linked(engine, loopback, "a", A)
         await link.call(p.Disconnect)
@@ -45,7 +45,7 @@ async def test_both_ways_of_linking_store_the_same(tmp_path: Path) -> None:
 
 
 def shape_of(record: Record) -> dict[str, Any]:
-    """The record without what may differ: who it is, and the bytes of its keys."""
+    """The record without what may differ: its identity, and the bytes of its keys."""
     keys: dict[str, Counter[str]] = {}
     for (key_type, _), value in record.keys.items():
         keys.setdefault(key_type, Counter())[json.dumps(shape(json.loads(value)), sort_keys=True)] += 1

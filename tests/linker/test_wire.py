@@ -1,4 +1,4 @@
-"""The linker's wire: known bytes, a handshake with a server's half, and every certificate that must not be believed."""
+"""The linker's wire: known bytes, a handshake with a server's half, and every certificate that must be refused."""
 
 from __future__ import annotations
 
@@ -49,7 +49,7 @@ def test_a_node_is_written_byte_for_byte_as_clients_write_it() -> None:
 
 @pytest.mark.parametrize("payload", [b"", b"\0", b"\0\xf8", b"\0\xf8\x02\x19", b"\x02nozlib", b"\0\xf8\x01\x19\x00"])
 def test_what_is_no_node_is_refused(payload: bytes) -> None:
-    """Cut off, not compressed, or with something behind it."""
+    """Cut off, not compressed, or with bytes behind it."""
     with pytest.raises(BadNodeError):
         decode(payload, dictionary())
 
@@ -64,7 +64,7 @@ def test_frames_are_found_wherever_they_are_cut() -> None:
 
 
 def test_a_frame_that_is_too_long_is_refused_by_its_head() -> None:
-    """Before anything of it is kept."""
+    """Before any of it is kept."""
     with pytest.raises(BadFrame):
         list(FrameReader().feed(b"\xff\xff\xff"))
 
@@ -86,7 +86,7 @@ def test_two_parties_agree() -> None:
 
 
 def test_signatures_are_libsignals() -> None:
-    """Checked by two verifiers that were written apart; another message or key does not fit."""
+    """Checked by two independent verifiers; another message or key does not fit."""
     pair = KeyPair.generate()
     signature = pair.sign(b"message")
 
@@ -97,7 +97,7 @@ def test_signatures_are_libsignals() -> None:
 
 
 def test_a_fresh_key_is_clamped() -> None:
-    """As other clients store it, so that what is stored has one form."""
+    """As other clients store it, so that the record has one form."""
     private = KeyPair.generate().private
 
     assert (private[0] & 7, private[31] & 0xC0) == (0, 0x40)
@@ -234,7 +234,7 @@ async def socks_server(stream: trio.abc.Stream, answers: list[bytes], heard: lis
 
 
 async def test_a_socks_proxy_looks_the_name_up() -> None:
-    """User and password are given; what follows the last answer is the tunnel's."""
+    """User and password are sent; bytes behind the last reply belong to the tunnel."""
     ours, theirs = trio.testing.memory_stream_pair()
     heard: list[bytes] = []
     answers = [b"\5\2", b"\1\0", b"\5\0\0\1\x7f\0\0\1\0\1tunnel"]

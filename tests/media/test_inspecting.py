@@ -1,4 +1,4 @@
-"""What is found in pictures and recordings, and what hostile ones cost."""
+"""The attributes found in pictures and recordings, and the cost of hostile ones."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ BRANDS = (
 
 
 async def look(path: Path, data: bytes) -> tuple[str, Facts]:
-    """A file's type and what is in it."""
+    """A file's type and attributes."""
     await trio.Path(path).write_bytes(data)
     found = await recognize(path, Recognizer())
     facts = await Inspector().inspect(path, found)
@@ -49,7 +49,7 @@ async def test_a_film_is_a_film_under_each_brand(tmp_path: Path, brand: bytes) -
 @pytest.mark.parametrize(("codec", "name"), [("aac", "aac"), ("libopus", "opus")])
 @pytest.mark.parametrize("brand", [b"isom", b"iso5", b"mp42", b"M4A "])
 async def test_what_a_browser_records_is_no_film(tmp_path: Path, brand: bytes, codec: str, name: str) -> None:
-    """The tracks decide and not the brand; a fragmented file says its length in its fragments."""
+    """The tracks decide and not the brand; a fragmented file states its length in its fragments."""
     data = with_brand(recording("mp4", codec, seconds=3, options=FRAGMENTED), brand)
     found, facts = await look(tmp_path / "a", data)
 
@@ -62,7 +62,7 @@ async def test_what_a_browser_records_is_no_film(tmp_path: Path, brand: bytes, c
     [("mp3", "libmp3lame", "audio/mpeg"), ("adts", "aac", "audio/aac"), ("ogg", "libopus", "audio/ogg")],
 )
 async def test_a_recording_has_its_length(tmp_path: Path, container: str, codec: str, mimetype: str) -> None:
-    """Of every format that is taken."""
+    """Of every accepted format."""
     found, facts = await look(tmp_path / "a", recording(container, codec))
 
     assert (found, natural_kind(found), facts.seconds) == (mimetype, "audio", 2)
@@ -86,7 +86,7 @@ async def test_a_large_cover_does_not_hide_an_mp3(tmp_path: Path) -> None:
 
 
 async def test_a_moving_sticker_is_marked(tmp_path: Path) -> None:
-    """By its header; one that stands still is not."""
+    """By its header; a still one is not."""
     assert await is_animated(INPUTS / "animated.webp", "image/webp")
     (tmp_path / "still").write_bytes(webp())
     assert not await is_animated(tmp_path / "still", "image/webp")
@@ -104,7 +104,7 @@ async def test_a_picture_has_its_size_and_a_small_one_of_it(tmp_path: Path, kind
 
 
 async def test_a_phones_picture_is_turned_as_it_is_shown(tmp_path: Path) -> None:
-    """Phones write how it was held beside the pixels."""
+    """Phones write its orientation beside the pixels."""
     _, facts = await look(tmp_path / "a", picture(400, 200, orientation=6))
 
     assert (facts.width, facts.height) == (200, 400)
@@ -136,14 +136,14 @@ def _bomb() -> bytes:
     ids=["bomb", "cut PNG", "cut film", "film without its index", "empty MP4", "cut Ogg", "cut MP3"],
 )
 async def test_a_broken_or_hostile_file_is_only_less_described(tmp_path: Path, data: bytes) -> None:
-    """It is sent all the same."""
+    """It is still sent."""
     _, facts = await look(tmp_path / "a", data)
 
     assert facts.thumbnail == b""
 
 
 async def test_a_playlist_in_the_clothes_of_a_film_reads_no_other_file(tmp_path: Path) -> None:
-    """The format is said, never guessed: what FFmpeg could guess are lists that name other files and hosts."""
+    """The format is given, never guessed: among the formats that FFmpeg could guess are lists that name other files and hosts."""
     (tmp_path / "secret").write_bytes(film())
     path = tmp_path / "a"
     path.write_bytes(b"#EXTM3U\n#EXTINF:1,\n" + str(tmp_path / "secret").encode() + b"\n")
@@ -162,7 +162,7 @@ async def test_a_process_that_never_answers_is_ended(tmp_path: Path) -> None:
 
 
 def test_the_process_has_little_memory(tmp_path: Path) -> None:
-    """What asks for more than its limit gets none, and the machine does not notice."""
+    """A process that asks for more than its limit gets none, and the machine is not affected."""
     code = "from actors.media.inspector import _limit; _limit(); bytearray(2 * 1024 ** 3)"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, check=False, cwd=INPUTS.parents[1])
 

@@ -1,4 +1,4 @@
-"""What libmagic is shown, and how long it may take."""
+"""What libmagic gets to read, and how long it may take."""
 
 from __future__ import annotations
 
@@ -51,7 +51,7 @@ async def test_no_white_space_takes_long(head: bytes) -> None:
 
 @pytest.mark.parametrize(("data", "mimetype"), [(png(), "image/png"), (PDF, "application/pdf"), (HTML, "text/html")])
 async def test_what_comes_before_white_space_counts(data: bytes, mimetype: str) -> None:
-    """A file shows what it is at its beginning."""
+    """A file shows its type at its beginning."""
     assert await Recognizer().type_of(data + b"\n" * SIZE) == mimetype
 
 
@@ -64,7 +64,7 @@ def test_only_a_long_run_of_white_space_ends_what_is_shown() -> None:
 
 
 async def test_a_look_that_takes_long_keeps_neither_its_caller_nor_the_others(monkeypatch: pytest.MonkeyPatch) -> None:
-    """It is given up after its time; meanwhile others are served, `AT_ONCE` of them beside each other."""
+    """It is given up after its time; meanwhile others are served, `AT_ONCE` of them at the same time."""
     stuck = threading.Event()
 
     def look(head: bytes) -> str:

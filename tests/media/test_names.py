@@ -1,4 +1,4 @@
-"""What files are called."""
+"""The names of files."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ DOCX = "application/vnd.openxmlformats-officedocument.wordprocessingml.document"
     ],
 )
 def test_a_header_names_a_file(header: str, name: str) -> None:
-    """In today's form, and in those of earlier times."""
+    """In today's form, and in earlier ones."""
     assert name_in_header(header) == name
 
 
@@ -101,7 +101,7 @@ def test_a_name_decides_where_bytes_say_little(mimetype: str, name: str, expecte
 
 
 def test_a_document_without_a_name_has_at_least_its_ending() -> None:
-    """Phones open by it."""
+    """Phones choose the program by it."""
     assert [default_name(one) for one in ("application/pdf", DOCX, "x/y")] == ["file.pdf", "file.docx", "file"]
 
 

@@ -1,4 +1,4 @@
-"""What a file is, by its content."""
+"""A file's type, by its content."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ from tests.support.samples import HTML, PDF, mp4, opus, png, webp
     ],
 )
 async def test_a_file_is_what_it_holds(tmp_path: Path, data: bytes, mimetype: str, kind: MediaKind) -> None:
-    """Not what its name says."""
+    """Not by its name."""
     path = tmp_path / "image.jpg"
     path.write_bytes(data)
 
@@ -50,7 +50,7 @@ def test_each_kind_takes_what_phones_show() -> None:
 
 @pytest.mark.parametrize(("samples", "seconds"), [(48_000 * 3 + 312, 3), (48_000 * 3 + 313, 4), (312, 0), (-1, 0)])
 def test_the_last_page_of_a_recording_says_how_long_it_is(tmp_path: Path, samples: int, seconds: int) -> None:
-    """Rounded up, without what is not played."""
+    """Rounded up, without the part that is not played."""
     path = tmp_path / "voice.ogg"
     path.write_bytes(opus(samples))
 
@@ -59,7 +59,7 @@ def test_the_last_page_of_a_recording_says_how_long_it_is(tmp_path: Path, sample
 
 @pytest.mark.parametrize("data", [b"", b"OggS", b"OpusHead", png(), opus()[:40], opus()[:60]])
 def test_what_is_no_recording_has_no_length(tmp_path: Path, data: bytes) -> None:
-    """Cut and foreign files."""
+    """Cut files and files of other formats."""
     path = tmp_path / "voice.ogg"
     path.write_bytes(data)
 

@@ -1,4 +1,4 @@
-"""Where files lie on their way."""
+"""Where files lie during a transfer."""
 
 from __future__ import annotations
 

@@ -1,1 +1,1 @@
-"""The OpenAPI document in the hands of those who read it: linters, and generators of clients."""
+"""The OpenAPI document as its readers use it: linters, and generators of clients."""

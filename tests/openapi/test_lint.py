@@ -1,4 +1,4 @@
-"""The document is valid to two linters, which both see what was wrong with it once."""
+"""The document is valid to two linters, which both find an earlier mistake in it."""
 
 from __future__ import annotations
 
@@ -50,7 +50,7 @@ LINTERS = pytest.mark.parametrize("lint", [redocly, spectral])
 
 @LINTERS
 def test_the_document_is_valid(lint: Any, modules: Path, document: dict[str, Any], tmp_path: Path) -> None:
-    """Without one warning."""
+    """Without a warning."""
     path = tmp_path / "openapi.json"
     path.write_bytes(msgspec.json.encode(document))
 

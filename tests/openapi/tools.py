@@ -16,7 +16,7 @@ HERE: Final = Path(__file__).parent
 CLIENTS: Final = HERE / "clients"
 USER: Final = "a linter or generator of the OpenAPI document"
 TIMEOUT_S: Final = 120
-# Neither asks its maker for a newer version nor tells it of this use.
+# Neither asks its maker for a newer version nor reports this use.
 _QUIET: Final = {"REDOCLY_TELEMETRY": "off", "REDOCLY_SUPPRESS_UPDATE_NOTICE": "true", "CI": "true"}
 
 
@@ -37,7 +37,7 @@ def run(command: list[str], directory: Path, more: Mapping[str, str] | None = No
 
 
 def succeed(command: list[str], directory: Path, more: Mapping[str, str] | None = None) -> str:
-    """What the program printed; fails with all of it when it failed."""
+    """The program's output; the test fails with all of it when the program failed."""
     done = run(command, directory, more)
     assert done.returncode == 0, f"{command[0]} failed:\n{done.stdout}{done.stderr}"
     return done.stdout

@@ -1,4 +1,4 @@
-"""A small HTTP host on loopback that a test scripts, and the pieces that stand for the internet."""
+"""A small HTTP host on loopback that a test scripts, and fakes in place of the internet."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ def policy(
 
 @dataclass
 class Names:
-    """A resolver: what each look-up of a name answers, the last answer again and again."""
+    """A resolver: the results of each look-up of a name, the last one again and again."""
 
     answers: dict[str, list[Sequence[str]]] = field(default_factory=dict[str, list[Sequence[str]]])
     asked: list[str] = field(default_factory=list[str])
@@ -47,7 +47,7 @@ class Names:
 
 @dataclass
 class Wire(httpcore.AsyncNetworkBackend):
-    """Notes each connection that is tried; makes those for which there is a real ``port``."""
+    """Notes each attempted connection; makes those for which there is a real ``port``."""
 
     port: int | None = None
     connects: list[str] = field(default_factory=list[str])
@@ -78,7 +78,7 @@ class Received:
 
 @dataclass
 class Host:
-    """Answers each request as ``answer`` says: status, headers, body. ``None``: not at all."""
+    """Answers each request as ``answer`` says: status, headers, body. ``None``: no response."""
 
     answer: Callable[[Received], Awaitable[tuple[int, dict[str, str], bytes] | None]]
     received: list[Received] = field(default_factory=list[Received])

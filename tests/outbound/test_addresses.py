@@ -78,7 +78,7 @@ NOT_PUBLIC = [
 
 @pytest.mark.parametrize("text", PUBLIC)
 def test_public_addresses(text: str) -> None:
-    """What everybody can reach."""
+    """Addresses that everyone can reach."""
     address = read_address(text)
 
     assert address is not None
@@ -97,7 +97,7 @@ def test_addresses_that_are_not_public(text: str) -> None:
 
 @given(st.one_of(st.ip_addresses(v=4), st.ip_addresses(v=6)))
 def test_never_more_than_the_standard_library_allows(address: object) -> None:
-    """Our lists only ever take away."""
+    """Our lists only ever remove addresses."""
     read = read_address(str(address))
 
     assert read is not None

@@ -85,7 +85,7 @@ async def test_a_request_is_sent_as_given_and_its_answer_comes_back() -> None:
 
 @pytest.mark.parametrize("may_cut", [True, False])
 async def test_an_answer_is_read_up_to_its_limit(may_cut: bool) -> None:
-    """Beyond it nothing is read: it fails, or is cut where that was asked for. The next request is served all the same."""
+    """Beyond it nothing is read: it fails, or is cut where the caller asked for that. The next request is still served."""
 
     async def large(request: Received) -> tuple[int, dict[str, str], bytes]:
         return 200, {}, b"x" * (10_000_000 if request.target == "/large" else 3)
@@ -100,7 +100,7 @@ async def test_an_answer_is_read_up_to_its_limit(may_cut: bool) -> None:
             with pytest.raises(OutboundFailed) as failed:
                 await outbound.fetch("GET", url, timeout_s=30, max_bytes=1000)
             assert failed.value.reason == "too_large"
-        gc.collect()  # a generator left half-way would complain here
+        gc.collect()  # a generator left halfway would complain here
         again = await outbound.fetch("GET", f"http://127.0.0.1:{host.port}/small", timeout_s=30, max_bytes=1000)
         await outbound.aclose()
 
@@ -108,7 +108,7 @@ async def test_an_answer_is_read_up_to_its_limit(may_cut: bool) -> None:
 
 
 async def test_a_host_that_says_nothing_is_given_up() -> None:
-    """One deadline for everything; the place in the pool is free again."""
+    """One deadline for the whole request; the place in the pool is free again."""
 
     async def silent_once(_: Received) -> tuple[int, dict[str, str], bytes] | None:
         return None if len(host.received) == 1 else (200, {}, b"")
@@ -124,7 +124,7 @@ async def test_a_host_that_says_nothing_is_given_up() -> None:
 
 
 async def test_a_body_that_trickles_is_given_up() -> None:
-    """A byte now and then does not put the deadline off."""
+    """A byte now and then does not extend the deadline."""
 
     async def trickle(stream: trio.SocketStream) -> None:
         await stream.receive_some(65536)
@@ -173,7 +173,7 @@ async def test_a_name_that_takes_for_ever_is_given_up(autojump_clock: MockClock)
     ],
 )
 async def test_what_is_not_http_is_told(spoken: bytes, reason: str) -> None:
-    """A banner, nothing at all, half an answer."""
+    """A banner, no byte, half a response."""
 
     async def speak(stream: trio.SocketStream) -> None:
         await stream.receive_some(65536)
@@ -207,7 +207,7 @@ async def test_a_name_nobody_knows_is_told() -> None:
 
 
 async def test_the_systems_resolver_is_asked() -> None:
-    """localhost is found there, and refused for what it is."""
+    """localhost is found there, and refused because of its address."""
     outbound = OutboundClient(policy(), connections=1, resolve=Lookups(2).of(""), transport=Wire())
 
     with pytest.raises(OutboundRefused) as refused:
@@ -217,7 +217,7 @@ async def test_the_systems_resolver_is_asked() -> None:
 
 
 def test_the_policy_comes_from_the_settings() -> None:
-    """http is refused by default, and nothing inside is allowed."""
+    """http is refused by default, and no internal address is allowed."""
     default = policy_of(OutboundSettings())
 
     assert (default.allow_http, default.networks) == (False, ())
@@ -245,7 +245,7 @@ def test_the_policy_comes_from_the_settings() -> None:
     ],
 )
 def test_what_is_wrong_with_a_url_is_said(url: str, says: str) -> None:
-    """What would be right, without repeating what was sent."""
+    """The error says what would be right, without repeating the URL."""
     with pytest.raises(OutboundRefused, match=says) as refused:
         read_url(url)
 

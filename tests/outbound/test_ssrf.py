@@ -42,7 +42,7 @@ FORMS = [
     "https://[fc00::1]/",
     "https://[fd00:ec2::254]/",
     "https://[ff0e::1]/",
-    # addresses in other clothes
+    # addresses in other forms
     "https://2130706433/",
     "https://017700000001/",
     "https://0x7f000001/",
@@ -80,7 +80,7 @@ FORMS = [
     "ftp://127.0.0.1/",
     "//127.0.0.1/",
     "",
-    # names that mean it
+    # names that lead to them
     "https://localhost/",
     "https://loopback.example/",
     "https://metadata.example/",
@@ -123,7 +123,7 @@ async def test_x8_no_form_of_an_internal_address_is_connected_to(url: str) -> No
 
 
 async def test_what_is_public_is_connected_to_by_its_address() -> None:
-    """The control of the table above: the wire is real, and it is an address that goes to it."""
+    """The control of the table above: the wire is real, and it connects to an address."""
     wire = Wire()
     client = OutboundClient(policy(), connections=1, resolve=names(), transport=wire)
 
@@ -134,7 +134,7 @@ async def test_what_is_public_is_connected_to_by_its_address() -> None:
 
 
 async def test_x8_an_answer_that_changes_is_asked_for_once_a_connection() -> None:
-    """A name that is public when checked and internal when asked again: the checked address is connected to, the next try refused."""
+    """A name that is public when checked and internal when resolved again: the checked address is used, the next try is refused."""
     changing = Names({"rebind.example": [[PUBLIC], ["127.0.0.1"]]})
     wire = Wire()
     client = OutboundClient(policy(), connections=1, resolve=changing, transport=wire)
@@ -150,7 +150,7 @@ async def test_x8_an_answer_that_changes_is_asked_for_once_a_connection() -> Non
 
 
 async def test_x8_a_redirect_is_not_followed() -> None:
-    """It is an answer like any other; where it points to is never asked."""
+    """It is a response like any other; its target gets no request."""
 
     async def redirect(_: Received) -> tuple[int, dict[str, str], bytes]:
         return 307, {"location": f"http://127.0.0.1:{host.port}/internal"}, b""

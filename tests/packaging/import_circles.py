@@ -33,7 +33,7 @@ def _imported(path: Path, top: str) -> set[str]:
 
 
 def _names(tree: ast.Module) -> Iterator[str]:
-    """Each module that is named, and each name taken from one, which may be a module too."""
+    """Each named module, and each name imported from one, which may be a module too."""
     for node in ast.walk(tree):
         if isinstance(node, ast.Import):
             yield from (alias.name for alias in node.names)

@@ -1,4 +1,4 @@
-"""The supervision core can be published by itself: documented, typed, and needing nothing of ours."""
+"""The supervision core can be published by itself: documented, typed, and without any other package of ours."""
 
 from __future__ import annotations
 
@@ -56,7 +56,7 @@ def test_every_public_name_is_documented() -> None:
 
 
 def test_the_core_has_no_word_of_its_user() -> None:
-    """No file of the package names the program that it was written for, or what that program deals with."""
+    """No file of the package names the program that it was written for, or that program's subject."""
     texts = {path: path.read_text() for path in CORE.rglob("*") if path.suffix in {".py", ".md", ".toml"}}
     found = [f"{path.relative_to(ROOT)}: {match[0]}" for path, text in texts.items() for match in _OURS.finditer(text)]
 
@@ -79,7 +79,7 @@ def test_the_import_circle_is_the_one_that_the_readme_states() -> None:
 
 @pytest.fixture(scope="module")
 def python(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A fresh environment with the core's own wheel, trio, msgspec and what these two need, and nothing else."""
+    """A fresh environment with only the core's own wheel, trio, msgspec and their dependencies."""
     directory = tmp_path_factory.mktemp("core")
     pip = [sys.executable, "-m", "pip", "--disable-pip-version-check", "--quiet"]
     build = [*pip, "wheel", "--no-deps", "--no-build-isolation", "--no-index", "--wheel-dir", str(directory), str(CORE)]
@@ -95,7 +95,7 @@ def python(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def _copy_installed(names: tuple[str, ...], site_packages: Path) -> None:
-    """Copy distributions, and those they require, from this environment: a test asks no package index."""
+    """Copy distributions, and those they require, from this environment: a test uses no package index."""
     todo, seen = list(names), set[str]()
     while todo:
         name = todo.pop()
@@ -115,7 +115,7 @@ def _copy_installed(names: tuple[str, ...], site_packages: Path) -> None:
 @pytest.mark.slow
 @pytest.mark.parametrize(("program", "output"), _EXAMPLE.findall(README) + _EXAMPLE.findall(GUIDE)[1:])
 def test_an_example_runs_with_the_wheel_alone(program: str, output: str, python: Path, tmp_path: Path) -> None:
-    """In the fresh environment, away from the tree, each example prints what is written below it."""
+    """In the fresh environment, away from the tree, each example prints the output below it."""
     file = tmp_path / "example.py"
     file.write_text(program)
     done = subprocess.run(
@@ -133,7 +133,7 @@ def test_an_example_runs_with_the_wheel_alone(program: str, output: str, python:
 
 @pytest.mark.slow
 def test_the_wheel_has_the_core_and_nothing_else(python: Path) -> None:
-    """All modules and the marker of typing are there; of ours, nothing else can be imported."""
+    """All modules and the marker of typing are there; no other package of ours can be imported."""
     code = (
         "import importlib.util, pathlib, supervisor; root = pathlib.Path(supervisor.__file__).parent;"
         "print(*sorted(str(p.relative_to(root)) for p in root.rglob('*') if p.suffix == '.py' or p.name == 'py.typed'));"

@@ -21,7 +21,7 @@ def test_what_hangs_fails() -> None:
 
 
 def test_a_hanging_loop_fails() -> None:
-    """So does a trio loop that waits for ever; in a process of its own, because it leaves trio in pieces."""
+    """So does a trio loop that waits for ever; in a process of its own, because the failure breaks trio."""
     script = "import trio; from tests.support.deadline import deadline\nwith deadline('a test', 0.05): trio.run(trio.sleep, 60)"
     ended = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, timeout=30, check=False)
 
@@ -30,7 +30,7 @@ def test_a_hanging_loop_fails() -> None:
 
 
 def test_what_is_in_time_goes_on() -> None:
-    """The alarm is taken back, and with it our handler."""
+    """The alarm is cancelled, and our handler removed."""
     with deadline("a test", 0.05):
         during = signal.getsignal(signal.SIGALRM)
     time.sleep(0.1)

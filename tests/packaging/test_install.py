@@ -1,6 +1,6 @@
-"""What is installed is ours, whole, and starts from anywhere.
+"""The installed packages are ours, complete, and start from anywhere.
 
-PyPI has a distribution `supervisor` whose files would replace those of our package of that name without a word from pip.
+PyPI has a distribution `supervisor` whose files would replace those of our package of that name, and pip would not warn.
 """
 
 from __future__ import annotations
@@ -46,7 +46,7 @@ def test_the_migrations_are_there() -> None:
 
 
 def test_the_program_runs_from_anywhere() -> None:
-    """The console script starts in a directory that has nothing of ours."""
+    """The console script starts in a directory without any file of ours."""
     done = subprocess.run([PROGRAM, "--version"], cwd="/", capture_output=True, text=True, check=True)
 
     assert done.stdout == f"wasup {metadata.version('wasup')}\n"
@@ -54,7 +54,7 @@ def test_the_program_runs_from_anywhere() -> None:
 
 
 def test_the_environment_is_renewed_only_when_something_changed(tmp_path: Path) -> None:
-    """deploy/venv.py refuses what it does not know before it touches anything."""
+    """deploy/venv.py refuses unknown arguments before it changes anything."""
     script = ROOT / "deploy/venv.py"
 
     done = subprocess.run(

@@ -1,4 +1,4 @@
-"""What is installed is what was tested."""
+"""The installed versions are the tested ones."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from actors.engine.whatsmeow.library import package_directory
 from tests.packaging.project import PACKAGES, ROOT, constraints, pinned_version, pyproject
 
 _LEAST = {"protobuf": "7.34.1"}
-"""What must not be older than this, and may be newer where others ask for it."""
+"""Packages that must not be older than this, and may be newer where others ask for it."""
 _NOT_PINNED = frozenset({"wasup", "supervisor"})
 _IMPORTED_AS = {
     "google": "protobuf",
@@ -35,14 +35,14 @@ _USED_WITHOUT_IMPORT = {
 
 
 def declared(*, with_dev: bool = False) -> dict[str, Requirement]:
-    """What pyproject.toml asks for, by canonical name."""
+    """The requirements in pyproject.toml, by canonical name."""
     project = pyproject()
     lines = project["project"]["dependencies"] + (project["dependency-groups"]["dev"] if with_dev else [])
     return {canonicalize_name(Requirement(line).name): Requirement(line) for line in lines}
 
 
 def needed() -> dict[str, str]:
-    """Everything that what we ask for pulls in here, with its installed version."""
+    """Everything that our requirements pull in here, with its installed version."""
     found: dict[str, str] = {}
     waiting = list(declared(with_dev=True).values())
     while waiting:
@@ -79,7 +79,7 @@ def test_everything_declared_is_pinned() -> None:
 
 
 def test_the_engines_messages_are_no_newer_than_the_protobuf_we_ask_for() -> None:
-    """They refuse an older one than generated them, and neonize's own requirement lets older ones in."""
+    """They refuse a protobuf older than the one that generated them, and neonize's own requirement allows older ones."""
     generated = [
         tuple(int(number) for number in found)
         for path in (package_directory() / "proto").rglob("*_pb2.py")
@@ -106,7 +106,7 @@ def test_every_pin_serves_the_oldest_python() -> None:
 
 
 def test_nothing_is_pinned_that_nothing_needs() -> None:
-    """A line that outlived its reason would be kept for ever."""
+    """A pin whose reason is gone would be kept for ever."""
     tools = {"pip", "hatchling", "editables", "trove-classifiers"}
 
     assert set(constraints()) - set(needed()) - tools - _NOT_PINNED == set()
@@ -120,7 +120,7 @@ def test_x12_the_namesake_is_refused() -> None:
 
 
 def test_every_dependency_has_its_reason() -> None:
-    """Behind each runtime dependency in pyproject.toml stands what it is for."""
+    """Beside each runtime dependency in pyproject.toml stands its reason."""
     text = (ROOT / "pyproject.toml").read_text()
     block = re.search(r"^dependencies = \[\n(.*?)^\]", text, re.MULTILINE | re.DOTALL)
     assert block is not None
@@ -141,7 +141,7 @@ def imports() -> Iterator[str]:
 
 
 def test_what_is_imported_is_declared_and_the_reverse() -> None:
-    """No use of what only comes along with something else, nothing declared without use."""
+    """No import of a package that only another one pulls in, no declared package without use."""
     ours = set(PACKAGES) | set(sys.stdlib_module_names)
     imported = {_IMPORTED_AS.get(name, name) for name in imports() if name not in ours}
 

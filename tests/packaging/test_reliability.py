@@ -1,4 +1,4 @@
-"""docs/RELIABILITY.md: no experiment is missing, and every test it names is there and knows which experiment it is."""
+"""docs/RELIABILITY.md: no experiment is missing, and every test it names exists and names its experiment."""
 
 from __future__ import annotations
 
@@ -49,14 +49,14 @@ def blocks(pattern: str) -> dict[str, dict[str, str]]:
 
 
 def citations(cells: Iterable[str]) -> Iterator[Citation]:
-    """What a block names."""
+    """The tests and programs that a block names."""
     for match in CITED.finditer(" ".join(cells)):
         yield Citation(match[1], match[2] or "")
 
 
 @cache
 def documented(path: str) -> dict[str, str]:
-    """What the tests of a file say of themselves, name and all; under the empty name the file itself."""
+    """The docstrings of a file's tests, with their names; under the empty name the file itself."""
     if path.endswith(".sh"):
         return {"": (ROOT / path).read_text()}
     tree = ast.parse((ROOT / path).read_text())
@@ -121,7 +121,7 @@ def test_every_other_test_it_names_exists() -> None:
 
 
 def test_every_make_target_it_names_exists() -> None:
-    """Commands can be typed as they stand there."""
+    """Commands can be typed as they are written there."""
     targets = set(re.findall(r"^([a-z-]+):", (ROOT / "Makefile").read_text(), re.MULTILINE))
     named = set(re.findall(r"`[A-Z=\d ]*make ([a-z-]+)", TEXT))
 

@@ -24,7 +24,7 @@ def analyze(*words: str) -> subprocess.CompletedProcess[str]:
 def test_systemd_understands_it(tmp_path: Path) -> None:
     """Every directive is known and has a value that systemd takes."""
     unit = tmp_path / "wasup.service"
-    # The program's place in the unit is not here; /bin/true is everywhere.
+    # The program's path in the unit does not exist here; /bin/true is everywhere.
     unit.write_text(UNIT.read_text().replace("/opt/wasup/current/.venv/bin/wasup", "/bin/true"))
 
     done = analyze("verify", str(unit))
@@ -33,7 +33,7 @@ def test_systemd_understands_it(tmp_path: Path) -> None:
 
 
 def test_d6_it_stays_protected() -> None:
-    """No change to the unit opens what was closed without this noticing."""
+    """No change of the unit weakens its protection unnoticed."""
     done = analyze("security", "--offline=true", f"--threshold={MOST_EXPOSURE}", str(UNIT))
 
     assert done.returncode == 0, done.stdout[-500:]

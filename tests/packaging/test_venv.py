@@ -1,4 +1,4 @@
-"""deploy/venv.py: what is said while packages are installed, and when they cannot be had."""
+"""deploy/venv.py: its output while packages are installed, and when they cannot be had."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ def _pip_that(venv: ModuleType, tmp_path: Path, monkeypatch: pytest.MonkeyPatch,
 
 
 def test_a_terminal_shows_the_package_that_pip_is_at(venv: ModuleType) -> None:
-    """One line, replaced by the next and taken away at the end."""
+    """One line, replaced by the next and removed at the end."""
     output = Terminal()
     progress = venv.Progress(output)
     for line in ("Collecting trio==0.35.0\n", "  Using cached trio.whl\n", "Installing collected packages: trio\n"):
@@ -57,7 +57,7 @@ def test_a_terminal_shows_the_package_that_pip_is_at(venv: ModuleType) -> None:
 
 
 def test_an_index_that_does_not_answer_is_said_at_once(venv: ModuleType) -> None:
-    """Where it is no terminal too, and before pip has given up."""
+    """Also without a terminal, and before pip has given up."""
     output = io.StringIO()
     venv.Progress(output).note("WARNING: Retrying (Retry(total=4)) after connection broken\n")
 
@@ -81,7 +81,7 @@ def test_an_index_that_is_away_is_said_in_a_sentence(
 def test_another_fault_of_pip_is_not_blamed_on_the_index(
     venv: ModuleType, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """Pip's own words are all that is said."""
+    """Only pip's own words are printed."""
     _pip_that(venv, tmp_path, monkeypatch, "echo 'ERROR: ResolutionImpossible'; exit 1")
 
     with pytest.raises(subprocess.CalledProcessError):

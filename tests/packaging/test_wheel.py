@@ -1,4 +1,4 @@
-"""What is in the wheel."""
+"""The content of the wheel."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from tests.packaging.project import PACKAGES, ROOT, files
 
 @pytest.fixture(scope="module")
 def wheel(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The wheel, built from this tree without a look at any package index."""
+    """The wheel, built from this tree without a package index."""
     directory = tmp_path_factory.mktemp("wheel")
     pip = [
         sys.executable,

@@ -11,7 +11,7 @@ from tests.systemd.machine import CannotBootError, Machine, booted
 
 @pytest.fixture
 def machine(tmp_path_factory: pytest.TempPathFactory) -> Generator[Machine]:
-    """Booted, with nothing of wasup on it."""
+    """Booted, without any file of wasup."""
     try:
         with booted(tmp_path_factory.mktemp("machine")) as machine:
             yield machine

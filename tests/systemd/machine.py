@@ -26,7 +26,7 @@ class CannotBootError(Exception):
 
 
 def why_not() -> str | None:
-    """What is missing here for a machine; None when it can be tried."""
+    """What this machine lacks for it; None when it can be tried."""
     if os.geteuid() != 0:
         return "only root can make the namespaces"
     if not SYSTEMD.exists():
@@ -73,7 +73,7 @@ class Machine:
 
 @contextmanager
 def booted(directory: Path) -> Generator[Machine]:
-    """A machine that has reached basic.target; with all in it, it is gone after the block. Raises `CannotBootError`."""
+    """A machine that has reached basic.target; all its processes end with the block. Raises `CannotBootError`."""
     log = directory / "boot.log"
     root = directory / "machine"
     root.mkdir()
@@ -94,7 +94,7 @@ def booted(directory: Path) -> Generator[Machine]:
         yield machine
     finally:
         with suppress(ProcessLookupError):
-            os.kill(process.pid, signal.SIGKILL)  # --kill-child: process 1 goes with it, and everything with process 1
+            os.kill(process.pid, signal.SIGKILL)  # --kill-child: process 1 ends with it, and everything with process 1
         process.wait()
 
 

@@ -1,4 +1,4 @@
-"""Tries, as the service, what the unit is to deny; prints what was not denied. Run by systemd before the daemon."""
+"""Tries, as the service, everything that the unit is to deny; prints what was not denied. Run by systemd before the daemon."""
 
 from __future__ import annotations
 

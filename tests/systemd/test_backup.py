@@ -19,7 +19,7 @@ pytestmark = list(ON_A_MACHINE)
 
 
 def succeeded(machine: Machine, *command: str) -> str:
-    """Run a command that succeeds; what it printed."""
+    """Run a command that succeeds; return its output."""
     done = machine.run(*command, check=False)
     assert done.returncode == 0, done.stdout + done.stderr
     return done.stdout

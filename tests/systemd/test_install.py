@@ -14,7 +14,7 @@ for _ in $(seq 600); do [ -e /var/lib/wasup/daemon.json ] && break; sleep 0.1; d
 kill $!
 wait $!
 """
-"""What `make run` executes, until it serves; then Ctrl-C."""
+"""Run what `make run` executes, until it serves; then Ctrl-C."""
 
 
 def test_install_upgrade_and_back(machine: Machine) -> None:
@@ -32,7 +32,7 @@ def test_install_upgrade_and_back(machine: Machine) -> None:
 
 
 def test_what_root_made_is_adopted(machine: Machine) -> None:
-    """`make run` as root leaves a state directory in the service's place: its database, keys and devices are the service's then."""
+    """`make run` as root leaves a state directory in the service's place: its database, keys and devices then belong to the service."""
     machine.run("sh", "-c", AS_ROOT)
     made = machine.run("cat", "/var/lib/wasup/admin.key").stdout
 
@@ -48,7 +48,7 @@ def test_what_root_made_is_adopted(machine: Machine) -> None:
 
 
 def test_a_state_directory_in_use_is_refused(machine: Machine) -> None:
-    """In a sentence, before anything is changed."""
+    """The refusal is a sentence, before anything is changed."""
     machine.run("mkdir", "-p", "/var/lib/wasup")
     machine.run("sh", "-c", "flock /var/lib/wasup/daemon.lock sleep 60 >/dev/null 2>&1 & sleep 0.5")
 

@@ -52,7 +52,7 @@ def port() -> int:
 
 @pytest.fixture(scope="module")
 def machine(tmp_path_factory: pytest.TempPathFactory, port: int) -> Generator[Machine]:
-    """With the unit, its user and its directories as deploy/install.sh puts them, not started."""
+    """With the unit, its user and its directories as deploy/install.sh makes them, not started."""
     try:
         with booted(tmp_path_factory.mktemp("systemd")) as machine:
             _install(machine, port)
@@ -117,7 +117,7 @@ def test_it_is_started_when_it_serves(running: Machine, port: int) -> None:
 
 
 def test_d6_its_sandbox_holds(running: Machine) -> None:
-    """What the unit denies is denied to a program of the service's; the daemon, its Postgres and its engine's library work in it."""
+    """A program of the service's is denied what the unit denies; the daemon, its Postgres and its engine's library work in it."""
     assert "probes: 12, not denied: []" in running.journal(UNIT)
     print("D6: 12 probes as the service, 12 denied")
 
@@ -181,14 +181,14 @@ def test_the_engine_runs_in_the_sandbox(running: Machine, port: int) -> None:
     key = running.read("/var/lib/wasup/admin.key").strip()
     url = f"http://127.0.0.1:{port}/api/whatsapp/sessions/962302/initialize"
     request = urllib.request.Request(url, method="POST", headers={"X-Api-Key": key}, data=b"")
-    with suppress(OSError):  # WhatsApp itself is not to be reached from here
+    with suppress(OSError):  # WhatsApp itself must not be reached from here
         urllib.request.urlopen(request, timeout=0.5).close()
 
     wait_for("the engine", lambda: "engine_ready" in running.journal(UNIT))
 
 
 def test_credentials_reach_the_settings(machine: Machine) -> None:
-    """A secret that is wrong stops the start with exit code 3, named by its credential, and systemd does not try again."""
+    """A wrong secret stops the start with exit code 3, named by its credential, and systemd does not try again."""
     if not has_credentials(machine):
         pytest.skip("systemd cannot hand credentials to a service in these namespaces: the kernel's tmpfs has no ACLs")
     machine.write("/etc/wasup/credentials/proxy", "no address at all")

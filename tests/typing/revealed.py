@@ -1,4 +1,4 @@
-"""What the type checkers are to infer. Not run: checked by mypy and pyright in test_typing.py."""
+"""The types that type checkers must infer. Not run: checked by mypy and pyright in test_typing.py."""
 
 from __future__ import annotations
 

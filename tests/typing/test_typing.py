@@ -36,7 +36,7 @@ CHECKERS = pytest.mark.parametrize("errors", [mypy_errors, pyright_errors], ids=
 @pytest.mark.slow
 @CHECKERS
 def test_types_are_revealed_as_asserted(errors: Callable[[Path], set[int]]) -> None:
-    """An ask is answered with the type its request declares; every assert_type holds."""
+    """The reply to an ask has the type that its request declares; every assert_type holds."""
     assert errors(HERE / "revealed.py") == set()
 
 

@@ -1,7 +1,7 @@
-# The client is made by the test that runs this: a type checker here cannot see it.
+# The test that runs this makes the client: a type checker here cannot see it.
 # mypy: ignore-errors
 # pyright: basic, reportMissingImports=false
-"""What an application does, with the client that openapi-python-client made. Prints what it found as one line of JSON.
+"""What an application does, with the client that openapi-python-client made. Prints its findings as one line of JSON.
 
 ``PYTHONPATH`` has the client; ``WASUP_URL`` and ``WASUP_KEY`` name the daemon.
 """
