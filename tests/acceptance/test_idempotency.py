@@ -68,7 +68,7 @@ async def test_a_send_whose_end_nobody_saw_is_not_repeated(
     assert other.status_code == 200
     assert len(await _routed(loopback, A)) == before + sent + 1
     await api.message(B.company, other.json()["messageId"])
-    # The recipient was killed as well. What it had not stored by then it asks for again, which may take longer than the message after it.
+    # The recipient was killed as well. It asks again for messages it had not stored, which may take longer than the message after them.
     await eventually(f"{sent} messages of it to be events", lambda: _has_events(api, key, sent), within=30.0)
     assert (await _texts(api)).count(key) == sent
 

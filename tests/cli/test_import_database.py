@@ -1,4 +1,4 @@
-"""`wasup import database` on real databases: what it changes on either side, and that nothing changes when it refuses."""
+"""`wasup import database` on real databases: its changes on either side, and that a refusal changes nothing."""
 
 from __future__ import annotations
 

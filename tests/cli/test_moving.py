@@ -54,7 +54,7 @@ def path(tmp_path: Path) -> Path:
 
 
 def around(path: Path) -> dict[str, str]:
-    """Everything beside and in the directory, by what it holds."""
+    """Every file beside and in the directory, with its content."""
     return {
         str(file.relative_to(path.parent)): file.read_bytes().hex()
         for file in path.parent.rglob("*")
@@ -452,7 +452,7 @@ async def test_an_export(terminal: Terminal, database: Database, path: Path, tmp
 
 
 async def test_out_and_in_again(terminal: Terminal, database: Database, path: Path, tmp_path: Path) -> None:
-    """What was exported can be imported, also into the company it came from."""
+    """An exported directory can be imported, also into the company it came from."""
     await terminal.run("import-baileys", str(path), COMPANY)
     out = await terminal.run("export-baileys", COMPANY, str(tmp_path / "out"))
     _age(tmp_path / "out")

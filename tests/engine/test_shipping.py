@@ -20,7 +20,7 @@ from tests.engine.rows import PEER, put_identity, put_session
 
 
 class Daemon:
-    """What was shipped."""
+    """The messages that were shipped."""
 
     def __init__(self) -> None:
         self.got: list[FromEngine] = []

@@ -44,7 +44,7 @@ GROUP = GroupDescription(
 
 @dataclass
 class Company:
-    """What a fake company is and does."""
+    """The state and the behaviour of a fake company."""
 
     company_id: str
     state: m.CompanyState = m.CompanyState.CONNECTED

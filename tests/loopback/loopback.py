@@ -1,4 +1,4 @@
-"""The loopback WhatsApp itself, without its doors: its accounts, what is connected, and what tests do to it.
+"""The loopback WhatsApp itself, without its listeners: its accounts, its connections, and the methods for tests.
 
 Phone numbers are digits; where a method takes ``phone=None``, None means everybody.
 """
@@ -29,7 +29,7 @@ from tests.loopback.session import REMOVED, Sessions
 
 @dataclass(frozen=True, slots=True)
 class DeviceState:
-    """What is known of one linked device."""
+    """The state of one linked device."""
 
     phone: str
     number: int
@@ -112,7 +112,7 @@ class Loopback(Outages):
         return str(await self.phone(phone).scan(qr_text) or "")
 
     async def confirm_code(self, phone: str, code: str) -> str:
-        """Type a pairing code into a phone; what comes of it as with `scan`."""
+        """Type a pairing code into a phone; the result is as with `scan`."""
         return str(await self.phone(phone).confirm_code(code) or "")
 
     # --- groups -------------------------------------------------------------------------------------------------------
@@ -197,7 +197,7 @@ class Loopback(Outages):
         self._sessions.calls.end(call_id, outcome)
 
     def calls(self) -> list[Call]:
-        """Every call, oldest first, with what came of it."""
+        """Every call, oldest first, with its outcome."""
         return self._sessions.calls.all()
 
     # --- media ------------------------------------------------------------------------------------------------------

@@ -21,7 +21,7 @@ class Replayed(trio.abc.Stream):
         self._read = read
 
     async def receive_some(self, max_bytes: int | None = None) -> bytes:
-        """What was read first, then what comes."""
+        """Return the bytes read before, then the stream's own."""
         if self._read:
             first, self._read = self._read, b""
             return first
@@ -43,7 +43,7 @@ class Replayed(trio.abc.Stream):
 async def answer_page(stream: trio.abc.Stream, page: Callable[[], bytes]) -> Replayed | None:
     """Answer a plain request (GET /) with the page, once; the stream as it was for a request that asks for a WebSocket.
 
-    RemoteProtocolError for what is no HTTP.
+    RemoteProtocolError for a request that is no HTTP.
     """
     connection, read = h11.Connection(h11.SERVER), b""
     while (event := connection.next_event()) is h11.NEED_DATA:

@@ -64,7 +64,7 @@ class RemoteLoopback:
         return await self._call("scan", str, phone=phone, qr_text=qr_text)
 
     async def confirm_code(self, phone: str, code: str) -> str:
-        """Type a pairing code into a phone; what comes of it as with `scan`."""
+        """Type a pairing code into a phone; the result is as with `scan`."""
         return await self._call("confirm_code", str, phone=phone, code=code)
 
     async def require_passkey(self, phone: str, credential_id: str, public_key: str) -> None:
@@ -106,7 +106,7 @@ class RemoteLoopback:
         return await self._call("offer_call", str, caller=caller, callee=callee, video=video)
 
     async def calls(self) -> list[Call]:
-        """Every call, oldest first, with what came of it."""
+        """Every call, oldest first, with its outcome."""
         return await self._call("calls", list[Call])
 
     async def uploads(self) -> list[str]:

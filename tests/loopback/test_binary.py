@@ -1,4 +1,4 @@
-"""The node codec: what is written is read again, with either dictionary, and garbage is refused."""
+"""The node codec: written nodes are read back, with either dictionary, and garbage is refused."""
 
 from __future__ import annotations
 

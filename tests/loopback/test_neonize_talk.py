@@ -96,7 +96,7 @@ async def test_a_stranger_cannot_be_written_to(loopback: Loopback, neonize: Peer
 
 
 async def test_all_devices_of_both_sides_hear(loopback: Loopback, neonize: Peers) -> None:
-    """The sender's other device sees what was sent as its own; a device linked later is found by the next message but one."""
+    """The sender's other device sees the message as its own; a device linked later is found by the next message but one."""
     await link(loopback, neonize, "a")
     await link(loopback, neonize, "a", "a2")
     await link(loopback, neonize, "b")
@@ -133,7 +133,7 @@ async def test_messages_wait_for_a_device_that_is_away(loopback: Loopback, neoni
 
 
 async def test_what_was_not_acknowledged_comes_again(loopback: Loopback, neonize: Peers) -> None:
-    """A message that was lost on a dead stream is delivered on the next."""
+    """A message that was lost on a broken stream is delivered on the next."""
     await link(loopback, neonize, "a")
     await link(loopback, neonize, "b")
     loopback.freeze(PHONES["b"])

@@ -292,6 +292,6 @@ async def test_only_accounts_with_a_passkey_ask_for_it(loopback: Loopback, compa
 
 
 async def test_a_credential_must_be_readable(loopback: Loopback) -> None:
-    """What is not base64url is refused with what it was meant to be."""
+    """A text that is not base64url is refused, and the error names what it should be."""
     with pytest.raises(ValueError, match="not base64url"):
         loopback.passkeys.require(A, "a=b", PASSKEY.public_key)

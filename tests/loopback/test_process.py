@@ -19,7 +19,7 @@ PHONE, LID = "79000000001", "100000000000001"
 
 
 async def test_a_client_links_to_a_loopback_in_another_process(tmp_path: Path) -> None:
-    """Accounts, scans, faults and what is connected go through the control socket."""
+    """Accounts, scans, faults and connections go through the control socket."""
     async with start_loopback() as loopback, start_neonize(loopback.endpoints, tmp_path) as neonize:
         await loopback.add_account(PHONE, LID)
         await neonize.open("a")

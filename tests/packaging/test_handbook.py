@@ -14,7 +14,7 @@ TEXT = HANDBOOK.read_text()
 
 
 def anchors() -> set[str]:
-    """What a link into the handbook can point to."""
+    """The anchors that a link into the handbook can point to."""
     titles = re.findall(r"^#+ (.+)$", TEXT, flags=re.MULTILINE)
     return {re.sub(r"[^a-z0-9 -]", "", title.lower()).replace(" ", "-") for title in titles}
 

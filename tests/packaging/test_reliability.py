@@ -76,7 +76,7 @@ def test_every_experiment_has_its_block() -> None:
 
 @pytest.mark.parametrize("experiment", IDS)
 def test_a_block_is_complete(experiment: str) -> None:
-    """Fault, test, command, bar, what is not covered, and the figure on its page: none is empty, and there is no figure without a test."""
+    """Fault, test, command, bar, the part not covered, and the figure on its page: none is empty, and no figure is without a test."""
     fields = EXPERIMENTS[experiment]
     figures = re.findall(rf"^- \*\*{experiment}\*\*: (\S.*)$", MEASURED, re.MULTILINE)
 

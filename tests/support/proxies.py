@@ -38,7 +38,7 @@ class Proxy:
 
 @dataclass(frozen=True, slots=True)
 class _Place:
-    """What a test changes of a recipe."""
+    """A test's changes to a recipe."""
 
     directory: Path
     port: int

@@ -59,7 +59,7 @@ class Machine:
         target.write_text(text)
 
     def read(self, path: str) -> str:
-        """What is in a file."""
+        """The content of a file."""
         return Path(f"/proc/{self._pid}/root{path}").read_text()
 
     def show(self, unit: str, name: str) -> str:

@@ -145,7 +145,7 @@ def test_s5_a_blocked_loop_is_restarted(running: Machine, port: int) -> None:
 
 
 def test_s5_a_hung_daemon_is_restarted(running: Machine, port: int) -> None:
-    """Stopped dead, it does not feed the watchdog; systemd ends it and starts it again."""
+    """Stopped by SIGSTOP, it does not feed the watchdog; systemd ends it and starts it again."""
     before = int(running.show(UNIT, "NRestarts"))
     running.run("kill", "-STOP", running.show(UNIT, "MainPID"))
     wait_for("the restart", lambda: int(running.show(UNIT, "NRestarts")) > before)

@@ -96,7 +96,7 @@ async def test_an_incoming_message_is_published_after_its_ratchet_step(autojump_
 
 
 async def test_a_message_that_two_outboxes_kept_is_one_event(autojump_clock: MockClock) -> None:
-    """Another daemon may have reported it: its id is the message's and its sender's, wherever it lay."""
+    """Another daemon may have reported it: its id is the message's and its sender's, in whichever event spool it was."""
 
     def message(message_id: str, sender: str) -> bytes:
         return msgspec.json.encode({"messageId": message_id, "sender": {"id": sender}, "text": "hi"})

@@ -72,7 +72,7 @@ async def test_a_company_that_crashed_is_not_connected(autojump_clock: MockClock
 
 
 async def test_a_company_that_is_given_up_is_failed(autojump_clock: MockClock) -> None:
-    """Its restarts are spent: a status event, and the directory knows."""
+    """Its restarts are used up: a status event, and the directory knows."""
     seen: list[Any] = []
     async with open_system(tree(seen)) as system:
         await start_company(system)

@@ -21,7 +21,7 @@ def connection(build_file: BuildFile) -> Connection:
 
 
 def write(connection: Connection, *values: Session) -> Session:
-    """What is in the row after these writes."""
+    """The row's value after these writes."""
     for value in values:
         put_session(connection, session=json.dumps(value).encode())
     found = connection.scalar("SELECT session FROM whatsmeow_sessions WHERE our_jid = ? AND their_id = ?", (JID, PEER))
@@ -110,7 +110,7 @@ def test_sessions_that_did_not_fit_stay_as_they_were(connection: Connection) -> 
 
 
 def test_a_step_that_was_put_together_is_journalled(connection: Connection, build_file: BuildFile) -> None:
-    """Postgres gets what is in the file, not what was written."""
+    """Postgres gets the value in the file, not the one that was given to be written."""
     file = build_file()
     write(file._connection, START, SENT, RECEIVED)
 

@@ -147,7 +147,7 @@ async def test_a_number_without_an_account_is_refused_in_words(pair: Pair) -> No
 
 
 def test_what_is_remembered_is_in_the_file(build_file: BuildFile) -> None:
-    """Under several keys, with its age; what is dropped is gone."""
+    """Under several keys, with its age; dropped entries are gone."""
     connection = build_file()._connection
     kept = Remembered(connection, "wasup_test")
     kept.take_up()

@@ -94,7 +94,7 @@ def not_sent_anew(directory: Path) -> set[str]:
 
 
 async def serve(link: Link) -> None:
-    """Acknowledge what comes."""
+    """Acknowledge messages as they come."""
     while True:
         await link.receive()
 
@@ -186,7 +186,7 @@ def _forget_arrivals(path: Path) -> None:
 
 
 class Kept:
-    """What was stored."""
+    """The events that were stored."""
 
     def __init__(self) -> None:
         self.events: list[Incoming] = []

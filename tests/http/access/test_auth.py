@@ -76,7 +76,7 @@ def test_a_key_is_taken_from_its_two_headers_only(headers: list[tuple[bytes, byt
 
 
 def test_a_principal_knows_what_it_may_use() -> None:
-    """Admin everything, others what they are for."""
+    """Admin may use everything, other keys only their companies."""
     assert Principal("k", None).may_use(COMPANY_B)
     assert Principal("k", frozenset({COMPANY_A})).may_use(COMPANY_A)
     assert not Principal("k", frozenset({COMPANY_A})).may_use(COMPANY_B)

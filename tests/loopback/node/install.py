@@ -28,7 +28,7 @@ class NodeMissingError(Exception):
 
 
 class InstallError(Exception):
-    """npm failed; the text is what it said."""
+    """npm failed; the text is its output."""
 
 
 def require_node(user: str = BAILEYS) -> None:

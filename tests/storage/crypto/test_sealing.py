@@ -74,7 +74,7 @@ def test_x5_a_moved_value_does_not_open(place: tuple[str, str, str]) -> None:
     ids=["another company", "another data key"],
 )
 def test_a_value_of_another_key_does_not_open(company_id: str, data_key_id: str) -> None:
-    """Even under the same secret: company and data key are part of what is authenticated."""
+    """Even under the same secret: company and data key are part of the authenticated data."""
     stored = data_key().seal(*PLACE, VALUE)
     moved = stored.replace(b"0011223344556677", data_key_id.encode())
 

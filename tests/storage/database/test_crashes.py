@@ -61,7 +61,7 @@ class Writer:
 
 
 class Logger:
-    """Appends events one by one, repeating what is unavailable."""
+    """Appends events one by one, repeating those that were unavailable."""
 
     def __init__(self, database: Database) -> None:
         self.database = database

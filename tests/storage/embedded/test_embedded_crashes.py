@@ -27,7 +27,7 @@ from tests.support.waiting import wait_until
 
 @pytest.mark.slow
 async def test_killed_and_started_again(cluster: Path) -> None:
-    """After kill -9 of every process of the server its end is noticed, and the next start has what was committed."""
+    """After kill -9 of every process of the server its end is noticed, and the next start has all committed rows."""
     server = EmbeddedPostgres(cluster)
     async with started(server) as dsn:
         await ask(dsn, "CREATE TABLE kept (n INTEGER)")

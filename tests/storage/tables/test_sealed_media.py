@@ -32,7 +32,7 @@ async def found(database: Database, media_id: str, company_id: str = A) -> bytes
 
 
 async def stored(database: Database) -> str:
-    """What a dump of the database would show."""
+    """The content of a dump of the database."""
     rows: str | None = await database.fetchval("SELECT string_agg(m::text, '') FROM whatsapp_media m")
     keys: str | None = await database.fetchval("SELECT string_agg(k::text, '') FROM whatsapp_media_keys k")
     return (rows or "") + (keys or "")

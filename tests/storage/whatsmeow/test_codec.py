@@ -47,7 +47,7 @@ def test_every_historic_form_is_read(form: object) -> None:
 
 @pytest.mark.parametrize("form", FORMS)
 def test_buffers_are_found_at_any_depth(form: object) -> None:
-    """Reviving walks objects and arrays; what is no Buffer stays as it is."""
+    """Reviving walks objects and arrays; values that are no Buffer stay as they are."""
     nested = {"a": [1, {"b": form, "c": "AAX/gGFi"}], "d": {}, "e": [1, 2]}
 
     assert codec.revive(nested) == {"a": [1, {"b": RAW, "c": "AAX/gGFi"}], "d": {}, "e": [1, 2]}

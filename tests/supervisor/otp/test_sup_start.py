@@ -93,7 +93,7 @@ async def test_sup_start_error_return() -> None:
 
 
 async def test_sup_start_fail() -> None:
-    """A function of children that raises fails the start with what it raised."""
+    """A function of children that raises fails the start with its exception."""
 
     def children() -> list[ChildSpec]:
         raise LookupError("no children today")
