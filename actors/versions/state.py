@@ -19,7 +19,6 @@ from config.values import revision_of
 Source = Literal["library", "found", "set"]
 FARTHEST_JUMP: Final = 50_000_000
 """A revision this far above all known ones is not believed: they grew by 2.1 million from August to September 2026."""
-DAY_S: Final = 86_400.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -116,7 +115,7 @@ class VersionState:
         labels = {"version": self.current.text, "source": self.current.source}
         yield Sample("wasup_whatsapp_version", "1: the version new engine processes announce", 1.0, labels)
         age_s = max(0.0, self._wall_clock() - self.current.since)
-        yield Sample("wasup_whatsapp_version_age_days", "Days since it was made or found", age_s / DAY_S)
+        yield Sample("wasup_whatsapp_version_age_seconds", "Seconds since it was made or found", age_s)
         yield Sample(
             "wasup_whatsapp_version_exhausted", "1: it was refused and there is no other", float(self.is_exhausted)
         )

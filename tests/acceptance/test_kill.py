@@ -26,6 +26,7 @@ HARMLESS = (
     "/postgres",
     "/disk",
     "/storage",
+    "/versions",
     "/events",
     "/limiter",
     "/placement",

@@ -184,6 +184,8 @@ class FakeCompany(Actor):
             case m.WaitConnected():
                 self.company.check_connected()
                 return None
+            case m.GetPasskey() | m.AnswerPasskey() | m.ConfirmPasskey():
+                return self._passkey()
             case m.StartSession():
                 self.company.state = m.CompanyState.CONNECTED
             case m.StopSession():
@@ -195,6 +197,13 @@ class FakeCompany(Actor):
             case _:
                 pass
         return self._status()
+
+    def _passkey(self) -> m.Passkey:
+        options = msgspec.Raw(b'{"challenge":"q83vASNFZ4k","rpId":"whatsapp.com"}')
+        origin = "https://web.whatsapp.com"
+        return m.Passkey(
+            company_id=self.company.company_id, step="response", options=options, origin=origin, expires_at=NOW
+        )
 
     def _offer(self, method: Any) -> m.Offer:
         if self.company.state is m.CompanyState.CONNECTED:

@@ -131,6 +131,22 @@ EXAMPLES: Final[Mapping[str, Mapping[str, Any]]] = {
         "message": "Type this code on the phone.",
         "success": True,
     },
+    "PasskeyReply": {
+        "companyId": _COMPANY,
+        "step": "response",
+        "options": {
+            "challenge": "q83vASNFZ4k",
+            "rpId": "whatsapp.com",
+            "timeout": 600000,
+            "userVerification": "required",
+        },
+        "origin": "https://web.whatsapp.com",
+        "code": None,
+        "error": None,
+        "expiresAt": _AT,
+        "message": "On a page of https://web.whatsapp.com, call navigator.credentials.get() with these options and send its toJSON().",
+        "success": True,
+    },
     "StatusReply": _STATUS,
     "HealthReply": {
         "companyId": _COMPANY,

@@ -9,7 +9,7 @@ const ASK_AFTER_MS = 300; // a pause in typing
 const MOST_NAMED = 100; // companies that one question may name
 export const TYPES = [
   "qr", "pairing_code", "connected", "disconnected", "message", "receipt", "error", "logout", "reconnect_failed", "health_check_failed",
-  "status", "restarted",
+  "status", "restarted", "passkey_required",
 ];
 
 export class Events {
