@@ -72,12 +72,12 @@ def announce(library: str, version: str) -> str:
 
 def own_version(library: str) -> str:
     """Return the version that the loaded library announces. Raise `VersionNotFound`."""
-    return f"2.3000.{_original(library, _writable())[1]}"
+    return f"2.3000.{_original(_mapped(library), _writable())[1]}"
 
 
 def find_announced(library: str) -> Announced:
     """Return every place where the loaded library holds its version. Raise `VersionNotFound`, which says what is not as expected."""
-    maps = _writable()
+    maps, library = _writable(), _mapped(library)
     original, number = _original(library, maps)
     rest = _behind([mapping for mapping in maps if mapping.name == library], maps)
     version = f"2.3000.{number}"
@@ -89,6 +89,11 @@ def find_announced(library: str) -> Announced:
             f"{version} has {len(digests)} digests and {len(copies)} copies in the library's memory where one each was expected"
         )
     return Announced(version, (original, copies[0]), digests[0])
+
+
+def _mapped(library: str) -> str:
+    """Return the path under which the kernel lists the library: with no symbolic link in it, as in an environment that is one."""
+    return str(Path(library).resolve())
 
 
 def _original(library: str, maps: Sequence[_Mapping]) -> tuple[int, int]:

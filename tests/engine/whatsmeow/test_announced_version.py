@@ -96,3 +96,10 @@ async def test_an_unusable_version_is_told_and_the_librarys_kept(tmp_path: Path)
         assert isinstance(engine.hello, p.EngineHello)
         assert engine.hello.whatsapp_version == LIBRARY_ANNOUNCES
         assert "no version of WhatsApp Web" in engine.hello.version_fault
+
+
+def test_the_library_is_found_behind_a_symbolic_link(library: Library, tmp_path: Path) -> None:
+    """An environment may be a link: the kernel lists the library by the path that the link leads to."""
+    (tmp_path / "link").symlink_to(Path(library.path).parent)
+
+    assert own_version(str(tmp_path / "link" / Path(library.path).name)) == LIBRARY_ANNOUNCES
