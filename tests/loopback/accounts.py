@@ -6,8 +6,8 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
+from actors.linker.wire.jid import LID_SERVER, MAX_DEVICE, PN_SERVER, Jid
 from tests.loopback.curve import KeyPair
-from tests.loopback.jid import LID_SERVER, MAX_DEVICE, PN_SERVER, Jid
 from tests.loopback.mailbox import Mailbox
 from tests.loopback.passkeys import Credential
 from tests.loopback.prekeys import KeyBundle

@@ -8,9 +8,9 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Final, Literal, final
 
+from actors.linker.wire.jid import PN_SERVER, SERVER, Jid
+from actors.linker.wire.nodes import Node, node
 from tests.loopback.accounts import Account, Device, Directory
-from tests.loopback.jid import PN_SERVER, SERVER, Jid
-from tests.loopback.nodes import Node, node
 
 Outcome = Literal["ringing", "accepted_elsewhere", "rejected_elsewhere", "timeout", "ended", "rejected"]
 MAX_CALLS: Final = 10_000

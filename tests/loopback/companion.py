@@ -24,14 +24,14 @@ from cryptography.hazmat.primitives.hashes import SHA256
 from cryptography.hazmat.primitives.kdf.hkdf import HKDF
 from trio_websocket import ConnectionClosed, WebSocketConnection, wrap_client_stream
 
+from actors.linker.wire.binary import decode, encode
+from actors.linker.wire.jid import SERVER
+from actors.linker.wire.nodes import Node, leaf, node
 from tests.loopback import protobuf
-from tests.loopback.binary import decode, encode
 from tests.loopback.curve import DJB_TYPE, KeyPair, verify
 from tests.loopback.endpoints import Endpoints
 from tests.loopback.frames import FrameReader, frame
 from tests.loopback.initiator import Initiator
-from tests.loopback.jid import SERVER
-from tests.loopback.nodes import Node, leaf, node
 from tests.loopback.noise import SymmetricState, Transport
 from tests.loopback.tokens import dictionary
 

@@ -15,10 +15,10 @@ from cryptography.hazmat.primitives.ciphers.modes import CTR
 from cryptography.hazmat.primitives.hashes import SHA256
 from cryptography.hazmat.primitives.kdf.hkdf import HKDF
 
+from actors.linker.wire.jid import PN_SERVER, Jid
+from actors.linker.wire.nodes import Node, leaf
 from tests.loopback.companion import Companion
 from tests.loopback.curve import KeyPair
-from tests.loopback.jid import PN_SERVER, Jid
-from tests.loopback.nodes import Node, leaf
 
 ROUNDS: Final = 2 << 16
 _LETTERS: Final = bytes.maketrans(b"ABCDEFGHIJKLMNOPQRSTUVWXYZ234567", b"123456789ABCDEFGHJKLMNPQRSTVWXYZ")

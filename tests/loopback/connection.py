@@ -13,15 +13,17 @@ from typing import Final
 import trio
 from trio_websocket import ConnectionClosed, WebSocketConnection
 
+from actors.linker.wire.binary import decode, encode
+from actors.linker.wire.nodes import Node
+from actors.linker.wire.tokens import Dictionary
 from tests.loopback.accounts import Device
-from tests.loopback.binary import decode, encode
 from tests.loopback.certificates import Authority
 from tests.loopback.faults import Faults
 from tests.loopback.frames import BadStreamError, FrameReader, frame
-from tests.loopback.nodes import Node
 from tests.loopback.noise import Finished, Responder, Transport
-from tests.loopback.tokens import Dictionary, dictionary
+from tests.loopback.tokens import dictionary
 
+MAX_INFLATED: Final = 16 * 1024 * 1024
 MAX_QUEUED: Final = 50_000
 """Nodes that wait for a client that does not read, or are held back; beyond that number its stream is cut."""
 HANDSHAKE_TIMEOUT_S: Final = 20.0
@@ -87,7 +89,7 @@ class Connection:
             transport, words = self._ready()
             payload = transport.decrypt(data)
             if not self._faults.is_frozen(self.phone):
-                return decode(payload, words)
+                return decode(payload, words, max_inflated=MAX_INFLATED)
 
     def send(self, node: Node) -> None:
         """Queue a node; it is held back, or lost while frozen, when the faults say so. Never waits."""

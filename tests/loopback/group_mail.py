@@ -6,10 +6,10 @@ import secrets
 import time
 from collections.abc import Iterable, Iterator
 
+from actors.linker.wire.jid import Jid
+from actors.linker.wire.nodes import Node, node
 from tests.loopback.accounts import Account, Device, Directory
 from tests.loopback.groups import Group
-from tests.loopback.jid import Jid
-from tests.loopback.nodes import Node, node
 
 CARRIED = frozenset({"device-identity", "meta", "reporting", "biz", "bot"})
 """Children of a message that are for the recipient; the others are between the sender and the server."""

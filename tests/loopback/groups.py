@@ -7,9 +7,9 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Final, Literal
 
+from actors.linker.wire.jid import GROUP_SERVER, Jid
+from actors.linker.wire.nodes import Node, leaf, node
 from tests.loopback.accounts import Account, Directory
-from tests.loopback.jid import GROUP_SERVER, Jid
-from tests.loopback.nodes import Node, leaf, node
 from tests.loopback.refusals import RefusedQuestionError
 
 Addressing = Literal["lid", "pn"]

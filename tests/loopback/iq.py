@@ -5,12 +5,12 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import Final
 
+from actors.linker.wire.jid import SERVER
+from actors.linker.wire.nodes import MissingPartError, Node, node
 from tests.loopback.accounts import Device, Directory
 from tests.loopback.connection import Connection
 from tests.loopback.groups import Groups
-from tests.loopback.jid import SERVER
 from tests.loopback.media import HOSTNAME
-from tests.loopback.nodes import MissingPartError, Node, node
 from tests.loopback.pairing import PairingError, Registrations
 from tests.loopback.passkey_walks import QUESTIONS, Passkeys
 from tests.loopback.prekeys import read_signed_key

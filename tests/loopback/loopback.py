@@ -10,6 +10,7 @@ from typing import final
 
 from trio_websocket import WebSocketConnection
 
+from actors.linker.wire.jid import parse_jid
 from tests.loopback.accounts import Account, Device
 from tests.loopback.calls import Call
 from tests.loopback.calls import Outcome as CallOutcome
@@ -17,7 +18,6 @@ from tests.loopback.certificates import Authority
 from tests.loopback.connection import Connection
 from tests.loopback.endpoints import Endpoints
 from tests.loopback.groups import Addressing, Group, Groups
-from tests.loopback.jid import parse_jid
 from tests.loopback.journal import Journal, Routed
 from tests.loopback.media import MediaHost
 from tests.loopback.outages import Outages

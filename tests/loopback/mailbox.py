@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Final, NamedTuple
 
-from tests.loopback.nodes import Node
+from actors.linker.wire.nodes import Node
 
 MAX_STORED: Final = 20_000
 

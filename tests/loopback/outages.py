@@ -8,10 +8,10 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Final
 
+from actors.linker.wire.nodes import Node, node
 from tests.loopback.accounts import Account, Directory
 from tests.loopback.connection import Connection
 from tests.loopback.faults import Faults
-from tests.loopback.nodes import Node, node
 from tests.loopback.restrictions import Restrictions
 from tests.loopback.session import REPLACED, Sessions
 from tests.loopback.versions import Announced, Versions

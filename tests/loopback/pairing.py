@@ -12,11 +12,11 @@ from typing import Final
 
 import trio
 
+from actors.linker.wire.jid import SERVER, Jid
+from actors.linker.wire.nodes import Node, leaf, node
 from tests.loopback.accounts import Account, Device
 from tests.loopback.connection import Connection
 from tests.loopback.curve import verify
-from tests.loopback.jid import SERVER, Jid
-from tests.loopback.nodes import Node, leaf, node
 from tests.loopback.prekeys import KeyBundle, SignedKey
 from tests.loopback.protobuf import Fields, build, parse
 

@@ -12,8 +12,8 @@ import secrets
 from dataclasses import dataclass, field
 from typing import Literal
 
+from actors.linker.wire.nodes import Node, leaf
 from tests.loopback.accounts import Account
-from tests.loopback.nodes import Node, leaf
 from tests.loopback.pairing import Registration
 from tests.loopback.passkey_phone import Handoff, PairingRequest, Secrecy, read_prologue
 from tests.loopback.passkeys import Challenge, Credential, check_assertion

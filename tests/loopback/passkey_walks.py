@@ -6,10 +6,10 @@ import time
 from collections.abc import Callable
 from typing import Final, Literal
 
+from actors.linker.wire.jid import SERVER
+from actors.linker.wire.nodes import Node, leaf, node
 from tests.loopback.accounts import Account
 from tests.loopback.connection import Connection
-from tests.loopback.jid import SERVER
-from tests.loopback.nodes import Node, leaf, node
 from tests.loopback.pairing import PairingError, Registration, Registrations
 from tests.loopback.passkey_phone import handoff
 from tests.loopback.passkey_walk import Screen, Walk

@@ -18,9 +18,9 @@ from cryptography.hazmat.primitives.ciphers.modes import CTR
 from cryptography.hazmat.primitives.hashes import SHA256
 from cryptography.hazmat.primitives.kdf.hkdf import HKDF
 
+from actors.linker.wire.jid import Jid
 from tests.loopback.accounts import Account
 from tests.loopback.curve import KeyPair
-from tests.loopback.jid import Jid
 from tests.loopback.pairing import (
     PAIRING_TIMEOUT_S,
     CodeExchange,

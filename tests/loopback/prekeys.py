@@ -6,8 +6,8 @@ import secrets
 from dataclasses import dataclass
 from typing import Final
 
+from actors.linker.wire.nodes import MissingPartError, Node, leaf, node
 from tests.loopback.curve import DJB_TYPE, KeyPair
-from tests.loopback.nodes import MissingPartError, Node, leaf, node
 
 ID_SIZE: Final = 3
 KEY_SIZE: Final = 32

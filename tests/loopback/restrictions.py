@@ -13,9 +13,9 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Final, final
 
+from actors.linker.wire.jid import SERVER
+from actors.linker.wire.nodes import Node, leaf, node
 from tests.loopback.accounts import Account, Device
-from tests.loopback.jid import SERVER
-from tests.loopback.nodes import Node, leaf, node
 
 CODES: Final = frozenset({463, 475})
 ENFORCEMENT: Final = "RESTRICT_ALL_COMPANIONS"

@@ -7,13 +7,13 @@ import time
 from collections.abc import Iterable, Iterator
 from hashlib import sha256
 
+from actors.linker.wire.jid import GROUP_SERVER, Jid
+from actors.linker.wire.nodes import Node, node
 from tests.loopback import group_mail
 from tests.loopback.accounts import Account, Device, Directory
 from tests.loopback.group_mail import CARRIED
 from tests.loopback.groups import Group, Groups
-from tests.loopback.jid import GROUP_SERVER, Jid
 from tests.loopback.journal import Journal, Outcome, Routed
-from tests.loopback.nodes import Node, node
 from tests.loopback.restrictions import Restrictions
 
 

@@ -9,16 +9,16 @@ from typing import Final
 import trio
 from xeddsa.bindings import XEdDSAException
 
+from actors.linker.wire.jid import PN_SERVER, Jid
+from actors.linker.wire.nodes import Node, leaf, node
 from tests.loopback.accounts import Device, Directory
 from tests.loopback.calls import Calls
 from tests.loopback.connection import Connection, StreamEndedError
 from tests.loopback.faults import Faults
 from tests.loopback.groups import Groups
 from tests.loopback.iq import Questions
-from tests.loopback.jid import PN_SERVER, Jid
 from tests.loopback.journal import Journal
 from tests.loopback.mailbox import MailboxFullError
-from tests.loopback.nodes import Node, leaf, node
 from tests.loopback.noise import Finished
 from tests.loopback.pairing import Registrations, registration
 from tests.loopback.passkey_walks import Passkeys

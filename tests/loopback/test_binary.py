@@ -9,9 +9,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tests.loopback.binary import BadNodeError, decode, encode
-from tests.loopback.jid import Jid
-from tests.loopback.nodes import Node
+from actors.linker.wire.binary import BadNodeError, decode, encode
+from actors.linker.wire.jid import Jid
+from actors.linker.wire.nodes import Node
 from tests.loopback.tokens import dictionary
 
 VERSIONS = (2, 3)

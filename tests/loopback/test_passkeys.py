@@ -9,10 +9,10 @@ from typing import Any
 import pytest
 import trio
 
+from actors.linker.wire.nodes import leaf, node
 from tests.loopback.authenticator import USER_PRESENT, SoftPasskey
 from tests.loopback.companion import Companion, Prologue, RefusedError, open_companion, read_options
 from tests.loopback.loopback import Loopback
-from tests.loopback.nodes import leaf, node
 from tests.loopback.pairing import PairingError
 from tests.loopback.users import PHONES
 

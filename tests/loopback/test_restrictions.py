@@ -8,9 +8,9 @@ import time
 import pytest
 import trio
 
+from actors.linker.wire.nodes import Node
 from tests.loopback.accounts import Device, Directory
 from tests.loopback.loopback import Loopback
-from tests.loopback.nodes import Node
 from tests.loopback.peers import PeerError, Peers
 from tests.loopback.restrictions import Restrictions
 from tests.loopback.users import PHONES, greet, link, state, until

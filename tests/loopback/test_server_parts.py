@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import pytest
 
+from actors.linker.wire.jid import Jid, parse_jid
+from actors.linker.wire.nodes import MissingPartError, Node, leaf, node
 from tests.loopback.accounts import Device, Directory
 from tests.loopback.curve import DJB_TYPE, KeyPair, verify
 from tests.loopback.faults import Faults
-from tests.loopback.jid import Jid, parse_jid
 from tests.loopback.mailbox import MAX_STORED, Mailbox, MailboxFullError
-from tests.loopback.nodes import MissingPartError, Node, leaf, node
 from tests.loopback.prekeys import KeyBundle
 from tests.loopback.usync import answer_usync
 

@@ -3,29 +3,16 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
-from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 from typing import TypedDict, cast
 
-DICTIONARY_0 = 236
-"""First byte of a two-byte word of the first of the four tables."""
+from actors.linker.wire.tokens import DICTIONARY_0, Dictionary
 
 
 class _Tables(TypedDict):
     single: list[str]
     double: list[list[str]]
-
-
-@dataclass(frozen=True, slots=True)
-class Dictionary:
-    """Words by number (``single``, ``double``) and the bytes of each word (``encoded``)."""
-
-    version: int
-    single: tuple[str, ...]
-    double: tuple[tuple[str, ...], ...]
-    encoded: Mapping[str, bytes]
 
 
 @cache

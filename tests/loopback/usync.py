@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import Final
 
+from actors.linker.wire.jid import PN_SERVER, Jid
+from actors.linker.wire.nodes import Node, node
 from tests.loopback.accounts import Account, Directory
-from tests.loopback.jid import PN_SERVER, Jid
-from tests.loopback.nodes import Node, node
 
 _Answer = Callable[[Account], Node]
 

@@ -46,11 +46,11 @@ def encode(node: Node, words: Dictionary) -> bytes:
     return bytes(out)
 
 
-def decode(payload: bytes, words: Dictionary) -> Node:
-    """Read one payload. Raise BadNodeError."""
+def decode(payload: bytes, words: Dictionary, *, max_inflated: int = MAX_INFLATED) -> Node:
+    """Read one payload of at most ``max_inflated`` bytes when it is compressed. Raise BadNodeError."""
     if not payload:
         raise BadNodeError("empty payload")
-    body = _inflate(payload[1:]) if payload[0] & 2 else payload[1:]
+    body = _inflate(payload[1:], max_inflated) if payload[0] & 2 else payload[1:]
     reader = _Reader(body, words)
     try:
         node = reader.node(0)
@@ -61,14 +61,14 @@ def decode(payload: bytes, words: Dictionary) -> Node:
     return node
 
 
-def _inflate(data: bytes) -> bytes:
+def _inflate(data: bytes, max_inflated: int) -> bytes:
     inflater = zlib.decompressobj()
     try:
-        body = inflater.decompress(data, MAX_INFLATED)
+        body = inflater.decompress(data, max_inflated)
     except zlib.error as exc:
         raise BadNodeError("not zlib") from exc
     if inflater.unconsumed_tail or not inflater.eof:
-        raise BadNodeError(f"compressed payload is cut off or longer than {MAX_INFLATED} bytes")
+        raise BadNodeError(f"compressed payload is cut off or longer than {max_inflated} bytes")
     return body
 
 

@@ -19,12 +19,12 @@ from actors.engine.protocol import messages as p
 from actors.engine.whatsmeow.events import Incoming
 from actors.engine.whatsmeow.receipts import Passed
 from actors.engine.whatsmeow.redelivery import AGAIN_EVERY_S, Redelivery
+from actors.linker.wire.jid import Jid
 from tests.engine.companies import A, B, linked, say, taken_up, talk
 from tests.engine.conftest import BuildFile
 from tests.engine.daemon import Engine, Link, run_engine
 from tests.engine.rows import PEER, put_session
 from tests.engine.sessions import chain, session, state
-from tests.loopback.jid import Jid
 from tests.loopback.loopback import Loopback
 from tests.loopback.server import open_loopback
 
