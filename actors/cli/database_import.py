@@ -7,7 +7,6 @@ goes on from there.
 
 from __future__ import annotations
 
-import re
 import time
 from typing import Final, Literal, TypeAlias, final
 
@@ -15,6 +14,7 @@ import trio
 
 from actors.cli.outcome import CommandError, Exit
 from actors.cli.transfer import has_landed, hold_lease
+from config.company_id import is_company_id
 from config.sections import StorageSettings
 from storage.baileys.directory import Source
 from storage.baileys.importing import Plan, plan_import
@@ -31,7 +31,6 @@ from storage.upkeep.transfer import Arrival, MoveRefused
 
 Way: TypeAlias = Literal["dry run", "rehearsal", "move"]
 
-_COMPANY: Final = re.compile(r"[A-Za-z0-9_-]{1,64}", re.ASCII)
 _REHEARSAL: Final = "rehearsal/command-line"
 
 
@@ -58,7 +57,7 @@ class DatabaseImport:
     async def run(self, company_id: str) -> tuple[str, Plan | None]:
         """Return what was done, and the plan of it. Raises ForeignError, BaileysError, CommandError or the source's error, with nothing
         changed."""
-        if _COMPANY.fullmatch(company_id) is None:
+        if not is_company_id(company_id):
             raise ForeignError("its id cannot be one here: 1 to 64 of A-Z a-z 0-9 _ and - are")
         now_s = time.time()
         sealed = await self.source.write(sealing.find_sealed, self.shape, company_id)

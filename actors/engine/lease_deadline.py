@@ -12,6 +12,8 @@ from typing import final
 
 import trio
 
+from actors.engine.logs import EngineLog
+
 
 @final
 class LeaseDeadline:
@@ -33,3 +35,9 @@ class LeaseDeadline:
             self._extended = trio.Event()
             with trio.move_on_after(left_s):
                 await self._extended.wait()
+
+    async def cancel_when_expired(self, scope: trio.CancelScope, log: EngineLog, consequence: str) -> None:
+        """Cancel ``scope`` when the deadline has passed; the log says ``consequence``. A task beside what the lease allows."""
+        await self.wait_expired()
+        log.caution(f"the daemon has not renewed this company's lease in time: {consequence}")
+        scope.cancel()

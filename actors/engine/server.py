@@ -228,7 +228,7 @@ class Server:
             nursery.start_soon(session.run)
             nursery.start_soon(calls.run)
             nursery.start_soon(self._leave_in_order, session, socket, nursery.cancel_scope)
-            nursery.start_soon(_end_with_lease, lease_deadline, nursery.cancel_scope, log)
+            nursery.start_soon(lease_deadline.cancel_when_expired, nursery.cancel_scope, log, "leaving WhatsApp")
             while True:
                 message = await socket.receive()
                 if isinstance(message, LeaseExtended):
@@ -269,12 +269,6 @@ class Server:
             gone.set()
 
 
-async def _end_with_lease(lease_deadline: LeaseDeadline, scope: trio.CancelScope, log: EngineLog) -> None:
-    await lease_deadline.wait_expired()
-    log.caution("the daemon has not renewed this company's lease in time: leaving WhatsApp")
-    scope.cancel()
-
-
 async def _take(lock: FileLock, company_id: str) -> None:
     with trio.move_on_after(TAKE_OVER_S):
         while not lock.take():
@@ -285,9 +279,7 @@ async def _take(lock: FileLock, company_id: str) -> None:
 
 def _describe(group: BaseExceptionGroup[Exception]) -> str:
     """Return type, text and place of the first error, for the log."""
-    error: BaseException = group
-    while isinstance(error, BaseExceptionGroup):
-        error = error.exceptions[0]
+    error = first_leaf(group)
     frame = traceback.extract_tb(error.__traceback__)[-1]
     return f"{type(error).__name__}: {error} ({Path(frame.filename).name}:{frame.lineno})"
 

@@ -14,6 +14,7 @@ import trio_websocket
 
 from actors.child_process.facts import descriptor_count, descriptor_limit, resident_bytes, thread_count
 from actors.child_process.listening import listen_at
+from actors.daemon.exceptions import first_leaf
 from actors.engine.lease_deadline import LeaseDeadline
 from actors.engine.logs import EngineLog
 from actors.engine.protocol.messages import (
@@ -105,7 +106,7 @@ class Server:
         except* _GONE:
             pass  # the other side went away: everything of this connection has been closed
         except* Exception as group:  # noqa: BLE001 - one company's fault must not reach the others; the daemon sees its connection end
-            self._log.failure(f"a connection failed: {_first(group)!r}")
+            self._log.failure(f"a connection failed: {first_leaf(group)!r}")
         finally:
             await trio.aclose_forcefully(stream)
 
@@ -172,23 +173,10 @@ class Server:
         deadline = LeaseDeadline(request.lease_until)
         async with trio.open_nursery() as nursery:
             nursery.start_soon(session.run)
-            nursery.start_soon(_end_with_lease, deadline, nursery.cancel_scope, log)
+            nursery.start_soon(deadline.cancel_when_expired, nursery.cancel_scope, log, "its linking is given up")
             while True:
                 message = await socket.receive()
                 if isinstance(message, LeaseExtended):
                     deadline.extend(message.until)
                 else:
                     session.take(message)
-
-
-async def _end_with_lease(deadline: LeaseDeadline, scope: trio.CancelScope, log: EngineLog) -> None:
-    await deadline.wait_expired()
-    log.caution("the daemon has not renewed this company's lease in time: its linking is given up")
-    scope.cancel()
-
-
-def _first(group: BaseExceptionGroup[Exception]) -> BaseException:
-    error: BaseException = group
-    while isinstance(error, BaseExceptionGroup):
-        error = error.exceptions[0]
-    return error

@@ -11,6 +11,7 @@ import trio
 
 from actors.versions.lookup import LookUpFailed
 from actors.versions.state import VersionState
+from config.doubling import Doubling
 from config.outward import WhatsAppSettings
 from storage.errors import StorageUnavailable
 from storage.tables.whatsapp_version import Remembered
@@ -54,7 +55,7 @@ class VersionsActor(Actor):
         self._ask = ask
         self._memory = memory
         self._wall_clock = wall_clock
-        self._again_s = AGAIN_FIRST_S
+        self._again = Doubling(AGAIN_FIRST_S, AGAIN_MOST_S)
         self._log = structlog.get_logger("wasup.versions")
 
     async def started(self) -> None:
@@ -74,7 +75,7 @@ class VersionsActor(Actor):
                 await self._look()
                 self._state.settle(renew_after_s=self._settings.version_renew_s)
                 if self._state.is_exhausted:
-                    self.context.after(self._next_wait_s(), _Look())
+                    self.context.after(self._again.next_s(), _Look())
             case _:
                 raise TypeError(f"the versions actor does not understand {type(message).__name__}")
 
@@ -85,18 +86,14 @@ class VersionsActor(Actor):
             self._state.doubted = trio.Event()
             refused = self._state.current.text
             self._log.warning("whatsapp_version_refused", version=refused)
-            self._again_s = AGAIN_FIRST_S
+            self._again.reset()
             await self._look()
             self._state.settle(renew_after_s=self._settings.version_renew_s)
             if self._state.is_exhausted:
                 self._log.error("whatsapp_version_exhausted", version=refused)
-                self.context.after(self._next_wait_s(), _Look())
+                self.context.after(self._again.next_s(), _Look())
             else:
                 self._log.info("whatsapp_version", version=self._state.current.text, source=self._state.current.source)
-
-    def _next_wait_s(self) -> float:
-        wait, self._again_s = self._again_s, min(AGAIN_MOST_S, self._again_s * 2.0)
-        return wait
 
     async def _look(self) -> None:
         try:

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import json
 import time
-from collections.abc import Iterable, Mapping, Sequence
-from typing import Any, Final, final
+from collections.abc import Iterable, Sequence
+from typing import Final, final
 
 from actors.engine.device.remembered import Remembered
 from config.json_text import read_json
@@ -27,11 +27,6 @@ class Polls:
         """Return the options of the poll of this id in the chat of these addresses; empty when the poll is not known."""
         kept = next(filter(None, (self._remembered.get(_key(address, poll)) for address in chat)), "[]")
         return read_json(kept, list[str])
-
-    def note(self, payload: Mapping[str, Any], chat: Iterable[str]) -> None:
-        """Keep the options of a message that is a poll."""
-        if payload["kind"] == "poll":
-            self.keep(chat, payload["messageId"], payload["poll"]["options"])
 
     def keep(self, chat: Iterable[str], poll: str, options: Sequence[str]) -> None:
         """Keep the options of the poll of this id in the chat of these addresses."""

@@ -22,7 +22,7 @@ def note_secrets(e2e: Any, file: KnownSecrets, event: Incoming) -> None:
     """Keep a poll's options, and put the decrypted content of a sealed event into its payload. The payload stays unchanged when the
     secret is not known or the content cannot be read. ``event`` names its chat and sender by all known addresses."""
     if event.payload["kind"] == "poll":
-        file.polls.note(event.payload, addresses(event.payload["chat"]))
+        file.polls.keep(addresses(event.payload["chat"]), event.payload["messageId"], event.payload["poll"]["options"])
     if event.sealed is None:
         return
     inside = _opened(file, event, event.sealed)

@@ -24,14 +24,14 @@ _MAX_DEPTH: Final = 64
 _TEXTS: Final = frozenset({"name", "notify", "verifiedName", "pushName", "platform"})
 """Text written by people; never decoded as JSON."""
 _READ_ONLY: Final = "SET TRANSACTION ISOLATION LEVEL REPEATABLE READ, READ ONLY"
-_ALL_OR_REFUSED: Final = "SET LOCAL row_security = off"
+ALL_OR_REFUSED: Final = "SET LOCAL row_security = off"
 """Where policies would hide rows, the server refuses instead of returning some of them."""
 
 
 async def begin_reading(connection: Connection) -> None:
     """Make the transaction one read-only snapshot. Must be its first statement."""
     await connection.execute(_READ_ONLY)
-    await connection.execute(_ALL_OR_REFUSED)
+    await connection.execute(ALL_OR_REFUSED)
 
 
 async def list_companies(connection: Connection, shape: Shape) -> list[str]:

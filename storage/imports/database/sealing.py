@@ -17,7 +17,7 @@ from config.json_text import read_json
 from storage.baileys.directory import Source, SourceFile
 from storage.baileys.names import CREDS_FILE
 from storage.database.connection import Connection
-from storage.imports.database.reading import SEALED_KEY, begin_reading, read_company, source_of
+from storage.imports.database.reading import ALL_OR_REFUSED, SEALED_KEY, begin_reading, read_company, source_of
 from storage.imports.database.shape import ForeignError, Shape
 
 ARCHIVE: Final = "wasup_moved"
@@ -72,7 +72,7 @@ async def seal(
     connection: Connection, shape: Shape, company_id: str, source: Source, now_s: float, moved_to: str
 ) -> None:
     """Archive and replace the credentials. `ForeignError` when the company is no longer as in ``source``; the transaction is void then."""
-    await connection.execute("SET LOCAL row_security = off")
+    await connection.execute(ALL_OR_REFUSED)
     present = await read_company(connection, shape, company_id, now_s, lock=True)
     if present.digest != source.digest:
         raise ForeignError(
