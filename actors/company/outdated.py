@@ -25,7 +25,7 @@ def version_of(actor: CompanyActor) -> str:
 
 def is_stale(actor: CompanyActor) -> bool:
     """Whether the company's engine process announces another version than new engine processes do."""
-    return version_of(actor) not in ("", actor.ports.versions.current.text)
+    return actor.ports.versions.is_stale(version_of(actor))
 
 
 async def refused(actor: CompanyActor, version: str) -> None:

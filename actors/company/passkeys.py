@@ -10,6 +10,7 @@ import trio
 
 from actors.company.link import Call, EngineRefused, LinkLost
 from actors.company.offers import PasskeyWalk
+from actors.company.states import LINKING
 from actors.engine.protocol import messages as protocol
 from actors.messages import AnswerPasskey, CompanyState, ConfirmPasskey, GetPasskey, Passkey, Refused
 from supervisor import ReplyTo
@@ -27,7 +28,7 @@ _CODES: Final = frozenset({"no_passkey_wanted", "invalid_passkey_response", "pas
 def take(actor: CompanyActor, said: protocol.PasskeyWanted | protocol.PasskeyCode | protocol.PasskeyFailed) -> None:
     """Handle what the linker says about the passkey."""
     linking = actor.linking
-    if linking is None or actor.condition.state not in (S.PAIRING, S.PASSKEY):
+    if linking is None or actor.condition.state not in LINKING:
         return
     match said:
         case protocol.PasskeyWanted(options, valid_s):

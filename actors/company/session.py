@@ -147,7 +147,7 @@ class Session:
         async with self._ports.connect_gate:
             if self.link is None or self.is_ending:
                 return
-            if self.place is not None and self.place.version not in ("", self._ports.versions.current.text):
+            if self.place is not None and self._ports.versions.is_stale(self.place.version):
                 await self._actor.send(VersionChanged(self.number))
             else:
                 await self._actor.send(TurnCame(self.number))

@@ -54,6 +54,10 @@ class VersionState:
         self._refused: set[str] = set()
         self._wall_clock = wall_clock
 
+    def is_stale(self, version: str) -> bool:
+        """Whether ``version`` is not the one that new engine processes announce. An empty one is not known, and not stale."""
+        return version not in ("", self.current.text)
+
     def refused(self, version: str) -> None:
         """WhatsApp refused a client that announced ``version``."""
         self.refusals += 1
