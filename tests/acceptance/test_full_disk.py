@@ -15,6 +15,7 @@ from storage.embedded.server import EmbeddedPostgres
 from tests.acceptance.conftest import prepare
 from tests.acceptance.peer import Peer
 from tests.support.api import SESSIONS, Api
+from tests.support.bars import patience
 from tests.support.eventually import eventually
 from tests.support.site import Plan, Site, User, open_site
 from tests.support.small_disk import fill, mounted_disk, needs_mount, take_inodes
@@ -30,7 +31,7 @@ PLAN = Plan(
 )
 SIZE_MIB, INODES = 16, 400
 MESSAGES = 100
-BACK_WITHIN_S = 15.0
+BACK_WITHIN_S = patience(15.0)
 SHORT_S = 6.0
 FILL_EVERY_S = 0.2
 RETRYABLE = ("storage_full", "reconnecting", "engine_unavailable")

@@ -11,6 +11,7 @@ from storage.database.pool import Database, open_database
 from tests.acceptance.witness import Witness, witness
 from tests.loopback.remote import RemoteLoopback
 from tests.support.api import Api, Json
+from tests.support.bars import patience
 from tests.support.eventually import eventually
 from tests.support.site import Plan, Site, User
 from tests.support.tree import nodes
@@ -43,8 +44,8 @@ UNUSED = ("/webhooks",)
 """A group of which this site has none."""
 DONE = ("/boot",)
 """They ended in order after their work."""
-BACK_WITHIN_S = 10.0
-CONNECTED_WITHIN_S = 10.0
+BACK_WITHIN_S = patience(10.0)
+CONNECTED_WITHIN_S = patience(10.0)
 
 
 async def test_these_are_all_actors(api: Api) -> None:

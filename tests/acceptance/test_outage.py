@@ -18,6 +18,7 @@ from tests.acceptance.traffic import flowing
 from tests.acceptance.witness import Witness, witness
 from tests.loopback.remote import RemoteLoopback
 from tests.support.api import Api
+from tests.support.bars import patience
 from tests.support.site import Plan, Site, User
 
 A, B, LISTENER, TALKER = (User(number) for number in range(1, 5))
@@ -32,7 +33,7 @@ PLAN = Plan(
 OUTAGE_S = 20.0
 ON_ITS_WAY_S = 0.5
 """A reply to a commit just before may arrive this much later."""
-RESUMED_WITHIN_S = 20.0
+RESUMED_WITHIN_S = patience(20.0)
 
 
 @asynccontextmanager

@@ -11,6 +11,7 @@ import trio
 
 from storage.database.pool import Database, open_database
 from tests.support.api import SESSIONS, Api
+from tests.support.bars import patience
 from tests.support.eventually import eventually
 from tests.support.fleet import Clients, Fleet, clients_of, open_fleet, start
 from tests.support.site import User, join_whatsapp, link_by_qr
@@ -27,7 +28,7 @@ ORDERS = (
     ("DELETE", ""),
 )
 QUESTIONS = (("GET", "/status"), ("GET", "/health"), ("GET", "/qr"), ("GET", "/groups"))
-HANDED_OVER_WITHIN_S = 20.0
+HANDED_OVER_WITHIN_S = patience(20.0)
 """Far below the lease's 60 s, on a machine that is busy with much else; the test prints what it took."""
 COMPANIES = 20
 

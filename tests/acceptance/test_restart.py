@@ -15,6 +15,7 @@ from tests.acceptance.traffic import flowing
 from tests.acceptance.witness import witness
 from tests.loopback.remote import RemoteLoopback
 from tests.support.api import Api
+from tests.support.bars import patience
 from tests.support.eventually import eventually
 from tests.support.processes import alive, mentioning
 from tests.support.site import Plan, Site, User
@@ -27,9 +28,9 @@ PLAN = Plan(
     others=(LISTENER, TALKER),
     settings={"WASUP_SESSIONS_PER_ENGINE": "2", "RATE_LIMIT_MAX_REQUESTS": "100000"},
 )
-STOP_WITHIN_S = 5.0
-RECONNECT_WITHIN_S = 10.0
-ORPHANS_END_WITHIN_S = 1.0
+STOP_WITHIN_S = patience(5.0)
+RECONNECT_WITHIN_S = patience(10.0)
+ORPHANS_END_WITHIN_S = patience(1.0)
 
 
 async def test_sigterm_leaves_nothing_behind(site: Site, api: Api) -> None:

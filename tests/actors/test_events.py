@@ -23,6 +23,7 @@ from storage.database.pool import Database
 from storage.tables import companies, ownership, removal
 from supervisor import Actor, ActorRef, ChildSpec, SupervisorSpec, System, open_system
 from tests.actors.storage.test_actor import CountingMetrics
+from tests.support.bars import patience
 from tests.support.waiting import wait_until
 
 COMPANY = "962302"
@@ -78,7 +79,7 @@ async def events_actor(
 
 async def take(subscription: Subscription, count: int) -> list[str]:
     texts: list[str] = []
-    with trio.fail_after(5):
+    with trio.fail_after(patience(5)):
         async for found in subscription:
             texts.append(msgspec.json.decode(found.payload)["text"])
             if len(texts) == count:
@@ -227,7 +228,7 @@ async def test_readers_of_the_log_take_turns(database: Database, monkeypatch: py
         for _ in range(100):
             nursery.start_soon(log.ref.ask, greedy)
         await trio.testing.wait_all_tasks_blocked(0.05)
-        with trio.fail_after(5):
+        with trio.fail_after(patience(5)):
             page = await log.ref.ask(ReadEvents(reader="modest"))
             await log.publish(event("two"))
         assert (len(page.events), len(under_way)) == (1, 2)

@@ -187,7 +187,7 @@ async def test_a_frozen_redis_delays_one_call_a_little(redis: Redis) -> None:
         f"a frozen Redis: first call {took[0] * 1000:.0f} ms (limit 100 ms), the slowest of the others {max(took[1:]) * 1000:.1f} ms"
     )
     assert took[0] >= 0.09
-    assert sorted(took[1:])[-3] < 0.09
+    assert sorted(took[1:])[9] < 0.09  # each of them would wait 0.1 s
     assert later.remaining in {7, 8}  # the call that was given up may have been counted when Redis went on
 
 

@@ -9,6 +9,7 @@ import trio
 from trio.testing import MockClock, wait_all_tasks_blocked
 
 from actors.sharing import NoPlace, Places, Turns
+from tests.support.bars import patience
 
 
 def take_all(places: Places, holder: str, *, is_admin: bool = False) -> int:
@@ -150,6 +151,6 @@ async def test_who_stops_waiting_takes_no_turn(autojump_clock: MockClock) -> Non
         await wait_all_tasks_blocked()
         nursery.cancel_scope.cancel()
         turns.end("a")
-    with trio.fail_after(1):
+    with trio.fail_after(patience(1)):
         async with turns.turn("d"):
             pass

@@ -23,6 +23,7 @@ from tests.engine.fakes import FakeLibrary, refuse
 from tests.engine.rows import creds, put_identity
 from tests.engine.test_session import Company, OpenCompany, logs_in, open_company
 from tests.engine.whatsmeow.test_client import RECEIPT, receipt
+from tests.support.bars import patience
 from tests.support.small_disk import fill, mounted_disk, needs_mount
 
 __all__ = ["open_company"]
@@ -139,7 +140,7 @@ async def test_a_journal_that_cannot_be_cut_is_cut_later(
         company.session.shipper.committed(position)
         closed = await company.hear(Closed)
         take_no_writes(company.file, no=False)
-        with trio.fail_after(10):
+        with trio.fail_after(patience(10)):
             while company.file.journal.first_kept() <= position:
                 await trio.sleep(0.01)
 

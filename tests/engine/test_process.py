@@ -17,6 +17,7 @@ from actors.child_process.exits import CONTROL_LOST, NEVER_CONTROLLED, ORDERLY
 from actors.engine.protocol import messages as p
 from actors.engine.protocol.versions import LIBRARY_ANNOUNCES
 from tests.engine.daemon import ROOT, Record, run_engine
+from tests.support.bars import patience
 from tests.support.waiting import wait_until
 
 ENVIRONMENT = dict(os.environ)
@@ -117,13 +118,13 @@ async def test_n4_it_dies_with_its_parent(tmp_path: Path) -> None:
     ) as process:
         assert process.stdout is not None
         child = int(process.stdout.readline())
-        with trio.fail_after(10):
+        with trio.fail_after(patience(10)):
             while not (tmp_path / "e.sock").exists():
                 await trio.sleep(0.01)
         descriptor = os.pidfd_open(child)
         process.kill()
 
-        with trio.fail_after(5):
+        with trio.fail_after(patience(5)):
             await trio.lowlevel.wait_readable(descriptor)
         os.close(descriptor)
 
@@ -151,7 +152,7 @@ async def http_answer(socket: Path, path: str) -> bytes:
             f"GET {path} HTTP/1.1\r\nHost: engine\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
             "Sec-WebSocket-Key: MDEyMzQ1Njc4OWFiY2RlZg==\r\nSec-WebSocket-Version: 13\r\n\r\n".encode()
         )
-        with trio.fail_after(5):
+        with trio.fail_after(patience(5)):
             return bytes(await stream.receive_some())
 
 
@@ -162,7 +163,7 @@ async def test_a_frame_that_is_no_message_ends_only_its_connection(tmp_path: Pat
         for frame in frames:
             socket = await engine.connect("/company/962302")
             await socket.send_message(frame)
-            with pytest.raises(trio_websocket.ConnectionClosed), trio.fail_after(5):
+            with pytest.raises(trio_websocket.ConnectionClosed), trio.fail_after(patience(5)):
                 await socket.get_message()
 
         assert (await engine.statistics()).companies == ()
@@ -174,7 +175,7 @@ async def test_the_first_message_must_be_open_for_the_company_of_the_path(tmp_pa
         link = await engine.link("962302")
         await link.send(p.Open(company_id="962303", file_id=None, position=0))
 
-        with pytest.raises(trio_websocket.ConnectionClosed), trio.fail_after(5):
+        with pytest.raises(trio_websocket.ConnectionClosed), trio.fail_after(patience(5)):
             await link.receive()
 
 

@@ -51,6 +51,7 @@ from config.reserve import Reserve
 from tests.engine.conftest import BuildFile
 from tests.engine.fakes import FakeLibrary, held, refuse
 from tests.engine.rows import DEVICE, JID, LID, insert, put_session
+from tests.support.bars import patience
 
 M = TypeVar("M")
 
@@ -83,7 +84,7 @@ class Company:
 
     async def sends(self, count: int) -> None:
         """Wait until the library was given that many messages."""
-        with trio.fail_after(10):
+        with trio.fail_after(patience(10)):
             while sum(name == "send" for name, _ in self.fake.done) < count:
                 await trio.sleep(0.001)
 
@@ -91,7 +92,7 @@ class Company:
         """Return the reply to a call."""
         await self._calls.take(message)
         number = getattr(message, "call", 0)
-        with trio.fail_after(10):
+        with trio.fail_after(patience(10)):
             while True:
                 for said in self.said:
                     if getattr(said, "call", None) == number:
@@ -100,7 +101,7 @@ class Company:
 
     async def hear(self, kind: type[M], count: int = 1) -> M:
         """Wait for the ``count``-th message of a kind."""
-        with trio.fail_after(10):
+        with trio.fail_after(patience(10)):
             while len(found := [said for said in self.said if isinstance(said, kind)]) < count:
                 await trio.sleep(0.001)
         return found[count - 1]

@@ -17,6 +17,7 @@ from actors.engine.shipping import Shipper
 from tests.engine.conftest import BuildFile
 from tests.engine.device.test_reservations import session
 from tests.engine.rows import PEER, put_identity, put_session
+from tests.support.bars import patience
 
 
 class Daemon:
@@ -38,7 +39,7 @@ def shipper_for(file: DeviceFile, daemon: Daemon, *, position: int = 0, base: bo
 
 async def until(condition: Callable[[], bool]) -> None:
     """Let other tasks and threads run until it holds."""
-    with trio.fail_after(10):
+    with trio.fail_after(patience(10)):
         while not condition():
             await trio.lowlevel.checkpoint()
 

@@ -20,6 +20,7 @@ from tests.loopback.loopback import Loopback
 from tests.loopback.pairing import PairingError
 from tests.loopback.protobuf import Fields, parse
 from tests.loopback.server import open_loopback
+from tests.support.bars import patience
 
 LINKER = "actors.linker.process"
 
@@ -121,7 +122,7 @@ async def test_a_stop_leaves_nothing_with_whatsapp(tmp_path: Path) -> None:
     async with linker_beside(tmp_path) as (loopback, linker):
         link, first = await offered(loopback, linker)
         assert isinstance(await link.call(p.Disconnect), p.Done)
-        with trio.fail_after(5):
+        with trio.fail_after(patience(5)):
             while loopback.connections():
                 await trio.sleep(0.01)
         await link.call(p.Connect)

@@ -18,6 +18,7 @@ from tests.engine.daemon import Link
 from tests.linker.test_linking import linker_beside, offered
 from tests.loopback.authenticator import SoftPasskey
 from tests.loopback.loopback import Loopback
+from tests.support.bars import patience
 
 
 @asynccontextmanager
@@ -123,7 +124,7 @@ async def test_a_response_is_taken_once(tmp_path: Path) -> None:
         await link.hear(p.PasskeyCode)
 
         assert (await answer(link, response)).code in {"no_passkey_wanted", "not_connected", "already_linked"}
-        with trio.fail_after(10):
+        with trio.fail_after(patience(10)):
             while not loopback.devices():
                 await link.receive()
 

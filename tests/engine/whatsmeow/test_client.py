@@ -18,6 +18,7 @@ from actors.engine.whatsmeow.client_map_lock import ClientMapLock
 from actors.engine.whatsmeow.disconnects import Closing
 from actors.engine.whatsmeow.library import Callbacks, Library
 from tests.engine.fakes import FakeLibrary, held, refuse
+from tests.support.bars import patience
 
 RECEIPT = 18
 
@@ -419,7 +420,7 @@ async def test_a_dial_that_ends_after_all_lets_go_of_its_client(
     await client.stop()
 
     release.set()
-    with trio.fail_after(5):
+    with trio.fail_after(patience(5)):
         while not client.has_returned:
             await trio.sleep(0.001)
 

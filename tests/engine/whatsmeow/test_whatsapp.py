@@ -15,6 +15,7 @@ from actors.engine.protocol import messages as p
 from tests.engine.companies import LIDS, A, B, both_linked, both_taken_up, linked, say, talk, two_companies
 from tests.engine.daemon import Link, run_engine
 from tests.loopback.server import open_loopback
+from tests.support.bars import patience
 
 
 async def test_two_companies_link_and_talk(tmp_path: Path) -> None:
@@ -194,7 +195,7 @@ async def test_one_companys_connection_ends_and_the_other_never_notices(tmp_path
         await loopback.journal.wait_until(lambda: loopback.connections() == 1)
 
         assert isinstance(await second.call(p.Ping), p.Done)
-        with trio.fail_after(5):
+        with trio.fail_after(patience(5)):
             while (await engine.statistics()).companies != ("b",):
                 await trio.sleep(0.01)
         assert not any(isinstance(said, p.Closed) for said in second.said)
@@ -309,7 +310,7 @@ async def test_a_frozen_whatsapp_is_answered_with_a_timeout_and_holds_nobody_up(
         loopback.freeze(A)
         await first.send(p.Ping(call=99, timeout_s=0.5))
         assert isinstance(await second.call(p.Ping), p.Done)
-        with trio.fail_after(15):
+        with trio.fail_after(patience(15)):
             while getattr(answer := await first.receive(), "call", None) != 99:
                 pass
 
@@ -325,7 +326,7 @@ async def test_a_shutdown_under_traffic_is_quick_and_loses_nothing(tmp_path: Pat
             first, second = await both_linked(engine, loopback)
             await talk(first, second, "before")
             engine.process.send_signal(signal.SIGTERM)
-            with trio.fail_after(3):
+            with trio.fail_after(patience(3)):
                 assert await engine.ended() == 0
             assert engine.process.stdout is not None
             assert engine.process.stdout.read() == b""

@@ -25,7 +25,7 @@ from tests.support.samples import png
 
 B_KEY: Final = "wasup_bbbbbbbb_0123456789abcdefghijklmnopqrstuvwxyzABCDEF"
 COMPANY_OF: Final = {A_KEY: COMPANY_A, B_KEY: COMPANY_B, ADMIN_KEY: COMPANY_B}
-PATIENCE_S: Final = 5.0
+PATIENCE_S: Final = 30.0
 
 Take = Callable[[Daemon, str, AsyncExitStack], Awaitable[int]]
 """``(daemon, key, held)`` -> the status of one more request; what it holds is released with ``held``."""

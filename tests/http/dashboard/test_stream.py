@@ -19,7 +19,7 @@ from tests.http.raw import connected
 from tests.http.world import A_KEY, ADMIN_KEY, COMPANY_A, COMPANY_B, Daemon, running, sample_world, until
 
 FAST = HttpSettings(dashboard_interval_s=0.05, drain_timeout_s=0.5, websocket_send_timeout_s=0.5)
-PATIENCE_S = 20.0
+PATIENCE_S = 60.0
 
 
 class EndOfStreamError(Exception):

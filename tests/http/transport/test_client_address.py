@@ -17,6 +17,7 @@ from actors.http.transport.listening import TlsError, tls_context
 from config.sections import HttpSettings
 from tests.http.raw import connected, exchange, read_to_end, request
 from tests.http.world import ADMIN_KEY, QUICK, running
+from tests.support.bars import patience
 
 PROXIES = (ip_network("127.0.0.0/8"), ip_network("192.0.2.0/24"), ip_network("2001:db8::/32"))
 
@@ -111,7 +112,7 @@ async def test_plain_http_to_a_tls_port_ends_that_connection_only(authority: tru
         async with connected(daemon) as stream:
             began = trio.current_time()
             await read_to_end(stream)
-            assert trio.current_time() - began < 3
+            assert trio.current_time() - began < patience(3)
         async with httpx.AsyncClient(verify=trusting) as client:
             assert (await client.get(f"https://127.0.0.1:{daemon.port}/livez")).status_code == 200
         assert daemon.system.snapshot("/http").restarts == 0

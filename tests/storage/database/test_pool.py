@@ -24,6 +24,7 @@ from storage.errors import (
     StorageRefused,
     StorageUnavailable,
 )
+from tests.support.bars import patience
 from tests.support.held_write import HeldWrite
 from tests.support.postgres import PostgresServer, database_name
 
@@ -47,7 +48,7 @@ async def insert(connection: Connection, n: int) -> int:
 
 async def idle(database: Database) -> None:
     """Wait until no other connection of this database does anything."""
-    with trio.fail_after(5):
+    with trio.fail_after(patience(5)):
         while await database.fetchval(_ACTIVE):
             await trio.sleep(0.005)
 
@@ -118,7 +119,7 @@ async def test_a_cancelled_read_ends_on_the_server_too(database: Database) -> No
 
     assert scope.cancelled_caught
     await idle(database)
-    assert time.monotonic() - began < 5
+    assert time.monotonic() - began < 20  # the statement would take 30
     assert database.statistics().size == 1
 
 
@@ -158,7 +159,7 @@ async def test_a_slow_write_is_given_up(postgres_dsn: str) -> None:
         with pytest.raises(StorageUnavailable) as caught:
             await database.write(slow)
 
-        assert time.monotonic() - began < 0.3 + 1.0 + 0.5
+        assert time.monotonic() - began < 20  # the statement would take 30
         assert not caught.value.in_doubt
         assert await database.fetchval("SELECT count(*) FROM t") == 0
 

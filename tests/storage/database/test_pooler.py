@@ -18,6 +18,7 @@ from storage.database.migrate import migrate, pending, shipped
 from storage.database.pool import open_database
 from storage.errors import StorageBusy, StorageRefused, StorageUnavailable
 from storage.tables import companies, ownership
+from tests.support.bars import patience
 from tests.support.held_write import HeldWrite
 from tests.support.pgbouncer import PgBouncer, pgbouncer, running_pgbouncer
 from tests.support.postgres import PostgresServer
@@ -179,5 +180,5 @@ async def test_a_listener_goes_past_the_pooler_or_does_without(pgbouncer: PgBoun
         listener = database.listener(ownership.CHANNEL)
         await listener.wait()
         await database.write(companies.ensure, "962302", "running")
-        with trio.fail_after(5):
+        with trio.fail_after(patience(5)):
             await listener.wait()

@@ -12,6 +12,7 @@ from storage.errors import LeaseLost
 from storage.tables import auth_state, leases
 from storage.tables.auth_state import CommitResult, Delta, KeyChange
 from storage.tables.leases import Lease
+from tests.support.bars import patience
 from tests.support.held_write import HeldWrite, waiting_for_a_lock
 from tests.support.waiting import wait_until
 
@@ -102,7 +103,7 @@ async def test_companies_do_not_wait_for_each_other(database: Database) -> None:
     async with trio.open_nursery() as nursery:
         nursery.start_soon(database.write, held)
         await held.entered.wait()
-        with trio.fail_after(5):
+        with trio.fail_after(patience(5)):
             [other] = await database.write(auth_state.commit_deltas, [delta("962303", "daemon-1", 1, 1)])
         held.release()
 
