@@ -36,6 +36,7 @@ from actors.engine.queries import Asking, Inquiry
 from actors.engine.session import Session
 from actors.engine.whatsmeow.addressing import build
 from actors.engine.whatsmeow.client import Client
+from actors.engine.whatsmeow.error_texts import group_code_of
 from actors.engine.whatsmeow.naming import Naming, number_of
 
 LOGOUT_S: Final = 20.0
@@ -261,8 +262,7 @@ class Calls:
 
 
 def _refused_by_group(refused: CallRefused) -> CallRefused:
-    """Return the refusal of a send to a group; the library may not know yet that this account was removed or the group is gone."""
-    codes = {"403": "not_in_group", "404": "no_such_group"}
-    if refused.code == "rejected" and (code := codes.get(refused.text.rpartition(" ")[2])):
+    """Return the refusal of a send to a group, with the group's own code where WhatsApp's status has one."""
+    if refused.code == "rejected" and (code := group_code_of(refused.text)) is not None:
         return CallRefused(code, refused.text)
     return refused

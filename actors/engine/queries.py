@@ -14,6 +14,7 @@ from actors.engine.protocol.messages import Done, FromEngine
 from actors.engine.whatsmeow.addressing import parse_jid
 from actors.engine.whatsmeow.client import Client
 from actors.engine.whatsmeow.descriptions import describe_groups, describe_number
+from actors.engine.whatsmeow.error_texts import is_media_gone
 from actors.engine.whatsmeow.library_queries import InquiryLibrary
 from actors.engine.whatsmeow.naming import Naming
 from config.disk import write_fault
@@ -22,7 +23,6 @@ Inquiry = q.Upload | q.Download | q.CheckNumber | q.ListGroups | q.GetGroup | q.
 
 _FILES_AT_ONCE: Final = 2
 """Files of one company under way at once: a file is in memory three times while the library handles it."""
-_GONE: Final = ("404", "410", "403")
 
 
 @final
@@ -84,7 +84,7 @@ class Asking:
         try:
             data = await client.call(self._library.download, inquiry.file, deadline_s=inquiry.timeout_s)
         except CallRefused as refused:
-            gone = any(f"status code {status}" in refused.text for status in _GONE)
+            gone = is_media_gone(refused.text)
             raise _as(refused, "media_gone" if gone else "download_failed") from refused
         try:
             await trio.Path(inquiry.path).write_bytes(data)

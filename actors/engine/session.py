@@ -20,7 +20,8 @@ from actors.engine.protocol.messages import Closed, Connected, FromEngine, KeepA
 from actors.engine.shipping import Load, Shipper
 from actors.engine.whatsmeow import events, payloads
 from actors.engine.whatsmeow.client import Client, ClientSettings, OfferEnded, QrOffered, RunEnded, Signal, Stored
-from actors.engine.whatsmeow.disconnects import Closing, Hint, closing_from_login_status
+from actors.engine.whatsmeow.disconnects import Closing, Hint
+from actors.engine.whatsmeow.error_texts import closing_from_login_status
 from actors.engine.whatsmeow.redelivery import Redelivery
 from actors.engine.whatsmeow.unsealing import note_secrets
 from actors.engine.whatsmeow.write_faults import reason_of, words_for

@@ -28,8 +28,8 @@ from actors.engine.device.sqlite import Connection, Sqlite
 from actors.engine.device.triggers import create_triggers, install_triggers
 from actors.engine.errors import BadAuthState, DamagedFile, SqliteError, WriteFault
 from actors.engine.whatsmeow.disconnects import Kind
+from actors.engine.whatsmeow.log_lines import Passed
 from actors.engine.whatsmeow.polls import POLLS, Polls
-from actors.engine.whatsmeow.receipts import Passed
 from actors.engine.whatsmeow.redelivery import invalidate_message_key
 from actors.engine.whatsmeow.timers import Timers
 from config.disk import probe

@@ -16,13 +16,13 @@ import trio
 from actors.engine.errors import CallRefused, LibraryError, WriteFault
 from actors.engine.logs import EngineLog
 from actors.engine.thread_queue import ThreadQueue
-from actors.engine.whatsmeow import events
-from actors.engine.whatsmeow.client_map_lock import ClientMapLock, is_noted
-from actors.engine.whatsmeow.disconnects import Closing, Hint, closing_from_log, is_fatal
+from actors.engine.whatsmeow import events, log_lines
+from actors.engine.whatsmeow.client_map_lock import ClientMapLock
+from actors.engine.whatsmeow.disconnects import Closing, Hint
+from actors.engine.whatsmeow.error_texts import code_of, failed_write
 from actors.engine.whatsmeow.library import Callbacks, WhatsAppLibrary
-from actors.engine.whatsmeow.receipts import Passed, Receipts, is_message_leaving, passed_from_log
-from actors.engine.whatsmeow.reconnect_hold import is_restarting, is_socket_lost
-from actors.engine.whatsmeow.write_faults import failed_write
+from actors.engine.whatsmeow.log_lines import Passed
+from actors.engine.whatsmeow.receipts import Receipts
 
 T = TypeVar("T")
 
@@ -176,7 +176,7 @@ class Client:
                     partial(self._enter, function, *arguments), abandon_on_cancel=True, limiter=self._limiter
                 )
             except LibraryError as error:
-                raise CallRefused(_code_of(error.text), error.text) from error
+                raise CallRefused(code_of(error.text), error.text) from error
         raise CallRefused("timeout", f"the library did not answer within {deadline_s:.0f} s")
 
     async def stop(self) -> bool:
@@ -332,16 +332,16 @@ class Client:
 
     def _on_log(self, level: str, logger: str, text: str) -> None:
         try:
-            if is_noted(logger):
+            if log_lines.is_from_known_client(logger):
                 self._noted.set()
             if level == "DEBUG":  # whole nodes: no other code may see them
                 return self._note_node(logger, text)
-            if (passed := passed_from_log(text)) is not None:
+            if (passed := log_lines.passed_from_log(text)) is not None:
                 self._pass(passed)
-            if is_restarting(text):
+            if log_lines.is_restarting(text):
                 self._would_redial = False
-            self._parked = self._parked or is_fatal(text)  # before the signal, whose handler reads it
-            found = closing_from_log(text)
+            self._parked = self._parked or log_lines.is_fatal(text)  # before the signal, whose handler reads it
+            found = log_lines.closing_from_log(text)
             if found is not None:
                 self.signals.put(found)
             if level != "INFO":
@@ -357,13 +357,20 @@ class Client:
 
     def _note_node(self, logger: str, text: str) -> None:
         self._receipts.note(logger, text)
-        if is_message_leaving(logger, text):
+        if log_lines.is_message_leaving(logger, text):
             self._hold_until_durable()
-        elif is_socket_lost(logger, text):
+        elif log_lines.is_socket_lost(logger, text):
             self._hold_until_stopped()
 
     def _hold_until_stopped(self) -> None:
-        """Return when the library would not dial by itself, or cannot any more (actors/engine/whatsmeow/reconnect_hold.py)."""
+        """Return when the library would not dial by itself, or cannot any more.
+
+        When a socket is lost, the library begins the next dial at once, and a client that dials cannot be stopped: it holds its lock
+        until the dial is over. When WhatsApp drops a thousand companies together, all would dial at once, few dials end before the
+        session stops its client, and a company whose client cannot be stopped gets no other (actors/engine/host.py). So this thread,
+        which has seen the loss, waits while it logs the loss; meanwhile the client is stopped and has nothing left to do. After stream
+        error 515, which ends linking, WhatsApp has asked the library to dial: the thread does not wait.
+        """
         if self._would_redial and not self._stopping:
             # WhatsApp's last message may still be on its way through the library, and says more than the loss of the socket.
             time.sleep(QUIET_S)
@@ -413,27 +420,3 @@ class Client:
         """
         self._log.failure("the library was about to end the process over this refusal: this client stays where it is")
         threading.Event().wait()
-
-
-def _code_of(text: str) -> str:
-    """Return `protocol.Failed`'s code for the library's error text."""
-    lowered = text.lower()
-    if failed_write(text) is not None:
-        return "storage_full"
-    if "not connected" in lowered:
-        return "not_connected"
-    if "websocket disconnected" in lowered:
-        return "timeout"  # it waited for an answer: the request may have been carried out
-    if "doesn't contain a device" in lowered or "not logged in" in lowered:
-        return "not_linked"
-    if "not participating in that group" in lowered:
-        return "not_in_group"
-    if "that group does not exist" in lowered:
-        return "no_such_group"
-    if "no lid found" in lowered:
-        return "no_such_recipient"
-    if "timed out" in lowered or "deadline" in lowered:
-        return "timeout"
-    if "server returned error" in lowered or "unknown server" in lowered or "status 4" in lowered:
-        return "rejected"
-    return "engine_error"

@@ -19,12 +19,6 @@ SETTLE_S: Final = 0.01
 """By then a call has read the map: the look-up is its first instruction."""
 
 
-def is_noted(logger: str) -> bool:
-    """Whether a line of this logger shows that the library has put its client into the maps: it makes the client's loggers just before, and
-    the first line says that the client dials (tests/engine/whatsmeow/test_client_map_lock.py)."""
-    return logger.startswith("Client")
-
-
 @final
 class ClientMapLock:
     """One for the process. Use it on worker threads only, since it blocks."""

@@ -22,6 +22,7 @@ from typing import Any, Final, Protocol, final
 from actors.engine.device.sqlite import CACHE_KIB
 from actors.engine.errors import EngineError
 from actors.engine.whatsmeow.bindings import EVENT_CALLBACK, LOG_CALLBACK, TEXT_CALLBACK, Proxy, raise_error
+from actors.engine.whatsmeow.error_texts import is_database_error
 from actors.engine.whatsmeow.library_queries import Inquiries, InquiryLibrary
 
 VERSION: Final = "0.5.2"
@@ -179,7 +180,7 @@ class Library(Inquiries):
     def make_database(self, path: Path) -> None:
         """Make a database with the library's present schema. The library never closes its handle: call this once per process."""
         text = self.take_text(self._go.GetAllDevices(str(path).encode(), self._silent))
-        if text.startswith("error:"):
+        if is_database_error(text):
             raise EngineError(f"the library cannot make a database: {text}")
 
     # --- plumbing -----------------------------------------------------------------------------------------------------

@@ -11,53 +11,16 @@ docs/adr/0011-what-the-library-would-lose.md has the measurements.
 
 from __future__ import annotations
 
-import re
 import threading
-from dataclasses import dataclass
 from typing import Final, final
+
+from actors.engine.whatsmeow import log_lines
 
 HOLD_S: Final = 10.0
 """The longest that a thread of the library is held: some messages are not for applications, and are never handed over."""
 
 AHEAD: Final = 4
 """The most messages between WhatsApp and the event spool; each holds a thread."""
-
-_MESSAGE: Final = re.compile(r'<message\s[^>]*?\bid="([^"]+)"')
-_SENT: Final = re.compile(r"<message\s")
-_RECEIPT: Final = re.compile(r'<receipt\s[^>]*?\bid="([^"]+)"')
-_ACK: Final = re.compile(r'<ack\s(?=[^>]*\bclass="message")[^>]*?\bid="([^"]+)"')
-_ANY_RECEIPT: Final = re.compile(r"<(?:receipt|ack)\s")
-_IGNORED: Final = re.compile(
-    r"Ignoring message (\S+) from (\S+?)(?: in (\S+?))?: .*received message with old counter"
-    r"(?: \(index: (\d+), count: (\d+)\))?"
-)
-
-
-@dataclass(frozen=True, slots=True)
-class Passed:
-    """A message whose key had been used already: it came before, or it was lost on the way to the event spool."""
-
-    message_id: str
-    sender: str
-    chat: str
-    index: int | None
-    """The index of the sender's chain and the counter of the key that the message needs; None for messages of groups."""
-    counter: int | None
-
-
-def is_message_leaving(logger: str, text: str) -> bool:
-    """Whether the line says that a message is about to be sent."""
-    return logger.endswith("/Send") and _SENT.match(text) is not None
-
-
-def passed_from_log(text: str) -> Passed | None:
-    """Return the message that the library dropped because its key was used already; None for any other line."""
-    found = _IGNORED.search(text)
-    if found is None:
-        return None
-    message_id, sender, chat, index, counter = found.groups()
-    numbers = (int(index), int(counter)) if index is not None and counter is not None else (None, None)
-    return Passed(message_id, sender, chat or sender, *numbers)
 
 
 @final
@@ -76,12 +39,11 @@ class Receipts:
 
     def note(self, logger: str, text: str) -> None:
         """Take a line that the library logs before it does what the line says. Return when it may do that."""
-        if logger.endswith("/Recv"):
-            if (found := _MESSAGE.match(text)) is not None:
-                self._arrive(found.group(1))
-        elif logger.endswith("/Send") and _ANY_RECEIPT.match(text) is not None:
-            if (found := _RECEIPT.match(text) or _ACK.match(text)) is not None:
-                self._acknowledge(found.group(1))
+        if (message_id := log_lines.arriving_message(logger, text)) is not None:
+            self._arrive(message_id)
+        elif log_lines.is_receipt_leaving(logger, text):
+            if (message_id := log_lines.acknowledged_message(text)) is not None:
+                self._acknowledge(message_id)
             self._hold_if_all_are_held()
 
     def kept(self, message_id: str) -> None:

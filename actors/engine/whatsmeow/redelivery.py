@@ -20,7 +20,7 @@ from actors.engine.device.sqlite import Connection
 from actors.engine.logs import EngineLog
 from actors.engine.whatsmeow import payloads
 from actors.engine.whatsmeow.events import Incoming
-from actors.engine.whatsmeow.receipts import Passed
+from actors.engine.whatsmeow.log_lines import Passed
 from config.json_text import read_json
 
 if TYPE_CHECKING:

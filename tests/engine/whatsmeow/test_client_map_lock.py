@@ -7,8 +7,9 @@ import threading
 from pathlib import Path
 
 from actors.engine.whatsmeow import events
-from actors.engine.whatsmeow.client_map_lock import SETTLE_S, ClientMapLock, is_noted
+from actors.engine.whatsmeow.client_map_lock import SETTLE_S, ClientMapLock
 from actors.engine.whatsmeow.library import Callbacks, Library
+from actors.engine.whatsmeow.log_lines import is_from_known_client
 
 
 def test_a_maker_waits_until_the_last_call_has_passed_the_map() -> None:
@@ -83,5 +84,5 @@ def test_the_library_s_first_line_of_a_client_comes_when_it_is_noted(library: Li
     library.stop("962302#gate")
 
     assert "connection refused" in error
-    assert is_noted(lines[0][0])
+    assert is_from_known_client(lines[0][0])
     assert lines[0][1].startswith("Dialing ")

@@ -1,4 +1,4 @@
-"""Disconnects, from whatsmeow's log and from its events."""
+"""Disconnects, from the events of whatsmeow."""
 
 from __future__ import annotations
 
@@ -6,77 +6,9 @@ from typing import Any
 
 import pytest
 
-from actors.engine.whatsmeow.disconnects import Closing, Hint, closing_from_log, closing_from_login_status, is_fatal
+from actors.engine.whatsmeow.disconnects import Closing
 from actors.engine.whatsmeow.events import decode
 from actors.engine.whatsmeow.library import Library
-
-LOG: list[tuple[str, str, int, float | None]] = [
-    ("Got replaced stream error, sending StreamReplaced event", "replaced", 0, None),
-    ("Client outdated (405) connect failure (client version: 2.3000.1)", "outdated", 405, None),
-    ("Got device removed stream error, sending LoggedOut event and deleting session", "logged_out", 401, None),
-    (
-        "Got 401: logged out from another device connect failure, sending LoggedOut event and deleting session",
-        "logged_out",
-        401,
-        None,
-    ),
-    (
-        "Got 403: primary device was logged out connect failure, sending LoggedOut event and deleting session",
-        "logged_out",
-        403,
-        None,
-    ),
-    (
-        "Got 406: logged out for unknown reason connect failure, sending LoggedOut event and deleting session",
-        "logged_out",
-        406,
-        None,
-    ),
-    ('Temporary ban connect failure: <failure code="101" expire="3600" reason="402"/>', "temporary_ban", 402, 3600),
-    ('Unknown connect failure: <failure location="x" reason="411"/>', "connect_failure", 411, None),
-    ('Unknown stream error: <stream:error code="500"/>', "stream_error", 500, None),
-    ("Unknown stream error: <stream:error><xml-not-well-formed/></stream:error>", "stream_error", 0, None),
-    ("Failed to reconnect after 515 code: failed to dial", "stream_error", 515, None),
-    ("Got 413/cat-expired connect failure, refreshing CAT before reconnecting...", "connect_failure", 413, None),
-    ("Got 414/ connect failure, refreshing CAT before reconnecting...", "connect_failure", 414, None),
-]
-
-
-@pytest.mark.parametrize(("line", "kind", "code", "expires"), LOG)
-def test_the_log_tells_every_ending(line: str, kind: str, code: int, expires: float | None) -> None:
-    """Kind, code and expiry are read from whatsmeow's own sentence."""
-    found = closing_from_log(line)
-
-    assert isinstance(found, Closing)
-    assert (found.kind, found.code, found.expires_in_s) == (kind, code, expires)
-
-
-@pytest.mark.parametrize(("line", "code"), [
-    ("Got 503/ connect failure, assuming automatic reconnect will handle it", 503),
-    ("Got 500/internal connect failure, assuming automatic reconnect will handle it", 500),
-    ("Got 503 stream error, assuming automatic reconnect will handle it", 503),
-])  # fmt: skip
-def test_some_lines_only_announce_why_the_socket_will_close(line: str, code: int) -> None:
-    """The end itself follows as a disconnect without a code."""
-    found = closing_from_log(line)
-
-    assert isinstance(found, Hint)
-    assert found.code == code
-
-
-@pytest.mark.parametrize(
-    "line", ["Successfully authenticated", "Got 515 code, reconnecting...", "Keepalive timed out", "", "Got nothing"]
-)
-def test_other_lines_say_nothing(line: str) -> None:
-    """Least of all the restart inside linking."""
-    assert closing_from_log(line) is None
-
-
-def test_only_the_refusals_go_cannot_survive_are_fatal() -> None:
-    """413 and 414 make whatsmeow call a function that is not set."""
-    fatal = [line for line, *_ in LOG if is_fatal(line)]
-
-    assert [line[:7] for line in fatal] == ["Got 413", "Got 414"]
 
 
 def closing(library: Library, number: int, **fields: Any) -> Any:
@@ -114,28 +46,6 @@ def test_a_failed_pairing_is_an_ending(library: Library) -> None:
     found = closing(library, 2, ID=jid, BusinessName="", Platform="", Status=1, Error="invalid device identity HMAC")
 
     assert found == Closing("pairing_failed", text="pairing failed: invalid device identity HMAC")
-
-
-@pytest.mark.parametrize(("status", "used_up", "kind"), [
-    ("success", False, None), ("err-client-outdated", False, "outdated"), ("timeout", True, "pairing_failed"),
-    ("timeout", False, "pairing_failed"), ("error", False, "pairing_failed"), ("err-unexpected-state", False, "pairing_failed"),
-    ("err-scanned-without-multidevice", False, None),
-])  # fmt: skip
-def test_the_end_of_an_offer(status: str, kind: str | None, *, used_up: bool) -> None:
-    """Every word with which the library ends an offer has a meaning."""
-    found = closing_from_login_status(status, used_up=used_up)
-
-    assert (found.kind if found else None) == kind
-
-
-def test_a_lost_socket_is_not_called_a_missing_scan() -> None:
-    """The library says `timeout` to both; the text says which it was."""
-    lost, unscanned = (closing_from_login_status("timeout", used_up=used_up) for used_up in (False, True))
-
-    assert lost is not None
-    assert unscanned is not None
-    assert "connection was lost" in lost.text
-    assert "no phone scanned" in unscanned.text
 
 
 @pytest.mark.parametrize(

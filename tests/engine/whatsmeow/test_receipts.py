@@ -7,7 +7,7 @@ from collections.abc import Callable
 
 import pytest
 
-from actors.engine.whatsmeow.receipts import Passed, Receipts, passed_from_log
+from actors.engine.whatsmeow.receipts import Receipts
 
 RECV, SEND = "Client/Recv", "Client/Send"
 LONG_S = 30.0
@@ -112,22 +112,6 @@ def test_a_client_that_is_stopped_lets_its_reader_go_first() -> None:
     receipts.close()
 
     assert sending.ends()
-
-
-def test_the_librarys_words_for_a_used_key() -> None:
-    """Of a chat with one person, of a group, and of another kind."""
-    direct = (
-        "Ignoring message 3EB0AA from 100000000000001:1@lid in 100000000000001@lid: failed to decrypt normal message: "
-        "failed to get or create message keys: received message with old counter (index: 2, count: 1)"
-    )
-    group = (
-        "Ignoring message 3EB0BB from 100000000000001:1@lid in 120363000000000001@g.us: failed to decrypt group message: "
-        "received message with old counter: current 5, received 4"
-    )
-
-    assert passed_from_log(direct) == Passed("3EB0AA", "100000000000001:1@lid", "100000000000001@lid", 2, 1)
-    assert passed_from_log(group) == Passed("3EB0BB", "100000000000001:1@lid", "120363000000000001@g.us", None, None)
-    assert passed_from_log("Ignoring message 3EB0CC from 1@lid: event was already processed") is None
 
 
 @pytest.mark.parametrize(

@@ -17,7 +17,7 @@ import trio
 from actors.engine.logs import EngineLog
 from actors.engine.protocol import messages as p
 from actors.engine.whatsmeow.events import Incoming
-from actors.engine.whatsmeow.receipts import Passed
+from actors.engine.whatsmeow.log_lines import Passed
 from actors.engine.whatsmeow.redelivery import AGAIN_EVERY_S, Redelivery
 from actors.linker.wire.jid import Jid
 from tests.engine.companies import A, B, linked, say, taken_up, talk

@@ -8,39 +8,7 @@ import pytest
 
 from actors.engine.device.sqlite import error_of
 from actors.engine.errors import SqliteError, WriteFault
-from actors.engine.whatsmeow.write_faults import failed_write, reason_of
-
-
-@pytest.mark.parametrize(
-    "text",
-    [
-        "Error decrypting message 3EB0 from 1@lid: failed to decrypt normal message: failed to store session: database or disk is full",
-        "Failed to store LID-PN mapping for 1@lid -> 2@s.whatsapp.net: disk I/O error: no space left on device",
-        "Failed to save push name of 1@lid in device store: attempt to write a readonly database",
-        "failed to prefetch sessions: unable to open database file: read-only file system",
-    ],
-)
-def test_a_write_that_failed_is_recognised(text: str) -> None:
-    """By SQLite's words at the end, with or without the system's own."""
-    said = failed_write(text)
-
-    assert said is not None
-    assert text.endswith(said)
-    assert "@" not in said
-
-
-@pytest.mark.parametrize(
-    "text",
-    [
-        "Error decrypting message database or disk is full from 1@lid: failed to decrypt normal message: mismatching MAC",
-        "Error decrypting message 3EB0 from 1@lid: failed to store session: wasup: the session was changed meanwhile",
-        "Failed to send acknowledgement for message 3EB0: websocket not connected",
-        "",
-    ],
-)
-def test_other_texts_are_not(text: str) -> None:
-    """A text that another person chose, as the id of a message, cannot make a company leave."""
-    assert failed_write(text) is None
+from actors.engine.whatsmeow.write_faults import reason_of
 
 
 @pytest.mark.parametrize(
