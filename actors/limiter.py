@@ -113,7 +113,7 @@ class LimiterActor(Actor):
     """Answers `TakeToken`. A company that took nothing during a window costs no memory.
 
     With ``shared`` windows it takes from those, and from its own while they are away. They count as away from a call that takes longer than
-    ``rate_limit.redis_timeout_ms`` until they answer again; then they are told what was taken meanwhile.
+    ``rate_limit.redis_timeout_ms`` until they answer again; then they get what was taken meanwhile.
     """
 
     def __init__(

@@ -11,11 +11,11 @@ from typing import Any, final
 import structlog
 
 from actors.engine_pool.actor import GetEngineReport
-from actors.engine_pool.slots import PREFIXES, Engine, Places
+from actors.engine_pool.slots import PREFIXES, Engine, EngineSlots
 from actors.messages import (
     AssignEngine,
     EngineFull,
-    EnginePlace,
+    EngineSlot,
     EngineWear,
     Hosts,
     Refused,
@@ -76,21 +76,21 @@ class PlacementActor(Actor):
         self._settings = settings
         self._have_leave = have_leave
         self._present_version = version
-        self._places = Places(sessions_per_engine)
+        self._slots = EngineSlots(sessions_per_engine)
         self._log = structlog.get_logger("wasup.placement")
 
     async def started(self) -> None:
         for child in self._engines.which_children():
-            engine = self._places.add(child.id)
+            engine = self._slots.add(child.id)
             await self._learn(engine)
             self._look_whether_idle(engine)
 
     async def receive(self, message: Any) -> Any:
         match message:
             case AssignEngine(company_id, hosts):
-                engine = self._places.kept(company_id, hosts, self._version) or await self._choose(company_id, hosts)
-                self._places.put(company_id, engine)
-                self.context.spawn(self._answer_when_ready, engine, self.context.defer(), name="place")
+                engine = self._slots.kept(company_id, hosts, self._version) or await self._choose(company_id, hosts)
+                self._slots.put(company_id, engine)
+                self.context.spawn(self._answer_when_ready, engine, self.context.defer(), name="slot")
                 if hosts == "pairing":
                     self.context.continue_with(_MakeReady())
             case _MakeReady():
@@ -105,7 +105,7 @@ class PlacementActor(Actor):
             case _IdleSince(name, taken):
                 self._end_if_idle(name, taken)
             case _EngineGone(name):
-                self._places.remove(name)
+                self._slots.remove(name)
             case _:
                 raise TypeError(f"placement does not understand {type(message).__name__}")
 
@@ -117,7 +117,7 @@ class PlacementActor(Actor):
 
     def _leave(self, company_id: str) -> Engine | None:
         """Free a company's slot. Return the engine it was in."""
-        engine = self._places.leave(company_id)
+        engine = self._slots.leave(company_id)
         if engine is not None:
             self._look_whether_idle(engine)
         return engine
@@ -133,12 +133,12 @@ class PlacementActor(Actor):
             self.context.after(self._settings.pairing_idle_s, _IdleSince(engine.name, engine.taken))
 
     def _end_if_idle(self, name: str, taken: int) -> None:
-        engine = self._places.engines.get(name)
+        engine = self._slots.engines.get(name)
         if engine is not None and engine.taken == taken and not engine.hosted:
             self._end(engine, "idle")
 
     def _note_wear(self, name: str, *, is_worn: bool) -> None:
-        engine = self._places.engines.get(name)
+        engine = self._slots.engines.get(name)
         if engine is None:
             return  # it is being ended
         if is_worn and not engine.is_worn:
@@ -153,7 +153,7 @@ class PlacementActor(Actor):
 
     def _end(self, engine: Engine, why: str) -> None:
         """Send no more companies to the engine, and end its process in the background."""
-        self._places.remove(engine.name)
+        self._slots.remove(engine.name)
         self._log.info("engine_ended", engine=engine.name, reason=why)
         self.context.spawn(self._terminate, engine.name, name="end")
 
@@ -173,16 +173,16 @@ class PlacementActor(Actor):
             return  # it is being restarted and hosts no company
         engine.version = report.version
         for company_id in report.companies:
-            self._places.put(company_id, engine)
+            self._slots.put(company_id, engine)
 
     async def _choose(self, company_id: str, hosts: Hosts) -> Engine:
         self._leave(company_id)
         if not self._has_room("linked"):  # a phone would be linked to a company that then has no process to run in
             raise Refused("engine_unavailable", "every engine process is full", retry_after_s=FULL_AGAIN_S)
-        return self._places.with_room(hosts, self._version) or await self._start_engine(hosts)
+        return self._slots.with_room(hosts, self._version) or await self._start_engine(hosts)
 
     def _has_room(self, hosts: Hosts) -> bool:
-        return self._places.with_room(hosts, self._version) is not None or self._places.count(
+        return self._slots.with_room(hosts, self._version) is not None or self._slots.count(
             hosts, self._version
         ) < self._most(hosts)
 
@@ -190,12 +190,12 @@ class PlacementActor(Actor):
         return self._settings.max_pairing_processes if hosts == "pairing" else self._settings.max_processes
 
     async def _make_ready(self) -> None:
-        if self._places.with_room("linked", self._version) is None:
+        if self._slots.with_room("linked", self._version) is None:
             with suppress(Refused):  # tried again when the company asks for the slot
                 await self._start_engine("linked")
 
     async def _start_engine(self, hosts: Hosts) -> Engine:
-        if self._places.count(hosts, self._version) >= self._most(hosts):
+        if self._slots.count(hosts, self._version) >= self._most(hosts):
             raise Refused(
                 "engine_unavailable",
                 "as many companies as possible are being linked now",
@@ -217,7 +217,7 @@ class PlacementActor(Actor):
             raise Refused(
                 "engine_unavailable", "no engine process could be started", retry_after_s=FAILED_AGAIN_S
             ) from error
-        engine = self._places.add(name)
+        engine = self._slots.add(name)
         engine.version = version
         return engine
 
@@ -232,5 +232,5 @@ class PlacementActor(Actor):
         else:
             engine.version = ready.version
             reply.reply(
-                EnginePlace(engine=ref.path, socket_path=ready.socket_path, hosts=engine.hosts, version=ready.version)
+                EngineSlot(engine=ref.path, socket_path=ready.socket_path, hosts=engine.hosts, version=ready.version)
             )

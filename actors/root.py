@@ -39,7 +39,7 @@ from actors.messages import LeaveEngine
 from actors.outbound.client import Outbound, outbound_of
 from actors.placement import PlacementActor
 from actors.postgres import PostgresActor
-from actors.sharing import Places
+from actors.sharing import SharedSlots
 from actors.storage.actor import StorageActor
 from actors.storage.reading import AuthReader
 from actors.versions.actor import VersionsActor
@@ -245,7 +245,7 @@ def _placement(parts: Parts, context: Context) -> PlacementActor:
 
 
 def _have_leave(context: Context, company_id: str) -> None:
-    with suppress(SupervisorError):  # gone, or busy: told again at the engine's next report
+    with suppress(SupervisorError):  # gone, or busy: it is sent again at the next report of the engine
         context.supervisor("/companies").child(company_id).tell(LeaveEngine())
 
 
@@ -317,15 +317,15 @@ def _health(parts: Parts, context: Context) -> HealthActor:
     )
 
 
-def _keeper(parts: Parts, board: WebhookGauges, outbound: Outbound, context: Context) -> WebhookCoordinator:
+def _keeper(parts: Parts, gauges: WebhookGauges, outbound: Outbound, context: Context) -> WebhookCoordinator:
     ports = WebhookPorts(
         database=parts.database,
         events=context.ref_to("/events"),
         make_client=lambda holder, connections: outbound.client(holder, connections=connections),
-        deliveries=Places(parts.settings.webhooks.max_deliveries, reserve=0.0),
+        deliveries=SharedSlots(parts.settings.webhooks.max_deliveries, reserve=0.0),
         settings=parts.settings.webhooks,
         metrics=parts.metrics,
-        board=board,
+        gauges=gauges,
         owner=parts.owner,
         random=SystemRandom(),
     )

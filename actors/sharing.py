@@ -1,4 +1,4 @@
-"""How the daemon's users share limited resources: places, which are taken or refused, and turns, which are waited for.
+"""How the daemon's users share limited resources: slots, which are taken or refused, and turns, which are waited for.
 
 A holder is any name: a key, a company, an address. Everything but waiting is synchronous; one event loop.
 """
@@ -15,52 +15,52 @@ from typing import Final, TypeVar, final
 import trio
 
 RESERVE: Final = 0.1
-"""The share of all places that is for administrators only."""
+"""The share of all slots that is for administrators only."""
 FREE_FOR_EACH_HELD: Final = 2
-"""A holder gets one more place only while this many are free for each that it holds: a holder alone gets a third of all."""
+"""A holder gets one more slot only while this many are free for each that it holds: a holder alone gets a third of all."""
 
 
 N = TypeVar("N")
 T = TypeVar("T")
 
 
-class NoPlace(Exception):
-    """There is no place for this holder now. The text says whether it holds its share, or all are taken."""
+class NoSlot(Exception):
+    """There is no slot for this holder now. The text says whether it holds its share, or all are taken."""
 
 
 @final
-class Places:
-    """``limit`` places. Whatever a few holders take, a holder without a place gets one at once, and so does an administrator.
+class SharedSlots:
+    """``limit`` slots. Whatever a few holders take, a holder without a slot gets one at once, and so does an administrator.
 
-    The last tenth (``reserve``) is for administrators. Any other holder gets one more place while twice as many as it holds are free. So a
-    holder alone can have a third, and later holders find places free, without a separate setting for each limit.
+    The last tenth (``reserve``) is for administrators. Any other holder gets one more slot while twice as many as it holds are free. So a
+    holder alone can have a third, and later holders find slots free, without a separate setting for each limit.
     """
 
     def __init__(self, limit: int, *, reserve: float = RESERVE) -> None:
         self.limit = limit
         self.refused = 0
-        """How many times a place was refused."""
+        """How many times a slot was refused."""
         self._reserve = min(math.ceil(limit * reserve), max(limit - 1, 0))
         self._held: Counter[str] = Counter()
         self._admins = 0
 
     @property
     def taken(self) -> int:
-        """How many places are taken."""
+        """How many slots are taken."""
         return self._held.total() + self._admins
 
     @property
     def free(self) -> int:
-        """How many places are left for holders other than administrators."""
+        """How many slots are left for holders other than administrators."""
         return self.limit - self._reserve - self._held.total() - max(0, self._admins - self._reserve)
 
     def take(self, holder: str, count: int = 1, *, is_admin: bool = False) -> None:
-        """Take one place, or ``count`` for things that belong together, until `give_back`. Raises `NoPlace`, having taken none."""
+        """Take one slot, or ``count`` for things that belong together, until `give_back`. Raises `NoSlot`, having taken none."""
         free = self.limit - self.taken if is_admin else self.free
         held = 0 if is_admin else self._held[holder]
         if free < count or (held and free <= FREE_FOR_EACH_HELD * held):
             self.refused += 1
-            raise NoPlace(
+            raise NoSlot(
                 f"{held} of {self.limit} are taken by one, the rest is for others" if held else "all are taken"
             )
         if is_admin:
@@ -78,8 +78,8 @@ class Places:
             del self._held[holder]
 
     @contextmanager
-    def place(self, holder: str, *, is_admin: bool = False) -> Generator[None]:
-        """Hold a place for the length of the block. Raises `NoPlace`."""
+    def hold(self, holder: str, *, is_admin: bool = False) -> Generator[None]:
+        """Hold a slot for the length of the block. Raises `NoSlot`."""
         self.take(holder, is_admin=is_admin)
         try:
             yield

@@ -96,8 +96,8 @@ async def _store(settings: Settings, move: BaileysImport) -> None:
 
 def _print(outcome: Outcome, plan: Plan | None, *, as_json: bool) -> None:
     if as_json:
-        told: dict[str, object] = msgspec.to_builtins(outcome)
-        print_json(told if plan is None else {**told, **msgspec.to_builtins(plan.report)})
+        result: dict[str, object] = msgspec.to_builtins(outcome)
+        print_json(result if plan is None else {**result, **msgspec.to_builtins(plan.report)})
         return
     if plan is not None:
         print_line(f"Baileys {plan.report.generation}, {plan.report.files} files, device {outcome.jid}")

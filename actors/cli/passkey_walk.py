@@ -40,16 +40,16 @@ class PasskeyWalk:
     async def run(self) -> None:
         """Run until WhatsApp no longer wants a passkey."""
         async with self._lines:
-            while (told := await self._told()) is not None:
-                match told["step"]:
+            while (passkey := await self._get()) is not None:
+                match passkey["step"]:
                     case "response":
-                        await self._respond(told)
+                        await self._respond(passkey)
                     case "confirm":
-                        await self._confirm(told["code"])
+                        await self._confirm(passkey["code"])
                     case _:
                         await trio.sleep(LOOK_S)
 
-    async def _told(self) -> dict[str, Any] | None:
+    async def _get(self) -> dict[str, Any] | None:
         try:
             return await self._daemon.get(self._path)
         except CommandError as error:
@@ -57,8 +57,8 @@ class PasskeyWalk:
                 return None
             raise
 
-    async def _respond(self, told: dict[str, Any]) -> None:
-        self._show(told)
+    async def _respond(self, passkey: dict[str, Any]) -> None:
+        self._show(passkey)
         line = await _line()
         try:
             response = read_json(line)
@@ -74,16 +74,16 @@ class PasskeyWalk:
         else:
             print_note("WhatsApp has taken the passkey; keep WhatsApp open on the phone …")
 
-    def _show(self, told: dict[str, Any]) -> None:
+    def _show(self, passkey: dict[str, Any]) -> None:
         if self._is_json:
-            print_json({"state": "passkey", "options": told["options"], "origin": told["origin"]}, indent=0)
+            print_json({"state": "passkey", "options": passkey["options"], "origin": passkey["origin"]}, indent=0)
             return
-        if told.get("error"):
-            print_line(f"It came to nothing: {told['error']}")
-        print_line(f"WhatsApp wants the account's passkey. In a browser that has it, open {told['origin']},")
+        if passkey.get("error"):
+            print_line(f"It came to nothing: {passkey['error']}")
+        print_line(f"WhatsApp wants the account's passkey. In a browser that has it, open {passkey['origin']},")
         print_line("open the console of that page (F12), paste this line there, and give the passkey:")
         print_line()
-        print_line(snippet(told["options"]))
+        print_line(snippet(passkey["options"]))
         print_line()
         print_line("Copy what the page then shows, paste it here, and press Enter:")
 

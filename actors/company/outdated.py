@@ -19,8 +19,8 @@ NO_OTHER: Final = "WhatsApp refuses this version and no newer one is known"
 
 def version_of(actor: CompanyActor) -> str:
     """Return the version that this company's clients announce."""
-    place = actor.session.place if actor.session is not None else None
-    return "" if place is None else place.version
+    slot = actor.session.slot if actor.session is not None else None
+    return "" if slot is None else slot.version
 
 
 def is_stale(actor: CompanyActor) -> bool:

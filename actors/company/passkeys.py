@@ -51,7 +51,7 @@ def order(actor: CompanyActor, request: GetPasskey | AnswerPasskey | ConfirmPass
     walk = _walk(actor)
     match request:
         case GetPasskey():
-            return _told(actor, walk)
+            return _passkey(actor, walk)
         case AnswerPasskey(response):
             _begin(actor, walk, lambda call: protocol.AnswerPasskey(call=call, response=response), "response", "phone")
         case ConfirmPasskey():
@@ -66,7 +66,7 @@ def _walk(actor: CompanyActor) -> PasskeyWalk:
     return walk
 
 
-def _told(actor: CompanyActor, walk: PasskeyWalk) -> Passkey:
+def _passkey(actor: CompanyActor, walk: PasskeyWalk) -> Passkey:
     return Passkey(
         company_id=actor.company_id,
         step=walk.step,
@@ -103,4 +103,4 @@ async def _ask(
         walk.error = error.text if isinstance(error, EngineRefused) else str(error)
         reply.fail(Refused(code, walk.error))
     else:
-        reply.reply(_told(actor, walk))
+        reply.reply(_passkey(actor, walk))

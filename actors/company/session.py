@@ -23,7 +23,7 @@ from actors.company.ports import CompanyPorts
 from actors.company.shipping import Shipment, ShippingStopped
 from actors.daemon.exceptions import first_leaf
 from actors.engine.protocol import messages as protocol
-from actors.messages import AssignEngine, EngineFull, EnginePlace, Hosts, LeaseTaken, Refused, ReleaseEngine
+from actors.messages import AssignEngine, EngineFull, EngineSlot, Hosts, LeaseTaken, Refused, ReleaseEngine
 from actors.storage.requests import AcquireLease, CommitDelta
 from storage.errors import StorageUnavailable, UnreadableState
 from storage.tables.auth_state import AuthState, Delta, KeyChange
@@ -60,7 +60,7 @@ class Session:
         self.company_id = company_id
         self.number = number
         self.lease: Lease | None = None
-        self.place: EnginePlace | None = None
+        self.slot: EngineSlot | None = None
         self.link: EngineLink | None = None
         self.shipment: Shipment | None = None
         self._ports = ports
@@ -112,8 +112,8 @@ class Session:
 
     async def _stay(self, hosts: Hosts, state: AuthState, gate: AsyncExitStack) -> bool:
         """Stay in an engine process of that kind until the connection ends; return False at once when the device needs the other kind."""
-        self.place = await self._take_place(hosts)
-        opening = self._ports.open_link(self.place.socket_path, self.company_id)
+        self.slot = await self._take_slot(hosts)
+        opening = self._ports.open_link(self.slot.socket_path, self.company_id)
         async with opening as link, trio.open_nursery() as nursery:
             opened = await self._open_device(link, state)
             if (opened.jid is None) is (hosts == "linked"):
@@ -125,7 +125,7 @@ class Session:
     @property
     def is_among_pairings(self) -> bool:
         """Whether its engine process is for companies that are being linked, which the company must leave once it is linked."""
-        return self.place is not None and self.place.hosts == "pairing"
+        return self.slot is not None and self.slot.hosts == "pairing"
 
     async def _begin(self, link: EngineLink, opened: protocol.Opened, nursery: trio.Nursery) -> None:
         """Start reading; when the device is linked, wait (bounded) until the first attempt to log in has succeeded or failed."""
@@ -147,7 +147,7 @@ class Session:
         async with self._ports.connect_gate:
             if self.link is None or self.is_ending:
                 return
-            if self.place is not None and self._ports.versions.is_stale(self.place.version):
+            if self.slot is not None and self._ports.versions.is_stale(self.slot.version):
                 await self._actor.send(VersionChanged(self.number))
             else:
                 await self._actor.send(TurnCame(self.number))
@@ -199,7 +199,7 @@ class Session:
         await self._ports.directory.send(LeaseTaken(self.company_id, asked_at))
         return lease
 
-    async def _take_place(self, hosts: Hosts) -> EnginePlace:
+    async def _take_slot(self, hosts: Hosts) -> EngineSlot:
         request = AssignEngine(self.company_id, hosts)
         try:
             return await self._ports.placement.ask(request, timeout=self._ports.engine_timeout_s)
@@ -297,7 +297,7 @@ class Session:
 
         Return True when the company has certainly left WhatsApp.
         """
-        if self.place is None:
+        if self.slot is None:
             return True
         link, shipment = self.link, self.shipment
         if link is None or shipment is None:

@@ -34,7 +34,7 @@ def status_of(actor: CompanyActor) -> CompanyStatus:
         reconnect_attempts=actor.retry.failures,
         next_attempt_at=None if actor.next_attempt_at is None else round(actor.next_attempt_at, 3),
         restarts=actor.context.incarnation - 1,
-        engine=session.place.engine if session is not None and session.place is not None else None,
+        engine=session.slot.engine if session is not None and session.slot is not None else None,
         lease_epoch=lease.epoch if lease is not None else None,
         evidence=actor.evidence.ages(),
         reason_code=condition.code,

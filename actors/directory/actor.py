@@ -394,7 +394,7 @@ class DirectoryActor(Actor):
         return renewal.locked
 
     async def _tell_extended(self, until: Mapping[str, float]) -> None:
-        """Tell companies of their renewal, a few at a time: a thousand that told their engines at once would delay every message."""
+        """Tell companies of their renewal, a few at a time: a thousand messages to engines at once would delay every other message."""
         waiting = deque(until)
         pause_s = TOLD_WITHIN * self._renew_every_s * TOLD_AT_ONCE / max(len(waiting), 1)
         while waiting:

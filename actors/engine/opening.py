@@ -153,9 +153,7 @@ def _keep(file: DeviceFile, fault: Fault, request: Open, state: AuthState, log: 
         return Ready(file, 0, base=True)
     if fault != "ahead":
         return None
-    log.caution(
-        "Postgres has forgotten some of what this device file had told it: keeping the file, shipping all of it"
-    )
+    log.caution("Postgres lacks some of what this device file had shipped: keeping the file, shipping all of it")
     file.note_everything((key_type, key_id) for key_type, key_id, _ in state.keys)
     return Ready(file, request.position, base=False)
 

@@ -74,7 +74,7 @@ class Shipper:
         self._acknowledged = trio.Event()
         self._base = base
         self._reservations = Reservations()
-        self._position = self._told = self._committed = position
+        self._position = self._sent = self._committed = position
         self._advancing = threading.Lock()
         self._number = 0
         self._underway: list[int] = []
@@ -126,18 +126,18 @@ class Shipper:
                     await self._ship_batch(load.batch, load.reserved)
                 is_incomplete = load.batch is not None and load.batch.has_more
                 if not (await self._ship_events(load) or is_incomplete):
-                    return self._told
+                    return self._sent
 
     async def ship_to(self, position: int) -> int:
         """Send the journal up to ``position`` unless that is done already. Return the journal position of the last delta sent."""
-        return self._told if self._position >= position else await self.ship()
+        return self._sent if self._position >= position else await self.ship()
 
     def pass_reserved(self, seen: Load) -> bool:
         """Whether everything the library had written when ``seen`` was read only used keys that Postgres has reserved; on any thread.
 
         Then nothing need be waited for. False while any delta is uncommitted, since that delta may hold the reservation.
         """
-        if self._base or (seen.batch is not None and seen.batch.is_needed) or self._committed < self._told:
+        if self._base or (seen.batch is not None and seen.batch.is_needed) or self._committed < self._sent:
             return False
         if seen.batch is not None:
             self._advance(seen.batch.position)
@@ -196,11 +196,11 @@ class Shipper:
 
     async def _tell(self, batch: Batch) -> None:
         keys = tuple(KeyRow(*change) for change in batch.changes)
-        before, self._told = self._told, batch.position  # before sending: `pass_reserved` must wait for it
+        before, self._sent = self._sent, batch.position  # before sending: `pass_reserved` must wait for it
         try:
             await self._send(JournalDelta(position=batch.position, creds=batch.creds, keys=keys))
         except BaseException:
-            self._told = before
+            self._sent = before
             raise
         self._underway.append(batch.position)
 
@@ -217,7 +217,7 @@ class Shipper:
                 return False
             if item.position > self._position and await self._is_live():
                 return True
-            position = min(item.position, self._told)
+            position = min(item.position, self._sent)
             await self._send(OutboxEvent(number=item.number, type=item.type, payload=item.payload, position=position))
             self._events_underway.append(item.number)
             self._number = item.number

@@ -43,7 +43,7 @@ class Engine:
 
 
 @final
-class Places:
+class EngineSlots:
     """All engines with their companies. ``per_engine`` is the most companies one process takes."""
 
     def __init__(self, per_engine: int) -> None:

@@ -16,7 +16,7 @@ from actors.daemon.metrics import Metrics
 from actors.events.hub import Filter, Hub
 from actors.events.subscription import Subscription
 from actors.messages import Announce, Event, EventPage, Publish, ReadEvents, Refused, Subscribe
-from actors.sharing import NoPlace, Places, Turns
+from actors.sharing import NoSlot, SharedSlots, Turns
 from actors.storage.requests import AppendEvents
 from config.sections import EventSettings
 from storage.database.pool import Database
@@ -48,7 +48,7 @@ class EventsActor(Actor):
         self._database = database
         self._hub = Hub(settings.max_subscribers, settings.subscriber_events)
         self._reads = Turns(settings.max_reads, max(1, settings.max_reads // 2))
-        self._places = Places(settings.queue_events, reserve=0.0)
+        self._slots = SharedSlots(settings.queue_events, reserve=0.0)
         self._waiting: deque[tuple[tuple[Event, ...], ReplyTo[Any] | None]] = deque()
         self._wake = trio.Event()
         self._is_behind = trio.Event()
@@ -79,32 +79,32 @@ class EventsActor(Actor):
 
     def _publish(self, events: tuple[Event, ...]) -> None:
         try:
-            self._take_places(events)
-        except NoPlace as error:
+            self._take_slots(events)
+        except NoSlot as error:
             text = f"events that wait to be stored: {error}"
             raise Refused("storage_unavailable", text, retry_after_s=5.0) from error
         self._take(events, self.context.defer())
 
     def _announce(self, events: tuple[Event, ...]) -> None:
         try:
-            self._take_places(events)
-        except NoPlace:
+            self._take_slots(events)
+        except NoSlot:
             self._metrics.events_dropped(len(events))
             self._log.warning("events_dropped", count=len(events))
         else:
             self._take(events, None)
 
-    def _take_places(self, events: tuple[Event, ...]) -> None:
-        """Take places in the queue, which one company's events can never fill. Raises `NoPlace`."""
+    def _take_slots(self, events: tuple[Event, ...]) -> None:
+        """Take slots in the queue, which one company's events can never fill. Raises `NoSlot`."""
         if events:
-            self._places.take(events[0].company_id, len(events))  # events published together are of one company
+            self._slots.take(events[0].company_id, len(events))  # events published together are of one company
 
     def _take(self, events: tuple[Event, ...], reply: ReplyTo[Any] | None) -> None:
         self._waiting.append((events, reply))
         self._wake.set()
 
     def _samples(self) -> Iterable[Sample]:
-        yield Sample("wasup_events_waiting", "Events that wait to be stored", self._places.taken)
+        yield Sample("wasup_events_waiting", "Events that wait to be stored", self._slots.taken)
 
     async def _store(self) -> None:
         while True:
@@ -117,7 +117,7 @@ class EventsActor(Actor):
             stored = await self._append(tuple(event for events, _ in batch for event in events))
             for events, _ in batch:
                 if events:
-                    self._places.give_back(events[0].company_id, len(events))
+                    self._slots.give_back(events[0].company_id, len(events))
             self._tell(sorted(stored, key=lambda event: event.seq))
             for _, reply in batch:
                 if reply is not None:

@@ -19,7 +19,7 @@ from actors.daemon.metrics import Metrics
 from actors.disk.state import DiskState
 from actors.http.access.audit import AuditLog, AuditTrail
 from actors.http.access.auth import Authenticator, KeyStore
-from actors.http.access.places import place_samples
+from actors.http.access.shared_slots import slot_samples
 from actors.http.app import build_app, connect
 from actors.http.dashboard.facts import ServerStore
 from actors.http.dashboard.model import DashboardModel
@@ -33,16 +33,16 @@ from actors.http.services.failures import where
 from actors.http.services.idempotency import Idempotency, IdempotencyStore
 from actors.http.services.transfers import MediaStore, Transfers
 from actors.http.services.webhook_service import WebhookService, WebhookStore
-from actors.http.transport.client_address import Peers
+from actors.http.transport.client_address import ClientAddresses
 from actors.http.transport.failure_log import FailureLog
-from actors.http.transport.head_requests import Verbs
+from actors.http.transport.head_requests import HeadRequests
 from actors.http.transport.listening import TlsError, listen, listen_local, tls_context
 from actors.http.transport.server import Server
 from actors.http.transport.tasks import AsgiApp
 from actors.media.spool import Spool
 from actors.messages import GetHttpAddress, ReloadFiles
 from actors.outbound.client import Outbound, outbound_of
-from actors.sharing import Places
+from actors.sharing import SharedSlots
 from config.settings import Settings
 from config.values import Bind
 from supervisor import Actor, ActorRef, Down, ExitReason
@@ -136,31 +136,33 @@ class HttpActor(Actor):
         settings = self._settings
         self._outbound = self._given_outbound or outbound_of(settings.outbound)
         # Fewer than connections: an open connection is needed to refuse a request, and each stream has one.
-        self._requests = Places(max(1, settings.http.max_connections * 3 // 4))
-        self._transferred, self._desk = self._transfers(), self._webhook_desk()
+        self._requests = SharedSlots(max(1, settings.http.max_connections * 3 // 4))
+        self._transferred, self._webhook_service = self._transfers(), self._webhook_desk()
         audit = self._audit = AuditTrail(self._stores.audit)
         authenticator = self._authenticator = Authenticator(self._stores.keys, self._metrics, settings.http, audit)
         backends = self._backends(audit)
         streams = min(settings.http.max_websockets, settings.events.max_subscribers)
         self._live = LiveEvents(backends, authenticator, limit=streams, silence_s=settings.http.websocket_silence_s)
-        board = DashboardModel(backends, settings, self._stores.server)
-        self._dashboards = DashboardStreams(board, backends, authenticator, limit=settings.http.max_dashboards)
+        dashboard_model = DashboardModel(backends, settings, self._stores.server)
+        self._dashboards = DashboardStreams(
+            dashboard_model, backends, authenticator, limit=settings.http.max_dashboards
+        )
         connect(self._app, backends, authenticator)
-        lane = FastPath(Verbs(self._app), backends, authenticator, settings.http)
-        self._server = await self._listen(lane, backends.requests)
+        fast_path = FastPath(HeadRequests(self._app), backends, authenticator, settings.http)
+        self._server = await self._listen(fast_path, backends.requests)
         self._metrics.set_source("actors", lambda: actor_samples(self.context.system.snapshot()))
         self._metrics.set_source("http", self._samples)
         self.context.monitor(self._events)
         self.context.spawn(self._server.serve, name="serve")
         self.context.spawn(audit.run, name="audit")
-        self.context.spawn(board.run, name="board")
+        self.context.spawn(dashboard_model.run, name="board")
         self.context.spawn(authenticator.follow_revocations, name="revocations")
         self._log.info("listening", host=self._address.host, port=self._address.port)
 
-    async def _listen(self, app: AsgiApp, requests: Places) -> Server:
+    async def _listen(self, app: AsgiApp, requests: SharedSlots) -> Server:
         http = self._settings.http
         tls = self._tls()
-        peers = Peers(http.trusted_proxies, is_encrypted=tls is not None)
+        peers = ClientAddresses(http.trusted_proxies, is_encrypted=tls is not None)
         front = Front(
             app,
             self._live,
@@ -245,7 +247,7 @@ class HttpActor(Actor):
             audit_log=self._stores.audit,
             transfers=self._transferred,
             requests=self._requests,
-            webhooks=self._desk,
+            webhooks=self._webhook_service,
             removals=self._stores.removals,
             act_on_self=self._act_on_self,
             waits=self._waits(),
@@ -287,13 +289,13 @@ class HttpActor(Actor):
         yield Sample("wasup_http_open_connections", "Connections open now", self._server.connections)
         yield Sample("wasup_dashboards_open", "Dashboards open now", self._dashboards.open)
         yield Sample("wasup_events_subscribers", "Live event streams open now", self._live.subscribers)
-        yield from place_samples(
+        yield from slot_samples(
             requests=self._requests,
-            websockets=self._live.places,
-            dashboards=self._dashboards.places,
-            tickets=self._authenticator.tickets.places,
-            files=self._transferred.places,
-            webhook_tests=self._desk.tests,
+            websockets=self._live.slots,
+            dashboards=self._dashboards.slots,
+            tickets=self._authenticator.tickets.slots,
+            files=self._transferred.slots,
+            webhook_tests=self._webhook_service.tests,
         )
         yield Sample("wasup_trio_tasks", "Tasks of the event loop", trio.lowlevel.current_statistics().tasks_living)
 

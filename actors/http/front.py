@@ -14,9 +14,9 @@ from actors.http.access.guards import leave
 from actors.http.dashboard.stream import DashboardStreams
 from actors.http.model.problems import Problem, answer_of
 from actors.http.services.failures import where
-from actors.http.transport.client_address import Peers
+from actors.http.transport.client_address import ClientAddresses
 from actors.http.transport.tasks import AsgiApp, AsgiEvent, AsgiReceive, AsgiScope, AsgiSend
-from actors.sharing import Places
+from actors.sharing import SharedSlots
 
 _METHODS: Final = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"})
 _EVERYWHERE: Final = ((b"x-content-type-options", b"nosniff"), (b"referrer-policy", b"no-referrer"))
@@ -34,10 +34,10 @@ class Front:
         app: AsgiApp,
         live: AsgiApp,
         dashboards: DashboardStreams,
-        peers: Peers,
+        peers: ClientAddresses,
         metrics: Metrics,
         *,
-        requests: Places,
+        requests: SharedSlots,
         request_timeout_s: float,
     ) -> None:
         self._app = app

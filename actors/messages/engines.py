@@ -12,7 +12,7 @@ Hosts = Literal["linked", "pairing"]
 
 
 @dataclass(frozen=True, slots=True)
-class EnginePlace:
+class EngineSlot:
     engine: str
     """Path of the EngineActor."""
     socket_path: str
@@ -22,7 +22,7 @@ class EnginePlace:
 
 
 @dataclass(frozen=True, slots=True)
-class AssignEngine(Request[EnginePlace]):
+class AssignEngine(Request[EngineSlot]):
     """Answered with a running engine process with room; for a company that has one, with the same again. Refused: `engine_unavailable`."""
 
     company_id: str

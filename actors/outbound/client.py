@@ -115,7 +115,7 @@ class Incoming:
 
     async def receive_some(self) -> bytes:
         """Return the next part of the body, not decompressed; b"" at the end. Raises `OutboundFailed`."""
-        with _told():
+        with _as_outbound_error():
             try:
                 return await anext(self._body)
             except StopAsyncIteration:
@@ -197,7 +197,7 @@ class OutboundClient:
             extensions={"timeout": {"connect": min(timeout_s, self._policy.connect_timeout_s), "pool": timeout_s}},
         )
         with trio.move_on_after(timeout_s) as waiting:
-            with _told():
+            with _as_outbound_error():
                 response = await self._pool.handle_async_request(request)
             incoming = Incoming(response)
             try:
@@ -234,7 +234,7 @@ def _all_headers(
 
 
 @contextmanager
-def _told() -> Generator[None]:
+def _as_outbound_error() -> Generator[None]:
     """Turn whatever the layers below raise into an `OutboundError`."""
     try:
         yield

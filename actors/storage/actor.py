@@ -13,7 +13,7 @@ from actors.daemon.metric_types import Sample
 from actors.messages import Refused
 from actors.storage.requests import CheckWritable
 from actors.storage.write_batch import WriteBatch, is_ordinary, perform, perform_single_statement
-from actors.storage.write_queue import Entry, WriteQueue, by_lane, size_of
+from actors.storage.write_queue import Entry, WriteQueue, by_ordering_key, size_of
 from config.doubling import Doubling
 from config.sections import StorageSettings
 from storage.database.pool import Database
@@ -189,32 +189,32 @@ class StorageActor(Actor):
     # --- rows that another transaction has locked ---
 
     async def _sort_out(self, entries: Sequence[Entry]) -> bool:
-        """Commit each lane by itself, and set aside those that are locked. Return False when too many are, or Postgres is away."""
+        """Commit each ordering key by itself, and set aside those that are locked. Return False when too many are, or Postgres is away."""
         locked: list[str] = []
-        for lane, own in by_lane([entry for entry in entries if not entry.answered]).items():
+        for ordering_key, own in by_ordering_key([entry for entry in entries if not entry.answered]).items():
             try:
                 await self._commit(own)
             except StorageBusy:
-                locked.append(lane)
+                locked.append(ordering_key)
                 if len(locked) + self._waiting.lanes_aside > LANES_ASIDE:
                     return False
             except StorageUnavailable:
                 return False
-        for lane in locked:
-            self._waiting.set_aside(lane)
-            self._log.warning("rows_locked", company_id=lane)
-            self.context.spawn(self._write_aside, lane, name=f"aside {lane}")
+        for ordering_key in locked:
+            self._waiting.set_aside(ordering_key)
+            self._log.warning("rows_locked", company_id=ordering_key)
+            self.context.spawn(self._write_aside, ordering_key, name=f"aside {ordering_key}")
         return True
 
-    async def _write_aside(self, lane: str) -> None:
-        """Commit the entries of a lane that was set aside, until none is left."""
+    async def _write_aside(self, ordering_key: str) -> None:
+        """Commit the entries of an ordering key that was set aside, until none is left."""
         pauses = Doubling(self._settings.retry_min_s, self._settings.retry_max_s)
-        while not self._waiting.rejoin(lane):
+        while not self._waiting.rejoin(ordering_key):
             try:
-                await self._transact(self._waiting.aside(lane, self._settings.batch_deltas))
+                await self._transact(self._waiting.aside(ordering_key, self._settings.batch_deltas))
             except StorageUnavailable:
                 await trio.sleep(pauses.next_s())
-        self._log.info("rows_free", company_id=lane)
+        self._log.info("rows_free", company_id=ordering_key)
 
 
 def _refusal_of(error: StorageUnavailable) -> Refused:

@@ -26,8 +26,8 @@ class Entry:
     answered: bool = False
 
 
-def lane_of(request: Any) -> str:
-    """Return the lane (the ordering key) of a request. Requests of one lane are committed in order; other lanes need not wait."""
+def ordering_key_of(request: Any) -> str:
+    """Return the ordering key of a request. Requests of one key are committed in order; those of other keys need not wait."""
     match request:
         case requests.CommitDelta(delta):
             return delta.company_id
@@ -64,7 +64,7 @@ class WriteQueue:
 
     @property
     def lanes_aside(self) -> int:
-        """How many lanes are set aside."""
+        """How many ordering keys are set aside."""
         return len(self._aside)
 
     @property
@@ -72,13 +72,13 @@ class WriteQueue:
         """Whether any entry waits in the common queue."""
         return bool(self._main)
 
-    def is_aside(self, lane: str) -> bool:
-        """Return whether the lane is set aside."""
-        return lane in self._aside
+    def is_aside(self, ordering_key: str) -> bool:
+        """Return whether the ordering key is set aside."""
+        return ordering_key in self._aside
 
     def put(self, entry: Entry) -> None:
-        """Queue an entry after all others of its lane."""
-        self._aside.get(lane_of(entry.request), self._main).append(entry)
+        """Queue an entry after all others of its ordering key."""
+        self._aside.get(ordering_key_of(entry.request), self._main).append(entry)
         self.count += 1
         self.bytes += entry.bytes
 
@@ -86,22 +86,22 @@ class WriteQueue:
         """Return the oldest entries of the common queue. They stay in it."""
         return _oldest(self._main, most)
 
-    def aside(self, lane: str, most: int) -> list[Entry]:
-        """Return the oldest entries of a lane that is set aside. They stay in it."""
-        return _oldest(self._aside[lane], most)
+    def aside(self, ordering_key: str, most: int) -> list[Entry]:
+        """Return the oldest entries of an ordering key that is set aside. They stay in it."""
+        return _oldest(self._aside[ordering_key], most)
 
-    def set_aside(self, lane: str) -> None:
-        """Move this lane's entries to a queue of its own, also future ones."""
+    def set_aside(self, ordering_key: str) -> None:
+        """Move the entries of this ordering key to a queue of its own, also future ones."""
         # Entries after it may have been answered already: at the head of a queue they would never be removed.
         left = [entry for entry in self._main if not entry.answered]
-        self._aside[lane] = deque(entry for entry in left if lane_of(entry.request) == lane)
-        self._main = deque(entry for entry in left if lane_of(entry.request) != lane)
+        self._aside[ordering_key] = deque(entry for entry in left if ordering_key_of(entry.request) == ordering_key)
+        self._main = deque(entry for entry in left if ordering_key_of(entry.request) != ordering_key)
 
-    def rejoin(self, lane: str) -> bool:
-        """Return the lane to the common queue if no entry waits in it; return whether it has."""
-        if self._aside[lane]:
+    def rejoin(self, ordering_key: str) -> bool:
+        """Return the ordering key to the common queue if none of its entries waits; return whether it did."""
+        if self._aside[ordering_key]:
             return False
-        del self._aside[lane]
+        del self._aside[ordering_key]
         return True
 
     def answer(self, entry: Entry, outcome: Any) -> None:
@@ -109,7 +109,7 @@ class WriteQueue:
         entry.answered = True
         self.count -= 1
         self.bytes -= entry.bytes
-        queue = self._aside.get(lane_of(entry.request), self._main)
+        queue = self._aside.get(ordering_key_of(entry.request), self._main)
         while queue and queue[0].answered:
             queue.popleft()
         if isinstance(outcome, Exception):
@@ -122,9 +122,9 @@ def _oldest(queue: deque[Entry], most: int) -> list[Entry]:
     return list(islice((entry for entry in queue if not entry.answered), most))
 
 
-def by_lane(entries: Sequence[Entry]) -> dict[str, list[Entry]]:
-    """Return the entries of each lane, in order."""
-    lanes: dict[str, list[Entry]] = {}
+def by_ordering_key(entries: Sequence[Entry]) -> dict[str, list[Entry]]:
+    """Return the entries of each ordering key, in order."""
+    by_key: dict[str, list[Entry]] = {}
     for entry in entries:
-        lanes.setdefault(lane_of(entry.request), []).append(entry)
-    return lanes
+        by_key.setdefault(ordering_key_of(entry.request), []).append(entry)
+    return by_key

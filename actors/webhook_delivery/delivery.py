@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import Final, final
 
 REPLAYS: Final = ""
-"""The lane of replays. No company has this name."""
+"""The ordering key of replays. No company has this name."""
 
 
 @final
@@ -30,6 +30,6 @@ class Delivery:
     is_under_way: bool = False
 
     @property
-    def lane(self) -> str:
-        """The ordering key: deliveries of one lane are made one after the other."""
+    def ordering_key(self) -> str:
+        """Deliveries of one ordering key are made one after the other."""
         return REPLAYS if self.is_replay else self.company_id

@@ -76,7 +76,7 @@ class WebhookActor(Actor):
 
     async def stopping(self, reason: ExitReason) -> None:
         """Wait a moment for deliveries under way, write the cursor and give the lease back."""
-        self._ports.board.standings.pop(self._webhook_id, None)
+        self._ports.gauges.standings.pop(self._webhook_id, None)
         if self._deliverer is None or self._held is None:
             return
         await self._deliverer.drain(FINISH_S)
@@ -122,7 +122,7 @@ class WebhookActor(Actor):
     async def _deliver(self, held: Held, client: DeliveryClient) -> None:
         deliverer = self._deliverer = Deliverer(held, self._ports, client, self._position)
         deliverer.lease_until = self._lease_until
-        self._ports.board.standings[held.webhook_id] = Standing(held.cursor)
+        self._ports.gauges.standings[held.webhook_id] = Standing(held.cursor)
         async with trio.open_nursery() as nursery:
             nursery.start_soon(deliverer.run)
             nursery.start_soon(deliverer.keep_saving)

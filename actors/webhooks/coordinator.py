@@ -44,8 +44,8 @@ class WebhookCoordinator(Actor):
         self._log = structlog.get_logger("wasup.webhooks")
 
     async def started(self) -> None:
-        self._ports.metrics.set_source("webhooks", self._ports.board.samples)
-        self._ports.metrics.set_remarks("webhooks", self._ports.board.remarks)
+        self._ports.metrics.set_source("webhooks", self._ports.gauges.samples)
+        self._ports.metrics.set_remarks("webhooks", self._ports.gauges.remarks)
         self.context.spawn(self._survey, name="survey")
 
     async def receive(self, message: Any) -> Any:
@@ -53,7 +53,7 @@ class WebhookCoordinator(Actor):
             case WebhooksChanged():
                 self._look.set()
             case _Surveyed(survey, asked_at):
-                self._ports.board.last_seq = survey.last_seq
+                self._ports.gauges.last_seq = survey.last_seq
                 await self._reconcile({each.webhook_id: each for each in survey.candidates}, asked_at)
             case _:
                 raise TypeError(f"the keeper of webhooks does not understand {type(message).__name__}")
@@ -108,4 +108,4 @@ class WebhookCoordinator(Actor):
         try:
             self._running.child(webhook_id).tell(message)
         except SupervisorError:
-            return  # told again at the next survey
+            return  # sent again at the next survey

@@ -11,7 +11,7 @@ from typing import Any, Final, Never, final
 import structlog
 import trio
 
-from actors.sharing import NoPlace
+from actors.sharing import NoSlot
 from actors.webhook_delivery.client import DeliveryClient, Outcome
 from actors.webhook_delivery.delivery import Delivery
 from actors.webhooks.pauses import Circuit, pause_s
@@ -79,7 +79,7 @@ class Deliverer:
                 for delivery in self._startable():
                     try:
                         self._ports.deliveries.take(delivery.company_id)
-                    except NoPlace:
+                    except NoSlot:
                         is_crowded = True
                         continue
                     delivery.is_under_way = True
@@ -195,7 +195,7 @@ class Deliverer:
         )
 
     async def _write(self, write: Callable[..., Awaitable[bool]], *args: Any) -> None:
-        """Write, and retry until it is written: the next delivery of the lane has to wait for that. Raises `LeaseIsLost`."""
+        """Write, and retry until it is written: the next delivery of the ordering key has to wait for that. Raises `LeaseIsLost`."""
         while True:
             try:
                 is_ours = await self._ports.database.write(write, self._held, *args)
@@ -244,7 +244,7 @@ class Deliverer:
         )
 
     def _show(self) -> None:
-        standing = self._ports.board.standings.get(self._held.webhook_id)
+        standing = self._ports.gauges.standings.get(self._held.webhook_id)
         if standing is not None:
             oldest = self.window.oldest
             standing.cursor = self.window.cursor(self._position())

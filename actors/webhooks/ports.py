@@ -9,7 +9,7 @@ from typing import final
 
 from actors.daemon.metrics import Metrics
 from actors.outbound.client import OutboundClient
-from actors.sharing import Places
+from actors.sharing import SharedSlots
 from actors.webhooks.gauges import WebhookGauges
 from config.sections import WebhookSettings
 from storage.database.pool import Database
@@ -25,11 +25,11 @@ class WebhookPorts:
     events: ActorRef
     make_client: Callable[[str, int], OutboundClient]
     """Makes a client for one endpoint, from a company and a number of connections: a slow endpoint then delays no other."""
-    deliveries: Places
-    """Places for deliveries under way, of all endpoints. A company has one share, however many endpoints it has."""
+    deliveries: SharedSlots
+    """Slots for deliveries under way, of all endpoints. A company has one share, however many endpoints it has."""
     settings: WebhookSettings
     metrics: Metrics
-    board: WebhookGauges
+    gauges: WebhookGauges
     owner: str
     """This daemon's name in leases."""
     random: Random

@@ -16,7 +16,7 @@ class Window:
     def __init__(self, capacity: int, cursor: int) -> None:
         self._capacity = capacity
         self._cursor = cursor
-        self._lanes: dict[str, deque[Delivery]] = {}
+        self._by_key: dict[str, deque[Delivery]] = {}
         self._events: dict[int, Delivery] = {}
         self._size = 0
 
@@ -32,22 +32,22 @@ class Window:
 
     def add(self, delivery: Delivery) -> None:
         """Add a delivery."""
-        self._lanes.setdefault(delivery.lane, deque()).append(delivery)
+        self._by_key.setdefault(delivery.ordering_key, deque()).append(delivery)
         self._size += 1
         if not delivery.is_replay:
             self._events[delivery.seq] = delivery
 
     def heads(self) -> Iterator[Delivery]:
-        """Yield the first delivery of each lane, unless it is under way. Lanes that waited longest come first."""
-        return (lane[0] for lane in tuple(self._lanes.values()) if not lane[0].is_under_way)
+        """Yield the first delivery of each ordering key, unless it is under way. Keys that waited longest come first."""
+        return (queue[0] for queue in tuple(self._by_key.values()) if not queue[0].is_under_way)
 
     def settle(self, delivery: Delivery) -> None:
-        """Remove a delivery that was made, or is stored as a dead letter: the next of its lane may begin."""
-        lane = self._lanes.pop(delivery.lane)
-        lane.popleft()
+        """Remove a delivery that was made, or is stored as a dead letter: the next of its ordering key may begin."""
+        queue = self._by_key.pop(delivery.ordering_key)
+        queue.popleft()
         self._size -= 1
-        if lane:
-            self._lanes[delivery.lane] = lane  # to the end, so that every lane gets its turn
+        if queue:
+            self._by_key[delivery.ordering_key] = queue  # to the end, so that every ordering key gets its turn
         if not delivery.is_replay:
             del self._events[delivery.seq]
 
@@ -64,4 +64,4 @@ class Window:
 
     def replays(self) -> frozenset[int]:
         """Return the ``seq`` of each replay in hand."""
-        return frozenset(delivery.seq for delivery in self._lanes.get(REPLAYS, ()))
+        return frozenset(delivery.seq for delivery in self._by_key.get(REPLAYS, ()))

@@ -15,7 +15,7 @@ from actors.company.link import EngineLink, LinkLost
 from actors.company.ports import CompanyPorts
 from actors.disk.state import DiskState
 from actors.engine.protocol import messages as protocol
-from actors.messages import Announce, AssignEngine, CompanyState, EnginePlace, Event, Publish, Refused, ReleaseEngine
+from actors.messages import Announce, AssignEngine, CompanyState, EngineSlot, Event, Publish, Refused, ReleaseEngine
 from actors.storage.requests import AcquireLease, CheckWritable, CommitDelta, KeepMedia
 from actors.versions.state import VersionState
 from config.sections import CompanySettings
@@ -65,7 +65,7 @@ class FakePlacement(Actor):
         if isinstance(message, AssignEngine):
             name = "engine-0" if message.hosts == "linked" else "pairing-0"
             version = self._versions.current.text
-            return EnginePlace(
+            return EngineSlot(
                 engine=f"/engines/{name}",
                 socket_path=f"{name}.sock",
                 hosts=message.hosts,

@@ -15,8 +15,8 @@ from actors.engine_pool.actor import EngineReport, GetEngineReport
 from actors.messages import (
     AssignEngine,
     EngineFull,
-    EnginePlace,
     EngineReady,
+    EngineSlot,
     EngineWear,
     Hosts,
     Refused,
@@ -77,7 +77,7 @@ async def placement(engines: Engines, *, per_engine: int = 2, **settings: Any) -
         yield system
 
 
-async def take(system: System, company_id: str, hosts: Hosts = "linked") -> EnginePlace:
+async def take(system: System, company_id: str, hosts: Hosts = "linked") -> EngineSlot:
     return await system.ref("/placement").ask(AssignEngine(company_id, hosts))
 
 

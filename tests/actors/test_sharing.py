@@ -1,4 +1,4 @@
-"""Places and turns: what one holder can take, and what is left for others."""
+"""Slots and turns: what one holder can take, and what is left for others."""
 
 from __future__ import annotations
 
@@ -8,17 +8,17 @@ import pytest
 import trio
 from trio.testing import MockClock, wait_all_tasks_blocked
 
-from actors.sharing import NoPlace, Places, Turns
+from actors.sharing import NoSlot, SharedSlots, Turns
 from tests.support.bars import patience
 
 
-def take_all(places: Places, holder: str, *, is_admin: bool = False) -> int:
+def take_all(slots: SharedSlots, holder: str, *, is_admin: bool = False) -> int:
     """How many places this holder gets."""
     taken = 0
     while True:
         try:
-            places.take(holder, is_admin=is_admin)
-        except NoPlace:
+            slots.take(holder, is_admin=is_admin)
+        except NoSlot:
             return taken
         taken += 1
 
@@ -31,44 +31,44 @@ def test_one_holder_gets_a_third_and_the_rest_is_for_others(
     limit: int, alone: int, of_the_next: int, of_an_admin: int
 ) -> None:
     """The next gets a third of what is left, and so on; administrators all that is left."""
-    places = Places(limit)
+    slots = SharedSlots(limit)
 
-    assert take_all(places, "a") == alone
-    assert take_all(places, "b") == of_the_next
-    assert take_all(places, "admin", is_admin=True) == of_an_admin
-    assert places.taken == limit
+    assert take_all(slots, "a") == alone
+    assert take_all(slots, "b") == of_the_next
+    assert take_all(slots, "admin", is_admin=True) == of_an_admin
+    assert slots.taken == limit
 
 
 @pytest.mark.parametrize("greedy", range(1, 6))
 def test_one_who_has_none_gets_a_place_beside_greedy_ones(greedy: int) -> None:
     """Of 20 places, with up to five who take what they can get."""
-    places = Places(20)
+    slots = SharedSlots(20)
     for number in range(greedy):
-        take_all(places, f"greedy {number}")
+        take_all(slots, f"greedy {number}")
 
-    with places.place("modest"):
+    with slots.hold("modest"):
         pass
 
 
 def test_the_reserve_is_for_administrators_alone() -> None:
     """However many holders have taken everything there is for them."""
-    places = Places(20)
-    assert sum(take_all(places, f"key {number}") for number in range(100)) == 18
+    slots = SharedSlots(20)
+    assert sum(take_all(slots, f"key {number}") for number in range(100)) == 18
 
-    assert take_all(places, "admin", is_admin=True) == 2
+    assert take_all(slots, "admin", is_admin=True) == 2
 
 
 def test_administrators_may_have_everything() -> None:
     """An installation whose only application has an admin key has the whole limit."""
-    places = Places(8)
+    slots = SharedSlots(8)
 
-    assert take_all(places, "admin", is_admin=True) == 8
-    assert take_all(places, "a") == 0
+    assert take_all(slots, "admin", is_admin=True) == 8
+    assert take_all(slots, "a") == 0
 
 
 def test_a_limit_of_none_is_none() -> None:
     """No holder gets a place."""
-    assert take_all(Places(0), "a") == take_all(Places(0), "admin", is_admin=True) == 0
+    assert take_all(SharedSlots(0), "a") == take_all(SharedSlots(0), "admin", is_admin=True) == 0
 
 
 @pytest.mark.parametrize("seed", range(20))
@@ -76,24 +76,24 @@ def test_places_that_are_given_back_are_free_again(seed: int) -> None:
     """Any order of taking and giving back: never more than the limit, never more for one than its third, and in the end all are free."""
     print(f"seed {seed}")
     random = Random(seed)
-    places, held = Places(30), list[str]()
+    slots, held = SharedSlots(30), list[str]()
     for _ in range(1000):
         holder = random.choice("abcdef")
         if random.random() < 0.6:
             try:
-                places.take(holder)
-            except NoPlace:
-                assert places.free <= 0 or held.count(holder) * 2 >= places.free
+                slots.take(holder)
+            except NoSlot:
+                assert slots.free <= 0 or held.count(holder) * 2 >= slots.free
             else:
                 held.append(holder)
         elif held:
-            places.give_back(held.pop(random.randrange(len(held))))
-        assert places.taken == len(held) <= 27
+            slots.give_back(held.pop(random.randrange(len(held))))
+        assert slots.taken == len(held) <= 27
         assert max((held.count(h) for h in held), default=0) <= 9
     for holder in held:
-        places.give_back(holder)
+        slots.give_back(holder)
 
-    assert take_all(places, "a") == 9
+    assert take_all(slots, "a") == 9
 
 
 async def test_turns_go_from_holder_to_holder(autojump_clock: MockClock) -> None:

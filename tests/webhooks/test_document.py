@@ -85,9 +85,9 @@ def test_the_node_code_verifies_what_is_sent() -> None:
 
 def exposed() -> set[str]:
     """The names of the metrics of webhooks."""
-    metrics, board = Metrics(CollectorRegistry()), WebhookGauges()
-    board.standings["wh_1"] = Standing(0)
-    metrics.set_source("webhooks", board.samples)
+    metrics, gauges = Metrics(CollectorRegistry()), WebhookGauges()
+    gauges.standings["wh_1"] = Standing(0)
+    metrics.set_source("webhooks", gauges.samples)
     metrics.webhook_tried(0.1, "timed_out")
     return {sample.name for family in metrics.collect() for sample in family.samples}
 

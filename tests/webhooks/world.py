@@ -17,7 +17,7 @@ from actors.events.actor import EventsActor
 from actors.messages import Event, Publish, WebhooksChanged
 from actors.outbound.client import Outbound
 from actors.outbound.guard import Lookups
-from actors.sharing import Places
+from actors.sharing import SharedSlots
 from actors.storage.actor import StorageActor
 from actors.webhooks.actor import WebhookActor
 from actors.webhooks.coordinator import WebhookCoordinator
@@ -126,7 +126,7 @@ async def delivering(database: Database, *, owner: str = "here/1", **settings: A
     def events(context: Context) -> EventsActor:
         return EventsActor(context.ref_to("/storage"), database, EventSettings(follow_interval_s=0.05), metrics)
 
-    board = WebhookGauges()
+    gauges = WebhookGauges()
 
     def keeper(context: Context) -> WebhookCoordinator:
         outbound = Outbound(policy(allow_http=True, networks=["127.0.0.1"]), Lookups(16))
@@ -134,10 +134,10 @@ async def delivering(database: Database, *, owner: str = "here/1", **settings: A
             database=database,
             events=context.ref_to("/events"),
             make_client=lambda holder, connections: outbound.client(holder, connections=connections),
-            deliveries=Places(hooks.max_deliveries, reserve=0.0),
+            deliveries=SharedSlots(hooks.max_deliveries, reserve=0.0),
             settings=hooks,
             metrics=metrics,
-            board=board,
+            gauges=gauges,
             owner=owner,
             random=Random(1),
         )

@@ -12,10 +12,10 @@ from litestar.handlers import BaseRouteHandler
 from litestar.params import PathParameter
 
 from actors.http.access.auth import Authenticator, Principal
-from actors.http.access.places import take_place
+from actors.http.access.shared_slots import take_slot
 from actors.http.model.problems import Problem
 from actors.http.transport.tasks import AsgiScope
-from actors.sharing import Places
+from actors.sharing import SharedSlots
 from config.company_id import is_company_id
 
 CompanyId = Annotated[str, PathParameter(description="1 to 64 of A-Z a-z 0-9 _ and -")]
@@ -31,21 +31,21 @@ async def needs_key(connection: Connection, _: BaseRouteHandler) -> None:
     await enter(cast("AsgiScope", connection.scope), state.authenticator, state.backends.requests)
 
 
-async def enter(scope: AsgiScope, authenticator: Authenticator, requests: Places) -> Principal:
-    """Authenticate the request and take a place in ``requests`` for it, until `leave`. Return the key's holder.
+async def enter(scope: AsgiScope, authenticator: Authenticator, requests: SharedSlots) -> Principal:
+    """Authenticate the request and take a slot in ``requests`` for it, until `leave`. Return the key's holder.
 
     Raises what `authenticate` raises, and `too_many_requests`.
     """
     principal = await authenticator.authenticate(scope["headers"], scope["client"])
     scope["auth"] = principal
-    take_place(principal, requests, "too_many_requests", "requests under way")
-    scope["place"] = principal
+    take_slot(principal, requests, "too_many_requests", "requests under way")
+    scope["slot"] = principal
     return principal
 
 
-def leave(scope: AsgiScope, requests: Places) -> None:
-    """Give the request's place back, once it is answered."""
-    principal: Principal | None = scope.pop("place", None)
+def leave(scope: AsgiScope, requests: SharedSlots) -> None:
+    """Give the request's slot back, once it is answered."""
+    principal: Principal | None = scope.pop("slot", None)
     if principal is not None:
         requests.give_back(principal.key_id, is_admin=principal.is_admin)
 

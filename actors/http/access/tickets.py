@@ -13,10 +13,10 @@ from typing import Final, final
 
 import trio
 
-from actors.http.access.places import take_place
 from actors.http.access.principal import Principal
+from actors.http.access.shared_slots import take_slot
 from actors.http.model.problems import Problem
-from actors.sharing import Places
+from actors.sharing import SharedSlots
 
 PREFIX: Final = "wasup_ticket_"
 
@@ -33,7 +33,7 @@ class Tickets:
     """Issued tickets: at most ``limit``, shared by all keys, each valid for ``ttl_s`` seconds."""
 
     def __init__(self, *, limit: int, ttl_s: float) -> None:
-        self.places = Places(limit)
+        self.slots = SharedSlots(limit)
         self.ttl_s = ttl_s
         self._out: OrderedDict[bytes, _Issued] = OrderedDict()
         """All are valid equally long, so the oldest is the first to expire."""
@@ -44,7 +44,7 @@ class Tickets:
         while self._out and next(iter(self._out.values())).expires_at <= now:
             self._give_back(self._out.popitem(last=False)[1])
         try:
-            take_place(principal, self.places, "too_many_tickets", "tickets that are out")
+            take_slot(principal, self.slots, "too_many_tickets", "tickets that are out")
         except Problem as problem:
             problem.retry_after_s = self._wait_s(principal, now)
             raise
@@ -62,7 +62,7 @@ class Tickets:
         return issued.key_digest
 
     def _give_back(self, issued: _Issued) -> None:
-        self.places.give_back(issued.principal.key_id, is_admin=issued.principal.is_admin)
+        self.slots.give_back(issued.principal.key_id, is_admin=issued.principal.is_admin)
 
     def _wait_s(self, principal: Principal, now: float) -> float:
         """Return the seconds until the first of this key's tickets expires, or the first of all when it has none."""

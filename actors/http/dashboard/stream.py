@@ -20,7 +20,7 @@ import trio
 from actors.daemon.metrics import VERSION
 from actors.events.subscription import Subscription, SubscriptionClosed
 from actors.http.access.auth import Authenticator, Principal
-from actors.http.access.places import place_for
+from actors.http.access.shared_slots import slot_for
 from actors.http.dashboard.model import DashboardModel
 from actors.http.dashboard.table import Chooser, Difference, Table, View, of_companies
 from actors.http.model.problems import Problem
@@ -29,7 +29,7 @@ from actors.http.services.backends import Backends
 from actors.http.services.failures import problem_of
 from actors.http.transport.tasks import AsgiEvent, AsgiReceive, AsgiScope
 from actors.messages import Event, ReadEvents, Refused, Subscribe
-from actors.sharing import Places
+from actors.sharing import SharedSlots
 from storage.errors import StorageUnavailable
 from supervisor.errors import SupervisorError
 
@@ -57,11 +57,11 @@ class Answering(Protocol):
 class DashboardStreams:
     """Serves `PATH`. At most ``limit`` streams are open."""
 
-    def __init__(self, board: DashboardModel, backends: Backends, authenticator: Authenticator, *, limit: int) -> None:
-        self._board = board
+    def __init__(self, model: DashboardModel, backends: Backends, authenticator: Authenticator, *, limit: int) -> None:
+        self._model = model
         self._backends = backends
         self._authenticator = authenticator
-        self.places = Places(limit)
+        self.slots = SharedSlots(limit)
         self._streams: set[Stream] = set()
         self._log = structlog.get_logger("wasup.http.dashboard")
 
@@ -85,7 +85,7 @@ class DashboardStreams:
             return
         try:
             with self._authenticator.watching(stream.principal, lambda: stream.end("key_revoked")):
-                async with self._board.watched():
+                async with self._model.watched():
                     await stream.run()
         finally:
             self._streams.discard(stream)
@@ -108,8 +108,8 @@ class DashboardStreams:
     async def _open(self, held: ExitStack, scope: AsgiScope, receive: AsgiReceive, answer: Answering) -> Stream:
         principal = await self._authenticator.authenticate(scope["headers"], scope["client"])
         after = _last_event_id(scope["headers"])
-        held.enter_context(place_for(principal, self.places, "too_many_subscribers", "open dashboards"))
-        stream = Stream(self._board, self._backends, principal, after, receive, answer)
+        held.enter_context(slot_for(principal, self.slots, "too_many_subscribers", "open dashboards"))
+        stream = Stream(self._model, self._backends, principal, after, receive, answer)
         self._streams.add(stream)
         return stream
 
@@ -120,14 +120,14 @@ class Stream:
 
     def __init__(
         self,
-        board: DashboardModel,
+        model: DashboardModel,
         backends: Backends,
         principal: Principal,
         after: int | None,
         receive: AsgiReceive,
         answer: Answering,
     ) -> None:
-        self._board = board
+        self._model = model
         self.principal = principal
         self._receive = receive
         self._answer = answer
@@ -188,11 +188,11 @@ class Stream:
         """Yield what the page does not have yet, in parts of bounded size."""
         yield self._events.take()
         if self.principal.is_admin:
-            if self._board.facts is not None and self._board.facts is not self._facts:
-                self._facts = self._board.facts
+            if self._model.facts is not None and self._model.facts is not self._facts:
+                self._facts = self._model.facts
                 yield [message("facts", self._facts)]
-            yield from _parts("tree", self._board.tree, self._tree, None)
-        yield from _parts("sessions", self._board.sessions, self._sessions, of_companies(self.principal.companies))
+            yield from _parts("tree", self._model.tree, self._tree, None)
+        yield from _parts("sessions", self._model.sessions, self._sessions, of_companies(self.principal.companies))
 
     async def _send(self, messages: Sequence[bytes]) -> None:
         if messages:
@@ -208,7 +208,7 @@ class Stream:
 
     async def _watch_board(self) -> None:
         while True:
-            await self._board.changed()
+            await self._model.changed()
             self._wake_up()
 
 
@@ -225,7 +225,7 @@ class EventFeed:
         self._waiting: deque[bytes] = deque()
         self._room = trio.Event()
         self._subscription: Subscription | None = None
-        self._told: bool | None = None
+        self._shown_available: bool | None = None
 
     def take(self) -> list[bytes]:
         """Return what waits to be sent, and remove it."""
@@ -287,8 +287,8 @@ class EventFeed:
         self._wake()
 
     def _say(self, *, available: bool) -> None:
-        if self._told is not available:
-            self._told = available
+        if self._shown_available is not available:
+            self._shown_available = available
             self._waiting.append(message("log", {"available": available}))
             self._wake()
 

@@ -20,7 +20,7 @@ import trio
 from actors.events.subscription import Subscription, SubscriptionClosed
 from actors.http.access.audit import note_problem
 from actors.http.access.auth import Authenticator, Principal, key_in
-from actors.http.access.places import place_for
+from actors.http.access.shared_slots import slot_for
 from actors.http.model.problems import MEDIA_TYPE, Problem, encode, instance_of
 from actors.http.routes.events import MAX_SEQ, chosen_types, visible_companies
 from actors.http.services.backends import Backends
@@ -28,7 +28,7 @@ from actors.http.services.failures import problem_of
 from actors.http.transport.answers import REFUSAL, whole_response
 from actors.http.transport.tasks import AsgiReceive, AsgiScope, AsgiSend, Line
 from actors.messages import Event, Subscribe
-from actors.sharing import Places
+from actors.sharing import SharedSlots
 from storage.errors import StorageUnavailable
 
 PATH: Final = "/api/whatsapp/events"
@@ -50,7 +50,7 @@ class LiveEvents:
     ) -> None:
         self._backends = backends
         self._authenticator = authenticator
-        self.places = Places(limit)
+        self.slots = SharedSlots(limit)
         self._silence_s = silence_s
         self._streams: set[Stream] = set()
         self._log = structlog.get_logger("wasup.http.live")
@@ -65,7 +65,7 @@ class LiveEvents:
             principal = await self._principal(scope)
             scope["auth"] = principal
             wanted = _wanted(principal, scope)
-            held.enter_context(place_for(principal, self.places, "too_many_subscribers", "event streams"))
+            held.enter_context(slot_for(principal, self.slots, "too_many_subscribers", "event streams"))
             subscription: Subscription = await self._backends.events.ask(wanted, timeout=self._backends.waits.ask_s)
         except Exception as error:  # noqa: BLE001  # refusing a handshake is a response to a request
             problem = problem_of(error) or Problem("internal_error")

@@ -18,7 +18,7 @@ from actors.http.services.idempotency import Idempotency
 from actors.http.services.transfers import Transfers
 from actors.http.services.webhook_service import WebhookService
 from actors.messages import CompanyState, CompanyStatus, FindCompany
-from actors.sharing import Places
+from actors.sharing import SharedSlots
 from supervisor import ActorRef, System
 from supervisor import Request as Ask
 from supervisor.errors import NoSuchActor
@@ -67,7 +67,7 @@ class Backends:
     audit: AuditTrail
     audit_log: AuditLog
     transfers: Transfers
-    requests: Places
+    requests: SharedSlots
     """Requests under way, of all keys."""
     webhooks: WebhookService
     removals: RemovalStore

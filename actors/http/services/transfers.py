@@ -15,7 +15,7 @@ import trio
 from actors.disk.state import DiskState
 from actors.engine.protocol import contents as c
 from actors.http.access.auth import Principal
-from actors.http.access.places import place_for
+from actors.http.access.shared_slots import slot_for
 from actors.http.model.outgoing_message import Attachment
 from actors.http.model.problems import Problem
 from actors.http.services.uploads import Upload
@@ -39,7 +39,7 @@ from actors.media.spool import Spool, size_of
 from actors.messages import DownloadFile, UploadFile
 from actors.outbound.client import Outbound
 from actors.outbound.errors import NO_USABLE_ADDRESS, OutboundError, OutboundRefused, public_reason
-from actors.sharing import Places
+from actors.sharing import SharedSlots
 from config.sections import MediaSettings
 from supervisor import ActorRef
 
@@ -92,7 +92,7 @@ class Transfers:
         self._wall_clock = wall_clock
         self._inspector = Inspector()
         self._recognizer = Recognizer()
-        self.places = Places(settings.max_transfers)
+        self.slots = SharedSlots(settings.max_transfers)
 
     # --- out ----------------------------------------------------------------------------------------------------------
 
@@ -194,7 +194,7 @@ class Transfers:
     async def _transfer(self, principal: Principal) -> AsyncGenerator[None]:
         if (reason := self._disk.why_no_files) is not None:
             raise Problem("storage_full", reason)
-        with place_for(principal, self.places, "too_many_transfers", "files on their way"):
+        with slot_for(principal, self.slots, "too_many_transfers", "files on their way"):
             yield
 
     def _too_large(self) -> Problem:

@@ -11,13 +11,13 @@ from typing import Final, Protocol, final
 import msgspec
 
 from actors.daemon.metrics import Metrics
-from actors.http.access.places import place_for
 from actors.http.access.principal import Principal
+from actors.http.access.shared_slots import slot_for
 from actors.http.model.problems import Problem
 from actors.messages import WebhooksChanged, new_event
 from actors.outbound.client import Outbound
 from actors.outbound.errors import OutboundRefused
-from actors.sharing import RESERVE, Places
+from actors.sharing import RESERVE, SharedSlots
 from actors.webhook_delivery.client import DeliveryClient, Outcome, holder_of
 from actors.webhook_delivery.delivery import Delivery
 from config.sections import WebhookSettings
@@ -104,7 +104,7 @@ class WebhookService:
         self._policy = outbound.policy
         self._metrics = metrics
         self._keeper = keeper
-        self.tests = Places(TESTS_AT_ONCE)
+        self.tests = SharedSlots(TESTS_AT_ONCE)
 
     def check_url(self, url: str) -> None:
         """Raise `invalid_url` for a URL that can never be called: malformed, not https, or with an address that is not public."""
@@ -131,7 +131,7 @@ class WebhookService:
         secrets = await self.store.secrets(webhook.webhook_id)
         if secrets is None:
             raise Problem("no_such_webhook")
-        with place_for(principal, self.tests, "overloaded", "tests under way"):
+        with slot_for(principal, self.tests, "overloaded", "tests under way"):
             async with self._outbound.client(holder_of(webhook.companies), connections=1) as client:
                 delivery_client = DeliveryClient(client, self.settings, self._metrics)
                 return await delivery_client.deliver(webhook.webhook_id, webhook.url, secrets, _test_delivery(webhook))

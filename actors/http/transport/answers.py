@@ -16,8 +16,8 @@ def whole_response(
     status: int, content_type: str, body: bytes, headers: Mapping[str, str], *, kind: str = ANSWER
 ) -> tuple[AsgiEvent, AsgiEvent]:
     """Return the events of a response: its head and its body. ``headers`` must be ASCII; the content type and length are added."""
-    told = {"content-type": content_type, "content-length": str(len(body)), **headers}
-    head: AsgiEvent = {"type": f"{kind}.start", "status": status, "headers": raw_headers(told)}
+    all_headers = {"content-type": content_type, "content-length": str(len(body)), **headers}
+    head: AsgiEvent = {"type": f"{kind}.start", "status": status, "headers": raw_headers(all_headers)}
     return head, {"type": f"{kind}.body", "body": body, "more_body": False}
 
 

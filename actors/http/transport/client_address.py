@@ -15,7 +15,7 @@ MAX_HOPS: Final = 32
 
 
 @final
-class Peers:
+class ClientAddresses:
     """Decides by the settings about addresses of peers and clients."""
 
     def __init__(self, trusted_proxies: Sequence[Network], *, is_encrypted: bool) -> None:

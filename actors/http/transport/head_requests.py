@@ -9,11 +9,11 @@ from litestar.routes import HTTPRoute
 
 from actors.http.transport.tasks import AsgiApp, AsgiEvent, AsgiReceive, AsgiScope, AsgiSend
 
-_LEARNED: Final = ("path_template", "auth", "place")
+_LEARNED: Final = ("path_template", "auth", "slot")
 """Keys that the application adds to the scope and that outer layers read."""
 
 
-def verbs_of(app: Litestar) -> dict[str, set[str]]:
+def methods_of(app: Litestar) -> dict[str, set[str]]:
     """Return the methods of each path template."""
     found: dict[str, set[str]] = {}
     for route in app.routes:
@@ -26,12 +26,12 @@ def verbs_of(app: Litestar) -> dict[str, set[str]]:
 
 
 @final
-class Verbs:
+class HeadRequests:
     """ASGI middleware around the application."""
 
     def __init__(self, app: Litestar) -> None:
         self._app = cast("AsgiApp", app)
-        self._allow = {path: ", ".join(sorted(verbs)).encode("ascii") for path, verbs in verbs_of(app).items()}
+        self._allow = {path: ", ".join(sorted(verbs)).encode("ascii") for path, verbs in methods_of(app).items()}
 
     async def __call__(self, scope: AsgiScope, receive: AsgiReceive, send: AsgiSend) -> None:
         # A copy: hypercorn omits the body according to the method in its own scope.

@@ -18,10 +18,10 @@ from hypercorn.trio.worker_context import WorkerContext
 
 from actors.daemon.metrics import Metrics
 from actors.http.model.problems import MEDIA_TYPE, Problem, encode
-from actors.http.transport.client_address import Peers
+from actors.http.transport.client_address import ClientAddresses
 from actors.http.transport.connection import Connection, UnsupportedProtocol
 from actors.http.transport.tasks import AsgiApp
-from actors.sharing import NoPlace, Places
+from actors.sharing import NoSlot, SharedSlots
 from config.sections import HttpSettings
 
 _REQUESTS_PER_CONNECTION: Final = 1000
@@ -29,7 +29,7 @@ _REFUSE_S: Final = 1.0
 LOCAL_RESERVE: Final = 16
 """Connections beyond ``max_connections`` for the command line on this machine, so that an administrator always gets through."""
 IDLE_S: Final = 1.0
-"""A connection without a request for this long is ended when others need its place."""
+"""A connection without a request for this long is ended when others need its slot."""
 
 
 @final
@@ -45,7 +45,7 @@ class Server:
         *,
         local: trio.SocketListener | None = None,
         settings: HttpSettings,
-        peers: Peers,
+        peers: ClientAddresses,
         tls: ssl.SSLContext | None,
         metrics: Metrics,
         on_failure: Callable[[BaseException], None],
@@ -62,9 +62,9 @@ class Server:
         self._context = WorkerContext(None)
         self._accepting = trio.CancelScope()
         self._connections: dict[Connection, ExitStack] = {}
-        """Each connection with the place that it holds."""
-        self._places = Places(settings.max_connections)
-        self._local_places = Places(LOCAL_RESERVE)
+        """Each connection with the slot that it holds."""
+        self._slots = SharedSlots(settings.max_connections)
+        self._local_slots = SharedSlots(LOCAL_RESERVE)
         self._is_empty = trio.Event()
         self.draining = trio.Event()
         """Set when a stop has begun: event streams send their closing message."""
@@ -130,9 +130,9 @@ class Server:
             stream.socket.close()
 
     def _refusal(self, stream: trio.SocketStream, held: ExitStack) -> bytes | None:
-        """Return what to send instead of serving, or None when the connection has a place, recorded in ``held``."""
+        """Return what to send instead of serving, or None when the connection has a slot, recorded in ``held``."""
         if _is_local(stream):
-            return self._take_place(held, "local", is_near=True, is_local=True)
+            return self._take_slot(held, "local", is_near=True, is_local=True)
         try:
             host: str = stream.socket.getpeername()[0]
         except OSError:
@@ -141,18 +141,18 @@ class Server:
             return _PLAIN_TEXT_DENIED
         # A proxy and the programs on this machine act for many clients: the share of one address does not apply to
         # them.
-        return self._take_place(held, host, is_near=self._peers.is_near(host))
+        return self._take_slot(held, host, is_near=self._peers.is_near(host))
 
-    def _take_place(self, held: ExitStack, host: str, *, is_near: bool, is_local: bool = False) -> bytes | None:
+    def _take_slot(self, held: ExitStack, host: str, *, is_near: bool, is_local: bool = False) -> bytes | None:
         self._make_room()
-        for places in (self._places, self._local_places) if is_local else (self._places,):
-            with suppress(NoPlace):
-                held.enter_context(places.place(host, is_admin=is_near))
+        for slots in (self._slots, self._local_slots) if is_local else (self._slots,):
+            with suppress(NoSlot):
+                held.enter_context(slots.hold(host, is_admin=is_near))
                 return None
         return _TOO_MANY_CONNECTIONS
 
     def _make_room(self) -> None:
-        """When all places are taken, end the connection that has been without a request for longest."""
+        """When all slots are taken, end the connection that has been without a request for longest."""
         if len(self._connections) < self._settings.max_connections:
             return
         idle = [(each.idle_since, id(each), each) for each in self._connections if each.idle_since is not None]
@@ -162,7 +162,7 @@ class Server:
             self._connections.pop(connection).close()
             connection.drain()
 
-    async def _serve_one(self, accepted: trio.SocketStream, place: ExitStack) -> None:
+    async def _serve_one(self, accepted: trio.SocketStream, slot: ExitStack) -> None:
         connection = Connection(
             accepted,
             tls=None if _is_local(accepted) else self._tls,
@@ -172,7 +172,7 @@ class Server:
             settings=self._settings,
             on_failure=self._on_failure,
         )
-        self._connections[connection] = place
+        self._connections[connection] = slot
         try:
             await connection.run()
         finally:

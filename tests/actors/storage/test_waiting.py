@@ -1,11 +1,11 @@
-"""Writes that wait to be committed: order within a lane, bounds, lanes that wait by themselves."""
+"""Writes that wait to be committed: order within an ordering key, bounds, keys that wait by themselves."""
 
 from __future__ import annotations
 
 from typing import Any, cast
 
 from actors.storage.requests import CommitDelta, KeepMedia, ReleaseLease, RenewLeases
-from actors.storage.write_queue import LEASES, Entry, WriteQueue, by_lane, lane_of, size_of
+from actors.storage.write_queue import LEASES, Entry, WriteQueue, by_ordering_key, ordering_key_of, size_of
 from storage.tables.auth_state import Delta, KeyChange
 from storage.tables.media import NewMedia
 from supervisor import ReplyTo
@@ -99,6 +99,6 @@ def test_every_request_has_a_lane() -> None:
     media = KeepMedia("a", (NewMedia("a", "0a1b", None, b"{}"),), 60.0)
     entries = [entry(commit("a", 1)), entry(RenewLeases(frozenset("a"))), entry(ReleaseLease("a", 1)), entry(media)]
 
-    assert [lane_of(one.request) for one in entries] == ["a", LEASES, "a", "a"]
-    assert {lane: len(own) for lane, own in by_lane(entries).items()} == {"a": 3, LEASES: 1}
+    assert [ordering_key_of(one.request) for one in entries] == ["a", LEASES, "a", "a"]
+    assert {ordering_key: len(own) for ordering_key, own in by_ordering_key(entries).items()} == {"a": 3, LEASES: 1}
     assert entries[-1].bytes == 2

@@ -10,7 +10,7 @@ import pytest
 from litestar.routes import HTTPRoute
 
 from actors.http.access import guards as module
-from actors.http.transport.head_requests import verbs_of
+from actors.http.transport.head_requests import methods_of
 from config.sections import HttpSettings
 from tests.http.raw import WebSocketRefused, subscribed
 from tests.http.routes.test_sessions import problem
@@ -23,7 +23,7 @@ AUDITED = ("auth_failed", "auth_limited")
 
 
 ROUTES = [
-    (route.path, verbs_of(app_for(HttpSettings()))[route.path_format])
+    (route.path, methods_of(app_for(HttpSettings()))[route.path_format])
     for route in sorted(app_for(HttpSettings()).routes, key=lambda route: route.path)
     if isinstance(route, HTTPRoute)
 ]

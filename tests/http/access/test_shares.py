@@ -15,7 +15,7 @@ from actors.http.access.audit import MAX_WAITING, AuditTrail
 from actors.http.dashboard import stream as streaming
 from actors.http.services import idempotency
 from actors.http.services.idempotency import MAX_UNSAVED, Remembered
-from actors.http.transport.client_address import Peers
+from actors.http.transport.client_address import ClientAddresses
 from config.sections import HttpSettings, MediaSettings, OutboundSettings, WebhookSettings
 from tests.http.fakes import MemoryAudit
 from tests.http.raw import WebSocketRefused, connected, exchange, read_answer, read_to_end, request, subscribed
@@ -242,7 +242,7 @@ async def test_an_idle_connection_makes_room(monkeypatch: pytest.MonkeyPatch) ->
 
 async def test_one_address_leaves_connections_for_others(monkeypatch: pytest.MonkeyPatch) -> None:
     """Connections with half a request each, from an address that is neither a proxy's nor this machine's."""
-    monkeypatch.setattr(Peers, "is_near", lambda self, host: host == "127.0.0.9")
+    monkeypatch.setattr(ClientAddresses, "is_near", lambda self, host: host == "127.0.0.9")
     async with running(http=HttpSettings(max_connections=20, drain_timeout_s=0.2)) as daemon, AsyncExitStack() as held:
         for _ in range(20):
             stream = await held.enter_async_context(connected(daemon))

@@ -12,7 +12,7 @@ import pytest
 import trio
 import trustme
 
-from actors.http.transport.client_address import MAX_HOPS, Peers
+from actors.http.transport.client_address import MAX_HOPS, ClientAddresses
 from actors.http.transport.listening import TlsError, tls_context
 from config.sections import HttpSettings
 from tests.http.raw import connected, exchange, read_to_end, request
@@ -46,8 +46,8 @@ def files(authority: trustme.CA, directory: Path) -> HttpSettings:
 )  # fmt: skip
 def test_in_the_clear_only_loopback_and_trusted_proxies_may(host: str, allowed: bool) -> None:
     """Over TLS every address may."""
-    assert Peers(PROXIES, is_encrypted=False).may_connect(host) is allowed
-    assert Peers(PROXIES, is_encrypted=True).may_connect(host)
+    assert ClientAddresses(PROXIES, is_encrypted=False).may_connect(host) is allowed
+    assert ClientAddresses(PROXIES, is_encrypted=True).may_connect(host)
 
 
 @pytest.mark.parametrize(
@@ -70,7 +70,7 @@ def test_the_client_is_whom_a_trusted_proxy_names_last(peer: str, headers: Seque
     """What stands before that in the header can be forged; an untrusted peer's header is not looked at."""
     sent = [(b"X-Forwarded-For", value.encode()) for value in headers]
 
-    assert Peers(PROXIES, is_encrypted=False).client((peer, 1), sent) == (client, 1)
+    assert ClientAddresses(PROXIES, is_encrypted=False).client((peer, 1), sent) == (client, 1)
     assert MAX_HOPS < 100
 
 
@@ -136,7 +136,7 @@ def test_a_certificate_that_cannot_be_used_is_a_clear_error(authority: trustme.C
 
 async def test_a_stranger_without_tls_is_told_why(monkeypatch: pytest.MonkeyPatch) -> None:
     """403 before a byte of the request is read; only the address counts."""
-    monkeypatch.setattr(Peers, "may_connect", lambda _self, _host: False)
+    monkeypatch.setattr(ClientAddresses, "may_connect", lambda _self, _host: False)
     async with running(http=QUICK) as daemon:
         answer = await exchange(daemon)
 
