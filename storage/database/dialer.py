@@ -98,11 +98,16 @@ class Dialer:
 
     async def _dial_to_listen(self, of_own: dict[str, Any]) -> Session | None:
         session = await self.dial(**of_own)
-        if not session.is_pooled:
+        if session.is_pooled:
+            session.terminate()
+            return None
+        try:
             await session.execute(f"SET application_name = '{LISTENER_NAME}'")
-            return session
-        session.terminate()
-        return None
+        except BaseException:
+            # A session left open keeps the loop from closing (tests/storage/database/test_listening.py).
+            session.terminate()
+            raise
+        return session
 
     async def _connect(self, *, is_pooled: bool, **of_pool: Any) -> Session:
         if is_pooled:

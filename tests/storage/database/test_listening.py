@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import asyncio
+
 import pytest
 import trio
 
+from config.postgres_url import read
+from storage.database.dialer import Dialer
 from storage.database.listening import Listener
 from storage.database.pool import Database
 from storage.errors import StorageUnavailable
@@ -75,3 +79,29 @@ async def test_one_connection_is_enough_however_often_the_waiting_is_given_up(da
             await listener.wait()
 
     assert len(await database.fetch(LISTENING)) == 1
+
+
+async def test_a_connection_that_is_cancelled_while_it_is_named_is_not_left_open(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """An open one would keep the asyncio loop from closing, and the daemon from ending."""
+    ended: list[bool] = []
+
+    class Cancelled:
+        is_pooled = False
+
+        async def execute(self, _statement: str) -> None:
+            raise asyncio.CancelledError
+
+        def terminate(self) -> None:
+            ended.append(True)
+
+    async def dial(_self: Dialer, **_of_pool: object) -> Cancelled:
+        return Cancelled()
+
+    monkeypatch.setattr(Dialer, "dial", dial)
+    dialer = Dialer(read("postgresql://localhost/wasup"), "none", {})
+    with pytest.raises(asyncio.CancelledError):
+        await dialer.dial_to_listen()
+
+    assert ended == [True]
